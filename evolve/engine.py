@@ -1,0 +1,22 @@
+"""The seam between strategies and whatever completes their prompts."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from evolve.records import Completion, Prompt
+
+
+class Engine(Protocol):
+    """Completes prompts. Many `generate` calls run at once on one event loop; the engine does its own batching."""
+
+    async def generate(self, prompt: Prompt) -> Completion:
+        """Complete `prompt`.
+
+        Raises PromptRefused where this prompt can never be completed, EngineDied where no prompt can be.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free what the engine holds. Calling it twice does no harm."""
+        ...

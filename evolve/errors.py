@@ -1,0 +1,35 @@
+"""The errors of text generation.
+
+EvolveError
+├── TemplateError       a prompt template that a user supplied cannot be used
+├── EngineError
+│   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
+│   └── EngineDied      the engine is gone: the actor's fault, never the row's
+└── SandboxError        the machine lacks the guards that running model-written code needs
+"""
+
+from __future__ import annotations
+
+
+class EvolveError(Exception):
+    """The root of this package's errors. The message is meant for users."""
+
+
+class TemplateError(EvolveError):
+    """A prompt template that cannot be used; the message names the file and the placeholder."""
+
+
+class EngineError(EvolveError):
+    """A completion that did not come."""
+
+
+class PromptRefused(EngineError):
+    """The engine cannot complete this prompt however often it is asked. Ends the round as failed."""
+
+
+class EngineDied(EngineError):
+    """The engine cannot complete any prompt any more. Ends the actor, which Ray starts again."""
+
+
+class SandboxError(EvolveError):
+    """A guard that running model-written code needs is missing on this machine."""

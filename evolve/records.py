@@ -1,0 +1,121 @@
+"""The values that strategies and engines exchange. Plain data: no behaviour beyond construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """A task for a language model. `input` is carried along and never evolved (arXiv 2412.11231, Alpaca format)."""
+
+    instruction: str
+    input: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to draw one completion. `temperature` 0 is greedy; `max_tokens` bounds the completion, in tokens."""
+
+    temperature: float = 0.7
+    top_p: float = 0.95
+    max_tokens: int = 2048
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One user turn for an engine.
+
+    `seed` makes the draw repeatable as far as the engine allows. `measure_confidence` asks for
+    `Completion.mean_top1_prob`, which costs the engine log-probabilities.
+    """
+
+    text: str
+    sampling: Sampling
+    seed: int
+    measure_confidence: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An engine's reply. Token counts are the engine's own; `mean_top1_prob` is in (0, 1], None where not measured.
+
+    `mean_top1_prob` is the mean, over the completion's tokens, of the probability of the most likely token
+    at that position (arXiv 2412.11231, Section 4.3), before temperature and top-p.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int
+    completion_tokens: int
+    mean_top1_prob: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens spent on one round or one response, over all its prompts."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evolved:
+    """A round that gave a new instruction."""
+
+    instruction: str
+    operator: str
+    finish_reason: FinishReason
+    usage: Usage
+    mean_top1_prob: float | None = None
+    trajectory: str | None = None
+    """What the strategy wants to keep of how it got there, as JSON; None for strategies without one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A round or response that a rule turned down. `reason` is the rule's name; `text` is what was turned down."""
+
+    reason: str
+    text: str
+    operator: str = ""
+    usage: Usage = field(default_factory=Usage)
+    finish_reason: FinishReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A round or response that broke. `error` is the error's class, `message` says what happened."""
+
+    error: str
+    message: str
+    operator: str = ""
+    text: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+Round = Evolved | Rejected | Failed
+"""How one round of a row ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer to an instruction that no rule turned down."""
+
+    text: str
+    finish_reason: FinishReason
+    usage: Usage
+
+
+Answer = Response | Rejected | Failed
+"""How the answer to one instruction ends."""

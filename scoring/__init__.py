@@ -1,0 +1,1 @@
+"""Instruction-response pairs in, IFD and IC-IFD scores out. Usable without Ray."""
