@@ -27,16 +27,22 @@ class Strategy(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The strategy's name in records."""
+        ...
 
     @property
-    def rounds(self) -> int: ...
+    def rounds(self) -> int:
+        """How many results a seed gives."""
+        ...
 
     def fingerprint(self) -> str:
         """A digest of everything that changes what the strategy produces: templates, operators, rules, sampling."""
         ...
 
-    def evolve(self, seed: Instruction, index: int, rng: Random) -> Flow[list[Round]]: ...
+    def evolve(self, seed: Instruction, index: int, rng: Random) -> Flow[list[Round]]:
+        """The flow that takes one seed through all rounds."""
+        ...
 
 
 async def drive(flow: Flow[Outcome], engine: Engine) -> Outcome:

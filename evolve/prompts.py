@@ -1,0 +1,79 @@
+"""Prompt templates: text files with `{placeholders}` that a user can replace with files of the same name.
+
+Only a lower-case name in braces is a placeholder, so JSON and code in a template keep their braces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from evolve.errors import TemplateError
+
+SHIPPED = Path(__file__).parent / "templates"
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt with placeholders that were checked when it was loaded."""
+
+    name: str
+    text: str
+
+    def render(self, **values: str) -> str:
+        """Fill every placeholder in one pass: braces inside a value are never read as placeholders."""
+        return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
+
+    def digest(self) -> str:
+        """A short hash of the text, for fingerprints."""
+        return hashlib.blake2b(self.text.encode(), digest_size=8).hexdigest()
+
+
+def load_template(
+    name: str, required: set[str], optional: set[str] | None = None, folder: Path | None = None
+) -> Template:
+    """Read template `name` (such as "evol_instruct/deepen") from `folder`, or the shipped one where it has none.
+
+    Raises TemplateError, naming the file, where a required placeholder is missing, one is unknown,
+    or the file is not UTF-8 text.
+    """
+    own = folder / f"{name}.txt" if folder else None
+    path = own if own and own.exists() else SHIPPED / f"{name}.txt"
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
+    except OSError as error:
+        raise TemplateError(f"{path}: cannot be read: {error.strerror}") from None
+    _check(path, text, required, required | (optional or set()))
+    return Template(name, text)
+
+
+def check_folder(folder: Path, known: set[str]) -> None:
+    """Refuse a template folder that does not exist or holds files that no template is named after.
+
+    `known` are template names such as "evol_instruct/deepen". Raises TemplateError.
+    """
+    if not folder.is_dir():
+        raise TemplateError(f"{folder}: expected a folder of templates, found none")
+    for path in sorted(folder.rglob("*.txt")):
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        if name not in known:
+            near = get_close_matches(name, known, 1, 0.5)
+            hint = f"; did you mean {near[0]}.txt?" if near else ""
+            raise TemplateError(f"{path}: no template is named {name}{hint} (known: {', '.join(sorted(known))})")
+
+
+def _check(path: Path, text: str, required: set[str], allowed: set[str]) -> None:
+    found = set(_PLACEHOLDER.findall(text))
+    if missing := sorted(required - found):
+        raise TemplateError(f"{path}: placeholder {{{missing[0]}}} is missing")
+    for name in sorted(found - allowed):
+        near = get_close_matches(name, allowed, 1, 0.6)
+        hint = f"; did you mean {{{near[0]}}}?" if near else ""
+        expected = ", ".join(f"{{{one}}}" for one in sorted(allowed))
+        raise TemplateError(f"{path}: unknown placeholder {{{name}}}{hint} (allowed: {expected})")

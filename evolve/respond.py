@@ -1,0 +1,39 @@
+"""Answers to evolved instructions, and the rules that turn an answer down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+from evolve.elimination import Elimination
+from evolve.errors import PromptRefused
+from evolve.flow import Flow
+from evolve.records import Answer, Failed, Instruction, Prompt, Rejected, Response, Sampling
+from evolve.rounds import draw_seed, usage_of
+
+# The paper answers greedily with one strong model, so that only the instructions differ (arXiv 2412.11231).
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=2048)
+
+
+@dataclass(frozen=True)
+class Responder:
+    """Answers an instruction with its input, as one user turn."""
+
+    sampling: Sampling
+    rules: Elimination
+
+    def answer(self, task: Instruction, rng: Random) -> Flow[Answer]:
+        """Ask once; the rules on responses decide whether the answer stands."""
+        try:
+            reply = yield Prompt(question(task), self.sampling, draw_seed(rng))
+        except PromptRefused as refused:
+            return Failed(type(refused).__name__, str(refused))
+        usage = usage_of(reply)
+        if reason := self.rules.reject_response(reply.text):
+            return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)
+        return Response(reply.text.strip(), reply.finish_reason, usage)
+
+
+def question(task: Instruction) -> str:
+    """The user turn: the instruction, and below it the input where there is one."""
+    return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction

@@ -1,0 +1,133 @@
+"""An engine without a model: deterministic replies, and the latency and failures that a test or benchmark asks for.
+
+It stands in for vLLM wherever the subject is the pipeline: dry runs, chaos tests, benchmarks. Its batching model
+is continuous batching in small: `slots` requests run at once, each takes prompt_tokens / prefill_rate and then
+completion_tokens / decode_rate seconds, and the next one starts the moment a slot is free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from evolve.errors import EngineDied, PromptRefused
+from evolve.records import Completion, Prompt
+
+CHARACTERS_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """How a scripted engine behaves. Every choice derives from the prompt's text and seed, never from order.
+
+    Rates are tokens a second a request; 0 means at once. Lengths are log-normal with the given median and sigma
+    of the logarithm. `refuse_share` of prompts are refused; prompts that hold `refuse_text` always are.
+    `die_after` prompts the engine dies, once per folder `marks` where that is given, so that its successor lives.
+    `call_log` is a file to which each call appends the digest of its prompt, for counting work from outside.
+    """
+
+    slots: int = 256
+    prefill_rate: float = 0.0
+    decode_rate: float = 0.0
+    median_tokens: int = 40
+    sigma: float = 0.0
+    refuse_share: float = 0.0
+    refuse_text: str = ""
+    die_after: int = 0
+    exit_code: int | None = None
+    marks: str = ""
+    call_log: str = ""
+
+
+class ScriptedEngine:
+    """Replies by `reply(prompt)`, or with words that derive from the prompt where no such function is given."""
+
+    def __init__(self, script: Script | None = None, reply: Callable[[Prompt], str] | None = None) -> None:
+        self.script = script or Script()
+        self._reply = reply or scripted_reply
+        self._slots = asyncio.Semaphore(self.script.slots)
+        self._instant = not (self.script.prefill_rate or self.script.decode_rate)
+        self.calls = 0
+
+    async def generate(self, prompt: Prompt) -> Completion:
+        """Complete `prompt` after the scripted time, or fail as scripted."""
+        self.calls += 1
+        self._log(prompt)
+        self._maybe_die()
+        draw = Random(f"{prompt.seed} {prompt.text}") if self._needs_draw else None
+        self._maybe_refuse(prompt, draw)
+        wanted = self._length(draw)
+        completion = self._complete(prompt, wanted)
+        if not self._instant:
+            async with self._slots:
+                await asyncio.sleep(self._seconds(completion))
+        return completion
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    @property
+    def _needs_draw(self) -> bool:
+        return bool(self.script.sigma or self.script.refuse_share)
+
+    def _length(self, draw: Random | None) -> int:
+        if draw is None or not self.script.sigma:
+            return self.script.median_tokens
+        return max(1, round(draw.lognormvariate(math.log(self.script.median_tokens), self.script.sigma)))
+
+    def _complete(self, prompt: Prompt, wanted: int) -> Completion:
+        tokens = min(wanted, prompt.sampling.max_tokens)
+        return Completion(
+            text=self._reply(prompt),
+            finish_reason="stop" if wanted <= prompt.sampling.max_tokens else "length",
+            prompt_tokens=max(1, len(prompt.text) // CHARACTERS_PER_TOKEN),
+            completion_tokens=tokens,
+            mean_top1_prob=0.5 if prompt.measure_confidence else None,
+        )
+
+    def _seconds(self, completion: Completion) -> float:
+        prefill = completion.prompt_tokens / self.script.prefill_rate if self.script.prefill_rate else 0.0
+        decode = completion.completion_tokens / self.script.decode_rate if self.script.decode_rate else 0.0
+        return prefill + decode
+
+    def _maybe_refuse(self, prompt: Prompt, draw: Random | None) -> None:
+        if self.script.refuse_text and self.script.refuse_text in prompt.text:
+            raise PromptRefused(f"the script refuses prompts that hold {self.script.refuse_text!r}")
+        if draw is not None and draw.random() < self.script.refuse_share:
+            raise PromptRefused("the script refuses this prompt")
+
+    def _maybe_die(self) -> None:
+        if not self.script.die_after or self.calls < self.script.die_after or not self._first_death():
+            return
+        if self.script.exit_code is not None:
+            os._exit(self.script.exit_code)
+        raise EngineDied(f"the script ends this engine at call {self.calls}")
+
+    def _first_death(self) -> bool:
+        if not self.script.marks:
+            return True
+        try:
+            (Path(self.script.marks) / "engine_died").touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+
+    def _log(self, prompt: Prompt) -> None:
+        if self.script.call_log:
+            with Path(self.script.call_log).open("a", encoding="utf-8") as log:
+                log.write(_digest(prompt) + "\n")
+
+
+def scripted_reply(prompt: Prompt) -> str:
+    """A short text that no other prompt and seed gives."""
+    return f"Explain how topic {_digest(prompt)} works, and give one example."
+
+
+def _digest(prompt: Prompt) -> str:
+    return hashlib.blake2b(f"{prompt.seed} {prompt.text}".encode(errors="replace"), digest_size=8).hexdigest()
