@@ -1,0 +1,72 @@
+"""The engine that talks to an OpenAI-compatible HTTP server, for people who run servers of their own."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import openai
+from openai.types.chat.chat_completion import Choice
+
+from evolve.errors import EngineDied, PromptRefused
+from evolve.records import Completion, Prompt
+
+# What a server answers when it will never take this prompt, however often it is asked.
+_REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
+
+
+class OpenAIEngine:
+    """Completes prompts through `/chat/completions` at `url`, a server's base such as http://127.0.0.1:8000/v1.
+
+    The key is read from the environment variable `key_variable`, so that it stands in no configuration.
+    The client repeats requests that fail for the server's reasons `retries` times, with growing pauses;
+    a server that stays away after that raises EngineDied. `timeout` is in seconds a request.
+    """
+
+    def __init__(self, url: str, model: str, key_variable: str, timeout: float, retries: int) -> None:
+        self._model = model
+        self._client = openai.AsyncOpenAI(
+            base_url=url,
+            api_key=os.environ.get(key_variable, "none"),
+            timeout=timeout,
+            max_retries=retries,
+        )
+
+    async def generate(self, prompt: Prompt) -> Completion:
+        """Complete `prompt` as one user turn."""
+        sampling = prompt.sampling
+        try:
+            reply = await self._client.chat.completions.create(
+                model=self._model,
+                messages=[{"role": "user", "content": prompt.text}],
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_tokens,
+                stop=list(sampling.stop) or openai.omit,
+                seed=prompt.seed,
+                logprobs=True if prompt.measure_confidence else openai.omit,
+                top_logprobs=1 if prompt.measure_confidence else openai.omit,
+            )
+        except (*_REFUSALS, UnicodeError) as refused:
+            raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
+        except openai.OpenAIError as gone:
+            raise EngineDied(f"the server at {self._client.base_url} does not answer: {gone}") from gone
+        choice = reply.choices[0]
+        return Completion(
+            text=choice.message.content or "",
+            finish_reason="length" if choice.finish_reason == "length" else "stop",
+            prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
+            completion_tokens=reply.usage.completion_tokens if reply.usage else 0,
+            mean_top1_prob=_mean_top1(choice),
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+
+def _mean_top1(choice: Choice) -> float | None:
+    if choice.logprobs is None or not choice.logprobs.content:
+        return None
+    tops = [max(t.logprob, *(o.logprob for o in t.top_logprobs)) for t in choice.logprobs.content]
+    return sum(map(math.exp, tops)) / len(tops)

@@ -1,0 +1,110 @@
+"""The engine that serves a model with vLLM inside the calling process. The only module that imports vllm."""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+# Read by vLLM when it is imported: no usage reports, and only its own errors in the log.
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+
+from vllm import SamplingParams
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.inputs import TokensPrompt
+from vllm.logprobs import FlatLogprobs, SampleLogprobs
+from vllm.outputs import CompletionOutput
+from vllm.sampling_params import RequestOutputKind
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.engine.exceptions import EngineDeadError
+
+from evolve.errors import EngineDied, PromptRefused
+from evolve.records import Completion, Prompt
+
+MIN_COMPLETION_TOKENS = 1
+
+
+class VllmEngine:
+    """One vLLM engine; its scheduler batches whatever `generate` calls are under way.
+
+    `arguments` are vLLM's own engine arguments (`tensor_parallel_size`, `dtype`, `max_model_len`, ...).
+    A prompt is one user turn in the model's chat template; a model without one reads the text as it is.
+    """
+
+    def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
+        self._engine = AsyncLLM.from_engine_args(
+            AsyncEngineArgs(model=model, disable_log_stats=True, **{"enable_prefix_caching": True, **arguments})
+        )
+        self._tokenizer: Any = self._engine.get_tokenizer()
+        self._context = int(self._engine.model_config.max_model_len)
+
+    async def generate(self, prompt: Prompt) -> Completion:
+        """Complete `prompt`. The completion is cut where the model's context ends, with finish reason "length"."""
+        tokens = self._encode(prompt.text)
+        room = self._context - len(tokens)
+        if room < MIN_COMPLETION_TOKENS:
+            raise PromptRefused(f"the prompt has {len(tokens)} tokens, the model's context is {self._context}")
+        try:
+            output = await self._complete(tokens, _parameters(prompt, room))
+        except EngineDeadError as dead:
+            raise EngineDied(f"vLLM's engine died: {dead}") from dead
+        except ValueError as refused:
+            raise PromptRefused(str(refused)) from refused
+        return _completion(output, len(tokens))
+
+    async def close(self) -> None:
+        """Stop the engine's processes and free its memory."""
+        self._engine.shutdown()
+
+    def _encode(self, text: str) -> list[int]:
+        try:
+            if self._tokenizer.chat_template is None:
+                return list(self._tokenizer.encode(text))
+            turn = [{"role": "user", "content": text}]
+            encoded = self._tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=True)
+        except (UnicodeError, TypeError) as error:
+            raise PromptRefused(f"the prompt cannot be tokenised: {error}") from error
+        return list(encoded["input_ids"])
+
+    async def _complete(self, tokens: list[int], parameters: SamplingParams) -> CompletionOutput:
+        last: CompletionOutput | None = None
+        prompt = TokensPrompt(prompt_token_ids=tokens)
+        async for output in self._engine.generate(prompt, parameters, request_id=uuid.uuid4().hex):
+            last = output.outputs[0]
+        assert last is not None
+        return last
+
+
+def _parameters(prompt: Prompt, room: int) -> SamplingParams:
+    sampling = prompt.sampling
+    return SamplingParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        max_tokens=min(sampling.max_tokens, room),
+        stop=list(sampling.stop) or None,
+        seed=prompt.seed,
+        logprobs=1 if prompt.measure_confidence else None,
+        flat_logprobs=True,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )
+
+
+def _completion(output: CompletionOutput, prompt_tokens: int) -> Completion:
+    return Completion(
+        text=output.text,
+        finish_reason="length" if output.finish_reason == "length" else "stop",
+        prompt_tokens=prompt_tokens,
+        completion_tokens=len(output.token_ids),
+        mean_top1_prob=_mean_top1(output.logprobs) if output.logprobs else None,
+    )
+
+
+def _mean_top1(logprobs: SampleLogprobs) -> float:
+    """The mean probability of each position's most likely token; vLLM's default log-probabilities are the raw ones."""
+    assert isinstance(logprobs, FlatLogprobs)
+    positions = zip(logprobs.start_indices, logprobs.end_indices, strict=True)
+    tops = [math.exp(max(logprobs.logprobs[start:end])) for start, end in positions]
+    return sum(tops) / len(tops)
