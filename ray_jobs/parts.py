@@ -1,0 +1,104 @@
+"""The sink: lays finished rows out flat, writes them as a part and commits it.
+
+Each write task commits its own part, so that a killed run keeps every part that was finished. A part's name is the
+digest of its bytes: a task that runs again on the same rows writes the same files and finds its entry there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from ray.data import Datasink
+from ray.data.block import Block, BlockAccessor
+from ray.data.datasource.datasink import WriteResult
+
+from ray_jobs import manifest
+from ray_jobs.board import Board
+from ray_jobs.lease import Lease
+from ray_jobs.manifest import Entry, Part
+from ray_jobs.rows import ROW_GROUP_ROWS, flatten, split_outcomes
+from ray_jobs.storage import Store
+from ray_jobs.tally import tally_records
+
+DATA, REJECTED = "data", "rejected"
+
+
+@dataclass(frozen=True)
+class RunLabels:
+    """The columns that are the same for all records of a run."""
+
+    run_id: str
+    strategy: str
+    responder_model: str | None
+    scorer_model: str | None
+    evolver_models: dict[str, str]
+
+    def constants(self) -> dict[str, str | None]:
+        """Column name to value, for `rows.flatten`."""
+        return {
+            "run_id": self.run_id,
+            "strategy": self.strategy,
+            "responder_model": self.responder_model,
+            "scorer_model": self.scorer_model,
+        }
+
+
+class PartsSink(Datasink[None]):
+    """Writes and commits the rows of one write task as one part. Rows that never began are left out."""
+
+    def __init__(self, store: Store, lease: Lease, labels: RunLabels, board: Board) -> None:
+        self._store, self._lease, self._labels, self._board = store, lease, labels, board
+
+    def write(self, blocks: Iterable[Block], ctx: Any) -> None:  # noqa: ARG002
+        """Commit what is finished in `blocks`. Raises LeaseLost where another run has taken the output over."""
+        tables = [BlockAccessor.for_block(block).to_arrow() for block in blocks]
+        finished = [table.filter(pc.is_valid(table["rounds"])) for table in tables if table.num_rows]
+        rows = pa.concat_tables(finished) if finished else None
+        if rows is None or not rows.num_rows:
+            return
+        records = flatten(rows, self._labels.constants(), self._labels.evolver_models)
+        entry = write_part(self._store, *split_outcomes(records), rows["plan_row"].to_numpy())
+        self._lease.check()
+        if manifest.commit(self._store, entry):
+            self._board.committed(entry)
+
+    def on_write_complete(self, write_result: WriteResult[None]) -> None:
+        """Nothing is left to do: each task has committed its part."""
+
+    def get_name(self) -> str:
+        """The stage's name in Ray's dashboard."""
+        return "Parts"
+
+
+def write_part(
+    store: Store, kept: pa.Table, rejected: pa.Table, rows: np.ndarray[Any, Any], replaces: tuple[str, ...] = ()
+) -> Entry:
+    """Write the files of a part and return its entry, which the caller commits. Empty tables give no file."""
+    encoded = {folder: _encode(table) for folder, table in ((DATA, kept), (REJECTED, rejected)) if table.num_rows}
+    name = hashlib.blake2b(b"".join(encoded.values()), digest_size=12).hexdigest()
+    counts = {DATA: kept.num_rows, REJECTED: rejected.num_rows}
+    files = []
+    for folder, data in encoded.items():
+        path = f"{folder}/{name}.parquet"
+        store.write_bytes(path, data)
+        files.append(Part(path, len(data), counts[folder], checksum(data)))
+    return Entry(name, tuple(files), np.sort(rows), tally_records(kept, rejected), replaces)
+
+
+def checksum(data: bytes) -> str:
+    """BLAKE2b-128, in hex."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _encode(table: pa.Table) -> bytes:
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    return buffer.getvalue()
