@@ -5,10 +5,11 @@ Every model here refuses unknown fields. `settings.py` says which fields change 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from evolve.elimination import Elimination
 from evolve.records import Sampling
@@ -18,6 +19,15 @@ class Strict(BaseModel):
     """The base of all configuration: frozen, and an unknown field is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def kind_or(default: str) -> Discriminator:
+    """Tell the members of a union by their `kind`, which may be left out for `default`."""
+
+    def tag(value: Any) -> str:
+        return str(value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind", default))
+
+    return Discriminator(tag)
 
 
 class SamplingConfig(Strict):
@@ -63,23 +73,32 @@ class EliminationConfig(Strict):
     punctuation_only: bool = True
 
 
+PRESETS = {"none": Elimination.none(), "rules": Elimination(), "wizardlm": Elimination.wizardlm()}
+"""Elimination by name: `none` is the setting of arXiv 2412.11231, `rules` all but the judge, `wizardlm` all."""
+
+
+def _preset(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value not in PRESETS:
+        raise ValueError(f"expected one of {', '.join(PRESETS)}, or rules one by one")
+    return asdict(PRESETS[value])
+
+
 class EvolInstructConfig(Strict):
-    """Evol-Instruct. `elimination: none` is the paper's own setting, `wizardlm` switches every rule on."""
+    """Evol-Instruct. `elimination` is a preset's name or the rules one by one."""
 
     kind: Literal["evol_instruct"] = "evol_instruct"
     rounds: int = Field(1, ge=1, le=100)
     breadth: bool = True
     complicate_input: bool = False
-    elimination: Literal["none", "rules", "wizardlm"] | EliminationConfig = "rules"
+    elimination: Annotated[EliminationConfig, BeforeValidator(_preset)] = EliminationConfig()
     templates: Path | None = None
     sampling: SamplingConfig = SamplingConfig()
 
     def rules(self) -> Elimination:
         """The rules that are on."""
-        if isinstance(self.elimination, EliminationConfig):
-            return Elimination(**self.elimination.model_dump())
-        presets = {"none": Elimination.none, "rules": Elimination, "wizardlm": Elimination.wizardlm}
-        return presets[self.elimination]()
+        return Elimination(**self.elimination.model_dump())
 
 
 class VllmConfig(Strict):
@@ -119,7 +138,12 @@ class ScriptedConfig(Strict):
     call_log: str = ""
 
 
-EngineConfig = Annotated[VllmConfig | OpenAIConfig | ScriptedConfig, Field(discriminator="kind")]
+EngineConfig = Annotated[
+    Annotated[VllmConfig, Tag("vllm")]
+    | Annotated[OpenAIConfig, Tag("openai")]
+    | Annotated[ScriptedConfig, Tag("scripted")],
+    kind_or("vllm"),
+]
 
 
 class PoolConfig(Strict):
@@ -165,9 +189,10 @@ class EvolverConfig(Strict):
     weight: float = Field(1, gt=0)
 
 
-class ResponderConfig(Strict):
-    """What answers the evolved instructions."""
+class PoolResponderConfig(Strict):
+    """A pool of its own that answers the evolved instructions of all evolvers."""
 
+    kind: Literal["pool"] = "pool"
     engine: EngineConfig
     pool: PoolConfig = PoolConfig()
     sampling: GreedyConfig = GreedyConfig()
@@ -180,18 +205,38 @@ class SelfResponderConfig(Strict):
     sampling: GreedyConfig = GreedyConfig()
 
 
-class ScorerConfig(Strict):
-    """The model that scores pairs with IFD and IC-IFD. See scoring.ScorerConfig for what the fields do."""
+ResponderConfig = Annotated[
+    Annotated[PoolResponderConfig, Tag("pool")] | Annotated[SelfResponderConfig, Tag("evolver")], kind_or("pool")
+]
 
+
+class ModelScorerConfig(Strict):
+    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig."""
+
+    kind: Literal["model"] = "model"
     model: str
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
-    attention: str = "auto"
-    token_budget: int | None = Field(None, ge=16)
+    attention: Literal["auto", "flash", "packed", "padded"] = "auto"
+    token_budget: int | None = Field(None, ge=1)
     mode: Literal["plain", "chat"] = "plain"
     truncate: bool = False
+    max_length: int | None = Field(None, ge=2)
     threads: int | None = Field(None, ge=1)
     pool: PoolConfig = PoolConfig()
+
+
+class ScriptedScorerConfig(Strict):
+    """No model: deterministic scores, for dry runs and tests."""
+
+    kind: Literal["scripted"]
+    model: str = "scripted"
+    pool: PoolConfig = PoolConfig()
+
+
+ScorerConfig = Annotated[
+    Annotated[ModelScorerConfig, Tag("model")] | Annotated[ScriptedScorerConfig, Tag("scripted")], kind_or("model")
+]
 
 
 class LimitsConfig(Strict):
@@ -222,7 +267,7 @@ class RunConfig(Strict):
     sharing: Literal["every", "split"] = "every"
     samples: int = Field(1, ge=1)
     keep_rounds: Literal["all", "last"] = "all"
-    responder: ResponderConfig | SelfResponderConfig
+    responder: ResponderConfig
     scorer: ScorerConfig | None = None
     limits: LimitsConfig = LimitsConfig()
     ray: RayConfig = RayConfig()

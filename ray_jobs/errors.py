@@ -1,10 +1,19 @@
 """The errors that end a command, each with the exit code that the command line leaves with.
 
-JobError
+JobError                1   anything below; 1 alone is never used for a known error
 ├── ConfigError         2   the configuration is wrong; nothing was started
+│   └── SettingsChanged     a run cannot go on under settings that change its results
 ├── SeedError           3   the seeds cannot be read as configured
-└── StorageError        4   a file or an object store does not do what it is asked
-    └── MissingFile         the file that was asked for does not exist
+├── StorageError        4   a file or an object store does not do what it is asked
+│   └── MissingFile         the file that was asked for does not exist
+├── OutputError         5   the output cannot be worked on as it is
+│   ├── DamagedOutput       a file of the output is not what it should be
+│   ├── LeaseHeld           another run is working on the output
+│   └── LeaseLost           another run has taken the output over
+├── PoolError           6   a pool cannot do its work; what was finished is committed
+│   ├── Stalled             nothing has moved for as long as the configuration allows
+│   └── TooManyRestarts     a pool's engines died more often than the configuration allows
+└── Stopped            10   the run was asked to stop; the same command goes on
 """
 
 from __future__ import annotations
@@ -22,6 +31,10 @@ class ConfigError(JobError):
     exit_code = 2
 
 
+class SettingsChanged(ConfigError):
+    """The output was begun under settings that give other results; the message names the fields."""
+
+
 class SeedError(JobError):
     """Seeds that cannot be read; the message names the file, the line, the field and what was expected."""
 
@@ -36,3 +49,41 @@ class StorageError(JobError):
 
 class MissingFile(StorageError):
     """The file asked for does not exist, though its bucket or folder may."""
+
+
+class OutputError(JobError):
+    """An output that cannot be worked on."""
+
+    exit_code = 5
+
+
+class DamagedOutput(OutputError):
+    """A file of the output is not what it should be; the message names it."""
+
+
+class LeaseHeld(OutputError):
+    """Another run is working on the output; the message says which."""
+
+
+class LeaseLost(OutputError):
+    """Another run has taken the output over."""
+
+
+class PoolError(JobError):
+    """A pool cannot do its work. What was finished before is committed."""
+
+    exit_code = 6
+
+
+class Stalled(PoolError):
+    """Nothing has moved for as long as the configuration allows; the message says what was waited for."""
+
+
+class TooManyRestarts(PoolError):
+    """The engines of a pool died more often than the configuration allows."""
+
+
+class Stopped(JobError):
+    """The run was asked to stop and has committed what was finished."""
+
+    exit_code = 10

@@ -7,7 +7,7 @@ digest of its bytes: a task that runs again on the same rows writes the same fil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -33,22 +33,10 @@ DATA, REJECTED = "data", "rejected"
 
 @dataclass(frozen=True)
 class RunLabels:
-    """The columns that are the same for all records of a run."""
+    """Columns that the run gives: `constants` for all records, and the model of each evolver."""
 
-    run_id: str
-    strategy: str
-    responder_model: str | None
-    scorer_model: str | None
+    constants: Mapping[str, str | None]
     evolver_models: dict[str, str]
-
-    def constants(self) -> dict[str, str | None]:
-        """Column name to value, for `rows.flatten`."""
-        return {
-            "run_id": self.run_id,
-            "strategy": self.strategy,
-            "responder_model": self.responder_model,
-            "scorer_model": self.scorer_model,
-        }
 
 
 class PartsSink(Datasink[None]):
@@ -64,7 +52,7 @@ class PartsSink(Datasink[None]):
         rows = pa.concat_tables(finished) if finished else None
         if rows is None or not rows.num_rows:
             return
-        records = flatten(rows, self._labels.constants(), self._labels.evolver_models)
+        records = flatten(rows, self._labels.constants, self._labels.evolver_models)
         entry = write_part(self._store, *split_outcomes(records), rows["plan_row"].to_numpy())
         self._lease.check()
         if manifest.commit(self._store, entry):

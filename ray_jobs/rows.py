@@ -5,6 +5,8 @@ docs/data.md describes the output's columns for its readers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -120,10 +122,11 @@ REJECTED_SCHEMA = pa.schema(
 """rejected/*.parquet: one rejected or failed record a line, with the text as far as it came."""
 
 
-def flatten(rows: pa.Table, constants: dict[str, str | None], evolver_models: dict[str, str]) -> pa.Table:
+def flatten(rows: pa.Table, constants: Mapping[str, str | None], evolver_models: dict[str, str]) -> pa.Table:
     """Lay nested rows out as one line a round, with the columns of both output schemas and `status`.
 
-    `constants` are the columns that are the same for the whole run; `evolver_models` maps an evolver to its model.
+    `constants` are the columns that are the same for the whole run; `evolver_models` maps an evolver to its model,
+    which is also the responder's where `constants` names no other.
     """
     rounds = rows["rounds"].combine_chunks()
     parents = pc.list_parent_indices(rounds)
@@ -135,6 +138,7 @@ def flatten(rows: pa.Table, constants: dict[str, str | None], evolver_models: di
     parent = _record_id(columns["row_id"], columns["parent_round"])
     columns["parent_id"] = pc.if_else(of_seed, columns["seed_id"], parent)
     columns["evolver_model"] = _mapped(columns["evolver"], evolver_models)
+    columns["responder_model"] = columns["evolver_model"]
     for name, value in constants.items():
         columns[name] = pa.array([value] * len(flat), pa.string())
     return pa.table(columns)

@@ -1,0 +1,189 @@
+"""What runs inside the pools: evolve, respond and score blocks of rows, each row at its own speed.
+
+Each actor takes a table in ROW_SCHEMA (the first one in PLAN_SCHEMA) and returns one with the same rows in the same
+order, so that a block that is computed again holds the same rows again. A row never ends an actor: what it raises
+becomes its outcome. An engine that died ends the actor's process; Ray starts the actor and its blocks again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from evolve.engine import Engine
+from evolve.errors import EngineDied
+from evolve.flow import drive
+from evolve.records import Instruction
+from evolve.respond import Responder
+from ray_jobs.board import Board, Figures, Meter
+from ray_jobs.config import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
+from ray_jobs.engines import build_engine, build_responder, build_strategy
+from ray_jobs.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
+from ray_jobs.rows import CREATED_AT, ROUNDS
+from ray_jobs.scores import build_scorer, score_rounds
+
+ENGINE_DIED = 70
+"""The exit code of an actor whose engine died."""
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PoolJob:
+    """What an actor needs to know: the run, its pool's name and engine, and where to report."""
+
+    run: RunConfig
+    pool: str
+    engine: EngineConfig
+    board: Board
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """What a scoring actor needs to know."""
+
+    pool: str
+    scorer: ScorerConfig
+    board: Board
+
+
+class EvolveActor:
+    """Takes rows through all rounds, and answers them too where the run says that evolvers answer themselves."""
+
+    def __init__(self, job: PoolJob) -> None:
+        self._meter = Meter(job.board, job.pool)
+        self._run = job.run
+        self._strategy = build_strategy(job.run.strategy)
+        self._engine = load_engine(job.engine)
+        own = isinstance(job.run.responder, SelfResponderConfig)
+        self._answers = Answers(build_responder(job.run), self._engine, job.run.seed) if own else None
+        self._meter.ready()
+
+    async def __call__(self, table: pa.Table) -> pa.Table:
+        """Evolve a block. Rows that have not begun when the run is to stop come back with null rounds."""
+        rows = table.to_pylist()
+        rounds = await asyncio.gather(*(self._row(row) for row in rows))
+        now = pa.array([datetime.now(UTC)] * len(rows), CREATED_AT.type)
+        return table.append_column(ROUNDS, pa.array(rounds, ROUNDS.type)).append_column(CREATED_AT, now)
+
+    async def _row(self, row: Row) -> list[RoundRow] | None:
+        if self._meter.stopped:
+            return None
+        with self._meter.row() as figures:
+            rounds = await self._evolved(row)
+            rounds = rounds if self._run.keep_rounds == "all" else rounds[-1:]
+            figures.count(rounds)
+            for one in rounds:
+                figures.spend(one["prompt_tokens"], one["completion_tokens"])
+            if self._answers:
+                await self._answers.answer(row, figures, rounds)
+        return rounds
+
+    async def _evolved(self, row: Row) -> list[RoundRow]:
+        seed = Instruction(row["seed_instruction"], row["input"])
+        flow = self._strategy.evolve(seed, row["seed_index"], Random(f"{self._run.seed} evolve {row['row_id']}"))
+        try:
+            return round_rows(await drive(flow, self._engine))
+        except EngineDied as died:
+            end_actor(died)
+        except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
+            log.warning("row %s failed", row["row_id"], exc_info=True)
+            return failed_rounds(range(1, self._strategy.rounds + 1), "evolve", error)
+
+
+class RespondActor:
+    """Answers the evolved instructions of a block."""
+
+    def __init__(self, job: PoolJob) -> None:
+        self._meter = Meter(job.board, job.pool)
+        self._answers = Answers(build_responder(job.run), load_engine(job.engine), job.run.seed)
+        self._meter.ready()
+
+    async def __call__(self, table: pa.Table) -> pa.Table:
+        """Answer every round of a block that is still kept."""
+        rows = table.to_pylist()
+        await asyncio.gather(*(self._row(row) for row in rows if row["rounds"] is not None))
+        return with_rounds(table, rows)
+
+    async def _row(self, row: Row) -> None:
+        with self._meter.row() as figures:
+            await self._answers.answer(row, figures, row["rounds"])
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A responder on an engine. Each round draws from its own randomness: `run_seed`, row and round number."""
+
+    responder: Responder
+    engine: Engine
+    run_seed: int
+
+    async def answer(self, row: Row, figures: Figures, rounds: Sequence[RoundRow]) -> None:
+        """Answer the kept ones of a row's rounds side by side, and write the answers into them."""
+        asked = kept(rounds)
+        await asyncio.gather(*(self._answer(row, one, figures) for one in asked))
+        figures.count(asked)
+
+    async def _answer(self, row: Row, one: RoundRow, figures: Figures) -> None:
+        rng = Random(f"{self.run_seed} respond {row['row_id']} {one['round']}")
+        try:
+            answer = await drive(self.responder.answer(task_of(row, one), rng), self.engine)
+        except EngineDied as died:
+            end_actor(died)
+        except Exception as error:  # as in EvolveActor
+            log.warning("answer to row %s round %s failed", row["row_id"], one["round"], exc_info=True)
+            settle_failure(one, "respond", error)
+        else:
+            settle_answer(one, answer)
+            figures.spend(answer.usage.prompt_tokens, answer.usage.completion_tokens)
+
+
+class ScoreActor:
+    """Scores the pairs of a block with IFD and IC-IFD."""
+
+    def __init__(self, job: ScoreJob) -> None:
+        self._meter = Meter(job.board, job.pool)
+        self._scorer = build_scorer(job.scorer)
+        self._meter.ready()
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Score every round of a block that is still kept. Undefined scores are null, with a note."""
+        rows = [row for row in table.to_pylist() if row["rounds"] is not None]
+        rounds = [(row, one) for row in rows for one in kept(row["rounds"])]
+        with self._meter.rows(len(rows)) as figures:
+            score_rounds(self._scorer, rounds)
+            for _, one in rounds:
+                figures.spend((one["n_q"] or 0) + (one["n_a"] or 0), 0)
+            figures.count(one for _, one in rounds)
+        return with_rounds(table, rows)
+
+
+def load_engine(config: EngineConfig) -> Engine:
+    """Load an actor's engine, leaving a line in the log for whoever waits for it."""
+    started = time.monotonic()
+    engine = build_engine(config)
+    log.info("engine %s loaded in %.0f s", config.model, time.monotonic() - started)
+    return engine
+
+
+def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
+    """`table` with the rounds of `rows` in place of its own."""
+    place = table.schema.get_field_index(ROUNDS.name)
+    return table.set_column(place, ROUNDS, pa.array([row["rounds"] for row in rows], ROUNDS.type))
+
+
+def end_actor(died: EngineDied) -> NoReturn:
+    """Leave the process, so that Ray starts the actor anew and its blocks with it."""
+    log.error("%s; this actor ends and starts again", died)
+    logging.shutdown()
+    os._exit(ENGINE_DIED)

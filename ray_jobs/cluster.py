@@ -1,0 +1,66 @@
+"""Joining a Ray cluster, or starting a local one that a small machine can carry."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import ray
+from ray.data import DataContext
+
+from ray_jobs.config import RunConfig
+from ray_jobs.pools import logical_cpus
+
+QUIET = ("ray", "ray.data", "ray.train", "vllm", "transformers")
+
+
+@contextmanager
+def cluster(run: RunConfig, verbose: bool) -> Iterator[None]:
+    """Be connected to Ray while the context lasts; what was connected before stays so.
+
+    Without `ray.address` and outside a Ray job, a local cluster is started with as many logical CPUs as the pools
+    need, whatever the machine has: an actor that waits for a model's tokens needs no core of its own.
+    """
+    mine = not ray.is_initialized()
+    if mine:
+        _quieten(verbose)
+        ray.init(log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **_where(run))
+    try:
+        yield
+    finally:
+        if mine:
+            ray.shutdown()
+
+
+def configure_data(run: RunConfig, verbose: bool) -> None:
+    """Set up Ray Data for the calling thread: our own progress display, and limits that are the run's."""
+    context = DataContext.get_current()
+    context.enable_progress_bars = verbose
+    context.max_consecutive_actor_init_deaths = run.limits.engine_restarts
+    # ours says what is waited for, and gives up first
+    context.execution_no_progress_timeout_s = 2 * run.limits.stall_seconds
+
+
+def _where(run: RunConfig) -> dict[str, Any]:
+    if run.ray.address:
+        return {"address": run.ray.address}
+    if "RAY_ADDRESS" in os.environ:
+        return {}
+    return {
+        "address": "local",
+        "num_cpus": run.ray.num_cpus or logical_cpus(run),
+        "object_store_memory": run.ray.object_store_memory,
+        "include_dashboard": False,
+    }
+
+
+def _quieten(verbose: bool) -> None:
+    # read by the processes that Ray starts
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)

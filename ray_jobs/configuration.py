@@ -1,0 +1,137 @@
+"""Reading a configuration: YAML text, `--set` overrides, and errors that say which field, what came, what is allowed."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from ray_jobs.config import RunConfig
+from ray_jobs.errors import ConfigError
+
+
+def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig:
+    """Read and check the run configuration at `path`.
+
+    `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
+    Raises ConfigError with one line a wrong field.
+    """
+    raw = _read_yaml(path)
+    for override in overrides:
+        _override(raw, override)
+    if output is not None:
+        raw["output"] = output
+    try:
+        return RunConfig.model_validate(raw)
+    except ValidationError as error:
+        lines = "\n".join(f"  {_explain(detail)}" for detail in error.errors())
+        raise ConfigError(f"{path}: the configuration is wrong\n{lines}") from None
+
+
+def parse_storage(text: str | None) -> dict[str, Any]:
+    """Storage options from the command line, a YAML mapping. Raises ConfigError where it is none."""
+    try:
+        options = yaml.safe_load(text) if text else {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--storage {text}: is not YAML: {error}") from None
+    if not isinstance(options, dict):
+        raise ConfigError(f"--storage {text}: expected a mapping such as '{{endpoint_url: http://127.0.0.1:9000}}'")
+    return options
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: is not YAML: {error}") from None
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{path}: expected a mapping of settings, got {type(raw).__name__}")
+    return raw
+
+
+def _override(raw: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}: expected dotted.path=value, such as strategy.rounds=3")
+    *parents, last = path.split(".")
+    place = raw
+    for parent in parents:
+        inner = place.setdefault(parent, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: {parent} is not a group of settings")
+        place = inner
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not YAML: {error}") from None
+
+
+def _explain(detail: ErrorDetails) -> str:
+    path, allowed = _locate([str(part) for part in detail["loc"]])
+    place = ".".join(path) or "the whole"
+    match detail["type"]:
+        case "missing":
+            return f"{place}: is missing"
+        case "extra_forbidden":
+            near = get_close_matches(path[-1], allowed, 1, 0.6)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            return f"{place}: unknown field{hint} (allowed: {', '.join(allowed)})"
+        case "union_tag_invalid":
+            context = detail["ctx"]
+            return f"{place}.kind: expected one of {context['expected_tags']}, got {context['tag']!r}"
+        case _:
+            return f"{place}: {detail['msg'].removeprefix('Value error, ')}, got {_shortened(detail['input'])}"
+
+
+def _locate(loc: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The dotted path of a place in the configuration, and the fields allowed where its last part stands.
+
+    Pydantic's places also name the chosen member of a union, which is no part of what a user writes.
+    """
+    path, allowed, annotation = list[str](), list[str](), RunConfig
+    for part in loc:
+        models = {_kind(model): model for model in _models(annotation)}
+        if len(models) > 1 and part in models:
+            annotation = models[part]
+            continue
+        path.append(part)
+        fields = {name: field for model in models.values() for name, field in model.model_fields.items()}
+        keyed = typing.get_origin(annotation) is dict
+        allowed = [] if keyed else sorted(fields)
+        annotation = typing.get_args(annotation)[1] if keyed else _annotation(fields.get(part))
+    return path, allowed
+
+
+def _annotation(field: FieldInfo | None) -> Any:
+    return field.annotation if field else None
+
+
+def _kind(model: type[BaseModel]) -> str:
+    kind = model.model_fields.get("kind")
+    return str(typing.get_args(kind.annotation)[0]) if kind else model.__name__
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    """The models that a field's annotation admits."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+        for inner in typing.get_args(annotation):
+            yield from _models(inner)
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

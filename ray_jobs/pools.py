@@ -1,0 +1,59 @@
+"""From pool configuration to Ray Data: which actors, how many, and how much they hold in flight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.data import ActorPoolStrategy, Dataset
+
+from ray_jobs.config import PoolConfig, RunConfig, SelfResponderConfig
+
+RESPOND, SCORE = "respond", "score"
+
+
+def pool_name(evolver: str) -> str:
+    """The name of an evolver's pool in displays, metrics and Ray's dashboard."""
+    return f"evolve_{evolver}"
+
+
+def pool_configs(run: RunConfig) -> dict[str, PoolConfig]:
+    """Every pool of the run by its name, in the order in which rows pass them."""
+    pools = {pool_name(name): evolver.pool for name, evolver in run.evolvers.items()}
+    if not isinstance(run.responder, SelfResponderConfig):
+        pools[RESPOND] = run.responder.pool
+    if run.scorer:
+        pools[SCORE] = run.scorer.pool
+    return pools
+
+
+def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: PoolConfig) -> Dataset:
+    """Send blocks of rows through a pool of `actor`s, each built with `job`.
+
+    An actor works on `batches_in_flight` blocks at once and holds as many again in its queue: with fewer its engine
+    drains between blocks, and Ray's autoscaler, which looks at the queue, would never add an actor.
+    """
+    least, most = pool.bounds
+    return rows.map_batches(
+        type(name, (actor,), {"__doc__": actor.__doc__}),
+        batch_size=None,
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        fn_constructor_args=(job,),
+        compute=ActorPoolStrategy(
+            min_size=least,
+            max_size=most,
+            max_concurrent_calls_per_actor=pool.batches_in_flight,
+            max_tasks_in_flight_per_actor=2 * pool.batches_in_flight,
+        ),
+        num_cpus=pool.cpus,
+        num_gpus=pool.gpus,
+        accelerator_type=pool.accelerator_type,
+        resources=pool.resources or None,
+        udf_modifying_row_count=False,
+    )
+
+
+def logical_cpus(run: RunConfig) -> int:
+    """The logical CPUs that a local cluster needs to hold all pools at their greatest, and to read and write beside."""
+    actors = sum(pool.bounds[1] * pool.cpus for pool in pool_configs(run).values())
+    return int(actors) + 4

