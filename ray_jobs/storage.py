@@ -1,0 +1,286 @@
+"""Files on local disk or in an object store behind one small interface; the only module that imports fsspec.
+
+The rest of the service names files by their path below a store's root and never learns what that root is.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import re
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
+
+import fsspec
+import fsspec.utils
+from fsspec.implementations.local import LocalFileSystem
+from pyarrow import fs as arrow
+
+from ray_jobs import s3
+from ray_jobs.errors import MissingFile, StorageError
+from ray_jobs.storage_errors import ExplainedReader, explained
+
+_GLOB = re.compile(r"[*?\[]")
+_S3_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    # botocore's "standard" mode: 5xx, throttling and lost connections, with jittered exponential backoff
+    "retries": {"max_attempts": 6, "mode": "standard"},
+}
+_VERSION_KEYS = ("ETag", "etag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "created")
+
+
+class Entry(NamedTuple):
+    """A file: its path below the store's root, its size in bytes, and what changes when its content does."""
+
+    path: str
+    size: int
+    version: str
+
+
+def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
+    """The store whose root is `url`: a folder by its plain path, or any URL that fsspec knows.
+
+    `options` go to the fsspec file system as they are (`endpoint_url`, `key`, `secret`, …). On S3, timeouts
+    and retries are those of botocore, under `config_kwargs`. Opens no connection. Raises StorageError where
+    no client for the URL is installed or it does not take the options.
+    """
+    options = dict(options or {})
+    protocol = fsspec.utils.get_protocol(url)
+    is_s3 = protocol in ("s3", "s3a")
+    with explained("open", url):
+        settings = _s3_options(options) if is_s3 else options
+        fs, root = fsspec.url_to_fs(url, **settings, skip_instance_cache=True)
+    if is_s3:
+        if not root:
+            raise StorageError(f"{url}: the URL names no bucket, expected s3://BUCKET/PATH")
+        fs.retries = 2  # of streamed bodies, which botocore does not retry; multiplies its own retries
+        return _S3Store(fs, url, root, options)
+    if isinstance(fs, LocalFileSystem):
+        # absolute, for a worker that the store travels to has another working directory
+        return _LocalStore(fs, root, root, options)
+    return Store(fs, url, root, options)
+
+
+def split_glob(url: str) -> tuple[str, str]:
+    """Split a URL or path into the folder above its first wildcard and the pattern below it.
+
+    The pattern is empty where there is no wildcard: "s3://b/x/*.json" -> ("s3://b/x", "*.json").
+    """
+    found = _GLOB.search(url)
+    if found is None:
+        return url, ""
+    folder, slash, _ = url[: found.start()].rpartition("/")
+    return folder or slash or ".", url[len(folder) + len(slash) :]
+
+
+class Store:
+    """The files below one root. Safe to use from threads; pickles to its URL and options.
+
+    Paths are relative to the root and use "/". Every failure is a StorageError that names the URL, the
+    operation and the cause; a missing file is a MissingFile. Nothing is cached.
+    """
+
+    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any]) -> None:
+        self.url = url.rstrip("/") or "/"
+        self._fs, self._root, self._options = fs, root.rstrip("/"), options
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_store, (self.url, dict(self._options))
+
+    def __repr__(self) -> str:
+        return f"Store({self.url!r})"  # without the options, which may hold credentials
+
+    def url_of(self, path: str) -> str:
+        """The full URL of a file, for messages and for other programs."""
+        return posixpath.join(self.url, path) if path else self.url
+
+    def read_bytes(self, path: str) -> bytes:
+        """The whole content of a file."""
+        with explained("read", self.url_of(path)):
+            return cast(bytes, self._fs.cat_file(self._path(path)))
+
+    def write_bytes(self, path: str, data: bytes) -> None:
+        """Write a file, replacing what was there. Readers see the old content or the new, never a part.
+
+        A writer that is killed may leave `.NAME.*.tmp` beside it on a local disk, which listings show.
+        """
+        with explained("write", self.url_of(path)):
+            self._write(self._path(path), data)
+
+    def create_exclusive(self, path: str, data: bytes) -> bool:
+        """Write a file unless it exists; True where this call created it, False where it was there.
+
+        Of any number of concurrent callers exactly one is told True, on local disk and on S3 stores that
+        honour conditional writes (`If-None-Match: *`). Other stores promise as much as fsspec's mode "create"
+        does, and always for the threads of one process.
+        """
+        with explained("create", self.url_of(path)):
+            return self._create(self._path(path), data)
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file (not a folder) at `path`."""
+        return self.kind(path) == "file"
+
+    def kind(self, path: str) -> Literal["file", "folder"] | None:
+        """What is at `path`, None for nothing. In an object store a folder is the prefix of some key."""
+        try:
+            return "folder" if self._info(path)["type"] == "directory" else "file"
+        except MissingFile:
+            return None
+
+    def size(self, path: str) -> int:
+        """The size of a file in bytes."""
+        return self.entry(path).size
+
+    def entry(self, path: str) -> Entry:
+        """The size and version of one file."""
+        info = self._info(path)
+        if info["type"] == "directory":
+            raise MissingFile(f"{self.url_of(path)}: expected a file, this is a folder")
+        return _entry(path, info)
+
+    def list(self, prefix: str = "") -> Sequence[tuple[str, int]]:
+        """Path and size in bytes of every file below the folder `prefix`, at any depth, sorted by path.
+
+        Empty where there is no such folder.
+        """
+        return [(entry.path, entry.size) for entry in self._entries(prefix)]
+
+    def glob(self, pattern: str) -> Sequence[Entry]:
+        """The files whose path matches `pattern`, sorted by path; "**" crosses folders, "*" does not."""
+        folder, below = split_glob(pattern)
+        if not below:
+            return [self.entry(pattern)] if self.exists(pattern) else []
+        depth = None if "**" in below else below.count("/") + 1
+        matches = re.compile(fsspec.utils.glob_translate(pattern)).match
+        found = self._entries("" if folder == "." else folder, depth)
+        return [entry for entry in found if matches(entry.path)]
+
+    def delete(self, paths: Iterable[str]) -> None:
+        """Remove files. Those that are already gone do no harm."""
+        for path in paths:
+            with explained("delete", self.url_of(path)), suppress(FileNotFoundError):
+                self._fs.rm_file(self._path(path))
+
+    def open_input(self, path: str) -> BinaryIO:
+        """Open a file for reading, seekable, as pyarrow wants it. Its reads raise StorageErrors too."""
+        url = self.url_of(path)
+        with explained("read", url):
+            raw = self._fs.open(self._path(path), "rb")
+        return cast(BinaryIO, io.BufferedReader(ExplainedReader(raw, url), 1 << 20))
+
+    def arrow_filesystem(self) -> arrow.FileSystem:
+        """This store as a pyarrow file system, whose paths are relative to the root too."""
+        handler = arrow.PyFileSystem(arrow.FSSpecHandler(self._fs))  # type: ignore[abstract]  # a fault of the stubs
+        return arrow.SubTreeFileSystem(self._root, handler)
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}" if path else self._root
+
+    def _info(self, path: str) -> dict[str, Any]:
+        with explained("look up", self.url_of(path)):
+            return cast(dict[str, Any], self._fs.info(self._path(path)))
+
+    def _entries(self, prefix: str, depth: int | None = None) -> Sequence[Entry]:
+        with explained("list", self.url_of(prefix)):
+            found = self._find(self._path(prefix), depth)
+        files = {name: info for name, info in found.items() if info.get("type") == "file"}
+        entries = (_entry(name.removeprefix(self._root).lstrip("/"), info) for name, info in files.items())
+        return sorted(entry for entry in entries if entry.path != prefix)
+
+    def _find(self, path: str, depth: int | None) -> dict[str, Any]:
+        # by default fsspec leaves out what it may not read, and a listing with holes loses data silently
+        listing = self._fs.find(path, maxdepth=depth, detail=True, on_error=_raise_unless_gone)
+        return cast(dict[str, Any], listing)
+
+    def _write(self, path: str, data: bytes) -> None:
+        self._fs.pipe_file(path, data)
+
+    def _create(self, path: str, data: bytes) -> bool:
+        with _CREATE_LOCK:
+            try:
+                self._fs.pipe_file(path, data, mode="create")
+            except FileExistsError:
+                return False
+        return True
+
+
+class _LocalStore(Store):
+    """Files on a disk of this machine or on a network file system that is mounted."""
+
+    def arrow_filesystem(self) -> arrow.FileSystem:
+        return arrow.SubTreeFileSystem(self._root or "/", arrow.LocalFileSystem())
+
+    def _write(self, path: str, data: bytes) -> None:
+        with _written_beside(Path(path), data) as written:
+            written.replace(path)
+
+    def _create(self, path: str, data: bytes) -> bool:
+        with _written_beside(Path(path), data) as written:
+            try:
+                os.link(written, path)
+            except FileExistsError:
+                return False
+        return True
+
+
+class _S3Store(Store):
+    """A bucket, or a part of one, behind the S3 API."""
+
+    def delete(self, paths: Iterable[str]) -> None:
+        keys = [self._key(self._path(path)) for path in paths]
+        with explained("delete", self.url):
+            s3.delete_objects(self._fs, self._bucket, keys)
+
+    def _find(self, path: str, depth: int | None) -> dict[str, Any]:  # noqa: ARG002
+        # one flat listing of the prefix, at any depth, costs fewer requests than one a folder
+        return cast(dict[str, Any], self._fs.find(path, detail=True))
+
+    def _create(self, path: str, data: bytes) -> bool:
+        return s3.create_object(self._fs, self._bucket, self._key(path), data)
+
+    @property
+    def _bucket(self) -> str:
+        return self._root.partition("/")[0]
+
+    def _key(self, path: str) -> str:
+        return path.partition("/")[2]
+
+
+_CREATE_LOCK = threading.Lock()
+
+
+def _s3_options(options: dict[str, Any]) -> dict[str, Any]:
+    config = {**_S3_DEFAULTS, **options.get("config_kwargs", {})}
+    return {"use_listings_cache": False, **options, "config_kwargs": config}
+
+
+def _entry(path: str, info: Mapping[str, Any]) -> Entry:
+    version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
+    return Entry(path, int(info["size"]), version)
+
+
+def _raise_unless_gone(error: Exception) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A finished file on disk next to `path`, under a name that readers of data skip; removed in the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with written.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield written
+    finally:
+        written.unlink(missing_ok=True)
