@@ -55,6 +55,4 @@ def delete_objects(fs: Any, bucket: str, keys: Sequence[str]) -> None:
         objects = [{"Key": key} for key in keys[start : start + _DELETE_LIMIT]]
         answer = fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
         for error in answer.get("Errors", []):
-            raise StorageError(
-                f"s3://{bucket}/{error['Key']}: cannot delete: {error['Code']} {error['Message']}"
-            )
+            raise StorageError(f"s3://{bucket}/{error['Key']}: cannot delete: {error['Code']} {error['Message']}")

@@ -30,7 +30,7 @@ _S3_DEFAULTS: dict[str, Any] = {
     "connect_timeout": 10,
     "read_timeout": 60,
     # botocore's "standard" mode: 5xx, throttling and lost connections, with jittered exponential backoff
-    "retries": {"max_attempts": 6, "mode": "standard"},
+    "retries": {"total_max_attempts": 6, "mode": "standard"},
 }
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "created")
 
