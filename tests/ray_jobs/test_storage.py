@@ -173,13 +173,24 @@ def test_failed_local_write_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable_folder_is_an_error_not_an_empty_listing(tmp_path: Path) -> None:
+def test_unreadable_folder_is_an_error_not_a_hole_in_the_listing(tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir(mode=0)
+    (tmp_path / "open").write_bytes(b"")
     try:
         with pytest.raises(StorageError, match="cannot list: permission denied"):
             open_store(str(tmp_path)).list()
     finally:
         (tmp_path / "secret").chmod(stat.S_IRWXU)
+
+
+def test_local_listing_follows_links_to_files_alone(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(b"12345")
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "data.json").symlink_to(tmp_path / "blob")
+    (folder / "circle").symlink_to(folder)
+    (folder / "dangling").symlink_to(tmp_path / "gone")
+    assert open_store(str(tmp_path)).list("snapshot") == [("snapshot/data.json", 5)]
 
 
 @pytest.mark.parametrize(
