@@ -30,7 +30,7 @@ _S3_DEFAULTS: dict[str, Any] = {
     "connect_timeout": 10,
     "read_timeout": 60,
     # botocore's "standard" mode: 5xx, throttling and lost connections, with jittered exponential backoff
-    "retries": {"max_attempts": 6, "mode": "standard"},
+    "retries": {"total_max_attempts": 6, "mode": "standard"},
 }
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "created")
 
@@ -54,8 +54,9 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
     protocol = fsspec.utils.get_protocol(url)
     is_s3 = protocol in ("s3", "s3a")
     with explained("open", url):
-        settings = _s3_options(options) if is_s3 else options
-        fs, root = fsspec.url_to_fs(url, **settings, skip_instance_cache=True)
+        settings = {"use_listings_cache": False, "skip_instance_cache": True}
+        settings |= _s3_options(options) if is_s3 else options
+        fs, root = fsspec.url_to_fs(url, **settings)
     if is_s3:
         if not root:
             raise StorageError(f"{url}: the URL names no bucket, expected s3://BUCKET/PATH")
@@ -195,9 +196,22 @@ class Store:
         return sorted(entry for entry in entries if entry.path != prefix)
 
     def _find(self, path: str, depth: int | None) -> dict[str, Any]:
-        # by default fsspec leaves out what it may not read, and a listing with holes loses data silently
-        listing = self._fs.find(path, maxdepth=depth, detail=True, on_error=_raise_unless_gone)
-        return cast(dict[str, Any], listing)
+        # not fs.find, which leaves out the folders that it may not read: a listing with holes loses data silently
+        found, folders = {}, [(path, 1)]
+        while folders:
+            folder, level = folders.pop()
+            for info in self._children(folder):
+                if info["type"] != "directory":
+                    found[info["name"]] = info
+                elif depth is None or level < depth:
+                    folders.append((info["name"], level + 1))
+        return found
+
+    def _children(self, folder: str) -> Sequence[dict[str, Any]]:
+        try:
+            return cast(Sequence[dict[str, Any]], self._fs.ls(folder, detail=True))
+        except FileNotFoundError:
+            return ()
 
     def _write(self, path: str, data: bytes) -> None:
         self._fs.pipe_file(path, data)
@@ -216,6 +230,17 @@ class _LocalStore(Store):
 
     def arrow_filesystem(self) -> arrow.FileSystem:
         return arrow.SubTreeFileSystem(self._root or "/", arrow.LocalFileSystem())
+
+    def _children(self, folder: str) -> Sequence[dict[str, Any]]:
+        infos = super()._children(folder)
+        return [self._target(info) if info["islink"] else info for info in infos]
+
+    def _target(self, link: dict[str, Any]) -> dict[str, Any]:
+        """What a symbolic link to a file points to; a link to a folder stays one, for it may lead in a circle."""
+        with suppress(FileNotFoundError):
+            target = cast(dict[str, Any], self._fs.info(link["name"]))
+            return link if target["type"] == "directory" else target
+        return link
 
     def _write(self, path: str, data: bytes) -> None:
         with _written_beside(Path(path), data) as written:
@@ -258,17 +283,12 @@ _CREATE_LOCK = threading.Lock()
 
 def _s3_options(options: dict[str, Any]) -> dict[str, Any]:
     config = {**_S3_DEFAULTS, **options.get("config_kwargs", {})}
-    return {"use_listings_cache": False, **options, "config_kwargs": config}
+    return {**options, "config_kwargs": config}
 
 
 def _entry(path: str, info: Mapping[str, Any]) -> Entry:
     version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
     return Entry(path, int(info["size"]), version)
-
-
-def _raise_unless_gone(error: Exception) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 @contextmanager

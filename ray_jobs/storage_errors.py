@@ -136,6 +136,8 @@ def _why_os(error: Exception) -> str:
     if isinstance(error, PermissionError):
         return "permission denied"
     code = response_code(error)
-    if isinstance(error, OSError) and error.errno and not code:
+    if code:
+        return f"{code} {getattr(error, 'strerror', None) or error}"
+    if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)
-    return " ".join(filter(None, [code, str(error) or type(error).__name__]))
+    return str(error) or type(error).__name__

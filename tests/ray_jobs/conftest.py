@@ -1,0 +1,42 @@
+"""A real S3 server on loopback."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+
+@pytest.fixture(scope="session")
+def s3_options() -> Iterator[dict[str, Any]]:
+    """Storage options for the server: endpoint and credentials, with retries that give up soon."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "endpoint_url": f"http://{host}:{port}",
+        "key": "test",
+        "secret": "test",
+        "client_kwargs": {"region_name": "us-east-1"},
+        "config_kwargs": {"retries": {"total_max_attempts": 3, "mode": "standard"}},
+    }
+    server.stop()
+
+
+@pytest.fixture
+def s3_url(s3_options: dict[str, Any]) -> str:
+    """The URL of a fresh, empty bucket."""
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3_options["endpoint_url"],
+        aws_access_key_id=s3_options["key"],
+        aws_secret_access_key=s3_options["secret"],
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket=bucket)
+    return f"s3://{bucket}"
