@@ -11,7 +11,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -175,9 +175,7 @@ class Meter:
 
     def _keep(self) -> None:
         while True:
-            try:
+            # without the board the display misses this worker for a moment; its work goes on
+            with suppress(RayError):
                 self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))
-            except RayError:
-                # The display goes without this worker for a moment; the work goes on.
-                pass
             time.sleep(REPORT_SECONDS)

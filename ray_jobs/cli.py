@@ -20,8 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
-    epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken or "
-    "damaged, 6 a pool cannot do its work, 10 stopped on request. After 4, 6 and 10 the same command goes on.",
+    epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
+    "or damaged, 6 a pool cannot do its work, 10 stopped on request. After 4, 6 and 10 the same command goes on.",
 )
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's configuration, a YAML file.")]

@@ -1,4 +1,4 @@
-"""Reading a configuration: YAML text, `--set` overrides, and errors that say which field, what came, what is allowed."""
+"""Reading a configuration: YAML, `--set` overrides, and errors that say which field, what came and what is allowed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ def _locate(loc: Sequence[str]) -> tuple[list[str], list[str]]:
 
     Pydantic's places also name the chosen member of a union, which is no part of what a user writes.
     """
-    path, allowed, annotation = list[str](), list[str](), RunConfig
+    path, allowed = list[str](), list[str]()
+    annotation: Any = RunConfig
     for part in loc:
         models = {_kind(model): model for model in _models(annotation)}
         if len(models) > 1 and part in models:

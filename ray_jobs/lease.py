@@ -9,17 +9,18 @@ two clocks are compared. A holder that was taken for dead finds the next number 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ray_jobs.errors import LeaseHeld, LeaseLost
+from ray_jobs.errors import LeaseHeld, LeaseLost, StorageError
 from ray_jobs.storage import Store
 
 FOLDER = "lease"
@@ -58,7 +59,9 @@ class LeaseHolder:
 
     def _keep(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
-            self._beat()
+            # a store that is away for a moment: the next beat may reach it, and workers check the lease themselves
+            with suppress(StorageError):
+                self._beat()
 
     def _beat(self) -> None:
         self.lease.store.write_bytes(_beat_path(self.lease.number), uuid.uuid4().hex.encode())
@@ -124,12 +127,12 @@ def _read_beat(store: Store, number: int) -> bytes | None:
 
 def _self() -> dict[str, Any]:
     process = psutil.Process()
-    return {"host": _host(), "pid": process.pid, "started": process.create_time(), "boot": psutil.boot_time()}
+    return {"host": _host(), "pid": process.pid, "started": process.create_time(), "boot": _boot()}
 
 
 def _alive(raw: dict[str, Any]) -> bool | None:
     """Whether the holder's process lives, where it is one of this machine; None where that cannot be seen."""
-    if raw["host"] != _host() or raw["boot"] != psutil.boot_time():
+    if raw["host"] != _host() or raw["boot"] != _boot():
         return None
     try:
         return bool(psutil.Process(raw["pid"]).create_time() == raw["started"])
@@ -138,8 +141,15 @@ def _alive(raw: dict[str, Any]) -> bool | None:
 
 
 def _host() -> str:
-    """The machine's name, with the container's process namespace, in which process numbers mean something."""
-    return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino if os.path.exists('/proc/self/ns') else 0}"
+    """The machine's name, with the process namespace in which process numbers mean something."""
+    namespace = Path("/proc/self/ns/pid")
+    return f"{socket.gethostname()}/{namespace.stat().st_ino if namespace.exists() else 0}"
+
+
+def _boot() -> str:
+    """What changes when the machine starts again, and process numbers with it."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return boot.read_text().strip() if boot.exists() else str(psutil.boot_time())
 
 
 def _number(path: str) -> int:

@@ -11,12 +11,11 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
+from itertools import compress
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -30,7 +29,6 @@ INDEX = "plan/index.json"
 UNREADABLE = "_unreadable"
 """The folder, in place of an evolver's name, of seeds that could not be read."""
 ROWS_PER_GROUP = 256
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -121,14 +119,20 @@ def make_plan(store: Store, source: SeedSource, fanout: Fanout) -> PlanIndex:
     if index.signature == now:
         return index
     known = _planned_ids(store, index)
-    index.duplicates = 0
-    for batch in read_seeds(source, known):
-        _append(store, index, batch, fanout)
-        index.duplicates += batch.duplicates
+    for batch in read_seeds(source):
+        _append(store, index, _unplanned(batch, known), fanout)
+        index.duplicates = batch.report.duplicates
         store.write_bytes(INDEX, index.to_json())
     index.signature = now
     store.write_bytes(INDEX, index.to_json())
     return index
+
+
+def _unplanned(batch: SeedBatch, known: IdSet) -> SeedBatch:
+    """What of a batch is not in the plan yet."""
+    seeds = known.add([bytes.fromhex(seed.seed_id) for seed in batch.seeds])
+    bad = known.add([bytes.fromhex(one.seed_id) for one in batch.bad])
+    return replace(batch, seeds=list(compress(batch.seeds, seeds)), bad=list(compress(batch.bad, bad)))
 
 
 def _append(store: Store, index: PlanIndex, batch: SeedBatch, fanout: Fanout) -> None:
@@ -185,7 +189,7 @@ def _planned_ids(store: Store, index: PlanIndex) -> IdSet:
     for file in index.files:
         with store.open_input(file.path) as opened:
             column = pq.read_table(opened, columns=["seed_id"])["seed_id"]
-        known.add_hex(column)
+        known.add([bytes.fromhex(seed_id) for seed_id in column.unique().to_pylist()])
     return known
 
 

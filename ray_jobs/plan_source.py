@@ -34,7 +34,7 @@ class PlanSource(Datasource):
     """The pending rows of one evolver, one block a read task, so that blocks keep the size they are given."""
 
     def __init__(self, store: Store, name: str, blocks: Sequence[Sequence[Slice]]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._store, self._name, self._blocks = store, name, blocks
 
     def get_name(self) -> str:

@@ -132,8 +132,8 @@ configs:
 ---
 # Evolved instructions
 
-{records["kept"]:,} instruction-response pairs, evolved from {report["seeds"]["usable"]:,} seeds by `{run.strategy.kind}`
-over {run.strategy.rounds} round(s). Run `{report["run_id"]}`.
+{records["kept"]:,} instruction-response pairs, evolved from {report["seeds"]["usable"]:,} seeds by
+`{run.strategy.kind}` over {run.strategy.rounds} round(s). Run `{report["run_id"]}`.
 
 Evolvers:
 
@@ -145,8 +145,8 @@ Responses: `{_responder(run)}`. Scores (IFD, IC-IFD): `{run.scorer.model if run.
 |---|---|---|---|---|---|---|
 {_card_rows(report)}
 
-`data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed ones with
-their reasons. Whoever publishes this set chooses its licence, within what the seeds and the models allow.
+`data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed
+ones with their reasons. Whoever publishes this set chooses its licence, within what the seeds and the models allow.
 """
     store.write_bytes(CARD, text.encode())
 

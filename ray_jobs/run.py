@@ -103,7 +103,7 @@ class _Run:
 
     def _labels(self) -> RunLabels:
         config = self.config
-        constants = {"run_id": self.run_id, "strategy": config.strategy.kind}
+        constants: dict[str, str | None] = {"run_id": self.run_id, "strategy": config.strategy.kind}
         constants["scorer_model"] = config.scorer.model if config.scorer else None
         if isinstance(config.responder, PoolResponderConfig):
             constants["responder_model"] = config.responder.engine.model

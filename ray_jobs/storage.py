@@ -178,7 +178,7 @@ class Store:
 
     def arrow_filesystem(self) -> arrow.FileSystem:
         """This store as a pyarrow file system, whose paths are relative to the root too."""
-        handler = arrow.PyFileSystem(arrow.FSSpecHandler(self._fs))  # type: ignore[abstract]  # a fault of the stubs
+        handler = arrow.PyFileSystem(arrow.FSSpecHandler(self._fs))
         return arrow.SubTreeFileSystem(self._root, handler)
 
     def _path(self, path: str) -> str:

@@ -70,8 +70,10 @@ def union(branches: Sequence[Dataset]) -> Dataset | None:
     """All branches as one stream; None of none."""
     if not branches:
         return None
-    first, *others = branches
-    return first.union(*others) if others else first
+    rows, *others = branches
+    for other in others:
+        rows = rows.union(other)
+    return rows
 
 
 def unreadable_seeds(rows: pa.Table) -> pa.Table:

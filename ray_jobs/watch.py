@@ -52,7 +52,7 @@ class StopRequest:
             for one, handler in before.items():
                 signal.signal(one, handler)
 
-    def _take(self, number: int, frame: FrameType | None) -> None:
+    def _take(self, number: int, _: FrameType | None) -> None:
         if self.name is not None:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
