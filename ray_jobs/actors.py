@@ -73,6 +73,7 @@ class EvolveActor:
         """Evolve a block. Rows that have not begun when the run is to stop come back with null rounds."""
         rows = table.to_pylist()
         rounds = await asyncio.gather(*(self._row(row) for row in rows))
+        await asyncio.to_thread(self._meter.report)
         now = pa.array([datetime.now(UTC)] * len(rows), CREATED_AT.type)
         return table.append_column(ROUNDS, pa.array(rounds, ROUNDS.type)).append_column(CREATED_AT, now)
 
@@ -113,6 +114,7 @@ class RespondActor:
         """Answer every round of a block that is still kept."""
         rows = table.to_pylist()
         await asyncio.gather(*(self._row(row) for row in rows if row["rounds"] is not None))
+        await asyncio.to_thread(self._meter.report)
         return with_rounds(table, rows)
 
     async def _row(self, row: Row) -> None:
@@ -158,13 +160,15 @@ class ScoreActor:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Score every round of a block that is still kept. Undefined scores are null, with a note."""
-        rows = [row for row in table.to_pylist() if row["rounds"] is not None]
-        rounds = [(row, one) for row in rows for one in kept(row["rounds"])]
-        with self._meter.rows(len(rows)) as figures:
+        rows = table.to_pylist()
+        begun = [row for row in rows if row["rounds"] is not None]
+        rounds = [(row, one) for row in begun for one in kept(row["rounds"])]
+        with self._meter.rows(len(begun)) as figures:
             score_rounds(self._scorer, rounds)
             for _, one in rounds:
                 figures.spend((one["n_q"] or 0) + (one["n_a"] or 0), 0)
             figures.count(one for _, one in rounds)
+        self._meter.report()
         return with_rounds(table, rows)
 
 

@@ -173,9 +173,13 @@ class Meter:
         """Count one row, as `rows` does."""
         return self.rows(1)
 
+    def report(self) -> None:
+        """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
+        # without the board the display misses this worker for a moment; its work goes on
+        with suppress(RayError):
+            self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))
+
     def _keep(self) -> None:
         while True:
-            # without the board the display misses this worker for a moment; its work goes on
-            with suppress(RayError):
-                self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))
+            self.report()
             time.sleep(REPORT_SECONDS)

@@ -60,6 +60,8 @@ def _where(run: RunConfig) -> dict[str, Any]:
 def _quieten(verbose: bool) -> None:
     # read by the processes that Ray starts
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not verbose:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in QUIET:

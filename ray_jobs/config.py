@@ -102,11 +102,15 @@ class EvolInstructConfig(Strict):
 
 
 class VllmConfig(Strict):
-    """A model in a vLLM engine of the pool's own. `arguments` go to vLLM as they are."""
+    """A model in a vLLM engine of each actor's own.
+
+    `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported.
+    """
 
     kind: Literal["vllm"] = "vllm"
     model: str
     arguments: dict[str, Any] = Field(default_factory=dict)
+    environment: dict[str, str] = Field(default_factory=dict)
 
 
 class OpenAIConfig(Strict):

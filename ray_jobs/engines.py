@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from evolve.elimination import Elimination
 from evolve.engine import Engine
 from evolve.evol_instruct import EvolInstruct, operator_order
@@ -14,6 +16,7 @@ def build_engine(config: EngineConfig) -> Engine:
     """Load the engine of one actor. Imports only what this engine needs."""
     match config:
         case VllmConfig():
+            os.environ.update(config.environment)
             from evolve.vllm_engine import VllmEngine
 
             return VllmEngine(config.model, config.arguments)

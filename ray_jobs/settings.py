@@ -22,6 +22,7 @@ HARMLESS = tuple(
         r"(.*\.)?pool\..*",
         r"strategy\.templates",
         r".*\.engine\.(url|key_variable|timeout_seconds|retries)",
+        r".*\.engine\.environment\..*",
         r".*\.engine\.(slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log)",
         r".*\.engine\.arguments\.(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
         r".*\.engine\.arguments\.(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
