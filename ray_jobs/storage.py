@@ -25,6 +25,7 @@ from ray_jobs import s3
 from ray_jobs.errors import MissingFile, StorageError
 from ray_jobs.storage_errors import ExplainedReader, explained
 
+_READ_AHEAD = 8 << 20  # bytes fetched at once; s3fs would fetch 50 MiB for a look at a file's first line
 _GLOB = re.compile(r"[*?\[]")
 _S3_DEFAULTS: dict[str, Any] = {
     "connect_timeout": 10,
@@ -153,6 +154,11 @@ class Store:
         """
         return [(entry.path, entry.size) for entry in self._entries(prefix)]
 
+    def names(self) -> Sequence[str]:
+        """The names of the files and folders directly below the root, sorted."""
+        with explained("list", self.url):
+            return sorted(posixpath.basename(info["name"].rstrip("/")) for info in self._children(self._root))
+
     def glob(self, pattern: str) -> Sequence[Entry]:
         """The files whose path matches `pattern`, sorted by path; "**" crosses folders, "*" does not."""
         folder, below = split_glob(pattern)
@@ -173,7 +179,7 @@ class Store:
         """Open a file for reading, seekable, as pyarrow wants it. Its reads raise StorageErrors too."""
         url = self.url_of(path)
         with explained("read", url):
-            raw = self._fs.open(self._path(path), "rb")
+            raw = self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD)
         return cast(BinaryIO, io.BufferedReader(ExplainedReader(raw, url), 1 << 20))
 
     def arrow_filesystem(self) -> arrow.FileSystem:
@@ -263,8 +269,10 @@ class _S3Store(Store):
         with explained("delete", self.url):
             s3.delete_objects(self._fs, self._bucket, keys)
 
-    def _find(self, path: str, depth: int | None) -> dict[str, Any]:  # noqa: ARG002
-        # one flat listing of the prefix, at any depth, costs fewer requests than one a folder
+    def _find(self, path: str, depth: int | None) -> dict[str, Any]:
+        if depth is not None:
+            return super()._find(path, depth)
+        # one flat listing of the prefix costs fewer requests than one a folder
         return cast(dict[str, Any], self._fs.find(path, detail=True))
 
     def _create(self, path: str, data: bytes) -> bool:

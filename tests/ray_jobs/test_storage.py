@@ -50,6 +50,7 @@ def test_lists_at_any_depth_sorted_and_without_caching(store: Store) -> None:
     assert store.list() == [("b", 2), ("data/1", 2), ("data/x/2", 2), ("data0", 2)]
     assert store.list("data") == [("data/1", 2), ("data/x/2", 2)]
     assert list(store.list("nowhere")) == []
+    assert store.names() == ["b", "data", "data0"]
     store.delete(["data/1"])
     assert store.list("data") == [("data/x/2", 2)]
 
