@@ -260,6 +260,26 @@ def test_a_method_that_changes_nothing_does_not_win() -> None:
     assert end.score.failures == {"unchanged": 10}
 
 
+def test_no_two_prompts_share_a_seed() -> None:
+    world = World()
+    run(world)
+    assert len({prompt.seed for prompt in world.prompts}) == len(world.prompts)
+
+
+def test_a_dead_engine_is_asked_nothing_more() -> None:
+    engine = ScriptedEngine(Script(die_after=5, decode_rate=4000), World().reply)
+
+    async def calls() -> tuple[int, int]:
+        with pytest.raises(EngineDied):
+            await optimise(CONFIG, POOL, DEV, Engines(engine, engine, engine), None, lambda state: None)
+        at_death = engine.calls
+        await asyncio.sleep(0.1)
+        return at_death, engine.calls
+
+    at_death, later = asyncio.run(calls())
+    assert at_death == later
+
+
 def test_a_dead_engine_ends_the_search_at_its_last_step() -> None:
     saved = list[OptimiserState]()
     with pytest.raises(EngineDied):
@@ -331,3 +351,5 @@ def test_a_state_comes_back_as_it_was_saved_and_nothing_else_does() -> None:
         OptimiserState.from_json(b"{", "state.json")
     with pytest.raises(SearchError, match=r"state\.json: expected the state of a search: method: Field required"):
         OptimiserState.from_json(b'{"search": "x", "log": []}', "state.json")
+    with pytest.raises(SearchError, match=r"state\.json: expected the state of a search: steps: Unexpected keyword"):
+        OptimiserState.from_json(state.to_json()[:-2].rstrip() + b', "steps": 3}', "state.json")
