@@ -11,17 +11,15 @@ from dataclasses import dataclass
 
 from evolve.records import Completion
 
-# Words of the prompts themselves, which a reply shows when the model copies its orders.
+# Words of the prompts themselves, which a reply shows when the model copies its orders: WizardLM's, with or without
+# the # that its prompts put around them, and those of the prompts shipped here.
 LEAKED_WORDS = (
     "given prompt",
     "rewritten prompt",
     "created prompt",
-    "#the given prompt#",
-    "#rewritten prompt#",
-    "#created prompt#",
+    "rewritten instruction",
     "harder version",
     "brand-new task",
-    "rules for the",
 )
 REFUSAL_MAX_WORDS = 80
 
@@ -34,7 +32,7 @@ STOP_WORDS = frozenset(
     too under until up very was we were what when where which while who whom why will with would you your""".split()
 )
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
-_VERDICT = re.compile(r"\b(equal|different)\b", re.IGNORECASE)
+_VERDICT = re.compile(r"\b(not\s+)?(equal|different)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +91,12 @@ class Elimination:
 
 
 def judged_equal(reply: str) -> bool:
-    """Whether the judge's reply says EQUAL. A reply without either word counts as different: nothing is lost."""
+    """Whether the judge's reply says EQUAL, or NOT DIFFERENT.
+
+    A reply without either word counts as different: nothing is lost.
+    """
     verdict = _VERDICT.search(reply)
-    return verdict is not None and verdict[1].lower() == "equal"
+    return verdict is not None and (verdict[2].lower() == "equal") != bool(verdict[1])
 
 
 def _folded(text: str) -> str:

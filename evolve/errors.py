@@ -2,6 +2,7 @@
 
 EvolveError
 ├── TemplateError       a prompt template that a user supplied cannot be used
+├── SearchError         a search for a better method cannot start or go on
 ├── EngineError
 │   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
 │   └── EngineDied      the engine is gone: the actor's fault, never the row's
@@ -16,7 +17,11 @@ class EvolveError(Exception):
 
 
 class TemplateError(EvolveError):
-    """A prompt template that cannot be used; the message names the file and the placeholder."""
+    """A prompt template that cannot be used; the message names the file and what is wrong in it."""
+
+
+class SearchError(EvolveError):
+    """A search for a better method that cannot start or go on: too few seeds, or a state that is not its own."""
 
 
 class EngineError(EvolveError):

@@ -38,19 +38,24 @@ def load_template(
 ) -> Template:
     """Read template `name` (such as "evol_instruct/deepen") from `folder`, or the shipped one where it has none.
 
-    Raises TemplateError, naming the file, where a required placeholder is missing, one is unknown,
-    or the file is not UTF-8 text.
+    A byte-order mark, which some editors write, is no part of the text. Raises TemplateError, naming the file,
+    where a required placeholder is missing, one is unknown, or the file is not UTF-8 text.
     """
     own = folder / f"{name}.txt" if folder else None
     path = own if own and own.exists() else SHIPPED / f"{name}.txt"
     try:
-        text = path.read_text(encoding="utf-8").strip()
+        text = path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise TemplateError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
     except OSError as error:
         raise TemplateError(f"{path}: cannot be read: {error.strerror}") from None
-    _check(path, text, required, required | (optional or set()))
-    return Template(name, text)
+    return parse_template(name, text, str(path), required, optional)
+
+
+def parse_template(name: str, text: str, source: str, required: set[str], optional: set[str] | None = None) -> Template:
+    """A template from `text`, stripped. Raises TemplateError, naming `source`, where its placeholders do not fit."""
+    _check(source, text, required, required | (optional or set()))
+    return Template(name, text.strip())
 
 
 def check_folder(folder: Path, known: set[str]) -> None:
@@ -68,12 +73,12 @@ def check_folder(folder: Path, known: set[str]) -> None:
             raise TemplateError(f"{path}: no template is named {name}{hint} (known: {', '.join(sorted(known))})")
 
 
-def _check(path: Path, text: str, required: set[str], allowed: set[str]) -> None:
+def _check(source: str, text: str, required: set[str], allowed: set[str]) -> None:
     found = set(_PLACEHOLDER.findall(text))
     if missing := sorted(required - found):
-        raise TemplateError(f"{path}: placeholder {{{missing[0]}}} is missing")
+        raise TemplateError(f"{source}: placeholder {{{missing[0]}}} is missing")
     for name in sorted(found - allowed):
         near = get_close_matches(name, allowed, 1, 0.6)
         hint = f"; did you mean {{{near[0]}}}?" if near else ""
         expected = ", ".join(f"{{{one}}}" for one in sorted(allowed))
-        raise TemplateError(f"{path}: unknown placeholder {{{name}}}{hint} (allowed: {expected})")
+        raise TemplateError(f"{source}: unknown placeholder {{{name}}}{hint} (allowed: {expected})")

@@ -43,12 +43,18 @@ class Judge:
     equal: Template
 
     def settle(self, draft: Draft, parent: Instruction, rng: Random) -> Flow[Round]:
-        """Turn a draft into how its round ends, asking the engine only where the rule `equal` is on."""
+        """Turn a draft into how its round ends, asking the engine only where the rule `equal` is on.
+
+        Where the engine refuses the judge's prompt the round fails, with the draft's text and tokens.
+        """
         reason = draft.reason or self.rules.reject_instruction(draft.reply, parent.instruction)
         usage, text = draft.usage, draft.reply.text.strip()
         if reason is None and self.rules.equal:
             question = self.equal.render(parent=parent.instruction, instruction=text)
-            verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
+            try:
+                verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
+            except PromptRefused as refused:
+                return Failed(type(refused).__name__, str(refused), draft.operator, text, usage)
             usage += usage_of(verdict)
             reason = "equal" if judged_equal(verdict.text) else None
         if reason is not None:

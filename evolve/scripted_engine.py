@@ -60,7 +60,7 @@ class ScriptedEngine:
         self.calls += 1
         self._log(prompt)
         self._maybe_die()
-        draw = Random(f"{prompt.seed} {prompt.text}") if self._needs_draw else None
+        draw = Random(_digest(prompt)) if self._needs_draw else None
         self._maybe_refuse(prompt, draw)
         wanted = self._length(draw)
         completion = self._complete(prompt, wanted)
