@@ -50,7 +50,7 @@ def seed_source(run: RunConfig) -> SeedSource:
         paths=paths,
         format=seeds.format,
         layout=seeds.layout,
-        columns=dict(seeds.columns),
+        columns={str(field): name for field, name in seeds.columns.items()},
         on_error=seeds.on_error,
         limit=seeds.limit,
         storage=seeds.storage,

@@ -65,7 +65,7 @@ def _check_parquet(file: SeedFile, layout: Layout) -> None:
 
 def _fits(type_: pa.DataType, layout: Layout) -> bool:
     if not layout.holds_text:
-        return pa.types.is_list(type_) or pa.types.is_large_list(type_)
+        return bool(pa.types.is_list(type_) or pa.types.is_large_list(type_))
     held = type_.value_type if pa.types.is_dictionary(type_) else type_
     is_text = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null)
     return any(test(held) for test in is_text)

@@ -70,10 +70,8 @@ def union(branches: Sequence[Dataset]) -> Dataset | None:
     """All branches as one stream; None of none."""
     if not branches:
         return None
-    rows, *others = branches
-    for other in others:
-        rows = rows.union(other)
-    return rows
+    together: Dataset = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
+    return together
 
 
 def unreadable_seeds(rows: pa.Table) -> pa.Table:
