@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from ray_jobs.errors import SeedError
 from ray_jobs.seed_files import Format, SeedFile
-from ray_jobs.seed_formats import csv_header, read_json, read_jsonl, until_damage
+from ray_jobs.seed_formats import DAMAGED, csv_header, read_json, read_jsonl, until_damage
 from ray_jobs.seed_layouts import Layout, RowProblem
 
 _SAMPLE = 20  # rows
@@ -92,6 +92,8 @@ def _check_json(file: SeedFile, layout: Layout) -> None:
     with file.open() as content:
         read = read_json if file.format == "json" else read_jsonl
         values = [row.value for row in islice(until_damage(read(content)), _SAMPLE)]
+    if values and isinstance(values[0], RowProblem) and values[0].reason == DAMAGED:
+        raise values[0]
     objects = [value for value in values if isinstance(value, dict)]
     if not objects and len(values) == _SAMPLE:
         raise RowProblem("format", f"none of the first {_SAMPLE} rows is a JSON object")

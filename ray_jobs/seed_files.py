@@ -25,6 +25,7 @@ _FORMATS: dict[str, Format] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
+_BUFFER = 1 << 16  # bytes; as much of a truncated file is lost before its end
 _CODECS: dict[str, Literal["gzip", "bz2", "zstd", "lz4"]] = {
     ".gz": "gzip",
     ".bz2": "bz2",
@@ -56,7 +57,8 @@ class SeedFile:
             if codec is None:
                 yield file
             else:
-                yield cast(BinaryIO, pa.CompressedInputStream(cast(io.IOBase, file), codec))
+                stream = pa.CompressedInputStream(cast(io.IOBase, file), codec)
+                yield io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER)  # pyarrow's own has no readline
 
 
 def find_files(paths: Sequence[str], format: Format, options: Mapping[str, Any]) -> list[SeedFile]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from ray_jobs.seed_layouts import RowProblem
 
 ROW_LIMIT = 16 << 20  # bytes; a longer row is no instruction but a file without line ends
+DAMAGED = "damaged_file"
 _WINDOW = 1 << 16
 _PARQUET_ROWS = 1024
 _SPACE = " \t\r\n"
@@ -45,7 +46,7 @@ def until_damage(rows: Iterator[Row]) -> Iterator[Row]:
             yield row
     except (OSError, EOFError, pa.ArrowException) as error:
         text = f"expected more rows, but the rest of the file cannot be read: {error}"
-        yield Row(last + 1, RowProblem("damaged_file", text), b"")
+        yield Row(last + 1, RowProblem(DAMAGED, text), b"")
 
 
 def read_jsonl(file: BinaryIO) -> Iterator[Row]:
@@ -124,7 +125,7 @@ def _parsed(line: bytes) -> object:
     if len(line) >= ROW_LIMIT:
         return RowProblem("too_long", f"expected a line of less than {ROW_LIMIT:,} bytes")
     try:
-        return json.loads(line.decode())
+        return json.loads(line.decode().rstrip("\r\n"))
     except UnicodeDecodeError as error:
         return RowProblem("undecodable", f"expected UTF-8, byte {error.start + 1} of the line is not")
     except json.JSONDecodeError as error:

@@ -204,7 +204,7 @@ def _example(value: object, layout: Layout) -> Example:
 
 
 def _bad(file: SeedFile, row: Row, problem: RowProblem) -> _Bad:
-    raw = json.dumps(row.value, default=str).encode() if row.raw is None else row.raw
+    raw = json.dumps(row.value, default=str).encode() if row.raw is None else row.raw.rstrip(b"\r\n")
     # a file that breaks off has no row whose bytes could name the loss
     digest = hashlib.blake2b(raw or file.url.encode(), digest_size=ID_BYTES, person=b"bad seed").digest()
     place = f"{file.url}:{row.number}" if file.format in ("jsonl", "csv") else f"{file.url}, row {row.number}"
