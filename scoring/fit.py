@@ -1,0 +1,103 @@
+"""Which way to run a model: tried out on the model itself when it is loaded.
+
+A way fits if it gives each of a few short sequences, run together, the hidden states that the model's own
+attention gives it alone. So neither a cache, a mask, position ids, a sliding window nor an attention of a new
+kind can make losses wrong in silence.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedModel
+from transformers.utils.import_utils import is_flash_attn_2_available
+
+from scoring.config import Attention
+from scoring.errors import ModelUnsupported
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float32]
+# Hidden states, [tokens, width], of each of the sequences when run together in one way.
+RunProbes = Callable[[Attention, list[list[int]]], list[Array]]
+
+PACKED = "scoring_packed"
+_IMPLEMENTATIONS: dict[Attention, str] = {"flash": "flash_attention_2", "packed": PACKED}
+# Half-precision kernels round differently; a leak between sequences is far larger than either.
+_TOLERANCE = {4: 1e-3, 2: 5e-2}
+# A sliding window up to this many tokens is tried out beyond its edge.
+_LONGEST_PROBE = 1024
+
+
+def fitting_attention(model: PreTrainedModel, requested: Attention, run: RunProbes) -> Attention:
+    """The requested way, or for `auto` the fastest, that fits; leaves the model set to it.
+
+    Raises `ModelUnsupported` with the reason if there is none.
+    """
+    own = model.config._attn_implementation
+    probes = _probes(model)
+    alone = [run("padded", [ids])[0] for ids in probes]
+    reason = None
+    for attention in ("flash", "packed", "padded") if requested == "auto" else (requested,):
+        reason = _obstacle(model, attention) or _difference(model, alone, partial(run, attention, probes))
+        if reason is None:
+            return attention
+        logger.info("%s attention is out: %s", attention, reason)
+        model.set_attn_implementation(own)
+    raise ModelUnsupported(f"attention {requested!r}: {reason}")
+
+
+def sliding_window(model: PreTrainedModel) -> int | None:
+    """Tokens that the model's sliding layers look back on, None if it has none."""
+    settings: Any = model.config.get_text_config()
+    kinds = getattr(settings, "layer_types", None)
+    window: int | None = getattr(settings, "sliding_window", None)
+    return window if kinds is None or "sliding_attention" in kinds else None
+
+
+def agree(found: Array, expected: Array, itemsize: int) -> bool:
+    """Whether two arrays are equal to the noise of numbers of `itemsize` bytes."""
+    return bool(np.abs(found - expected).max() <= _TOLERANCE[itemsize] * np.abs(expected).max())
+
+
+def probe(length: int, vocabulary: int) -> list[int]:
+    """Token ids that repeat late and mean nothing."""
+    return [(17 * place * place + 5 * place + 3) % vocabulary for place in range(length)]
+
+
+def _probes(model: PreTrainedModel) -> list[list[int]]:
+    settings: Any = model.config.get_text_config()
+    window = sliding_window(model) or 0
+    lengths = [9, 5, 5, 3] + ([window + 3] if 0 < window <= _LONGEST_PROBE else [])
+    return [probe(length, settings.vocab_size) for length in lengths]
+
+
+def _obstacle(model: PreTrainedModel, attention: Attention) -> str | None:
+    if attention not in _IMPLEMENTATIONS:
+        return None
+    if attention == "flash" and not (
+        model.device.type == "cuda" and model.dtype.itemsize == 2 and is_flash_attn_2_available()
+    ):
+        return "it needs a GPU, a half-precision dtype and the flash-attn package"
+    kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
+    if other := kinds - {"full_attention", "sliding_attention"}:
+        return f"the model has layers of type {', '.join(sorted(other))}"
+    if not model._can_set_attn_implementation():
+        return f"{type(model).__name__} does not let its attention be replaced"
+    try:
+        model.set_attn_implementation(_IMPLEMENTATIONS[attention])
+    except (ValueError, ImportError) as error:
+        return str(error)
+    return None
+
+
+def _difference(model: PreTrainedModel, alone: list[Array], run: Callable[[], list[Array]]) -> str | None:
+    try:
+        pairs = zip(run(), alone, strict=True)
+    except (ModelUnsupported, TypeError, ValueError) as error:
+        return str(error)
+    same = all(agree(found, expected, model.dtype.itemsize) for found, expected in pairs)
+    return None if same else "its hidden states are not those of each sequence alone"

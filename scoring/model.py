@@ -1,0 +1,68 @@
+"""Loading a causal language model, whole or not at all."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.utils.import_utils import is_torch_cuda_available
+
+from scoring.config import ScorerConfig
+from scoring.errors import ModelLoadError, ModelNotFound
+
+
+def load_model(config: ScorerConfig) -> PreTrainedModel:
+    """The model in evaluation mode, on its device, in its dtype, with an attention of its own that is exact.
+
+    Raises `ModelNotFound` or `ModelLoadError`; weights missing from the files are an error, never random.
+    """
+    device = ("cuda" if is_torch_cuda_available() else "cpu") if config.device == "auto" else config.device
+    dtype = ("float32" if device == "cpu" else "bfloat16") if config.dtype == "auto" else config.dtype
+    settings = _settings(config.model)
+    loader: Any = AutoModelForCausalLM
+    try:
+        model, report = loader.from_pretrained(
+            config.model,
+            dtype=dtype,
+            attn_implementation=_own_attention(settings),
+            output_loading_info=True,
+        )
+        model = model.to(device)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise ModelLoadError(f"{config.model}: does not load as a causal language model: {error}") from error
+    if report["missing_keys"]:
+        names = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ModelLoadError(
+            f"{config.model}: {len(report['missing_keys'])} weights are missing, such as {names}"
+        )
+    loaded: PreTrainedModel = model.eval()
+    return loaded
+
+
+def context_length(model: PreTrainedModel) -> int | None:
+    """Tokens of the model's context, None if its configuration names no limit."""
+    settings: Any = model.config.get_text_config()
+    for name in ("max_position_embeddings", "max_seq_len", "seq_length"):
+        limit = getattr(settings, name, None)
+        if isinstance(limit, int) and limit > 0:
+            return limit
+    return None
+
+
+def _settings(model: str) -> PretrainedConfig:
+    if not (Path(model) / "config.json").is_file() and (Path(model).is_absolute() or Path(model).exists()):
+        raise ModelNotFound(f"{model}: expected a folder with a config.json")
+    try:
+        settings: PretrainedConfig = AutoConfig.from_pretrained(model)
+    except OSError as error:
+        raise ModelNotFound(
+            f"{model}: neither a folder with a config.json nor a model that the hub offers"
+        ) from error
+    except (ValueError, KeyError) as error:
+        raise ModelLoadError(f"{model}: its config.json names no known model: {error}") from error
+    return settings
+
+
+def _own_attention(settings: PretrainedConfig) -> str | None:
+    # The sdpa path of transformers leaves out the soft-cap on attention logits; only the eager one has it.
+    capped = getattr(settings.get_text_config(), "attn_logit_softcapping", None) is not None
+    return "eager" if capped else None

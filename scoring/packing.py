@@ -1,0 +1,64 @@
+"""Which sequences share a forward pass, and where their tokens lie in it. Pure arithmetic on lengths."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, groupby
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Neighbours of equal length in a packed row: `count` x `length` tokens from token `start` on."""
+
+    start: int
+    count: int
+    length: int
+
+
+def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices of the sequences, longest first, in packs of at most `budget` tokens each without padding.
+
+    A sequence longer than the budget has a pack to itself. Packs are cut at an even share of the total, so
+    that the last one is no small remainder.
+    """
+    packs = -(-sum(lengths) // budget)
+    share = sum(lengths) / max(packs, 1)
+    result: list[list[int]] = []
+    placed = used = 0
+    for index in _longest_first(lengths):
+        length = lengths[index]
+        if not result or used + length > budget or placed >= share * len(result):
+            result.append([])
+            used = 0
+        result[-1].append(index)
+        used += length
+        placed += length
+    return result
+
+
+def pad(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Indices of the sequences, longest first, in batches of which rows x longest row is at most `budget`."""
+    result: list[list[int]] = []
+    for index in _longest_first(lengths):
+        if not result or (len(result[-1]) + 1) * lengths[result[-1][0]] > budget:
+            result.append([])
+        result[-1].append(index)
+    return result
+
+
+def starts(lengths: Sequence[int], padded: bool) -> list[int]:
+    """Where each sequence starts in the flat batch, its rows padded to the longest or not at all."""
+    steps = [max(lengths)] * len(lengths) if padded else lengths
+    return list(accumulate(steps, initial=0))[:-1]
+
+
+def runs(lengths: Sequence[int]) -> Iterator[Run]:
+    """The packed row's neighbours of equal length, in order."""
+    start = 0
+    for length, group in groupby(lengths):
+        count = sum(1 for _ in group)
+        yield Run(start, count, length)
+        start += count * length
+
+
+def _longest_first(lengths: Sequence[int]) -> list[int]:
+    return sorted(range(len(lengths)), key=lambda index: -lengths[index])
