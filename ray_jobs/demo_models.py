@@ -39,7 +39,8 @@ GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 DROPPED_LAYERS = (4, 5, 6, 7, 16, 17)
-"""The layers (0-based) that `smollm2-24l` lacks."""
+"""The layers (0-based) that `smollm2-24l` lacks: what `--measure` finds. The loss on `CHATS` rises from 2.21 to 3.06
+nats a token; the best six neighbours, 12 to 17, and dropping the least harmful layer six times do no better."""
 
 CHATS = (
     (

@@ -47,6 +47,7 @@ CUTS: dict[str, dict[str, str]] = {
 }
 INSTALLED_FIRST = {"cpu": {"torch"}, "gpu": set[str](), "dev": set[str]()}
 GPU_LIBRARIES = ("nvidia-", "cuda-")
+NOTES = {"gpu": "Resolved for the CUDA build of torch, not yet tried on a machine with a GPU."}
 EXTRAS = {"cpu": ("cpu", "demo"), "gpu": ("gpu", "demo"), "dev": ("dev",)}
 USE = {
     "cpu": "pip install torch==2.13.0 -c requirements/cpu.txt && pip install --no-deps -r requirements/cpu.txt",
@@ -142,6 +143,7 @@ def render(file: str, names: Iterable[NormalizedName], resolution: Resolution) -
     head = [
         f"# Written by requirements/lock.py for Linux x86_64, Python {' and '.join(PYTHONS)}. Don't edit.",
         f"# {USE[file]}",
+        *([f"# {NOTES[file]}"] if file in NOTES else []),
         *(f"# installed first: {name} (its build differs between machines)" for name in INSTALLED_FIRST[file]),
         *(f"# left out: {name} ({reason})" for name, reason in CUTS[file].items()),
     ]
