@@ -93,10 +93,9 @@ class Sandbox:
     `check` may be called from many threads at once: each call takes one of the `servers` for itself, or waits.
     From asyncio, call it through `asyncio.to_thread`.
 
-    `imports` are the modules that functions may import (a package's name covers its submodules that are
-    loaded with it; name others in full); they must be installed here. `required` are the protections without which
-    this raises SandboxError; pass fewer to run with less. `disable` leaves out a mechanism that does not
-    work on this machine.
+    `imports` are the modules that functions may import, with the packages above them and what they load below;
+    they must be installed here. `required` are the protections without which this raises SandboxError; pass
+    fewer to run with less. `disable` leaves out a mechanism that does not work on this machine.
     """
 
     def __init__(

@@ -57,6 +57,8 @@ def enter_namespaces() -> set[Mechanism]:
     Path("/proc/self/gid_map").write_text(f"{_NOBODY} {group} 1")
     active: set[Mechanism] = {"network_namespace", "pid_namespace", "ipc_namespace"}
     try:
+        # A worker without seccomp could make a namespace of its own and hold every capability in it.
+        Path("/proc/sys/user/max_user_namespaces").write_text("0")
         socket.sethostname("sandbox")
         active.add("uts_namespace")
         _empty_root()

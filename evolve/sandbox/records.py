@@ -42,10 +42,10 @@ Guards = Mapping[Protection, tuple[Mechanism, ...]]
 """The active mechanisms of each protection that holds."""
 
 DEFAULT_IMPORTS: frozenset[str] = frozenset(
-    """abc array ast base64 binascii bisect calendar cmath codecs collections colorsys copy csv dataclasses
-    datetime decimal difflib enum fractions functools hashlib heapq html io itertools json keyword locale math
-    numbers operator pprint random re secrets statistics string struct textwrap time token tokenize types typing
-    unicodedata urllib.parse uuid warnings xml zlib zoneinfo""".split()
+    """__future__ abc array ast base64 binascii bisect calendar cmath codecs collections colorsys copy csv
+    dataclasses datetime decimal difflib enum fractions functools hashlib heapq html.parser io itertools json
+    keyword locale math numbers operator pprint random re secrets statistics string struct textwrap time token
+    tokenize types typing unicodedata urllib.parse uuid warnings xml.etree.ElementTree zlib zoneinfo""".split()
 )
 """What a verification function may import unless told otherwise: text, numbers and data structures."""
 

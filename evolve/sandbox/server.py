@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from evolve.sandbox import channel, jail, probe, seccomp
-from evolve.sandbox.records import PROTECTED_BY, CheckResult, Limits, Mechanism, Verdict
+from evolve.sandbox.records import PROTECTED_BY, CheckResult, Limits, Verdict
 from evolve.sandbox.supervisor import HostGone, Supervisor
 
 _CODECS_ON_WINDOWS_ONLY = {"mbcs", "oem"}
@@ -50,7 +50,8 @@ def _prepare(setup: dict[str, Any], host: tuple[int, int]) -> tuple[Supervisor, 
     _preload(imports)
     os.environ.clear()
     _limit_server()
-    active: set[Mechanism] = {"rlimits"} | jail.shed_privileges()
+    active = jail.shed_privileges()
+    active.add("rlimits")
     if "namespaces" not in setup["disable"]:
         active |= jail.enter_namespaces()
     if "pid_namespace" in active:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -83,10 +84,8 @@ class Supervisor:
             return os.waitpid(pid, 0)[1]
         status = 0
         while True:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             try:
                 ended, how = os.waitpid(-1, 0)
             except ChildProcessError:

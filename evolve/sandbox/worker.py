@@ -120,8 +120,7 @@ def _importer(imports: frozenset[str]) -> Callable[..., Any]:
     """`__import__` for the function's own code; modules that it imports keep the real one."""
 
     def allowed(name: str) -> bool:
-        parts = name.split(".")
-        return any(".".join(parts[:end]) in imports for end in range(1, len(parts) + 1))
+        return any(name == one or name.startswith(f"{one}.") or one.startswith(f"{name}.") for one in imports)
 
     def restricted(name: str, *arguments: Any, **named: Any) -> Any:
         if not allowed(name):
