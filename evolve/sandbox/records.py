@@ -55,7 +55,7 @@ class Limits:
     """What one function may use.
 
     `wall_seconds` and `cpu_seconds` hold for one call; the first call also pays for compiling the source.
-    `memory_bytes` is the worker's whole address space, of which the interpreter takes some 50 MiB. After
+    `memory_bytes` is the worker's whole address space, of which the interpreter takes some 30 MiB. After
     `kills` calls that had to be killed, a function's other inputs are not run. A worker can start no
     process and no thread, write no file, and its output goes nowhere: these are not adjustable.
     """
