@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from evolve.errors import EvolveError
 from evolve.records import Sampling
 
-
 _VARIED = Sampling(temperature=0.7, top_p=0.95)
 _GREEDY = Sampling(temperature=0.0, top_p=1.0)
 
