@@ -28,6 +28,9 @@ from evolve.sandbox.records import (
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START = "import sys; sys.path.insert(0, sys.argv[1]); from evolve.sandbox.server import main; main(int(sys.argv[2]))"
+# A fixed hash seed makes the order of sets, and so a function's verdict, the same in every server. Numerical
+# libraries must start no threads: a process with threads can neither leave its user namespace nor fork safely.
+_ENVIRONMENT = {"PYTHONHASHSEED": "0", "TZ": "UTC", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 30.0
 _LOST = (EOFError, ConnectionError, TimeoutError)
@@ -39,14 +42,12 @@ class _Server:
     def __init__(self, setup: dict[str, Any]) -> None:
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-s", "-P", "-B", "-c", _START, str(_ROOT), str(theirs.fileno())]
-        # A fixed hash seed makes the order of sets, and so a function's verdict, the same in every server.
-        environment = {"PYTHONHASHSEED": "0", "TZ": "UTC"}
         quiet = subprocess.DEVNULL
         self._socket = ours
         with theirs:
             self._process = subprocess.Popen(
                 command,
-                env=environment,
+                env=_ENVIRONMENT,
                 stdin=quiet,
                 stdout=quiet,
                 stderr=quiet,
@@ -153,10 +154,13 @@ class Sandbox:
                 server = server or self._replacement()
                 try:
                     return server.check(source, inputs, self._seconds(len(inputs)))
-                except _LOST:
-                    # Out of memory, most likely, and not this function's doing: it is jailed. Ask once more.
+                except BaseException as error:
+                    # Whatever it was, an interrupt included, this server's next answer would be an old one.
                     server.close()
                     server = None
+                    if not isinstance(error, _LOST):
+                        raise
+            # Twice lost, most likely for want of memory.
             return [CheckError("killed", "the sandbox's server died")] * len(inputs)
         finally:
             self._free.put(server)

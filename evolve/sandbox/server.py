@@ -12,11 +12,13 @@ import importlib
 import os
 import pkgutil
 import resource
+import select
 import signal
 import socket
 import time
 import warnings
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from evolve.sandbox import channel, jail, probe, seccomp
@@ -30,15 +32,15 @@ def main(descriptor: int) -> None:
     """Serve the host at the other end of `descriptor` until it goes."""
     sock = socket.socket(fileno=descriptor)
     setup = channel.receive(sock)
-    host = os.pidfd_open(setup["host_pid"])
     try:
+        host = os.pidfd_open(setup["host_pid"])
         supervisor, reply = _prepare(setup, (sock.fileno(), host))
     except (OSError, ImportError) as error:
         channel.send(sock, {"error": f"{type(error).__name__}: {error}"})
         return
     channel.send(sock, reply)
     try:
-        _serve(sock, supervisor)
+        _serve(sock, host, supervisor)
     except (EOFError, HostGone, ConnectionError):
         # The host has closed the sandbox or has died; either way nothing is left to do.
         return
@@ -86,6 +88,8 @@ def _preload(imports: Iterable[str]) -> None:
     for codec in pkgutil.iter_modules(encodings.__path__):
         if codec.name not in _CODECS_ON_WINDOWS_ONLY:
             importlib.import_module(f"encodings.{codec.name}")
+    if len(list(Path("/proc/self/task").iterdir())) > 1:
+        raise ImportError("one of the modules in `imports` starts threads, and the server must have none")
     time.localtime()
     warnings.simplefilter("ignore")
 
@@ -96,8 +100,12 @@ def _limit_server() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _serve(sock: socket.socket, supervisor: Supervisor) -> None:
+def _serve(sock: socket.socket, host: int, supervisor: Supervisor) -> None:
     while True:
+        # The socket alone is not enough: a process that the host forked may hold its other end open.
+        ready, _, _ = select.select([sock.fileno(), host], [], [])
+        if host in ready:
+            raise HostGone
         request = channel.receive(sock)
         results = supervisor.check(request["source"], request["inputs"])
         channel.send(sock, [_plain(result) for result in results])

@@ -339,7 +339,8 @@ def evaluate(response):
         for name in ("imports", "limits", "inputs", "source"):
             if name in frame.f_locals: frame.f_globals[name] = None
         for name in ("supervisor", "sock"):
-            if name in frame.f_locals: frame.f_locals[name].check = None
+            try: frame.f_locals[name].check = frame.f_locals[name].send = None
+            except (KeyError, AttributeError): pass
         frame = frame.f_back
     return False
 """,

@@ -5,27 +5,27 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
 from evolve.errors import SandboxError
 from evolve.sandbox import PROTECTIONS, CheckError, Limits, Sandbox, Verdict
-from tests.evolve.test_sandbox_hostile import sandbox_processes
+from tests.evolve.test_sandbox_hostile import ROOT, sandbox_processes
 
-ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
 LONGER_THAN_3 = "def evaluate(response): return len(response) > 3"
 
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
-    with Sandbox(Limits(wall_seconds=1, cpu_seconds=0.5, memory_bytes=256 * 2**20)) as one:
+    with Sandbox(Limits(wall_seconds=3, cpu_seconds=0.5, memory_bytes=256 * 2**20)) as one:
         yield one
 
 
@@ -113,10 +113,10 @@ def test_a_function_is_abandoned_after_its_kills(box: Sandbox) -> None:
 
 
 def test_sleeping_uses_wall_time_only(box: Sandbox) -> None:
-    assert kind_of(box, "import time\ndef evaluate(response):\n    time.sleep(0.7)\n    return True") == "True"
+    assert kind_of(box, "import time\ndef evaluate(response):\n    time.sleep(1)\n    return True") == "True"
     started = time.monotonic()
     assert kind_of(box, "import time\ndef evaluate(response): time.sleep(60)") == "timeout"
-    assert 0.9 < time.monotonic() - started < 10
+    assert 2.9 < time.monotonic() - started < 20
 
 
 def test_the_processor_limit_holds_for_one_call_not_for_all(box: Sandbox) -> None:
@@ -211,14 +211,47 @@ def test_a_server_that_dies_is_replaced() -> None:
         assert one.check(LONGER_THAN_3, ["abcd"]) == [Verdict(True)]
 
 
-def test_nothing_outlives_a_host_that_is_killed() -> None:
+@pytest.mark.parametrize(
+    ("then", "processes"),
+    [
+        ("box.check('while True: pass', ['x'])", 3),
+        ("import time; time.sleep(60)", 2),
+        ("import os; os.fork(); input()", 2),
+    ],
+    ids=["checking", "idle", "forked"],
+)
+def test_nothing_outlives_a_host_that_is_killed(then: str, processes: int) -> None:
     before = sandbox_processes()
-    code = f"from evolve.sandbox import *; Sandbox(Limits(60, 60)).check({'while True: pass'!r}, ['x'])"
-    host = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env={"PYTHONPATH": str(ROOT)})
-    assert _within(20, lambda: len(sandbox_processes() - before) == 3)
-    host.kill()
-    host.wait()
-    assert _within(5, lambda: sandbox_processes() == before)
+    code = f"from evolve.sandbox import *; box = Sandbox(Limits(60, 60)); print('ready', flush=True); {then}"
+    command = [sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env={"PYTHONPATH": str(ROOT)}, stdin=pipe, stdout=pipe) as host:
+        assert host.stdout is not None
+        host.stdout.readline()
+        assert _within(20, lambda: len(sandbox_processes() - before) == processes)
+        host.kill()
+        host.wait()
+        # A process that the host forked lives on here, and holds the socket's other end.
+        assert _within(5, lambda: sandbox_processes() == before)
+
+
+def test_an_interrupted_check_leaves_no_old_answer_behind(box: Sandbox) -> None:
+    class Interrupted(Exception):
+        pass
+
+    def interrupt(number: int, frame: object) -> None:
+        raise Interrupted
+
+    former = signal.signal(signal.SIGUSR1, interrupt)
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGUSR1))
+    try:
+        timer.start()
+        with pytest.raises(Interrupted):
+            box.check("import time\ndef evaluate(response):\n    time.sleep(0.6)\n    return True", ["x"])
+        assert box.check(LONGER_THAN_3, ["abc"]) == [Verdict(False)]
+    finally:
+        timer.join()
+        signal.signal(signal.SIGUSR1, former)
 
 
 def test_an_unprivileged_user_has_the_same_guards(box: Sandbox) -> None:

@@ -14,9 +14,10 @@ import pytest
 from evolve.sandbox import DEFAULT_IMPORTS, CheckError, Limits, Sandbox, Verdict
 from tests.evolve.hostile_functions import HOSTILE
 
+ROOT = Path(__file__).resolve().parents[2]
 Layer = Literal["seccomp", "namespaces"]
 
-TEST_LIMITS = Limits(wall_seconds=0.4, cpu_seconds=0.4, memory_bytes=256 * 2**20, kills=1)
+TEST_LIMITS = Limits(wall_seconds=2, cpu_seconds=0.4, memory_bytes=256 * 2**20, kills=1)
 # What an attacker would want; the guards must hold without the import filter.
 WIDE_IMPORTS = DEFAULT_IMPORTS | set(
     """_thread atexit builtins ctypes gc mmap multiprocessing multiprocessing.popen_fork os pickle resource signal
@@ -86,11 +87,12 @@ class Outside:
 
 
 def sandbox_processes() -> set[int]:
-    """Every process, ours or orphaned, that descends from a sandbox server: forks keep its command line."""
+    """Every process, ours or orphaned, that descends from a server of this checkout: forks keep its command line."""
     found = set()
     for folder in Path("/proc").iterdir():
         try:
-            if folder.name.isdigit() and b"evolve.sandbox.server" in (folder / "cmdline").read_bytes():
+            line = (folder / "cmdline").read_bytes() if folder.name.isdigit() else b""
+            if b"evolve.sandbox.server" in line and bytes(ROOT) in line:
                 found.add(int(folder.name))
         except OSError:
             continue  # it ended while we looked
