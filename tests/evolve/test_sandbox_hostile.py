@@ -136,3 +136,14 @@ def test_the_outside_view_sees_damage(tmp_path: Path) -> None:
         assert kinds == {"network", "file", "processes"}
     finally:
         one.close()
+
+
+@pytest.mark.parametrize("name", ["read_passwd", "list_root", "walk_up", "proc", "connect", "datagram"])
+def test_attacks_work_where_no_guard_stands(name: str, tmp_path: Path) -> None:
+    """Without this, functions too clumsy to do harm would pass for contained ones."""
+    one = Outside(tmp_path)
+    try:
+        with Sandbox(TEST_LIMITS, imports=WIDE_IMPORTS, required=(), disable=("seccomp", "namespaces")) as box:
+            assert box.check(HOSTILE[name], [f"{one.port} {tmp_path / 'x'} {os.getpid()}"]) == [Verdict(True)]
+    finally:
+        one.close()
