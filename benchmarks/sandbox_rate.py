@@ -1,0 +1,63 @@
+"""How many checks a second the sandbox gives, by inputs a function and by servers.
+
+    python -m benchmarks.sandbox_rate [--seconds 3] [--servers 1,2]
+
+Every check call is a new function, so every call pays for its own fork; what varies is how many inputs share it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from evolve.sandbox import Sandbox, Verdict
+
+INPUTS_A_FUNCTION = (1, 8, 24, 100)
+FUNCTION = """
+import re
+WORD = re.compile(r"[A-Za-z']+")
+def evaluate(response):
+    words = WORD.findall(response)
+    return sum(len(word) > {longest} for word in words) <= len(words) // 2
+"""
+RESPONSE = "Checking a response of ordinary length takes a few dozen microseconds of the worker's time. " * 8
+
+
+def rate(box: Sandbox, servers: int, inputs: int, seconds: float) -> float:
+    """Checks a second over at least `seconds`, asked from as many threads as there are servers."""
+    texts = [f"{number} {RESPONSE}" for number in range(inputs)]
+    end = time.perf_counter() + seconds
+
+    def ask(_: int) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            results = box.check(FUNCTION.format(longest=done % 9 + 1), texts)
+            assert all(isinstance(result, Verdict) for result in results)
+            done += len(results)
+        return done
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(servers) as pool:
+        checks = sum(pool.map(ask, range(servers)))
+    return checks / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Print one Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--seconds", type=float, default=3.0, help="per measurement")
+    parser.add_argument("--servers", default="1,2", help="numbers of servers, by commas")
+    options = parser.parse_args()
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at start; checks a second\n")
+    print("| servers | " + " | ".join(f"{count} inputs" for count in INPUTS_A_FUNCTION) + " |")
+    print("|---|" + "---|" * len(INPUTS_A_FUNCTION))
+    for servers in map(int, options.servers.split(",")):
+        with Sandbox(servers=servers) as box:
+            rates = [rate(box, servers, count, options.seconds) for count in INPUTS_A_FUNCTION]
+        print(f"| {servers} | " + " | ".join(f"{one:,.0f}" for one in rates) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Functions described back as instructions, so that their meaning can be compared with the original's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from evolve.autoif.asking import ask
+from evolve.autoif.records import Fallen
+from evolve.flow import Flow
+from evolve.prompts import Template
+from evolve.records import Sampling, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class BackTranslated:
+    """Descriptions in the order of their functions; a reply that gives none falls."""
+
+    instructions: tuple[str, ...]
+    fallen: tuple[Fallen, ...]
+    usage: Usage
+
+
+def back_translate(
+    functions: Sequence[str], most: int, template: Template, sampling: Sampling, rng: Random
+) -> Flow[BackTranslated]:
+    """Ask for a description of up to `most` functions, drawn by `rng` where there are more."""
+    drawn = functions if len(functions) <= most else [functions[place] for place in _places(len(functions), most, rng)]
+    found: list[str] = []
+    fallen: list[Fallen] = []
+    usage = Usage()
+    for function in drawn:
+        text = template.render(function=function)
+        reply = yield from ask("back_translate", "back_translation", text, sampling, rng)
+        if isinstance(reply, Fallen):
+            fallen.append(reply)
+            continue
+        usage += reply.usage
+        if described := parse_description(reply.text):
+            found.append(described)
+        else:
+            fallen.append(Fallen("back_translate", "back_translation", "empty", reply.text))
+    return BackTranslated(tuple(found), tuple(fallen), usage)
+
+
+def parse_description(text: str) -> str:
+    """The reply on one line, without surrounding quotes; empty where there is nothing."""
+    line = " ".join(text.split())
+    return line[1:-1].strip() if len(line) > 1 and line[0] == line[-1] == '"' else line
+
+
+def _places(count: int, most: int, rng: Random) -> list[int]:
+    return sorted(rng.sample(range(count), most))

@@ -1,0 +1,70 @@
+"""Exact and near duplicates among short texts, one text at a time."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import pairwise
+
+_WORD = re.compile(r"\w+")
+
+
+class Duplicates:
+    """Remembers texts and recognises new ones that are too much like one of them.
+
+    Two texts are near duplicates where the Jaccard index of their word sets and word pairs, case and punctuation
+    aside, is at least `threshold`, in (0, 1]. The index is exact: an inverted list a shingle finds the candidates,
+    so a text costs as much as the texts that share a shingle with it.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._threshold = threshold
+        self._texts: list[str] = []
+        self._sizes: list[int] = []
+        self._exact: dict[str, int] = {}
+        self._holders: defaultdict[str, list[int]] = defaultdict(list)
+
+    def add_all(self, texts: Iterable[str]) -> None:
+        """Remember texts that are there already, such as the seeds."""
+        for text in texts:
+            self._remember(text, _normal(text))
+
+    def add(self, text: str) -> tuple[str, str] | None:
+        """Remember `text` where it is new; else say how it is not: ("duplicate" or "near_duplicate", of what)."""
+        normal = _normal(text)
+        if (place := self._exact.get(normal)) is not None:
+            return "duplicate", self._texts[place]
+        if (near := self._nearest(normal)) is not None:
+            return "near_duplicate", near
+        self._remember(text, normal)
+        return None
+
+    def _nearest(self, normal: str) -> str | None:
+        shingles = _shingles(normal)
+        shared = Counter(place for shingle in shingles for place in self._holders[shingle])
+        best, most = None, self._threshold
+        for place, common in shared.items():
+            similarity = common / (len(shingles) + self._sizes[place] - common)
+            if similarity >= most and (best is None or similarity > most):
+                best, most = self._texts[place], similarity
+        return best
+
+    def _remember(self, text: str, normal: str) -> None:
+        place, shingles = len(self._texts), _shingles(normal)
+        self._exact.setdefault(normal, place)
+        self._texts.append(text)
+        self._sizes.append(len(shingles))
+        for shingle in shingles:
+            self._holders[shingle].append(place)
+
+
+def _normal(text: str) -> str:
+    words = _WORD.findall(text.casefold())
+    # A text of punctuation alone is only equal to itself.
+    return " ".join(words) or text.strip()
+
+
+def _shingles(normal: str) -> set[str]:
+    words = normal.split()
+    return {*words, *(f"{one} {two}" for one, two in pairwise(words))}

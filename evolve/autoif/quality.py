@@ -1,0 +1,44 @@
+"""How well an instruction, a query and a response fit together, scored by a model from 1 to 10."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+from evolve.autoif.asking import ask
+from evolve.autoif.records import Fallen
+from evolve.autoif.rules import Threshold
+from evolve.flow import Flow
+from evolve.prompts import Template
+from evolve.records import Sampling, Usage
+
+JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=256)
+_NUMBER = r"(10|[1-9])(?![\d]|\.\d)"
+_LABELLED = re.compile(rf"(?:score|rating)\b\W{{0,12}}(?:is\W{{1,4}}|of\W{{1,4}})?{_NUMBER}", re.IGNORECASE)
+_OUT_OF_TEN = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10\b", re.IGNORECASE)
+_ALONE = re.compile(rf"^\W*{_NUMBER}\W*$")
+
+
+def score_quality(
+    instruction: str, query: str, response: str, template: Template, rng: Random
+) -> Flow[tuple[int | Fallen, Usage]]:
+    """Ask a judge model for the score of one example."""
+    text = template.render(instruction=instruction, query=query, response=response)
+    reply = yield from ask("quality", "response", text, JUDGE_SAMPLING, rng)
+    if isinstance(reply, Fallen):
+        return reply, Usage()
+    score = parse_score(reply.text)
+    return (Fallen("quality", "response", "no_score", reply.text) if score is None else score), reply.usage
+
+
+def parse_score(text: str) -> int | None:
+    """A whole number from 1 to 10: the last one after "score" or "rating", else "N/10", else a number alone."""
+    for pattern in (_LABELLED, _OUT_OF_TEN, _ALONE):
+        if found := pattern.findall(text):
+            return int(found[-1])
+    return None
+
+
+def too_low(score: int, least: Threshold, response: str) -> Fallen | None:
+    """The response falls where its score does not reach the threshold."""
+    return None if least.met(score) else Fallen("quality", "response", "score", response, str(score))

@@ -1,0 +1,121 @@
+"""Verification functions with test cases, as a model writes them: one JSON object a reply."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from evolve.autoif.asking import ask
+from evolve.autoif.records import Case, Fallen, Verification
+from evolve.flow import Flow
+from evolve.prompts import Template
+from evolve.records import Sampling, Usage
+
+_OBJECT_START = re.compile(r'\{\s*"')
+_CANDIDATES = 8
+_PYTHON_WORD = re.compile(r'("output"\s*:\s*)(True|False)\b')
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_JSON_ESCAPES = '"\\/bfnrtu'
+_DECODER = json.JSONDecoder(strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verifications:
+    """What K replies gave, in their order; `fallen` holds replies and cases that cannot be used."""
+
+    verifications: tuple[Verification, ...]
+    fallen: tuple[Fallen, ...]
+    usage: Usage
+
+
+def write_verifications(
+    instruction: str, replies: int, template: Template, sampling: Sampling, rng: Random
+) -> Flow[Verifications]:
+    """Ask `replies` times for a function and its cases."""
+    found: list[Verification] = []
+    fallen: list[Fallen] = []
+    usage = Usage()
+    for _ in range(replies):
+        reply = yield from ask("verify", "reply", template.render(instruction=instruction), sampling, rng)
+        if isinstance(reply, Fallen):
+            fallen.append(reply)
+            continue
+        usage += reply.usage
+        verification, bad = parse_verification(reply.text)
+        fallen += bad
+        if verification is not None:
+            found.append(verification)
+    return Verifications(tuple(found), tuple(fallen), usage)
+
+
+def parse_verification(text: str) -> tuple[Verification | None, list[Fallen]]:
+    """The function and the cases in a reply, and what of it fell with its reason.
+
+    The object may stand in a code fence or bare, among prose. Slips that models make are mended: line breaks
+    inside strings, Python's True and False, backslashes that JSON does not know. A reply whose function
+    cannot be found falls whole; a case that cannot be used falls alone. Expected outputs may be booleans or
+    the strings "true" and "false" in any case.
+    """
+    if not _OBJECT_START.search(text):
+        return None, [Fallen("verify", "reply", "no_json", text)]
+    found = next(_objects(text), None)
+    if found is None:
+        return None, [Fallen("verify", "reply", "malformed_json", text)]
+    function = found.get("func")
+    if not isinstance(function, str) or not function.strip():
+        return None, [Fallen("verify", "reply", "no_function", text)]
+    cases, fallen = _cases(found.get("cases"))
+    return Verification(function.strip("\n"), tuple(cases)), fallen
+
+
+def expected_output(value: Any) -> bool | None:
+    """A case's expected output: true and "true" are one, so are false and "false"; None for anything else."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return {"true": True, "false": False}.get(value.strip().lower())
+    return None
+
+
+def _cases(value: Any) -> tuple[list[Case], list[Fallen]]:
+    if not isinstance(value, list) or not value:
+        return [], [Fallen("verify", "case", "no_cases", "", f"got {type(value).__name__}")]
+    cases: list[Case] = []
+    fallen: list[Fallen] = []
+    for one in value:
+        text = one.get("input") if isinstance(one, dict) else None
+        expected = expected_output(one.get("output")) if isinstance(one, dict) else None
+        if not isinstance(text, str):
+            fallen.append(Fallen("verify", "case", "input_not_text", json.dumps(one)))
+        elif expected is None:
+            fallen.append(Fallen("verify", "case", "output_not_boolean", json.dumps(one)))
+        else:
+            cases.append(Case(text, expected))
+    return cases, fallen
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """JSON objects with the key "func"; the text as it is first, then with its slips mended."""
+    for version in (text, _mended(text)):
+        for start in list(_OBJECT_START.finditer(version))[:_CANDIDATES]:
+            try:
+                value, _ = _DECODER.raw_decode(version, start.start())
+            except (json.JSONDecodeError, RecursionError):
+                continue
+            if isinstance(value, dict) and "func" in value:
+                yield value
+
+
+def _mended(text: str) -> str:
+    text = _PYTHON_WORD.sub(lambda match: match[1] + match[2].lower(), text)
+    return _ESCAPE.sub(_known_escape, text)
+
+
+def _known_escape(match: re.Match[str]) -> str:
+    if match[1] in _JSON_ESCAPES:
+        return match[0]
+    return match[1] if match[1] in "'\n" else f"\\\\{match[1]}"

@@ -1,0 +1,73 @@
+"""Tries the guards from inside at start, so that what is reported as active has been seen to hold."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable, Mapping
+
+from evolve.sandbox import worker
+from evolve.sandbox.records import Limits, Protection
+
+_EXIT_NOT_LOCKED = 255
+_NO_NETWORK = (errno.EPERM, errno.EACCES, errno.ENETUNREACH)
+"""How a connection fails that never left: refused by a filter, or for want of any interface."""
+
+
+def leaks(limits: Limits, filter_program: bytes | None) -> frozenset[Protection] | None:
+    """The protections that a locked-in worker can break. None where a worker cannot lock itself in at all."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        code = _EXIT_NOT_LOCKED
+        try:
+            worker.lock_in(limits, 1, writer, filter_program)
+            code = sum(1 << place for place, breaks in enumerate(_ATTEMPTS.values()) if breaks())
+        except OSError:
+            pass
+        finally:
+            os._exit(code)
+    os.close(reader)
+    os.close(writer)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if not 0 <= code < _EXIT_NOT_LOCKED:
+        return None
+    return frozenset(name for place, name in enumerate(_ATTEMPTS) if code >> place & 1)
+
+
+def _reaches_network() -> bool:
+    """Whether a connection to this machine gets as far as an answer, be it a refusal."""
+    # The limit on descriptors would answer in place of the network.
+    os.close(0)
+    try:
+        with socket.socket() as sock:
+            sock.settimeout(1)
+            sock.connect(("127.0.0.1", 9))
+    except OSError as error:
+        return error.errno not in _NO_NETWORK
+    return True
+
+
+def _sees_files() -> bool:
+    try:
+        return bool(os.listdir("/"))  # noqa: PTH208 - a list of names is all that is asked for
+    except OSError:
+        return False
+
+
+def _starts_processes() -> bool:
+    try:
+        pid = os.fork()
+    except OSError:
+        return False
+    if pid == 0:
+        os._exit(0)
+    return True
+
+
+_ATTEMPTS: Mapping[Protection, Callable[[], bool]] = {
+    "network": _reaches_network,
+    "files": _sees_files,
+    "processes": _starts_processes,
+}

@@ -1,0 +1,160 @@
+"""Duplicates, queries, responses, pairs, templates and presets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from evolve.autoif.augment import keep_new
+from evolve.autoif.duplicates import Duplicates
+from evolve.autoif.nli import contradicted
+from evolve.autoif.quality import too_low
+from evolve.autoif.queries import pair, usable_queries
+from evolve.autoif.records import Fallen
+from evolve.autoif.responses import ScoredResponse, choose_pairs, keep_responses, score_responses
+from evolve.autoif.rules import AUTOIF_PAPER, OFFICIAL, PAPER, PRESETS, Threshold
+from evolve.autoif.templates import TEMPLATES, Templates, load_constraints
+from evolve.errors import TemplateError
+from evolve.prompts import SHIPPED
+from evolve.sandbox import Sandbox
+
+
+def test_exact_and_near_duplicates_name_what_they_repeat() -> None:
+    seen = Duplicates(0.75)
+    seen.add_all(["Use no words that contain the letter E"])
+    kept, fallen = keep_new(
+        [
+            "use no words that contain the letter 'e'!",
+            "Use no words that do contain the letter E",
+            "Use no adjectives",
+            "Use no adjectives",
+            "Use only adjectives",
+        ],
+        seen,
+    )
+    assert kept == ["Use no adjectives", "Use only adjectives"]
+    assert [one.reason for one in fallen] == ["duplicate", "near_duplicate", "duplicate"]
+    assert fallen[1].detail == "of: Use no words that contain the letter E"
+
+
+def test_near_is_at_the_threshold_and_not_below() -> None:
+    # Three words and two pairs each; two words and one pair in common: 3 of 7.
+    assert _seen("a b c", 3 / 7).add("a b d") == ("near_duplicate", "a b c")
+    assert _seen("a b c", 3 / 7 + 1e-9).add("a b d") is None
+
+
+def test_a_thousand_instructions_are_told_apart_fast() -> None:
+    seen = Duplicates(0.8)
+    draw = Random(0)
+    words = [f"word{number}" for number in range(400)]
+    texts = [" ".join(draw.sample(words, 8)) for _ in range(1000)]
+    assert sum(seen.add(text) is None for text in texts) == 1000
+    assert all(seen.add(text) is not None for text in texts)
+
+
+def _seen(text: str, threshold: float) -> Duplicates:
+    seen = Duplicates(threshold)
+    seen.add_all([text])
+    return seen
+
+
+def test_queries_fall_by_length_and_repetition() -> None:
+    queries = ["x" * 20, "x" * 21, "x" * 299, "x" * 300, "x" * 21]
+    kept, fallen = usable_queries(queries, (20, 300))
+    assert kept == ["x" * 21, "x" * 299]
+    assert [one.reason for one in fallen] == ["too_short", "too_long", "duplicate"]
+
+
+def test_pairing_draws_without_replacement_and_repeats() -> None:
+    queries = [str(number) for number in range(50)]
+    drawn = pair(queries, 16, Random(3))
+    assert len(set(drawn)) == 16
+    assert drawn == pair(queries, 16, Random(3))
+    assert sorted(pair(queries[:4], 16, Random(3))) == queries[:4]
+
+
+def test_responses_get_their_mean_accuracy(box: Sandbox) -> None:
+    functions = [
+        "def evaluate(response): return len(response) > 2",
+        "def evaluate(response): return response.isupper()",
+        "def evaluate(response): return response[2] == 'C'",
+        "def evaluate(response): return 1",
+    ]
+    scored = score_responses(functions, ["ABC", "abc", "AB", ""], box.check)
+    assert [one.accuracy for one in scored] == [0.75, 0.25, 0.25, 0.0]
+    kept, fallen = keep_responses(scored, AUTOIF_PAPER.response or Threshold(1))
+    assert [one.text for one in kept] == ["ABC"]
+    assert [(one.text, one.reason, one.detail) for one in fallen][-1] == ("", "accuracy", "0.000")
+    with pytest.raises(ValueError, match="at least one function"):
+        score_responses([], ["x"], box.check)
+
+
+def test_pairs_are_the_best_against_those_that_fail_everywhere() -> None:
+    accuracies = {"a": 0.5, "b": 1.0, "c": 0.75, "d": 0.0, "e": 0.25, "f": 0.0, "g": 0.0}
+    scored = [ScoredResponse(text, accuracy) for text, accuracy in accuracies.items()]
+    pairs = choose_pairs(scored, OFFICIAL.chosen, OFFICIAL.rejected, OFFICIAL.pair_side)
+    assert [(one.chosen.text, one.rejected.text) for one in pairs] == [("b", "d"), ("b", "f"), ("c", "d"), ("c", "f")]
+    assert choose_pairs(scored[:3], OFFICIAL.chosen, 0.0, 2) == []
+    assert choose_pairs(scored[3:], OFFICIAL.chosen, 0.0, 2) == []
+    same = [ScoredResponse("b", 1.0), ScoredResponse("b", 1.0), ScoredResponse("d", 0.0)]
+    assert len(choose_pairs(same, OFFICIAL.chosen, 0.0, 2)) == 1
+
+
+def test_any_contradiction_drops_the_instruction() -> None:
+    unreadable = Fallen("nli", "back_translation", "no_label", "?")
+    assert contradicted("x", [("a", "entailment"), ("b", "neutral"), ("c", unreadable)]) is None
+    found = contradicted("x", [("a", "entailment"), ("b", "contradiction")])
+    assert found == Fallen("nli", "instruction", "contradiction", "x", "by: b")
+    assert contradicted("x", []) is None
+
+
+def test_quality_is_above_8_or_from_8_on() -> None:
+    assert OFFICIAL.quality is not None
+    assert AUTOIF_PAPER.quality is not None
+    assert too_low(8, OFFICIAL.quality, "x") == Fallen("quality", "response", "score", "x", "8")
+    assert too_low(9, OFFICIAL.quality, "x") is None
+    assert too_low(8, AUTOIF_PAPER.quality, "x") is None
+
+
+def test_presets_differ_where_the_sources_do() -> None:
+    assert set(PRESETS) == {"paper", "official", "autoif_paper"}
+    official = OFFICIAL.cross_validation
+    assert (official.min_functions, official.min_cases) == (3, 10)
+    assert (PAPER.cross_validation.min_functions, PAPER.cross_validation.min_cases) == (1, 1)
+    assert PAPER.respond_sampling.temperature == 0
+    assert (PAPER.back_translations, PAPER.nli, PAPER.quality, PAPER.pair_side) == (0, False, None, 0)
+
+
+def test_there_are_enough_seeds_and_no_near_duplicates_among_them() -> None:
+    constraints = load_constraints()
+    assert len(constraints) >= 40
+    assert keep_new(constraints, Duplicates(0.6))[1] == []
+
+
+def test_own_seeds_are_read_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text("# mine\n\nUse no vowels \nWrite in rhyme\n")
+    assert load_constraints(path) == ("Use no vowels", "Write in rhyme")
+    path.write_text("Use no vowels\nx\nUse no vowels\n")
+    with pytest.raises(TemplateError, match="line 3 repeats line 1"):
+        load_constraints(path)
+    path.write_text("# nothing\n")
+    with pytest.raises(TemplateError, match="found none"):
+        load_constraints(path)
+    with pytest.raises(TemplateError, match=r"absent\.txt"):
+        load_constraints(tmp_path / "absent.txt")
+
+
+def test_every_shipped_template_loads_and_is_known(tmp_path: Path) -> None:
+    shipped = {f"autoif/{path.stem}" for path in (SHIPPED / "autoif").glob("*.txt")}
+    assert shipped == TEMPLATES
+    assert '{"func": "..."' in Templates.load().verify.text
+    (tmp_path / "autoif").mkdir()
+    (tmp_path / "autoif" / "nli.txt").write_text("Same? {premise} / {hypothesis}")
+    assert Templates.load(tmp_path).nli.text == "Same? {premise} / {hypothesis}"
+    assert Templates.load(tmp_path).digest() != Templates.load().digest()
+    (tmp_path / "autoif" / "verify.txt").write_text("Write a function")
+    with pytest.raises(TemplateError, match="instruction"):
+        Templates.load(tmp_path)

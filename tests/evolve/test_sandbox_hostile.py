@@ -1,0 +1,149 @@
+"""The hostile corpus, against all guards and against each layer alone; damage is looked for from outside."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from evolve.sandbox import DEFAULT_IMPORTS, CheckError, Limits, Sandbox, Verdict
+from tests.evolve.hostile_functions import HOSTILE
+
+ROOT = Path(__file__).resolve().parents[2]
+Layer = Literal["seccomp", "namespaces"]
+
+TEST_LIMITS = Limits(wall_seconds=2, cpu_seconds=0.4, memory_bytes=256 * 2**20, kills=1)
+# What an attacker would want; the guards must hold without the import filter.
+WIDE_IMPORTS = DEFAULT_IMPORTS | set(
+    """_thread atexit builtins ctypes gc mmap multiprocessing multiprocessing.popen_fork os pickle resource signal
+    socket subprocess sys threading""".split()
+)
+HONEST = "def evaluate(response):\n    return helper(response) > 3\ndef helper(response): return len(response)"
+
+RUNS_INTO_THE_CLOCK = """infinite_loop infinite_loop_at_import sleep_for_ever catches_everything
+    catastrophic_regex ignores_sigterm endless_output endless_del""".split()
+EXPECTED: dict[str, set[str]] = {
+    **{name: {"timeout"} for name in RUNS_INTO_THE_CLOCK},
+    "recursion": {"exception"},
+    "memory_list": {"memory"},
+    "memory_doubling": {"memory", "timeout"},
+    "parser_bomb": {"syntax"},
+    "null_byte": {"syntax"},
+    "sys_exit": {"exception"},
+    "os_exit": {"killed"},
+    "segfault": {"killed"},
+    "abort": {"killed"},
+    "deep_copied_generator": {"exception"},
+    "lying_class": {"not_boolean"},
+    "one_is_not_true": {"not_boolean"},
+    "word_is_not_true": {"not_boolean"},
+    "unpickles_on_the_way_out": {"not_boolean"},
+    "forge_many_verdicts": {"killed"},
+    "forge_nonsense": {"killed"},
+    "close_everything": {"killed"},
+}
+
+
+@pytest.fixture(scope="module", params=[(), ("namespaces",), ("seccomp",)], ids=["all", "seccomp", "namespaces"])
+def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    disable: tuple[Layer, ...] = request.param
+    os.environ["EVOLVE_TEST_SECRET"] = "visible"
+    try:
+        with Sandbox(TEST_LIMITS, imports=WIDE_IMPORTS, required=(), disable=disable) as one:
+            if len(one.guards()) < 5:
+                pytest.skip(f"this machine offers only {one.guards()} without {disable}")
+            yield one
+    finally:
+        del os.environ["EVOLVE_TEST_SECRET"]
+
+
+class Outside:
+    """What the test can see of the damage."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.tcp = socket.create_server(("127.0.0.1", 0))
+        self.port = self.tcp.getsockname()[1]
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind(("127.0.0.1", self.port))
+        self.processes = sandbox_processes()
+
+    def damage(self) -> list[str]:
+        ready, _, _ = select.select([self.tcp, self.udp], [], [], 0)
+        found = [f"network: {one}" for one in ready]
+        found += [f"file: {one}" for one in self.folder.iterdir()]
+        if (now := sandbox_processes()) != self.processes:
+            found.append(f"processes: {self.processes} before, {now} after")
+        return found
+
+    def close(self) -> None:
+        self.tcp.close()
+        self.udp.close()
+
+
+def sandbox_processes() -> set[int]:
+    """Every process, ours or orphaned, that descends from a server of this checkout: forks keep its command line."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        try:
+            line = (folder / "cmdline").read_bytes() if folder.name.isdigit() else b""
+            if b"evolve.sandbox.server" in line and bytes(ROOT) in line:
+                found.add(int(folder.name))
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+@pytest.fixture
+def outside(tmp_path: Path, box: Sandbox) -> Iterator[Outside]:
+    # A replaced server would show as other processes: a function must not get that far either.
+    assert box.check(HONEST, ["four"]) == [Verdict(True)]
+    one = Outside(tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_contained(name: str, box: Sandbox, outside: Outside) -> None:
+    target = f"{outside.port} {outside.folder / 'left_behind'} {os.getpid()}"
+    results = box.check(HOSTILE[name], [target, target])
+    assert len(results) == 2
+    assert Verdict(True) not in results
+    if name in EXPECTED:
+        assert isinstance(results[0], CheckError)
+        assert results[0].kind in EXPECTED[name]
+    assert box.check(HONEST, ["abc", "four"]) == [Verdict(False), Verdict(True)]
+    assert outside.damage() == []
+
+
+def test_the_corpus_is_as_large_as_promised() -> None:
+    assert len(HOSTILE) >= 40
+
+
+def test_the_outside_view_sees_damage(tmp_path: Path) -> None:
+    """Without this, an observer that sees nothing would pass every test above."""
+    one = Outside(tmp_path)
+    try:
+        (tmp_path / "left_behind").touch()
+        socket.create_connection(("127.0.0.1", one.port)).close()
+        with Sandbox(TEST_LIMITS):
+            kinds = {found.split(":")[0] for found in one.damage()}
+        assert kinds == {"network", "file", "processes"}
+    finally:
+        one.close()
+
+
+@pytest.mark.parametrize("name", ["read_passwd", "list_root", "walk_up", "proc", "connect", "datagram"])
+def test_attacks_work_where_no_guard_stands(name: str, tmp_path: Path) -> None:
+    """Without this, functions too clumsy to do harm would pass for contained ones."""
+    one = Outside(tmp_path)
+    try:
+        with Sandbox(TEST_LIMITS, imports=WIDE_IMPORTS, required=(), disable=("seccomp", "namespaces")) as box:
+            assert box.check(HOSTILE[name], [f"{one.port} {tmp_path / 'x'} {os.getpid()}"]) == [Verdict(True)]
+    finally:
+        one.close()
