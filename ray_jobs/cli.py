@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs.errors import JobError
+from ray_jobs.errors import DamagedOutput, JobError
 
 if TYPE_CHECKING:
     from ray_jobs.storage import Store
@@ -84,6 +84,46 @@ def show(
     from ray_jobs.show import print_rows
 
     print_rows(_open(output, storage), rows, evolver)
+
+
+@app.command(epilog="Example: evolve status s3://bucket/run")
+def status(output: Target, storage: Storage = None) -> None:
+    """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
+    from ray_jobs.status import describe
+    from ray_jobs.status import status as read_status
+
+    typer.echo(describe(read_status(_open(output, storage))))
+
+
+@app.command(epilog="Example: evolve verify out/first && echo sound")
+def verify(output: Target, storage: Storage = None) -> None:
+    """Recount a whole output: rows without outcome or with two, checksums, readable files. Exit code 5 if unsound."""
+    from ray_jobs.verify import verify as recount
+
+    verdict = recount(_open(output, storage))
+    state = "finished" if verdict.finished else "not finished"
+    typer.echo(
+        f"{verdict.done:,} of {verdict.rows:,} rows have an outcome, {verdict.records:,} records in {verdict.parts:,} "
+        f"parts, {state}"
+    )
+    if verdict.problems:
+        raise DamagedOutput(f"{output}: {len(verdict.problems)} problems\n  " + "\n  ".join(verdict.problems))
+    typer.echo("no problem found")
+
+
+@app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
+def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
+    """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
+    from ray_jobs.configuration import parse_storage, stored_config
+    from ray_jobs.report import RUN, read_json
+    from ray_jobs.retry import forget_failed
+    from ray_jobs.run import resume
+    from ray_jobs.show import print_report
+
+    store = _open(output, storage)
+    config = stored_config(read_json(store, RUN)["configuration"], output, parse_storage(storage))
+    typer.echo(f"{forget_failed(store):,} failed rows run again")
+    print_report(resume(config, verbose), output)
 
 
 def _open(output: str, storage: str | None) -> Store:

@@ -244,11 +244,15 @@ ScorerConfig = Annotated[
 
 
 class LimitsConfig(Strict):
-    """When a run gives up."""
+    """When a run gives up: on pools that do not move, on engines that keep dying, on a store that is away.
+
+    `drain_seconds` is how long rows in flight may take to finish after a request to stop.
+    """
 
     stall_seconds: float = Field(1800, gt=0)
     engine_restarts: int = Field(20, ge=0)
     drain_seconds: float = Field(600, ge=0)
+    storage_seconds: float = Field(300, ge=0)
 
 
 class RayConfig(Strict):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,18 @@ def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = 
     except ValidationError as error:
         lines = "\n".join(f"  {_explain(detail)}" for detail in error.errors())
         raise ConfigError(f"{path}: the configuration is wrong\n{lines}") from None
+
+
+def stored_config(raw: Mapping[str, Any], output: str, storage: Mapping[str, Any]) -> RunConfig:
+    """The configuration that a run wrote into its run.json, for `output` as it is reached now.
+
+    Storage options are never written down, so they come from the caller. Raises ConfigError where the stored
+    configuration is one that this version does not know.
+    """
+    try:
+        return RunConfig.model_validate({**raw, "output": output, "storage": storage})
+    except ValidationError as error:
+        raise ConfigError(f"{output}: its stored configuration cannot be used: {error}") from None
 
 
 def parse_storage(text: str | None) -> dict[str, Any]:

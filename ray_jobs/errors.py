@@ -5,7 +5,8 @@ JobError                1   anything below; 1 alone is never used for a known er
 │   └── SettingsChanged     a run cannot go on under settings that change its results
 ├── SeedError           3   the seeds cannot be read as configured
 ├── StorageError        4   a file or an object store does not do what it is asked
-│   └── MissingFile         the file that was asked for does not exist
+│   ├── MissingFile         the file that was asked for does not exist
+│   └── StoreAway           the store does not answer, or answers that it cannot now: another try may succeed
 ├── OutputError         5   the output cannot be worked on as it is
 │   ├── DamagedOutput       a file of the output is not what it should be
 │   ├── LeaseHeld           another run is working on the output
@@ -49,6 +50,10 @@ class StorageError(JobError):
 
 class MissingFile(StorageError):
     """The file asked for does not exist, though its bucket or folder may."""
+
+
+class StoreAway(StorageError):
+    """The store does not answer, or answers that it cannot now. Another try may succeed."""
 
 
 class OutputError(JobError):

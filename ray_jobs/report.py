@@ -105,9 +105,9 @@ def make_report(
         "rows": {"planned": plan.rows, "done": tally.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
         "reconciles": tally.rows == plan.rows and by_status.total() == planned,
-        "reasons": _reasons(tally),
+        "reasons": reasons(tally),
         "groups": _groups(run, tally),
-        "pools": _pools(sessions),
+        "pools": pools(sessions),
         "seconds": round(sum(session.seconds for session in sessions), 1),
         "sessions": [asdict(session) for session in sessions],
     }
@@ -166,12 +166,13 @@ def _card_rows(report: dict[str, Any]) -> str:
     )
 
 
-def _reasons(tally: Tally) -> dict[str, int]:
-    reasons: Counter[str] = Counter()
+def reasons(tally: Tally) -> dict[str, int]:
+    """Records that were not kept, by "status: reason", most frequent first."""
+    counts: Counter[str] = Counter()
     for (_, _, status, reason), count in tally.outcomes.items():
         if status != KEPT:
-            reasons[f"{status}: {reason}"] += count
-    return dict(reasons.most_common())
+            counts[f"{status}: {reason}"] += count
+    return dict(counts.most_common())
 
 
 def _groups(run: RunConfig, tally: Tally) -> list[dict[str, Any]]:
@@ -188,7 +189,7 @@ def _groups(run: RunConfig, tally: Tally) -> list[dict[str, Any]]:
     return groups
 
 
-def _pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
+def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
     """Each pool over all sessions. Seconds are those of its actors with a loaded model, added up."""
     totals: dict[str, Counter[str]] = {}
     for session in sessions:

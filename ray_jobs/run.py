@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from ray.exceptions import RayError
@@ -16,10 +17,10 @@ from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.cluster import cluster, configure_data
 from ray_jobs.config import PoolResponderConfig, RunConfig
-from ray_jobs.errors import PoolError, SettingsChanged
+from ray_jobs.errors import OutputError, PoolError, SettingsChanged
 from ray_jobs.manifest import Manifest
 from ray_jobs.parts import PartsSink, RunLabels
-from ray_jobs.plan import UNREADABLE, Fanout, PlanIndex, make_plan
+from ray_jobs.plan import UNREADABLE, Fanout, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import pending_blocks
 from ray_jobs.pools import pool_configs, pool_name
 from ray_jobs.preflight import check, seed_source
@@ -40,11 +41,22 @@ def run(config: RunConfig, verbose: bool = False, say: Say = print) -> dict[str,
     Raises ConfigError before anything starts, SeedError, StorageError, OutputError where another run is at work,
     PoolError, and Stopped after SIGINT or SIGTERM; whatever was finished by then is committed.
     """
+    return _hold(config, verbose, say, lambda job: job.plan())
+
+
+def resume(config: RunConfig, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+    """As `run`, for an output that is planned: its seed files are not looked at."""
+    return _hold(config, verbose, say, lambda job: job.planned())
+
+
+def _hold(config: RunConfig, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
     strategy = check(config)
     store = open_store(config.output, config.storage)
     holder = lease.acquire(store)
     try:
-        return _Run(config, strategy, store, holder.lease, verbose, say).complete()
+        patient = store.patient(config.limits.storage_seconds)
+        job = _Run(config, strategy, patient, holder.lease, verbose, say)
+        return job.complete(plan(job))
     finally:
         holder.release()
 
@@ -58,10 +70,21 @@ class _Run:
     verbose: bool
     say: Say
 
-    def complete(self) -> dict[str, Any]:
-        """Plan, then work off what is pending until nothing is."""
-        self.run_id = self._settle_settings()
-        plan = make_plan(self.store, seed_source(self.config), self._fanout())
+    def plan(self) -> PlanIndex:
+        """Settle the settings, then plan what the seed files hold and the plan does not."""
+        self._settle_settings()
+        return make_plan(self.store, seed_source(self.config), self._fanout())
+
+    def planned(self) -> PlanIndex:
+        """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
+        self._settle_settings()
+        plan = load_index(self.store)
+        if plan is None:
+            raise OutputError(f"{self.store.url}: there is no run here (no plan)")
+        return plan
+
+    def complete(self, plan: PlanIndex) -> dict[str, Any]:
+        """Work off what is pending until nothing is."""
         found, repairs = reconcile(self.store, plan.rows)
         done = found.done(plan.rows)
         self.say(f"plan: {plan.seeds:,} seeds, {plan.rows:,} rows, {int(done.sum()):,} done ({repairs})")
@@ -76,25 +99,32 @@ class _Run:
                     raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
 
-    def _settle_settings(self) -> str:
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings that change results."""
+        return result_settings(self.config, self.strategy)
+
+    @property
+    def run_id(self) -> str:
+        """The digest of the settings."""
+        return fingerprint(self.settings)
+
+    def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these."""
-        settings = result_settings(self.config, self.strategy)
         if self.store.exists(report.RUN):
             before = report.read_json(self.store, report.RUN)["result_settings"]
-            if lines := changes(before, settings):
+            if lines := changes(before, self.settings):
                 raise SettingsChanged(
                     f"{self.store.url}: this output was begun with other settings; use them, or another output\n"
                     + "\n".join(f"  {line}" for line in lines)
                 )
-        run_id = fingerprint(settings)
         content = {
-            "run_id": run_id,
-            "result_settings": settings,
+            "run_id": self.run_id,
+            "result_settings": self.settings,
             "configuration": self.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
             "versions": report.versions(),
         }
         self.store.write_bytes(report.RUN, json.dumps(content, indent=1).encode())
-        return run_id
 
     def _fanout(self) -> Fanout:
         config = self.config

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,13 +16,12 @@ _DELETE_LIMIT = 1000  # keys in one DeleteObjects request, the limit of the S3 A
 _CONFLICT_TRIES = 5
 
 
-def create_object(fs: Any, bucket: str, key: str, data: bytes) -> bool:
+def create_object(fs: Any, bucket: str, key: str, data: bytes, token: str) -> bool:
     """Put an object unless the key exists (`If-None-Match: *`); whether this call created it.
 
-    A request whose answer was lost is sent again and then meets its own object, so each call marks its object
-    with a token to know it by.
+    A request whose answer was lost is sent again and then meets its own object, which it knows by `token`: a text
+    that no other caller uses.
     """
-    token = uuid.uuid4().hex
     put = {"Bucket": bucket, "Key": key, "Body": data, "IfNoneMatch": "*", "Metadata": {"creation": token}}
     for attempt in range(_CONFLICT_TRIES):
         try:

@@ -11,8 +11,9 @@ import posixpath
 import re
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
@@ -23,7 +24,7 @@ from pyarrow import fs as arrow
 
 from ray_jobs import s3
 from ray_jobs.errors import MissingFile, StorageError
-from ray_jobs.storage_errors import ExplainedReader, explained
+from ray_jobs.storage_errors import ExplainedReader, Result, explained, persist
 
 _READ_AHEAD = 8 << 20  # bytes fetched at once; s3fs would fetch 50 MiB for a look at a file's first line
 _GLOB = re.compile(r"[*?\[]")
@@ -44,11 +45,12 @@ class Entry(NamedTuple):
     version: str
 
 
-def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
+def open_store(url: str, options: Mapping[str, Any] | None = None, patience: float = 0.0) -> Store:
     """The store whose root is `url`: a folder by its plain path, or any URL that fsspec knows.
 
     `options` go to the fsspec file system as they are (`endpoint_url`, `key`, `secret`, …). On S3, timeouts
-    and retries are those of botocore, under `config_kwargs`. Opens no connection. Raises StorageError where
+    and retries are those of botocore, under `config_kwargs`; beyond them the store waits `patience` seconds for a
+    server that is away. Opens no connection. Raises StorageError where
     no client for the URL is installed or it does not take the options.
     """
     options = dict(options or {})
@@ -62,11 +64,11 @@ def open_store(url: str, options: Mapping[str, Any] | None = None) -> Store:
         if not root:
             raise StorageError(f"{url}: the URL names no bucket, expected s3://BUCKET/PATH")
         fs.retries = 2  # of streamed bodies, which botocore does not retry; multiplies its own retries
-        return _S3Store(fs, url, root, options)
+        return _S3Store(fs, url, root, options, patience)
     if isinstance(fs, LocalFileSystem):
         # absolute, for a worker that the store travels to has another working directory
-        return _LocalStore(fs, root, root, options)
-    return Store(fs, url, root, options)
+        return _LocalStore(fs, root, root, options, patience)
+    return Store(fs, url, root, options, patience)
 
 
 def split_glob(url: str) -> tuple[str, str]:
@@ -88,12 +90,16 @@ class Store:
     operation and the cause; a missing file is a MissingFile. Nothing is cached.
     """
 
-    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any]) -> None:
+    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], patience: float) -> None:
         self.url = url.rstrip("/") or "/"
-        self._fs, self._root, self._options = fs, root.rstrip("/"), options
+        self._fs, self._root, self._options, self._patience = fs, root.rstrip("/"), options, patience
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.url, dict(self._options))
+        return open_store, (self.url, dict(self._options), self._patience)
+
+    def patient(self, seconds: float) -> Store:
+        """The same store, which waits up to `seconds` in each operation for a server that is away."""
+        return open_store(self.url, self._options, seconds)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"  # without the options, which may hold credentials
@@ -104,16 +110,14 @@ class Store:
 
     def read_bytes(self, path: str) -> bytes:
         """The whole content of a file."""
-        with explained("read", self.url_of(path)):
-            return cast(bytes, self._fs.cat_file(self._path(path)))
+        return cast(bytes, self._persist("read", path, lambda: self._fs.cat_file(self._path(path))))
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file, replacing what was there. Readers see the old content or the new, never a part.
 
         A writer that is killed may leave `.NAME.*.tmp` beside it on a local disk, which listings show.
         """
-        with explained("write", self.url_of(path)):
-            self._write(self._path(path), data)
+        self._persist("write", path, lambda: self._write(self._path(path), data))
 
     def create_exclusive(self, path: str, data: bytes) -> bool:
         """Write a file unless it exists; True where this call created it, False where it was there.
@@ -122,8 +126,8 @@ class Store:
         honour conditional writes (`If-None-Match: *`). Other stores promise as much as fsspec's mode "create"
         does, and always for the threads of one process.
         """
-        with explained("create", self.url_of(path)):
-            return self._create(self._path(path), data)
+        token = uuid.uuid4().hex
+        return self._persist("create", path, lambda: self._create(self._path(path), data, token))
 
     def exists(self, path: str) -> bool:
         """Whether there is a file (not a folder) at `path`."""
@@ -156,8 +160,8 @@ class Store:
 
     def names(self) -> Sequence[str]:
         """The names of the files and folders directly below the root, sorted."""
-        with explained("list", self.url):
-            return sorted(posixpath.basename(info["name"].rstrip("/")) for info in self._children(self._root))
+        children = self._persist("list", "", lambda: self._children(self._root))
+        return sorted(posixpath.basename(info["name"].rstrip("/")) for info in children)
 
     def glob(self, pattern: str) -> Sequence[Entry]:
         """The files whose path matches `pattern`, sorted by path; "**" crosses folders, "*" does not."""
@@ -172,31 +176,31 @@ class Store:
     def delete(self, paths: Iterable[str]) -> None:
         """Remove files. Those that are already gone do no harm."""
         for path in paths:
-            with explained("delete", self.url_of(path)), suppress(FileNotFoundError):
-                self._fs.rm_file(self._path(path))
+            with suppress(MissingFile):
+                self._persist("delete", path, partial(self._fs.rm_file, self._path(path)))
 
     def open_input(self, path: str) -> BinaryIO:
         """Open a file for reading, seekable, as pyarrow wants it. Its reads raise StorageErrors too."""
-        url = self.url_of(path)
-        with explained("read", url):
-            raw = self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD)
-        return cast(BinaryIO, io.BufferedReader(ExplainedReader(raw, url), 1 << 20))
+        raw = self._persist("read", path, lambda: self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD))
+        reader = ExplainedReader(raw, self.url_of(path), self._patience)
+        return cast(BinaryIO, io.BufferedReader(reader, 1 << 20))
 
     def arrow_filesystem(self) -> arrow.FileSystem:
         """This store as a pyarrow file system, whose paths are relative to the root too."""
         handler = arrow.PyFileSystem(arrow.FSSpecHandler(self._fs))
         return arrow.SubTreeFileSystem(self._root, handler)
 
+    def _persist(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
+        return persist(call, operation, self.url_of(path), self._patience)
+
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
     def _info(self, path: str) -> dict[str, Any]:
-        with explained("look up", self.url_of(path)):
-            return cast(dict[str, Any], self._fs.info(self._path(path)))
+        return cast(dict[str, Any], self._persist("look up", path, lambda: self._fs.info(self._path(path))))
 
     def _entries(self, prefix: str, depth: int | None = None) -> Sequence[Entry]:
-        with explained("list", self.url_of(prefix)):
-            found = self._find(self._path(prefix), depth)
+        found = self._persist("list", prefix, lambda: self._find(self._path(prefix), depth))
         files = {name: info for name, info in found.items() if info.get("type") == "file"}
         entries = (_entry(name.removeprefix(self._root).lstrip("/"), info) for name, info in files.items())
         return sorted(entry for entry in entries if entry.path != prefix)
@@ -222,7 +226,7 @@ class Store:
     def _write(self, path: str, data: bytes) -> None:
         self._fs.pipe_file(path, data)
 
-    def _create(self, path: str, data: bytes) -> bool:
+    def _create(self, path: str, data: bytes, token: str) -> bool:  # noqa: ARG002
         with _CREATE_LOCK:
             try:
                 self._fs.pipe_file(path, data, mode="create")
@@ -252,7 +256,7 @@ class _LocalStore(Store):
         with _written_beside(Path(path), data) as written:
             written.replace(path)
 
-    def _create(self, path: str, data: bytes) -> bool:
+    def _create(self, path: str, data: bytes, token: str) -> bool:  # noqa: ARG002
         with _written_beside(Path(path), data) as written:
             try:
                 os.link(written, path)
@@ -266,8 +270,7 @@ class _S3Store(Store):
 
     def delete(self, paths: Iterable[str]) -> None:
         keys = [self._key(self._path(path)) for path in paths]
-        with explained("delete", self.url):
-            s3.delete_objects(self._fs, self._bucket, keys)
+        self._persist("delete", "", lambda: s3.delete_objects(self._fs, self._bucket, keys))
 
     def _find(self, path: str, depth: int | None) -> dict[str, Any]:
         if depth is not None:
@@ -275,8 +278,8 @@ class _S3Store(Store):
         # one flat listing of the prefix costs fewer requests than one a folder
         return cast(dict[str, Any], self._fs.find(path, detail=True))
 
-    def _create(self, path: str, data: bytes) -> bool:
-        return s3.create_object(self._fs, self._bucket, self._key(path), data)
+    def _create(self, path: str, data: bytes, token: str) -> bool:
+        return s3.create_object(self._fs, self._bucket, self._key(path), data, token)
 
     @property
     def _bucket(self) -> str:

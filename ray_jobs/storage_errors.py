@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
-from ray_jobs.errors import MissingFile, StorageError
+from ray_jobs.errors import MissingFile, StorageError, StoreAway
+
+Result = TypeVar("Result")
+log = logging.getLogger(__name__)
 
 _BAD_CREDENTIALS = {
     "AuthFailure",
@@ -23,11 +29,30 @@ _DENIED = {"403", "AccessDenied", "AllAccessDisabled", "Forbidden"}
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "ProfileNotFound", "TokenRetrievalError"}
 _UNREACHABLE = {
     "ClientConnectorError",
+    "ClientOSError",
+    "ClientPayloadError",
     "ConnectTimeoutError",
+    "ConnectionClosedError",
     "EndpointConnectionError",
-    "ReadTimeoutError",
     "FSTimeoutError",
+    "IncompleteReadError",
+    "ReadTimeoutError",
+    "ResponseStreamingError",
+    "ServerDisconnectedError",
 }
+_OVERLOADED = {
+    "500",
+    "502",
+    "503",
+    "504",
+    "InternalError",
+    "RequestTimeout",
+    "ServiceUnavailable",
+    "SlowDown",
+    "Throttling",
+    "ThrottlingException",
+}
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 
 
 @contextmanager
@@ -41,14 +66,33 @@ def explained(operation: str, url: str) -> Iterator[None]:
         raise storage_error(error, operation, url) from error
 
 
+def persist(call: Callable[[], Result], operation: str, url: str, patience: float) -> Result:
+    """What `call` returns, its errors explained; while the store is away it is called again for `patience` seconds.
+
+    `call` must bear repetition. Pauses double up to a quarter of a minute and vary, so that workers do not return
+    to a store in step.
+    """
+    deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
+    while True:
+        try:
+            with explained(operation, url):
+                return call()
+        except StoreAway as away:
+            if time.monotonic() + pause > deadline:
+                raise
+            log.warning("%s; trying again for %.0f s", away, deadline - time.monotonic())
+        time.sleep(pause * random.uniform(0.5, 1))
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
 class ExplainedReader(io.RawIOBase):
-    """Turns the errors of a file that is being read into StorageErrors.
+    """Turns the errors of a file that is being read into StorageErrors, and waits for a store that is away.
 
     Parsers above it then tell a damaged file (their own errors) from a store that failed.
     """
 
-    def __init__(self, raw: Any, url: str) -> None:
-        self._raw, self._url = raw, url
+    def __init__(self, raw: Any, url: str, patience: float) -> None:
+        self._raw, self._url, self._patience = raw, url, patience
 
     def readable(self) -> bool:
         """Always."""
@@ -60,8 +104,7 @@ class ExplainedReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer` as far as one read goes; the number of bytes, 0 at the end."""
-        with explained("read", self._url):
-            return cast(int, self._raw.readinto(buffer))
+        return cast(int, persist(lambda: self._raw.readinto(buffer), "read", self._url, self._patience))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to `offset`; the new place."""
@@ -86,7 +129,11 @@ def storage_error(error: Exception, operation: str, url: str) -> StorageError:
     message = f"{url}: cannot {operation}: {_why(error)}"
     if isinstance(error, FileNotFoundError) and response_code(error) != "NoSuchBucket":
         return MissingFile(message)
-    return StorageError(message)
+    return StoreAway(message) if _is_away(error) else StorageError(message)
+
+
+def _is_away(error: Exception) -> bool:
+    return response_code(error) in _OVERLOADED or bool({type(link).__name__ for link in _chain(error)} & _UNREACHABLE)
 
 
 def response_code(error: BaseException) -> str:

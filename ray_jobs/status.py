@@ -1,0 +1,60 @@
+"""How an output stands, from its plan and manifest alone: no record is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ray_jobs import lease, manifest, report
+from ray_jobs.errors import OutputError
+from ray_jobs.lease import Holder
+from ray_jobs.plan import PlanIndex, load_index
+from ray_jobs.report import Session
+from ray_jobs.storage import Store
+from ray_jobs.tally import Tally
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run's plan, what is committed of it, who holds it, and its sessions."""
+
+    plan: PlanIndex
+    tally: Tally
+    holder: Holder | None
+    finished: bool
+    sessions: list[Session]
+
+
+def status(store: Store) -> Status:
+    """Read how a run stands. Raises OutputError where there is none."""
+    plan = load_index(store)
+    if plan is None:
+        raise OutputError(f"{store.url}: there is no run here (no plan)")
+    found = manifest.load(store)
+    done = Tally.total(entry.tally for entry in found.entries)
+    return Status(plan, done, lease.current(store), store.exists(report.SUCCESS), report.load_sessions(store))
+
+
+def describe(state: Status) -> str:
+    """The state in lines for people."""
+    tally, plan = state.tally, state.plan
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_status().items())) or "none yet"
+    lines = [
+        f"{_condition(state)}",
+        f"seeds    {plan.seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable",
+        f"rows     {tally.rows:,} of {plan.rows:,} done",
+        f"records  {outcomes}",
+    ]
+    lines += [f"         {count:,} {reason}" for reason, count in report.reasons(tally).items()]
+    for name, pool in report.pools(state.sessions).items():
+        rate = pool["tokens_per_actor_second"]
+        speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"
+        lines.append(f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts")
+    return "\n".join(lines)
+
+
+def _condition(state: Status) -> str:
+    if state.holder and state.holder.alive:
+        return f"running  {state.holder}"
+    if state.holder and state.holder.alive is None:
+        return f"running? {state.holder} holds it, and only its heartbeat can tell whether it lives"
+    return "finished" if state.finished else "stopped  the same command goes on"

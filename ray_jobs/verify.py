@@ -1,0 +1,116 @@
+"""Recounting a whole output: does every planned row have exactly one outcome, and is every file what it says?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ray_jobs import manifest, report
+from ray_jobs.errors import OutputError, StorageError
+from ray_jobs.manifest import Entry
+from ray_jobs.parts import DATA, REJECTED, checksum
+from ray_jobs.plan import UNREADABLE, PlanIndex, load_index
+from ray_jobs.reconcile import read_part
+from ray_jobs.storage import Store
+from ray_jobs.tally import tally_records
+
+SHOWN = 5
+"""How many examples a problem names."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` counted, and what is wrong. `finished` tells whether the run claims to be done."""
+
+    rows: int
+    done: int
+    records: int
+    parts: int
+    finished: bool
+    problems: Sequence[str]
+
+
+def verify(store: Store) -> Verdict:
+    """Read everything and recount. Memory is one part and two bytes a row. Raises OutputError where nothing is."""
+    plan = load_index(store)
+    if plan is None or not store.exists(report.RUN):
+        raise OutputError(f"{store.url}: there is no run here (no {report.RUN} with a plan)")
+    rounds = _rounds(store)
+    found = manifest.load(store)
+    finished = store.exists(report.SUCCESS)
+    seen = np.zeros(plan.rows, dtype=np.uint8)
+    problems = list(_stray_files(store, [*found.entries, *found.replaced]))
+    records = 0
+    for entry in found.entries:
+        in_plan = entry.rows[(entry.rows >= 0) & (entry.rows < plan.rows)]
+        seen[in_plan] += seen[in_plan] < np.iinfo(np.uint8).max
+        problems += [f"part {entry.name}: {problem}" for problem in _part_problems(store, entry, plan, rounds)]
+        records += sum(part.records for part in entry.files)
+    if (doubled := np.flatnonzero(seen > 1)).size:
+        problems.append(f"{doubled.size:,} rows are in more than one part: {_examples(doubled.tolist())}")
+    missing = np.flatnonzero(seen == 0)
+    if finished and missing.size:
+        problems.append(
+            f"the run is marked as finished, but {missing.size:,} rows have no outcome: {_examples(missing.tolist())}"
+        )
+    if finished and found.replaced:
+        problems.append(f"{len(found.replaced):,} replaced parts were left behind")
+    return Verdict(plan.rows, plan.rows - missing.size, records, len(found.entries), finished, problems)
+
+
+def _rounds(store: Store) -> int:
+    configuration = report.read_json(store, report.RUN)["configuration"]
+    return int(configuration["strategy"]["rounds"]) if configuration["keep_rounds"] == "all" else 1
+
+
+def _stray_files(store: Store, entries: Sequence[Entry]) -> Iterator[str]:
+    named = {part.path for entry in entries for part in entry.files}
+    present = {path for folder in (DATA, REJECTED) for path, _ in store.list(folder)}
+    if strays := sorted(present - named):
+        yield f"{len(strays):,} files belong to no part: {_examples(strays)}"
+
+
+def _part_problems(store: Store, entry: Entry, plan: PlanIndex, rounds: int) -> Iterator[str]:
+    try:
+        for part in entry.files:
+            if checksum(store.read_bytes(part.path)) != part.checksum:
+                yield f"{part.path} is not what was written: its checksum differs"
+        kept, rejected = read_part(store, entry)
+    except (StorageError, pa.ArrowException, OSError) as error:
+        yield f"cannot be read: {error}"
+        return
+    yield from _content_problems(kept, rejected, entry, plan, rounds)
+
+
+def _content_problems(kept: pa.Table, rejected: pa.Table, entry: Entry, plan: PlanIndex, rounds: int) -> Iterator[str]:
+    keys = pa.concat_tables([table.select(["record_id", "plan_row"]) for table in (kept, rejected)])
+    repeated = keys.num_rows - pc.count_distinct(keys["record_id"]).as_py()
+    if repeated:
+        yield f"{repeated:,} records stand there twice"
+    rows, counts = np.unique(keys["plan_row"].to_numpy(), return_counts=True)
+    if not np.array_equal(rows, entry.rows):
+        yield "its files hold other rows than its manifest entry says"
+    wrong = rows[counts != np.where(_unreadable(rows, plan), 1, rounds)]
+    if wrong.size:
+        yield f"{wrong.size:,} rows do not have the records of all their rounds: {_examples(wrong.tolist())}"
+    if tally_records(kept, rejected).outcomes != entry.tally.outcomes:
+        yield "its manifest entry counts other outcomes than its files hold"
+
+
+def _unreadable(
+    rows: np.ndarray[tuple[int], np.dtype[np.int64]], plan: PlanIndex
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    mask = np.zeros(len(rows), dtype=np.bool_)
+    for file in plan.files:
+        if file.evolver == UNREADABLE:
+            mask |= (rows >= file.first) & (rows < file.first + file.rows)
+    return mask
+
+
+def _examples(values: Sequence[object]) -> str:
+    shown = ", ".join(str(value) for value in values[:SHOWN])
+    return f"{shown}, ..." if len(values) > SHOWN else shown
