@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from outside_view import ROOT, sandbox_processes
 
 from evolve.errors import SandboxError
 from evolve.sandbox import PROTECTIONS, CheckError, Limits, Sandbox, Verdict
-from tests.evolve.test_sandbox_hostile import ROOT, sandbox_processes
 
 NOBODY = 65534
 LONGER_THAN_3 = "def evaluate(response): return len(response) > 3"

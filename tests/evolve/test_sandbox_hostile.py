@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from hostile_functions import HOSTILE
+from outside_view import Outside
 
 from evolve.sandbox import DEFAULT_IMPORTS, CheckError, Limits, Sandbox, Verdict
-from tests.evolve.hostile_functions import HOSTILE
 
-ROOT = Path(__file__).resolve().parents[2]
 Layer = Literal["seccomp", "namespaces"]
 
 TEST_LIMITS = Limits(wall_seconds=2, cpu_seconds=0.4, memory_bytes=256 * 2**20, kills=1)
@@ -60,43 +59,6 @@ def box(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
             yield one
     finally:
         del os.environ["EVOLVE_TEST_SECRET"]
-
-
-class Outside:
-    """What the test can see of the damage."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.tcp = socket.create_server(("127.0.0.1", 0))
-        self.port = self.tcp.getsockname()[1]
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
-        self.processes = sandbox_processes()
-
-    def damage(self) -> list[str]:
-        ready, _, _ = select.select([self.tcp, self.udp], [], [], 0)
-        found = [f"network: {one}" for one in ready]
-        found += [f"file: {one}" for one in self.folder.iterdir()]
-        if (now := sandbox_processes()) != self.processes:
-            found.append(f"processes: {self.processes} before, {now} after")
-        return found
-
-    def close(self) -> None:
-        self.tcp.close()
-        self.udp.close()
-
-
-def sandbox_processes() -> set[int]:
-    """Every process, ours or orphaned, that descends from a server of this checkout: forks keep its command line."""
-    found = set()
-    for folder in Path("/proc").iterdir():
-        try:
-            line = (folder / "cmdline").read_bytes() if folder.name.isdigit() else b""
-            if b"evolve.sandbox.server" in line and bytes(ROOT) in line:
-                found.add(int(folder.name))
-        except OSError:
-            continue  # it ended while we looked
-    return found
 
 
 @pytest.fixture
