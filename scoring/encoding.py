@@ -90,9 +90,7 @@ class ChatEncoder:
         """The pairs' ids, in order; without a response `joint` is the prompt and `alone` empty."""
         ids = self._tokenizer.encode([text for p in pairs for text in self._texts(p)], special=False)
         lead = len(self._bos) + len(self._header_ids)
-        for pair, q, prompt, joint, alone in zip(
-            pairs, ids[::4], ids[1::4], ids[2::4], ids[3::4], strict=True
-        ):
+        for pair, q, prompt, joint, alone in zip(pairs, ids[::4], ids[1::4], ids[2::4], ids[3::4], strict=True):
             whole, answer = (joint, self._bos + alone) if pair.output else (prompt, [])
             yield EncodedPair(self._q_start, len(q), len(prompt), lead, whole, answer)
 

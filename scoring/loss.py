@@ -114,9 +114,7 @@ class _TiledHead:
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy in nats, float32 [n], of `targets` [n] under hidden states [n, width]."""
         tiles = [slice(first, first + self._positions) for first in range(0, len(hidden), self._positions)]
-        return torch.cat(
-            [self._logsumexp(hidden[t]) - self._target_logit(hidden[t], targets[t]) for t in tiles]
-        )
+        return torch.cat([self._logsumexp(hidden[t]) - self._target_logit(hidden[t], targets[t]) for t in tiles])
 
     def _logsumexp(self, hidden: Tensor) -> Tensor:
         top = hidden.new_full((len(hidden),), float("-inf"), dtype=torch.float32)
@@ -222,6 +220,8 @@ class LossModel:
     def _nll_unless_out_of_memory(self, members: Sequence[TokenSequence]) -> Tensor | None:
         try:
             return self._nll(members)
+        except MemoryError:
+            pass
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise

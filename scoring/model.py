@@ -31,9 +31,7 @@ def load_model(config: ScorerConfig) -> PreTrainedModel:
         raise ModelLoadError(f"{config.model}: does not load as a causal language model: {error}") from error
     if report["missing_keys"]:
         names = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ModelLoadError(
-            f"{config.model}: {len(report['missing_keys'])} weights are missing, such as {names}"
-        )
+        raise ModelLoadError(f"{config.model}: {len(report['missing_keys'])} weights are missing, such as {names}")
     loaded: PreTrainedModel = model.eval()
     return loaded
 
@@ -54,9 +52,7 @@ def _settings(model: str) -> PretrainedConfig:
     try:
         settings: PretrainedConfig = AutoConfig.from_pretrained(model)
     except OSError as error:
-        raise ModelNotFound(
-            f"{model}: neither a folder with a config.json nor a model that the hub offers"
-        ) from error
+        raise ModelNotFound(f"{model}: neither a folder with a config.json nor a model that the hub offers") from error
     except (ValueError, KeyError) as error:
         raise ModelLoadError(f"{model}: its config.json names no known model: {error}") from error
     return settings

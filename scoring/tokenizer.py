@@ -44,6 +44,4 @@ class ModelTokenizer:
         if not self._tokenizer.chat_template:
             raise ModelUnsupported("mode 'chat': the model has no chat template; use mode 'plain'")
         turn = [{"role": "user", "content": content}]
-        return str(
-            self._tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=generation_prompt)
-        )
+        return str(self._tokenizer.apply_chat_template(turn, tokenize=False, add_generation_prompt=generation_prompt))

@@ -36,8 +36,7 @@ def test_equals_three_forwards(tiny: Callable[..., Path], family: str, attention
 @pytest.mark.parametrize("budget", [1, 40, 100_000])
 def test_a_row_scores_the_same_in_any_company(tiny: Callable[..., Path], attention: str, budget: int) -> None:
     many = [
-        Pair(" ".join(WORDS[i % 7 : i % 7 + 5]), "", " ".join(WORDS[i % 11 : i % 11 + 3 + i % 13]))
-        for i in range(300)
+        Pair(" ".join(WORDS[i % 7 : i % 7 + 5]), "", " ".join(WORDS[i % 11 : i % 11 + 3 + i % 13])) for i in range(300)
     ]
     alone = Scorer(ScorerConfig(str(tiny("llama")), attention=attention))
     together = Scorer(ScorerConfig(str(tiny("llama")), attention=attention, token_budget=budget)).score(many)

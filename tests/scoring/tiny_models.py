@@ -72,9 +72,7 @@ def save_model(folder: Path, config: PretrainedConfig, bos: bool, chat_template:
     """A random model with its tokenizer. Weights are drawn wide, so that losses differ by text."""
     tokenizer = build_tokenizer(bos, chat_template)
     torch.manual_seed(7)
-    config = type(config).from_dict(
-        config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25}
-    )
+    config = type(config).from_dict(config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25})
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -90,9 +88,7 @@ class Reference:
 def three_forwards(folder: Path, pairs: list[Pair]) -> list[Reference]:
     """The rule, one text a forward pass: labels masked with -100, the model's eager attention, no packing."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="eager"
-    ).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
     def loss(text: str, ignored: range = range(0)) -> float:
         ids = torch.tensor([tokenizer(text)["input_ids"]])
@@ -107,7 +103,5 @@ def three_forwards(folder: Path, pairs: list[Pair]) -> list[Reference]:
         question = f"{pair.instruction}\n{pair.input}" if pair.input else pair.instruction
         joint = f"{question}\n{pair.output}"
         border = len(tokenizer(question)["input_ids"])
-        result.append(
-            Reference(loss(joint, range(border, 10**6)), loss(joint, range(border)), loss(pair.output))
-        )
+        result.append(Reference(loss(joint, range(border, 10**6)), loss(joint, range(border)), loss(pair.output)))
     return result
