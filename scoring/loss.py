@@ -220,6 +220,8 @@ class LossModel:
     def _nll_unless_out_of_memory(self, members: Sequence[TokenSequence]) -> Tensor | None:
         try:
             return self._nll(members)
+        except MemoryError:
+            pass
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise

@@ -34,6 +34,11 @@ class Scorer:
         limit = config.max_length or self._model.context
         self._tokenise = PairTokeniser(ModelTokenizer(config.model), config.mode, limit, config.truncate)
 
+    @property
+    def token_budget(self) -> int:
+        """Tokens of one forward pass, as configured or chosen, less what running out of memory has taken off."""
+        return self._model.token_budget
+
     def score(self, pairs: Sequence[Pair]) -> list[Scores]:
         """The scores of each pair, in the order given, whatever else is scored with it.
 

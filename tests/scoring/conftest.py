@@ -1,7 +1,6 @@
 """Models to score with, tiny and real, and real rows."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,20 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Path
     return folder
 
 
-@pytest.fixture(scope="session")
-def smollm2_dir() -> Path:
-    """The real SmolLM2-135M-Instruct as a folder, from $EVOLVE_SMOLLM2 or the project's cache."""
-    default = Path(__file__).parents[2] / ".cache/models/smollm2-135m-instruct"
-    folder = Path(os.environ.get("EVOLVE_SMOLLM2", default))
-    if not (folder / "config.json").is_file():
-        pytest.skip(f"no SmolLM2-135M-Instruct at {folder}; EVOLVE_SMOLLM2 may name it")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def alpaca() -> list[Pair]:
+@pytest.fixture
+def alpaca(shared: Path) -> list[Pair]:
     """The rows of the real Alpaca sample."""
-    shared = Path(os.environ.get("EVOLVE_SHARED", Path(__file__).parents[3] / "shared"))
-    if not shared.is_dir():
-        pytest.skip(f"no shared inputs at {shared}; EVOLVE_SHARED may name them")
     return [Pair(**row) for row in json.loads((shared / "data/alpaca_en_demo.json").read_text())]
