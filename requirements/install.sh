@@ -11,7 +11,7 @@ log=$venv/pip.log
 show() {
     awk -v tty="$([ -t 1 ] && echo 1 || echo 0)" '
         function say(text) { if (tty) printf "\r\033[K    %s", text; else print "    " text; fflush() }
-        /^(Collecting|Obtaining) / { seen++; if (tty || seen % 25 == 0) say(seen " packages fetched, now " $2) }
+        /^(Collecting|Processing|Obtaining) / { seen++; if (tty || seen % 25 == 0) { name = $2; sub(".*/", "", name); say(seen " packages fetched, now " name) } }
         /^Installing collected packages/ { say("unpacking " seen " packages") }
         /^Successfully installed/ { say("done: " NF - 2 " packages"); if (tty) print "" }
     '
