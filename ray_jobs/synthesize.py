@@ -63,7 +63,9 @@ def synthesize(run: RunConfig, store: Store, pending: Pending, board: Board) -> 
 
 def read_plan(store: Store, name: str, blocks: Blocks) -> Dataset:
     """The pending rows of one evolver."""
-    return ray.data.read_datasource(PlanSource(store, name, blocks), override_num_blocks=max(1, len(blocks)))
+    source = PlanSource(store, name, blocks)
+    rows: Dataset = ray.data.read_datasource(source, override_num_blocks=max(1, len(blocks)))
+    return rows
 
 
 def union(branches: Sequence[Dataset]) -> Dataset | None:
