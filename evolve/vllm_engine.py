@@ -17,6 +17,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import TokensPrompt
 from vllm.logprobs import FlatLogprobs, SampleLogprobs
 from vllm.outputs import CompletionOutput
+from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
@@ -36,7 +37,7 @@ class VllmEngine:
 
     def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
         self._engine = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(model=model, disable_log_stats=True, **{"enable_prefix_caching": True, **arguments})
+            AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments})
         )
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._context = int(self._engine.model_config.max_model_len)
@@ -76,6 +77,15 @@ class VllmEngine:
             last = output.outputs[0]
         assert last is not None
         return last
+
+
+def _defaults() -> dict[str, Any]:
+    """Arguments that a configuration may replace."""
+    if current_platform.is_cpu():
+        # vLLM 0.29 rewinds the generator of a seeded request after each piece of its prompt, which PyTorch's CPU
+        # generator cannot do: the engine dies as soon as one prompt is cut in pieces
+        return {"enable_prefix_caching": True, "enable_chunked_prefill": False}
+    return {"enable_prefix_caching": True}
 
 
 def _parameters(prompt: Prompt, room: int) -> SamplingParams:
