@@ -59,9 +59,21 @@ def parse_storage(text: str | None) -> dict[str, Any]:
     return options
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a name that stands twice in one group is an error, not the end of the first one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set[Any]()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"{key.value} stands here twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -77,17 +89,23 @@ def _override(raw: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected dotted.path=value, such as strategy.rounds=3")
-    *parents, last = path.split(".")
-    place = raw
-    for parent in parents:
+    place, parts = raw, path.split(".")
+    while len(parts) > 1:
+        parent = _known_name(place, parts)
         inner = place.setdefault(parent, {})
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: {parent} is not a group of settings")
-        place = inner
+        place, parts = inner, parts[parent.count(".") + 1 :]
     try:
-        place[last] = yaml.safe_load(value)
+        place[parts[0]] = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not YAML: {error}") from None
+
+
+def _known_name(place: dict[str, Any], parts: Sequence[str]) -> str:
+    """The first name in a dotted path. An evolver's name may itself hold dots: the longest one that exists counts."""
+    names = (".".join(parts[:length]) for length in range(len(parts) - 1, 0, -1))
+    return next((name for name in names if name in place), parts[0])
 
 
 def _explain(detail: ErrorDetails) -> str:
@@ -103,6 +121,12 @@ def _explain(detail: ErrorDetails) -> str:
         case "union_tag_invalid":
             context = detail["ctx"]
             return f"{place}.kind: expected one of {context['expected_tags']}, got {context['tag']!r}"
+        case "model_type" | "dict_type":
+            return f"{place}: expected a group of settings, got {_shortened(detail['input'])}"
+        case "too_short":
+            return f"{place}: expected at least {detail['ctx']['min_length']}, got {_shortened(detail['input'])}"
+        case "tuple_type":
+            return f"{place}: expected a list, got {_shortened(detail['input'])}"
         case _:
             return f"{place}: {detail['msg'].removeprefix('Value error, ')}, got {_shortened(detail['input'])}"
 
@@ -110,7 +134,8 @@ def _explain(detail: ErrorDetails) -> str:
 def _locate(loc: Sequence[str]) -> tuple[list[str], list[str]]:
     """The dotted path of a place in the configuration, and the fields allowed where its last part stands.
 
-    Pydantic's places also name the chosen member of a union, which is no part of what a user writes.
+    Pydantic's places also name the chosen member of a union, and a mapping's key as "[key]": no part of what a user
+    writes.
     """
     path, allowed = list[str](), list[str]()
     annotation: Any = RunConfig
@@ -118,6 +143,8 @@ def _locate(loc: Sequence[str]) -> tuple[list[str], list[str]]:
         models = {_kind(model): model for model in _models(annotation)}
         if len(models) > 1 and part in models:
             annotation = models[part]
+            continue
+        if part == "[key]" or (not models and _is_union(annotation)):
             continue
         path.append(part)
         fields = {name: field for model in models.values() for name, field in model.model_fields.items()}
@@ -140,9 +167,13 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
     """The models that a field's annotation admits."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    elif typing.get_origin(annotation) in (typing.Union, types.UnionType, typing.Annotated):
+    elif _is_union(annotation) or typing.get_origin(annotation) is typing.Annotated:
         for inner in typing.get_args(annotation):
             yield from _models(inner)
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _shortened(value: Any) -> str:
