@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from scoring.records import Pair, Scores
-
 from ray_jobs.config import ModelScorerConfig, ScorerConfig
 from ray_jobs.rounds import RoundRow
+from scoring.records import Pair, Scores
 
 
 class PairScorer(Protocol):

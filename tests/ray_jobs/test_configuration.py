@@ -88,7 +88,10 @@ def told(folder: Path, changes: str) -> list[str]:
             "responder: {kind: evolver, samplng: {}}",
             "responder.samplng: unknown field; did you mean sampling? (allowed: kind, sampling)",
         ),
-        ("scorer: {kind: scripted, pol: {}}", "scorer.pol: unknown field; did you mean pool? (allowed: kind, model, pool)"),
+        (
+            "scorer: {kind: scripted, pol: {}}",
+            "scorer.pol: unknown field; did you mean pool? (allowed: kind, model, pool)",
+        ),
         (
             "limits: {stall_second: 1}",
             "limits.stall_second: unknown field; did you mean stall_seconds? "
@@ -99,7 +102,10 @@ def told(folder: Path, changes: str) -> list[str]:
         ("evolvers: {a: {}}", "evolvers.a.engine: is missing"),
         ("responder: {engine: {}}", "responder.engine.model: is missing"),
         # wrong types
-        ("strategy: {rounds: two}", "strategy.rounds: Input should be a valid integer, unable to parse string as an integer, got 'two'"),
+        (
+            "strategy: {rounds: two}",
+            "strategy.rounds: Input should be a valid integer, unable to parse string as an integer, got 'two'",
+        ),
         ("evolvers: 3", "evolvers: expected a group of settings, got 3"),
         ("evolvers: {a: 3}", "evolvers.a: expected a group of settings, got 3"),
         ("strategy: null", "strategy: expected a group of settings, got None"),
@@ -112,10 +118,16 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         # out of range, not among the allowed ones
         ("strategy: {rounds: 0}", "strategy.rounds: Input should be greater than or equal to 1, got 0"),
-        ("strategy: {sampling: {temperature: 2.5}}", "strategy.sampling.temperature: Input should be less than or equal to 2, got 2.5"),
+        (
+            "strategy: {sampling: {temperature: 2.5}}",
+            "strategy.sampling.temperature: Input should be less than or equal to 2, got 2.5",
+        ),
         ("evolvers: {}", "evolvers: expected at least 1, got {}"),
         ("keep_rounds: some", "keep_rounds: Input should be 'all' or 'last', got 'some'"),
-        ("seeds: {path: x, format: xml}", "seeds.format: Input should be 'auto', 'jsonl', 'json', 'csv' or 'parquet', got 'xml'"),
+        (
+            "seeds: {path: x, format: xml}",
+            "seeds.format: Input should be 'auto', 'jsonl', 'json', 'csv' or 'parquet', got 'xml'",
+        ),
         (
             "seeds: {path: x, columns: {question: q}}",
             "seeds.columns.question: Input should be 'instruction', 'input' or 'output', got 'question'",
@@ -129,7 +141,10 @@ def told(folder: Path, changes: str) -> list[str]:
             "evolvers.a b: String should match pattern '^[A-Za-z0-9][A-Za-z0-9_.-]*$', got 'a b'",
         ),
         # kinds and presets
-        ("evolvers: {a: {engine: {kind: scriptd}}}", "evolvers.a.engine.kind: expected one of 'vllm', 'openai', 'scripted', got 'scriptd'"),
+        (
+            "evolvers: {a: {engine: {kind: scriptd}}}",
+            "evolvers.a.engine.kind: expected one of 'vllm', 'openai', 'scripted', got 'scriptd'",
+        ),
         ("responder: {kind: self}", "responder.kind: expected one of 'pool', 'evolver', got 'self'"),
         ("scorer: {kind: [1]}", "scorer.kind: expected one of 'model', 'scripted', got '[1]'"),
         ("strategy: {kind: evol}", "strategy.kind: Input should be 'evol_instruct', got 'evol'"),
@@ -147,7 +162,7 @@ def told(folder: Path, changes: str) -> list[str]:
             "evolvers.a.pool: min_size 3 is above max_size 2, got {'max_size': 2, 'min_size': 3}",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_field_is_told(tmp_path: Path, changes: str, line: str) -> None:
     assert told(tmp_path, changes) == [f"  {line}"]
 
