@@ -14,32 +14,36 @@ from typing import Any
 from evolve.flow import Strategy
 from ray_jobs.config import RunConfig
 
-# Fields, as dotted paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow.
+# Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers go
+# by "*" in them, for an evolver may have any name, such as "pool".
+_ENGINE = r"(evolvers/\*|responder)/engine"
 HARMLESS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"output|storage(\..*)?|seeds(\..*)?|limits\..*|ray\..*",
-        r"(.*\.)?pool\..*",
-        r"strategy\.templates",
-        r".*\.engine\.(url|key_variable|timeout_seconds|retries)",
-        r".*\.engine\.environment\..*",
-        r".*\.engine\.(slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log)",
-        r".*\.engine\.arguments\.(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
-        r".*\.engine\.arguments\.(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
-        r".*\.engine\.arguments\.(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",
-        r"scorer\.(device|attention|token_budget|threads)",
+        r"output|(storage|seeds|limits|ray)(/.*)?",
+        r"(evolvers/\*|responder|scorer)/pool/.*",
+        r"strategy/templates",
+        rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
+        rf"{_ENGINE}/environment/.*",
+        rf"{_ENGINE}/(slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log)",
+        rf"{_ENGINE}/arguments/(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
+        rf"{_ENGINE}/arguments/(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
+        rf"{_ENGINE}/arguments/(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",
+        r"scorer/(device|attention|token_budget|threads)",
     )
 )
 ABSENT = "nothing"
+Path = tuple[str, ...]
 
 
 def result_settings(run: RunConfig, strategy: Strategy) -> dict[str, Any]:
     """The settings that change results, by dotted path, and the strategy's fingerprint (templates included)."""
-    flat = dict(_flatten("", run.model_dump(mode="json")))
-    if run.sharing == "every":
-        flat = {path: value for path, value in flat.items() if not re.fullmatch(r"evolvers\..*\.weight", path)}
-    kept = {path: value for path, value in flat.items() if not any(one.fullmatch(path) for one in HARMLESS)}
-    return kept | {"strategy.fingerprint": strategy.fingerprint()}
+    settings = {
+        ".".join(path): value
+        for path, value in _flatten((), run.model_dump(mode="json"))
+        if not _is_harmless(path, run.sharing == "split")
+    }
+    return settings | {"strategy.fingerprint": strategy.fingerprint()}
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
@@ -60,9 +64,16 @@ def _shown(settings: Mapping[str, Any], path: str) -> str:
     return json.dumps(settings[path]) if path in settings else ABSENT
 
 
-def _flatten(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _is_harmless(path: Path, split: bool) -> bool:
+    general = "/".join((*path[:1], "*", *path[2:]) if path[0] == "evolvers" else path)
+    if general == "evolvers/*/weight":
+        return not split
+    return any(pattern.fullmatch(general) for pattern in HARMLESS)
+
+
+def _flatten(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, dict):
         for key, one in value.items():
-            yield from _flatten(f"{path}.{key}" if path else key, one)
+            yield from _flatten((*path, key), one)
     else:
         yield path, value
