@@ -2,30 +2,40 @@
 
 Each holder creates the next numbered file `lease/NUMBER.json` exclusively, so of several that try exactly one wins,
 and rewrites `lease/NUMBER.beat` every few seconds. A lease is free when its holder gave it back, when its holder was
-a process of this machine that is gone, or when its beat stood still for as long as `PATIENCE` while we watched: no
-two clocks are compared. A holder that was taken for dead finds the next number there and stops.
+a process of this machine that is gone, or when its beat stood still for as long as our patience while we watched: no
+two clocks are compared. A holder that was taken for dead finds that its number is not the last any more, and stops.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from ray_jobs.errors import LeaseHeld, LeaseLost, StorageError
+from ray_jobs.errors import DamagedOutput, LeaseHeld, LeaseLost, MissingFile, StorageError
 from ray_jobs.storage import Store
 
 FOLDER = "lease"
-BEAT_SECONDS = 3.0
-PATIENCE = 20.0
+_NUMBER = re.compile(r"\.?(\d+)\.")
+CLOCK_SECONDS = 10.0
+"""By how much two readings of when a process began may differ: the machine's clock may have been set in between."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How often a holder shows that it lives, and how long others wait for a sign; in seconds."""
+
+    beat: float = 3.0
+    patience: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -37,15 +47,16 @@ class Lease:
 
     def check(self) -> None:
         """Raise LeaseLost where another run has taken the output over."""
-        if self.store.exists(_path(self.number + 1)):
+        if _latest(self.store) != self.number:
             raise LeaseLost(f"{self.store.url}: another run has taken this output over; this one stops")
 
 
 class LeaseHolder:
     """Holds a lease and keeps it alive from a thread of its own, until `release`."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, beat_seconds: float) -> None:
         self.lease = lease
+        self._beat_seconds = beat_seconds
         self._stop = threading.Event()
         self._beat()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -58,7 +69,7 @@ class LeaseHolder:
         self.lease.store.write_bytes(_beat_path(self.lease.number), b"released")
 
     def _keep(self) -> None:
-        while not self._stop.wait(BEAT_SECONDS):
+        while not self._stop.wait(self._beat_seconds):
             # a store that is away for a moment: the next beat may reach it, and workers check the lease themselves
             with suppress(StorageError):
                 self._beat()
@@ -80,49 +91,64 @@ class Holder:
         return f"process {self.pid} on {self.host}"
 
 
-def acquire(store: Store) -> LeaseHolder:
-    """Take the lease of an output, waiting up to PATIENCE seconds for a holder that may be dead.
+def acquire(store: Store, timing: Timing = Timing()) -> LeaseHolder:
+    """Take the lease of an output, waiting as long as `timing` says for a sign of a holder that may be dead.
 
     Raises LeaseHeld where a run is at work on it.
     """
     holder = current(store)
-    if holder and _is_held(store, holder):
+    if holder and _is_held(store, holder, timing):
         raise LeaseHeld(f"{store.url}: {holder} is working on this output; stop it first, or wait until it ends")
     number = holder.number + 1 if holder else 1
-    if not store.create_exclusive(_path(number), json.dumps(_self()).encode()):
+    # the second look is for one who read the same holder as we did, was faster, and removed the file we now made anew
+    if not store.create_exclusive(_path(number), json.dumps(_self()).encode()) or _latest(store) != number:
         raise LeaseHeld(f"{store.url}: another run has just started on this output")
-    old = [path for path, _ in store.list(FOLDER) if _number(path) < number]
-    taken = LeaseHolder(Lease(store, number))
+    old = [path for path, _ in store.list(FOLDER) if 0 < _number(path) < number]
+    taken = LeaseHolder(Lease(store, number), timing.beat)
     store.delete(old)
     return taken
 
 
 def current(store: Store) -> Holder | None:
-    """Who holds or last held the output without giving it back; None for nobody. Never waits."""
-    numbers = [_number(path) for path, _ in store.list(FOLDER) if path.endswith(".json")]
-    if not numbers:
-        return None
-    raw: dict[str, Any] = json.loads(store.read_bytes(_path(max(numbers))))
-    alive = _alive(raw)
-    if alive is not False and _read_beat(store, max(numbers)) == b"released":
-        alive = False
-    return Holder(max(numbers), raw["host"], raw["pid"], alive)
+    """Who holds or last held the output; None for nobody. Never waits. Raises DamagedOutput."""
+    while number := _latest(store):
+        # removed since it was listed: there is a new holder
+        with suppress(MissingFile):
+            return _read_holder(store, number)
+    return None
 
 
-def _is_held(store: Store, holder: Holder) -> bool:
+def _latest(store: Store) -> int:
+    """The greatest number there is; 0 for none."""
+    return max((_number(path) for path, _ in store.list(FOLDER) if path.endswith(".json")), default=0)
+
+
+def _read_holder(store: Store, number: int) -> Holder:
+    path = _path(number)
+    try:
+        raw: dict[str, Any] = json.loads(store.read_bytes(path))
+        alive = _alive(raw["host"], raw["boot"], raw["pid"], raw["started"])
+        holder = Holder(number, raw["host"], raw["pid"], alive)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected a lease, got something else ({error})") from error
+    return replace(holder, alive=False) if _read_beat(store, number) == b"released" else holder
+
+
+def _is_held(store: Store, holder: Holder, timing: Timing) -> bool:
     if holder.alive is not None:
         return holder.alive
-    beat, deadline = _read_beat(store, holder.number), time.monotonic() + PATIENCE
+    beat, deadline = _read_beat(store, holder.number), time.monotonic() + timing.patience
     while time.monotonic() < deadline:
-        time.sleep(BEAT_SECONDS / 2)
+        time.sleep(timing.beat / 2)
         if _read_beat(store, holder.number) != beat:
             return True
     return False
 
 
 def _read_beat(store: Store, number: int) -> bytes | None:
-    path = _beat_path(number)
-    return store.read_bytes(path) if store.exists(path) else None
+    with suppress(MissingFile):
+        return store.read_bytes(_beat_path(number))
+    return None
 
 
 def _self() -> dict[str, Any]:
@@ -130,12 +156,15 @@ def _self() -> dict[str, Any]:
     return {"host": _host(), "pid": process.pid, "started": process.create_time(), "boot": _boot()}
 
 
-def _alive(raw: dict[str, Any]) -> bool | None:
+def _alive(host: str, boot: str, pid: int, started: float) -> bool | None:
     """Whether the holder's process lives, where it is one of this machine; None where that cannot be seen."""
-    if raw["host"] != _host() or raw["boot"] != _boot():
+    if host != _host() or boot != _boot():
         return None
     try:
-        return bool(psutil.Process(raw["pid"]).create_time() == raw["started"])
+        process = psutil.Process(pid)
+        # a killed process stays listed until its parent, which in a container may never do so, asks how it ended
+        dead = process.status() == psutil.STATUS_ZOMBIE
+        return not dead and abs(process.create_time() - started) < CLOCK_SECONDS
     except psutil.NoSuchProcess:
         return False
 
@@ -153,7 +182,9 @@ def _boot() -> str:
 
 
 def _number(path: str) -> int:
-    return int(path.rsplit("/", 1)[-1].split(".")[0])
+    """The number of a lease's file, also of one half written when its writer was killed; 0 where it is none."""
+    found = _NUMBER.match(path.rsplit("/", 1)[-1])
+    return int(found[1]) if found else 0
 
 
 def _path(number: int) -> str:
