@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ray_jobs import manifest
+from ray_jobs.errors import DamagedOutput
 from ray_jobs.manifest import Entry, Manifest
 from ray_jobs.parts import DATA, REJECTED, write_part
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
@@ -40,8 +41,12 @@ class Repairs:
 
 
 def reconcile(store: Store, total: int) -> tuple[Manifest, Repairs]:
-    """Mend the output and return its manifest. `total` is the number of planned rows."""
+    """Mend the output and return its manifest. `total` is the number of planned rows.
+
+    Raises DamagedOutput, before anything is changed, where the manifest holds rows that are not planned.
+    """
     found = manifest.load(store)
+    _check_rows(store, found, total)
     manifest.forget(store, found.replaced)
     files = {path for folder in (DATA, REJECTED) for path, _ in store.list(folder)}
     broken = [entry for entry in found.entries if any(part.path not in files for part in entry.files)]
@@ -54,12 +59,25 @@ def reconcile(store: Store, total: int) -> tuple[Manifest, Repairs]:
     return Manifest(entries), Repairs(len(broken), doubled, len(leftovers))
 
 
+def _check_rows(store: Store, found: Manifest, total: int) -> None:
+    for entry in (*found.entries, *found.replaced):
+        if len(entry.rows) and not 0 <= entry.rows[0] <= entry.rows[-1] < total:
+            raise DamagedOutput(
+                f"{store.url_of(entry.path)}: holds row {entry.rows[-1]}, the plan has {total:,} rows; "
+                "plan/ is not the plan that this manifest was made with"
+            )
+
+
 def rewrite(store: Store, entry: Entry, keep: Callable[[pa.Table], pa.Array]) -> Entry | None:
     """Replace a part by one with the rows that `keep` selects, and return the new entry; None where nothing is left.
 
-    `keep` maps a table of records to a boolean mask that is the same for all records of a row.
+    `keep` maps a table of records to a boolean mask that is the same for all records of a row. Where it selects all
+    of them nothing is written and `entry` is returned.
     """
-    kept, rejected = (table.filter(keep(table)) for table in read_part(store, entry))
+    before = read_part(store, entry)
+    kept, rejected = (table.filter(keep(table)) for table in before)
+    if (kept.num_rows, rejected.num_rows) == tuple(table.num_rows for table in before):
+        return entry
     rows = np.union1d(kept["plan_row"].to_numpy(), rejected["plan_row"].to_numpy())
     if len(rows):
         new = write_part(store, kept, rejected, rows, replaces=(entry.name,))
