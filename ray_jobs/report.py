@@ -59,7 +59,8 @@ class Session:
 
 def load_sessions(store: Store) -> list[Session]:
     """All sessions of an output, oldest first."""
-    return [Session(**read_json(store, path)) for path, _ in store.list(SESSIONS)]
+    # a writer that was killed may have left a file of another name
+    return [Session(**read_json(store, path)) for path, _ in store.list(SESSIONS) if path.endswith(".json")]
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:

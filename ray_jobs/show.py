@@ -80,11 +80,12 @@ def _panel(records: list[Record]) -> Panel:
         body.append_text(Text.assemble(("input  ", "bold"), first["input"], "\n"))
     for record in records:
         body.append_text(_round(record))
-    return Panel(body, title=f"{first['evolver']}: {first['evolver_model']}", title_align="left")
+    title = f"{first['evolver']}: {first['evolver_model']}" if first["evolver"] else "(unreadable seed)"
+    return Panel(body, title=title, title_align="left")
 
 
 def _round(record: Record) -> Text:
-    heading = f"\nround {record['round']}, {record['operator']}  "
+    heading = f"\nround {record['round']}, {record['operator'] or 'no operator'}  "
     if status := record.get("status"):
         why = f"{status} at {record['stage']}: {record['reason']} {record['error'] or ''}".rstrip()
         return Text.assemble((heading, "bold red"), f"{why}\n", (record["instruction"] or "", "dim"), "\n")
