@@ -58,6 +58,11 @@ def parse_template(name: str, text: str, source: str, required: set[str], option
     return Template(name, text.strip())
 
 
+def shipped_names() -> set[str]:
+    """The names of all templates that there are."""
+    return {path.relative_to(SHIPPED).with_suffix("").as_posix() for path in SHIPPED.rglob("*.txt")}
+
+
 def check_folder(folder: Path, known: set[str]) -> None:
     """Refuse a template folder that does not exist or holds files that no template is named after.
 

@@ -11,6 +11,7 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 
 from evolve.errors import EvolveError
 from evolve.flow import Strategy
+from evolve.prompts import check_folder, shipped_names
 from ray_jobs.config import EngineConfig, ModelScorerConfig, PoolResponderConfig, RunConfig, ScorerConfig, VllmConfig
 from ray_jobs.engines import build_strategy
 from ray_jobs.errors import ConfigError, LeaseHeld, OutputError
@@ -24,6 +25,8 @@ AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig)
 def check(run: RunConfig) -> Strategy:
     """Check what needs no cluster, and return the run's strategy. Raises ConfigError."""
     try:
+        if run.strategy.templates is not None:
+            check_folder(run.strategy.templates, shipped_names())
         strategy = build_strategy(run.strategy)
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
