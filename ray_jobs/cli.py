@@ -53,6 +53,8 @@ def run(
     from ray_jobs.run import run as run_job
     from ray_jobs.show import print_report
 
+    if delete and not fresh:
+        raise typer.BadParameter("--delete goes with --fresh only")
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
     loaded = load_config(config, overrides, output)
     if fresh:
