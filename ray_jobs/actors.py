@@ -21,12 +21,12 @@ import pyarrow as pa
 
 from evolve.engine import Engine
 from evolve.errors import EngineDied
-from evolve.flow import drive
+from evolve.flow import Strategy, drive
 from evolve.records import Instruction
 from evolve.respond import Responder
 from ray_jobs.board import Board, Figures, Meter
 from ray_jobs.config import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
-from ray_jobs.engines import build_engine, build_responder, build_strategy
+from ray_jobs.engines import build_engine, build_responder
 from ray_jobs.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.rows import CREATED_AT, ROUNDS
 from ray_jobs.scores import build_scorer, score_rounds
@@ -40,9 +40,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class PoolJob:
-    """What an actor needs to know: the run, its pool's name and engine, and where to report."""
+    """What an actor needs to know: the run, its pool's name and engine, and where to report.
+
+    The strategy travels whole, for a worker on another machine may not have the folder of its templates.
+    """
 
     run: RunConfig
+    strategy: Strategy
     pool: str
     engine: EngineConfig
     board: Board
@@ -63,7 +67,7 @@ class EvolveActor:
     def __init__(self, job: PoolJob) -> None:
         self._meter = Meter(job.board, job.pool)
         self._run = job.run
-        self._strategy = build_strategy(job.run.strategy)
+        self._strategy = job.strategy
         self._engine = load_engine(job.engine)
         own = isinstance(job.run.responder, SelfResponderConfig)
         self._answers = Answers(build_responder(job.run), self._engine, job.run.seed) if own else None
@@ -82,10 +86,10 @@ class EvolveActor:
             return None
         with self._meter.row() as figures:
             rounds = await self._evolved(row)
-            rounds = rounds if self._run.keep_rounds == "all" else rounds[-1:]
-            figures.count(rounds)
             for one in rounds:
                 figures.spend(one["prompt_tokens"], one["completion_tokens"])
+            rounds = rounds if self._run.keep_rounds == "all" else rounds[-1:]
+            figures.count(rounds)
             if self._answers:
                 await self._answers.answer(row, figures, rounds)
         return rounds

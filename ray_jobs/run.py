@@ -17,10 +17,10 @@ from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.cluster import cluster, configure_data
 from ray_jobs.config import PoolResponderConfig, RunConfig
-from ray_jobs.errors import OutputError, PoolError, SettingsChanged
+from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged
 from ray_jobs.manifest import Manifest
 from ray_jobs.parts import PartsSink, RunLabels
-from ray_jobs.plan import UNREADABLE, Fanout, PlanIndex, load_index, make_plan
+from ray_jobs.plan import INDEX, UNREADABLE, Fanout, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import pending_blocks
 from ray_jobs.pools import pool_configs, pool_name
 from ray_jobs.preflight import check, seed_source
@@ -110,8 +110,11 @@ class _Run:
         return fingerprint(self.settings)
 
     def _settle_settings(self) -> None:
-        """Refuse settings that give other results than those the output was begun with; record these."""
-        if self.store.exists(report.RUN):
+        """Refuse settings that give other results than those the output was begun with; record these.
+
+        An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
+        """
+        if self.store.exists(INDEX):
             before = report.read_json(self.store, report.RUN)["result_settings"]
             if lines := changes(before, self.settings):
                 raise SettingsChanged(
@@ -155,7 +158,7 @@ class _Run:
 
             def stream() -> None:
                 configure_data(self.config, self.verbose)
-                synthesize(self.config, self.store, pending, board).write_datasink(sink)
+                synthesize(self.config, self.strategy, self.store, pending, board).write_datasink(sink)
 
             watchdog = Watchdog(self.config.limits, {name: pool.bounds[1] for name, pool in pools.items()})
             execution = Execution(stream)
@@ -165,7 +168,9 @@ class _Run:
                 try:
                     watch(execution, board, watchdog, request, saver.show)
                 except RayError as error:
-                    raise PoolError(_root_cause(error)) from error
+                    cause = _root_cause(error)
+                    # a write task's StorageError or LeaseLost keeps its own meaning
+                    raise cause if isinstance(cause, JobError) else PoolError(_named(cause)) from error
                 finally:
                     saver.save()
 
@@ -209,10 +214,14 @@ def _totals(pending: Pending, pools: dict[str, Any]) -> dict[str, int]:
     return {name: rows.get(name, 0) if name.startswith(pool_name("")) else sum(rows.values()) for name in pools}
 
 
-def _root_cause(error: BaseException) -> str:
-    """The innermost message of a chain of Ray's errors: what a worker really raised."""
+def _root_cause(error: BaseException) -> BaseException:
+    """What a worker really raised: the error of ours, or else the innermost, in a chain of Ray's errors."""
+    if isinstance(error, JobError) and not isinstance(error, RayError):
+        return error
     cause = getattr(error, "cause", None) or error.__cause__
-    if isinstance(cause, BaseException):
-        return _root_cause(cause)
+    return _root_cause(cause) if isinstance(cause, BaseException) else error
+
+
+def _named(error: BaseException) -> str:
     lines = [line for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"

@@ -10,6 +10,7 @@ import pyarrow as pa
 import ray.data
 from ray.data import Dataset
 
+from evolve.flow import Strategy
 from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
 from ray_jobs.board import Board
 from ray_jobs.config import RunConfig, SelfResponderConfig
@@ -31,7 +32,7 @@ class Pending:
     unreadable: Blocks
 
 
-def synthesize(run: RunConfig, store: Store, pending: Pending, board: Board) -> Dataset:
+def synthesize(run: RunConfig, strategy: Strategy, store: Store, pending: Pending, board: Board) -> Dataset:
     """The stream of finished rows, in ROW_SCHEMA, of everything that is pending. Lazy, as Ray Data is.
 
     Each evolver's pool reads its own part of the plan, so that all of them run side by side and no row travels
@@ -42,14 +43,14 @@ def synthesize(run: RunConfig, store: Store, pending: Pending, board: Board) -> 
             read_plan(store, name, blocks),
             pool_name(name),
             EvolveActor,
-            PoolJob(run, pool_name(name), absolute(run.evolvers[name].engine), board),
+            PoolJob(run, strategy, pool_name(name), absolute(run.evolvers[name].engine), board),
             run.evolvers[name].pool,
         )
         for name, blocks in pending.evolvers.items()
     ]
     rows = union(evolved)
     if rows and not isinstance(run.responder, SelfResponderConfig):
-        respond = PoolJob(run, RESPOND, absolute(run.responder.engine), board)
+        respond = PoolJob(run, strategy, RESPOND, absolute(run.responder.engine), board)
         rows = through_pool(rows, RESPOND, RespondActor, respond, run.responder.pool)
     if rows and run.scorer:
         rows = through_pool(rows, SCORE, ScoreActor, ScoreJob(SCORE, absolute(run.scorer), board), run.scorer.pool)
