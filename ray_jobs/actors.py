@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from random import Random
 from typing import Any, NoReturn
 
@@ -25,10 +24,11 @@ from evolve.flow import Strategy, drive
 from evolve.records import Instruction
 from evolve.respond import Responder
 from ray_jobs.board import Board, Figures, Meter
+from ray_jobs.branches import begun
 from ray_jobs.config import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
 from ray_jobs.engines import build_engine, build_responder
 from ray_jobs.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
-from ray_jobs.rows import CREATED_AT, ROUNDS
+from ray_jobs.rows import ROUNDS
 from ray_jobs.scores import build_scorer, score_rounds
 
 ENGINE_DIED = 70
@@ -78,8 +78,7 @@ class EvolveActor:
         rows = table.to_pylist()
         rounds = await asyncio.gather(*(self._row(row) for row in rows))
         await asyncio.to_thread(self._meter.report)
-        now = pa.array([datetime.now(UTC)] * len(rows), CREATED_AT.type)
-        return table.append_column(ROUNDS, pa.array(rounds, ROUNDS.type)).append_column(CREATED_AT, now)
+        return begun(table, rounds)
 
     async def _row(self, row: Row) -> list[RoundRow] | None:
         if self._meter.stopped:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ray_jobs import cli_score
+from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
 if TYPE_CHECKING:
@@ -24,17 +25,7 @@ app = typer.Typer(
     "or damaged, 6 a pool cannot do its work, 10 stopped on request. After 4, 6 and 10 the same command goes on.",
 )
 
-Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's configuration, a YAML file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting, such as strategy.rounds=3; repeatable."),
-]
-Output = Annotated[str | None, typer.Option(help="Replace the configured output: a folder or any fsspec URL.")]
-Target = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of a run: a folder or any fsspec URL.")]
-Storage = Annotated[
-    str | None, typer.Option(metavar="YAML", help="Options for the file system, such as '{endpoint_url: http://...}'.")
-]
-Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of Ray and of the engines.")]
+app.add_typer(cli_score.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
@@ -52,6 +43,7 @@ def run(
     from ray_jobs.preflight import empty_output
     from ray_jobs.run import run as run_job
     from ray_jobs.show import print_report
+    from ray_jobs.synthesize import SynthesisJob
 
     if delete and not fresh:
         raise typer.BadParameter("--delete goes with --fresh only")
@@ -59,19 +51,18 @@ def run(
     loaded = load_config(config, overrides, output)
     if fresh:
         empty_output(loaded, delete)
-    report = run_job(loaded, verbose)
-    print_report(report, loaded.output)
+    print_report(run_job(SynthesisJob(loaded), verbose), loaded.output)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
     """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
     from ray_jobs.configuration import load_config
-    from ray_jobs.preflight import check, check_places
+    from ray_jobs.preflight import check_places
+    from ray_jobs.synthesize import SynthesisJob
 
     loaded = load_config(config, settings or [], output)
-    check(loaded)
-    check_places(loaded)
+    check_places(loaded, SynthesisJob(loaded).seed_source())
     typer.echo(f"{config}: valid")
 
 
@@ -116,16 +107,16 @@ def verify(output: Target, storage: Storage = None) -> None:
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
 def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
-    from ray_jobs.configuration import parse_storage, stored_config
-    from ray_jobs.report import RUN, read_json
+    from ray_jobs.configuration import parse_storage
     from ray_jobs.retry import forget_failed
     from ray_jobs.run import resume
     from ray_jobs.show import print_report
+    from ray_jobs.stored import stored_job
 
     store = _open(output, storage)
-    config = stored_config(read_json(store, RUN)["configuration"], output, parse_storage(storage))
+    job = stored_job(store, output, parse_storage(storage))
     typer.echo(f"{forget_failed(store):,} failed rows run again")
-    print_report(resume(config, verbose), output)
+    print_report(resume(job, verbose), output)
 
 
 def _open(output: str, storage: str | None) -> Store:

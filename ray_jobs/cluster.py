@@ -11,23 +11,24 @@ from typing import Any
 import ray
 from ray.data import DataContext
 
-from ray_jobs.config import RunConfig
-from ray_jobs.pools import logical_cpus
+from ray_jobs.config import LimitsConfig, RayConfig
 
 QUIET = ("ray", "ray.data", "ray.train", "vllm", "transformers")
 
 
 @contextmanager
-def cluster(run: RunConfig, verbose: bool) -> Iterator[None]:
+def cluster(config: RayConfig, cpus: int, verbose: bool) -> Iterator[None]:
     """Be connected to Ray while the context lasts; what was connected before stays so.
 
-    Without `ray.address` and outside a Ray job, a local cluster is started with as many logical CPUs as the pools
+    Without an address and outside a Ray job, a local cluster is started with `cpus` logical CPUs, as many as the pools
     need, whatever the machine has: an actor that waits for a model's tokens needs no core of its own.
     """
     mine = not ray.is_initialized()
     if mine:
         _quieten(verbose)
-        ray.init(log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **_where(run))
+        ray.init(
+            log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **_where(config, cpus)
+        )
     try:
         yield
     finally:
@@ -35,24 +36,24 @@ def cluster(run: RunConfig, verbose: bool) -> Iterator[None]:
             ray.shutdown()
 
 
-def configure_data(run: RunConfig, verbose: bool) -> None:
+def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     """Set up Ray Data for the calling thread: our own progress display, and limits that are the run's."""
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
-    context.max_consecutive_actor_init_deaths = run.limits.engine_restarts
+    context.max_consecutive_actor_init_deaths = limits.engine_restarts
     # ours says what is waited for, and gives up first
-    context.execution_no_progress_timeout_s = 2 * run.limits.stall_seconds
+    context.execution_no_progress_timeout_s = 2 * limits.stall_seconds
 
 
-def _where(run: RunConfig) -> dict[str, Any]:
-    if run.ray.address:
-        return {"address": run.ray.address}
+def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
+    if config.address:
+        return {"address": config.address}
     if "RAY_ADDRESS" in os.environ:
         return {}
     return {
         "address": "local",
-        "num_cpus": run.ray.num_cpus or logical_cpus(run),
-        "object_store_memory": run.ray.object_store_memory,
+        "num_cpus": config.num_cpus or cpus,
+        "object_store_memory": config.object_store_memory,
         "include_dashboard": False,
     }
 

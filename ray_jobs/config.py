@@ -263,13 +263,26 @@ class RayConfig(Strict):
     object_store_memory: int | None = Field(None, ge=78643200)
 
 
-class RunConfig(Strict):
-    """One run: one output folder and everything that determines what ends up in it."""
+class JobConfig(Strict):
+    """What every kind of run has: an output, what it reads, when it gives up, where it runs."""
 
     output: str
     storage: dict[str, Any] = Field(default_factory=dict)
-    seed: int = 0
     seeds: SeedsConfig
+    limits: LimitsConfig = LimitsConfig()
+    ray: RayConfig = RayConfig()
+
+
+class ScoreConfig(JobConfig):
+    """Scoring of pairs that exist already: `seeds` names them, outputs included."""
+
+    scorer: ScorerConfig
+
+
+class RunConfig(JobConfig):
+    """One run: one output folder and everything that determines what ends up in it."""
+
+    seed: int = 0
     strategy: EvolInstructConfig = EvolInstructConfig()
     evolvers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], EvolverConfig] = Field(min_length=1)
     sharing: Literal["every", "split"] = "every"
@@ -277,5 +290,3 @@ class RunConfig(Strict):
     keep_rounds: Literal["all", "last"] = "all"
     responder: ResponderConfig
     scorer: ScorerConfig | None = None
-    limits: LimitsConfig = LimitsConfig()
-    ray: RayConfig = RayConfig()

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,8 @@ from pydantic_core import ErrorDetails
 
 from ray_jobs.config import RunConfig
 from ray_jobs.errors import ConfigError
+
+AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig:
@@ -29,23 +31,16 @@ def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = 
         _override(raw, override)
     if output is not None:
         raw["output"] = output
+    return validated(RunConfig, raw, str(path))
+
+
+def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> AnyConfig:
+    """`raw` as a configuration. Raises ConfigError, naming `source`, with one line a wrong field."""
     try:
-        return RunConfig.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(detail)}" for detail in error.errors())
-        raise ConfigError(f"{path}: the configuration is wrong\n{lines}") from None
-
-
-def stored_config(raw: Mapping[str, Any], output: str, storage: Mapping[str, Any]) -> RunConfig:
-    """The configuration that a run wrote into its run.json, for `output` as it is reached now.
-
-    Storage options are never written down, so they come from the caller. Raises ConfigError where the stored
-    configuration is one that this version does not know.
-    """
-    try:
-        return RunConfig.model_validate({**raw, "output": output, "storage": storage})
-    except ValidationError as error:
-        raise ConfigError(f"{output}: its stored configuration cannot be used: {error}") from None
+        lines = "\n".join(f"  {_explain(detail, model)}" for detail in error.errors())
+        raise ConfigError(f"{source}: the configuration is wrong\n{lines}") from None
 
 
 def parse_storage(text: str | None) -> dict[str, Any]:
@@ -108,8 +103,8 @@ def _known_name(place: dict[str, Any], parts: Sequence[str]) -> str:
     return next((name for name in names if name in place), parts[0])
 
 
-def _explain(detail: ErrorDetails) -> str:
-    path, allowed = _locate([str(part) for part in detail["loc"]])
+def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
+    path, allowed = _locate([str(part) for part in detail["loc"]], model)
     place = ".".join(path) or "the whole"
     match detail["type"]:
         case "missing":
@@ -131,14 +126,14 @@ def _explain(detail: ErrorDetails) -> str:
             return f"{place}: {detail['msg'].removeprefix('Value error, ')}, got {_shortened(detail['input'])}"
 
 
-def _locate(loc: Sequence[str]) -> tuple[list[str], list[str]]:
+def _locate(loc: Sequence[str], model: type[BaseModel]) -> tuple[list[str], list[str]]:
     """The dotted path of a place in the configuration, and the fields allowed where its last part stands.
 
     Pydantic's places also name the chosen member of a union, and a mapping's key as "[key]": no part of what a user
     writes.
     """
     path, allowed = list[str](), list[str]()
-    annotation: Any = RunConfig
+    annotation: Any = model
     for part in loc:
         models = {_kind(model): model for model in _models(annotation)}
         if len(models) > 1 and part in models:

@@ -73,13 +73,17 @@ class PlanIndex:
 
 @dataclass(frozen=True)
 class Fanout:
-    """How seeds become rows: through which evolvers, by which weights where they are split, in how many samples."""
+    """How seeds become rows: through which evolvers, by which weights where they are split, in how many samples.
+
+    `outputs` keeps the seeds' outputs in the plan, for jobs that read them.
+    """
 
     evolvers: Mapping[str, float]
     split: bool
     samples: int
     strategy_fingerprint: str
     run_seed: int
+    outputs: bool = False
 
     def chosen(self, seed_id: str) -> list[str]:
         """The evolvers of a seed: all of them, or the one that a hash of the seed picks by weight."""
@@ -163,6 +167,7 @@ def _rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict
             "sample": sample,
             "seed_instruction": seed.instruction,
             "input": seed.input,
+            "seed_output": seed.output if fanout.outputs else None,
         }
 
 

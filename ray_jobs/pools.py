@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from ray.data import ActorPoolStrategy, Dataset
 
-from ray_jobs.config import PoolConfig, RunConfig, SelfResponderConfig
+from ray_jobs.config import PoolConfig
 
 RESPOND, SCORE = "respond", "score"
 
@@ -14,16 +15,6 @@ RESPOND, SCORE = "respond", "score"
 def pool_name(evolver: str) -> str:
     """The name of an evolver's pool in displays, metrics and Ray's dashboard."""
     return f"evolve_{evolver}"
-
-
-def pool_configs(run: RunConfig) -> dict[str, PoolConfig]:
-    """Every pool of the run by its name, in the order in which rows pass them."""
-    pools = {pool_name(name): evolver.pool for name, evolver in run.evolvers.items()}
-    if not isinstance(run.responder, SelfResponderConfig):
-        pools[RESPOND] = run.responder.pool
-    if run.scorer:
-        pools[SCORE] = run.scorer.pool
-    return pools
 
 
 def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: PoolConfig) -> Dataset:
@@ -53,7 +44,7 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
     )
 
 
-def logical_cpus(run: RunConfig) -> int:
+def logical_cpus(pools: Iterable[PoolConfig]) -> int:
     """The logical CPUs that a local cluster needs to hold all pools at their greatest, and to read and write beside."""
-    actors = sum(pool.bounds[1] * pool.cpus for pool in pool_configs(run).values())
+    actors = sum(pool.bounds[1] * pool.cpus for pool in pools)
     return int(actors) + 4

@@ -12,11 +12,19 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.prompts import check_folder, shipped_names
-from ray_jobs.config import EngineConfig, ModelScorerConfig, PoolResponderConfig, RunConfig, ScorerConfig, VllmConfig
+from ray_jobs.config import (
+    EngineConfig,
+    JobConfig,
+    ModelScorerConfig,
+    PoolResponderConfig,
+    RunConfig,
+    ScorerConfig,
+    VllmConfig,
+)
 from ray_jobs.engines import build_strategy
 from ray_jobs.errors import ConfigError, LeaseHeld, OutputError
 from ray_jobs.lease import current
-from ray_jobs.seeds import SeedSource, signature
+from ray_jobs.seeds import SeedSource, read_seeds
 from ray_jobs.storage import open_store
 
 AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig)
@@ -34,33 +42,23 @@ def check(run: RunConfig) -> Strategy:
         _check_engine(f"evolvers.{name}.engine", evolver.engine)
     if isinstance(run.responder, PoolResponderConfig):
         _check_engine("responder.engine", run.responder.engine)
-    if isinstance(run.scorer, ModelScorerConfig):
-        _check_model("scorer.model", run.scorer.model)
+    check_scorer(run.scorer)
     return strategy
 
 
-def check_places(run: RunConfig) -> None:
-    """Check that seeds are where they should be and that the output can be listed. Raises SeedError, StorageError."""
-    signature(seed_source(run))
-    open_store(run.output, run.storage).list("manifest")
+def check_scorer(scorer: ScorerConfig | None) -> None:
+    """Check that the scorer's model is there. Raises ConfigError."""
+    if isinstance(scorer, ModelScorerConfig):
+        _check_model("scorer.model", scorer.model)
 
 
-def seed_source(run: RunConfig) -> SeedSource:
-    """The seeds as the reader wants them."""
-    seeds = run.seeds
-    paths = (seeds.path,) if isinstance(seeds.path, str) else seeds.path
-    return SeedSource(
-        paths=paths,
-        format=seeds.format,
-        layout=seeds.layout,
-        columns={str(field): name for field, name in seeds.columns.items()},
-        on_error=seeds.on_error,
-        limit=seeds.limit,
-        storage=seeds.storage,
-    )
+def check_places(config: JobConfig, seeds: SeedSource) -> None:
+    """Check that seeds can be read and that the output can be listed. Raises SeedError, StorageError."""
+    read_seeds(seeds)  # checks all files; reads no row before it is asked for one
+    open_store(config.output, config.storage).list("manifest")
 
 
-def empty_output(run: RunConfig, delete: bool) -> None:
+def empty_output(run: JobConfig, delete: bool) -> None:
     """Make sure that the output is empty, removing what is there only where `delete` says so. Raises OutputError."""
     store = open_store(run.output, run.storage)
     files = [path for path, _ in store.list()]

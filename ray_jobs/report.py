@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ray_jobs.board import Snapshot
-from ray_jobs.config import RunConfig
 from ray_jobs.errors import DamagedOutput
 from ray_jobs.manifest import Manifest
+from ray_jobs.parts import RunLabels
 from ray_jobs.plan import PlanIndex
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
@@ -85,39 +85,35 @@ def versions() -> dict[str, str]:
     return found
 
 
-def planned_records(run: RunConfig, plan: PlanIndex) -> int:
-    """How many records a finished run has: one a round of each row, and one for each seed that cannot be read."""
-    unreadable = plan.unreadable.total()
-    rounds = run.strategy.rounds if run.keep_rounds == "all" else 1
-    return (plan.rows - unreadable) * rounds + unreadable
-
-
 def make_report(
-    run: RunConfig, run_id: str, plan: PlanIndex, found: Manifest, sessions: Sequence[Session]
+    plan: PlanIndex, records_per_row: int, labels: RunLabels, found: Manifest, sessions: Sequence[Session]
 ) -> dict[str, Any]:
-    """The content of report.json. `reconciles` says whether every planned row and record has one outcome."""
+    """The content of report.json. `reconciles` says whether every planned row and record has one outcome.
+
+    A row gives `records_per_row` records, a seed that cannot be read gives one.
+    """
     tally = found.tally()
     by_status = tally.by_status()
-    planned = planned_records(run, plan)
+    unreadable = plan.unreadable.total()
+    planned = (plan.rows - unreadable) * records_per_row + unreadable
     return {
-        "run_id": run_id,
+        "run_id": labels.constants["run_id"],
         "written_at": datetime.now(UTC).isoformat(),
         "seeds": {"usable": plan.seeds, "duplicates": plan.duplicates, "unreadable": dict(plan.unreadable)},
         "rows": {"planned": plan.rows, "done": tally.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
         "reconciles": tally.rows == plan.rows and by_status.total() == planned,
         "reasons": reasons(tally),
-        "groups": _groups(run, tally),
+        "groups": _groups(labels, tally),
         "pools": pools(sessions),
         "seconds": round(sum(session.seconds for session in sessions), 1),
         "sessions": [asdict(session) for session in sessions],
     }
 
 
-def write_card(store: Store, report: dict[str, Any], run: RunConfig) -> None:
+def write_card(store: Store, report: dict[str, Any], title: str, paragraph: str) -> None:
     """Write the dataset card: a README with the YAML header that dataset viewers read."""
     records = report["records"]
-    evolvers = "\n".join(f"- `{name}`: `{one.engine.model}`" for name, one in run.evolvers.items())
     text = f"""---
 language:
 - en
@@ -126,21 +122,15 @@ task_categories:
 tags:
 - synthetic
 - instruction-tuning
-- {run.strategy.kind}
 configs:
 - config_name: default
   data_files: data/*.parquet
 ---
-# Evolved instructions
+# {title}
 
-{records["kept"]:,} instruction-response pairs, evolved from {report["seeds"]["usable"]:,} seeds by
-`{run.strategy.kind}` over {run.strategy.rounds} round(s). Run `{report["run_id"]}`.
+{paragraph}
 
-Evolvers:
-
-{evolvers}
-
-Responses: `{_responder(run)}`. Scores (IFD, IC-IFD): `{run.scorer.model if run.scorer else "none"}`.
+{records["kept"]:,} kept records from {report["seeds"]["usable"]:,} seeds. Run `{report["run_id"]}`.
 
 | evolver | round | kept | rejected | failed | mean IFD | mean IC-IFD |
 |---|---|---|---|---|---|---|
@@ -150,10 +140,6 @@ Responses: `{_responder(run)}`. Scores (IFD, IC-IFD): `{run.scorer.model if run.
 ones with their reasons. Whoever publishes this set chooses its licence, within what the seeds and the models allow.
 """
     store.write_bytes(CARD, text.encode())
-
-
-def _responder(run: RunConfig) -> str:
-    return "the evolver itself" if run.responder.kind == "evolver" else run.responder.engine.model
 
 
 def _card_rows(report: dict[str, Any]) -> str:
@@ -176,14 +162,14 @@ def reasons(tally: Tally) -> dict[str, int]:
     return dict(counts.most_common())
 
 
-def _groups(run: RunConfig, tally: Tally) -> list[dict[str, Any]]:
+def _groups(labels: RunLabels, tally: Tally) -> list[dict[str, Any]]:
     groups = []
     for evolver, number in tally.groups():
         counts: Counter[str] = Counter()
         for (name, place, status, _), count in tally.outcomes.items():
             if (name, place) == (evolver, number):
                 counts[status] += count
-        model = run.evolvers[evolver].engine.model if evolver in run.evolvers else None
+        model = labels.evolver_models.get(evolver)
         means = {label: tally.mean((evolver, number), column) for label, column in MEANS.items()}
         statuses = {status: counts[status] for status in (KEPT, REJECTED, FAILED)}
         groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means})

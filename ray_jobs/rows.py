@@ -23,6 +23,7 @@ PLAN_SCHEMA = pa.schema(
         pa.field("sample", pa.int32()),
         pa.field("seed_instruction", pa.string(), nullable=False),
         pa.field("input", pa.string(), nullable=False),
+        pa.field("seed_output", pa.string()),
         pa.field("seed_reason", pa.string()),
         pa.field("seed_error", pa.string()),
     ]

@@ -10,70 +10,72 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from ray.exceptions import RayError
 
-from evolve.flow import Strategy
 from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.cluster import cluster, configure_data
-from ray_jobs.config import PoolResponderConfig, RunConfig
 from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged
+from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
 from ray_jobs.parts import PartsSink, RunLabels
-from ray_jobs.plan import INDEX, UNREADABLE, Fanout, PlanIndex, load_index, make_plan
+from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import pending_blocks
-from ray_jobs.pools import pool_configs, pool_name
-from ray_jobs.preflight import check, seed_source
+from ray_jobs.pools import logical_cpus
 from ray_jobs.progress import Display, make_display
 from ray_jobs.reconcile import reconcile
-from ray_jobs.settings import changes, fingerprint, result_settings
+from ray_jobs.settings import changes, fingerprint
 from ray_jobs.storage import Store, open_store
-from ray_jobs.synthesize import Pending, synthesize
 from ray_jobs.watch import Execution, StopRequest, Watchdog, watch
 
+UNREADABLE_BLOCK_ROWS = 1024
 SAVE_SECONDS = 30.0
 Say = Callable[[str], None]
 
 
-def run(config: RunConfig, verbose: bool = False, say: Say = print) -> dict[str, Any]:
-    """Begin or resume the run of `config`, and return its report once every planned row has an outcome.
+def run(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+    """Begin or resume the run of `job`, and return its report once every planned row has an outcome.
 
-    Raises ConfigError before anything starts, SeedError, StorageError, OutputError where another run is at work,
-    PoolError, and Stopped after SIGINT or SIGTERM; whatever was finished by then is committed.
+    Raises SeedError, StorageError, OutputError where another run is at work or the settings have changed, PoolError,
+    and Stopped after SIGINT or SIGTERM; whatever was finished by then is committed.
     """
-    return _hold(config, verbose, say, lambda job: job.plan())
+    return _hold(job, verbose, say, lambda run: run.plan())
 
 
-def resume(config: RunConfig, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+def resume(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
     """As `run`, for an output that is planned: its seed files are not looked at."""
-    return _hold(config, verbose, say, lambda job: job.planned())
+    return _hold(job, verbose, say, lambda run: run.planned())
 
 
-def _hold(config: RunConfig, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
-    strategy = check(config)
-    store = open_store(config.output, config.storage)
+def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+    store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:
-        patient = store.patient(config.limits.storage_seconds)
-        job = _Run(config, strategy, patient, holder.lease, verbose, say)
-        return job.complete(plan(job))
+        one = _Run(job, store.patient(job.config.limits.storage_seconds), holder.lease, verbose, say)
+        return one.complete(plan(one))
     finally:
         holder.release()
 
 
 @dataclass
 class _Run:
-    config: RunConfig
-    strategy: Strategy
+    job: Job
     store: Store
     lease: lease.Lease
     verbose: bool
     say: Say
 
+    @cached_property
+    def labels(self) -> RunLabels:
+        """Labels under the run's id: the digest of its settings."""
+        return self.job.labels(fingerprint(self.job.settings()))
+
     def plan(self) -> PlanIndex:
         """Settle the settings, then plan what the seed files hold and the plan does not."""
         self._settle_settings()
-        return make_plan(self.store, seed_source(self.config), self._fanout())
+        return make_plan(self.store, self.job.seed_source(), self.job.fanout())
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -92,78 +94,60 @@ class _Run:
             while not done.all():
                 self.store.delete([report.SUCCESS])
                 before = int(done.sum())
-                self._execute(plan, found, request)
+                self._execute(plan, done, request)
                 found, repairs = reconcile(self.store, plan.rows)
                 done = found.done(plan.rows)
                 if int(done.sum()) == before:
                     raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
 
-    @cached_property
-    def settings(self) -> dict[str, Any]:
-        """The settings that change results."""
-        return result_settings(self.config, self.strategy)
-
-    @property
-    def run_id(self) -> str:
-        """The digest of the settings."""
-        return fingerprint(self.settings)
-
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.
 
         An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
         """
+        settings = self.job.settings()
         if self.store.exists(INDEX):
             before = report.read_json(self.store, report.RUN)["result_settings"]
-            if lines := changes(before, self.settings):
+            if lines := changes(before, settings):
                 raise SettingsChanged(
                     f"{self.store.url}: this output was begun with other settings; use them, or another output\n"
                     + "\n".join(f"  {line}" for line in lines)
                 )
         content = {
-            "run_id": self.run_id,
-            "result_settings": self.settings,
-            "configuration": self.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
+            "kind": self.job.kind,
+            "run_id": fingerprint(settings),
+            "records_per_row": self.job.records_per_row,
+            "result_settings": settings,
+            "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
             "versions": report.versions(),
         }
         self.store.write_bytes(report.RUN, json.dumps(content, indent=1).encode())
 
-    def _fanout(self) -> Fanout:
-        config = self.config
-        weights = {name: evolver.weight for name, evolver in config.evolvers.items()}
-        return Fanout(weights, config.sharing == "split", config.samples, self.strategy.fingerprint(), config.seed)
-
-    def _labels(self) -> RunLabels:
-        config = self.config
-        constants: dict[str, str | None] = {"run_id": self.run_id, "strategy": config.strategy.kind}
-        constants["scorer_model"] = config.scorer.model if config.scorer else None
-        if isinstance(config.responder, PoolResponderConfig):
-            constants["responder_model"] = config.responder.engine.model
-        return RunLabels(constants, {name: evolver.engine.model for name, evolver in config.evolvers.items()})
-
-    def _execute(self, plan: PlanIndex, found: Manifest, request: StopRequest) -> None:
-        """One pass over everything that is pending."""
-        done = found.done(plan.rows)
+    def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
         blocks = {
             name: pending_blocks([file for file in plan.files if file.evolver == name], done, rows)
-            for name, rows in self._block_rows().items()
+            for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items()
         }
         unreadable = blocks.pop(UNREADABLE)
-        pending = Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
-        pools = pool_configs(self.config)
-        with cluster(self.config, self.verbose):
+        return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
+
+    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], request: StopRequest) -> None:
+        """One pass over everything that is pending."""
+        job, limits = self.job, self.job.config.limits
+        pending, pools = self._pending(plan, done), job.pools()
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             board = Board.create(pools)
-            sink = PartsSink(self.store, self.lease, self._labels(), board)
+            sink = PartsSink(self.store, self.lease, self.labels, board)
 
             def stream() -> None:
-                configure_data(self.config, self.verbose)
-                synthesize(self.config, self.strategy, self.store, pending, board).write_datasink(sink)
+                configure_data(limits, self.verbose)
+                job.stream(self.store, pending, board).write_datasink(sink)
 
-            watchdog = Watchdog(self.config.limits, {name: pool.bounds[1] for name, pool in pools.items()})
+            watchdog = Watchdog(limits, {name: pool.bounds[1] for name, pool in pools.items()})
             execution = Execution(stream)
             execution.start()
-            with make_display(_totals(pending, pools), plan.rows, int(done.sum())) as display:
+            with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
                 saver = _Saver(self.store, self.lease.number, display)
                 try:
                     watch(execution, board, watchdog, request, saver.show)
@@ -174,13 +158,11 @@ class _Run:
                 finally:
                     saver.save()
 
-    def _block_rows(self) -> dict[str, int]:
-        return {name: evolver.pool.batch_rows for name, evolver in self.config.evolvers.items()} | {UNREADABLE: 1024}
-
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
-        result = report.make_report(self.config, self.run_id, plan, found, report.load_sessions(self.store))
+        sessions = report.load_sessions(self.store)
+        result = report.make_report(plan, self.job.records_per_row, self.labels, found, sessions)
         self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
-        report.write_card(self.store, result, self.config)
+        report.write_card(self.store, result, *self.job.description())
         self.store.write_bytes(report.SUCCESS, b"")
         return result
 
@@ -203,15 +185,6 @@ class _Saver:
         self._saved = time.monotonic()
         if self._latest:
             report.Session.of(self._number, self._started, self._latest).save(self._store)
-
-
-def _totals(pending: Pending, pools: dict[str, Any]) -> dict[str, int]:
-    """The rows before each pool: an evolver's own, and all of them for the pools behind."""
-    rows = {
-        pool_name(name): sum(len(one.places) for block in blocks for one in block)
-        for name, blocks in pending.evolvers.items()
-    }
-    return {name: rows.get(name, 0) if name.startswith(pool_name("")) else sum(rows.values()) for name in pools}
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -36,6 +36,7 @@ class SeedSource:
     maps "instruction", "input" and "output" to names in the files. `layout` "sharegpt" reads
     `conversations: [{from, value}]`, "messages" reads `messages: [{role, content}]`: the first user turn becomes
     the instruction, the first assistant turn after it the output; system and later turns are left out and counted.
+    With `pairs` a row's output counts for its id, so that two responses to one instruction are two.
     `on_error` "stop" ends at the first bad row. `limit` ends after that many seeds, not counting bad rows.
     """
 
@@ -46,6 +47,7 @@ class SeedSource:
     on_error: OnError = "fail_row"
     limit: int | None = None
     storage: Mapping[str, Any] = field(default_factory=dict)
+    pairs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +137,8 @@ def seed_id(instruction: str, input: str) -> str:
     return _seed_digest(instruction, input).hex()
 
 
-def _seed_digest(instruction: str, input: str) -> bytes:
-    return hashlib.blake2b(f"{instruction}\0{input}".encode(), digest_size=ID_BYTES).digest()
+def _seed_digest(*texts: str) -> bytes:
+    return hashlib.blake2b("\0".join(texts).encode(), digest_size=ID_BYTES).digest()
 
 
 def _layout(source: SeedSource) -> Layout:
@@ -150,7 +152,7 @@ def _layout(source: SeedSource) -> Layout:
 
 
 def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout) -> Iterator[SeedBatch]:
-    rows = chain.from_iterable(_outcomes(file, layout) for file in files)
+    rows = chain.from_iterable(_outcomes(file, layout, source.pairs) for file in files)
     ids, report, left = IdSet(), SeedReport(), source.limit
     while left != 0 and (outcomes := list(islice(rows, BATCH_ROWS))):
         new = ids.add([outcome.digest for outcome in outcomes])
@@ -178,7 +180,7 @@ class _Bad:
     seed: BadSeed
 
 
-def _outcomes(file: SeedFile, layout: Layout) -> Iterator[_Good | _Bad]:
+def _outcomes(file: SeedFile, layout: Layout, pairs: bool) -> Iterator[_Good | _Bad]:
     with file.open() as content:
         for row in until_damage(_rows(file, content, layout)):
             try:
@@ -186,7 +188,8 @@ def _outcomes(file: SeedFile, layout: Layout) -> Iterator[_Good | _Bad]:
             except RowProblem as problem:
                 yield _bad(file, row, problem)
             else:
-                yield _Good(_seed_digest(example.instruction, example.input), example)
+                texts = (example.instruction, example.input, *([example.output] if pairs else []))
+                yield _Good(_seed_digest(*texts), example)
 
 
 def _rows(file: SeedFile, content: BinaryIO, layout: Layout) -> Iterator[Row]:

@@ -11,8 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from evolve.flow import Strategy
-from ray_jobs.config import RunConfig
+from ray_jobs.config import JobConfig
 
 # Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers go
 # by "*" in them, for an evolver may have any name, such as "pool".
@@ -36,14 +35,13 @@ ABSENT = "nothing"
 Path = tuple[str, ...]
 
 
-def result_settings(run: RunConfig, strategy: Strategy) -> dict[str, Any]:
-    """The settings that change results, by dotted path, and the strategy's fingerprint (templates included)."""
-    settings = {
+def result_settings(config: JobConfig, weights_count: bool = True) -> dict[str, Any]:
+    """The settings that change results, by dotted path. Evolvers' weights do only where seeds are split by them."""
+    return {
         ".".join(path): value
-        for path, value in _flatten((), run.model_dump(mode="json"))
-        if not _is_harmless(path, run.sharing == "split")
+        for path, value in _flatten((), config.model_dump(mode="json"))
+        if not _is_harmless(path, weights_count)
     }
-    return settings | {"strategy.fingerprint": strategy.fingerprint()}
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
@@ -64,10 +62,10 @@ def _shown(settings: Mapping[str, Any], path: str) -> str:
     return json.dumps(settings[path]) if path in settings else ABSENT
 
 
-def _is_harmless(path: Path, split: bool) -> bool:
+def _is_harmless(path: Path, weights_count: bool) -> bool:
     general = "/".join((*path[:1], "*", *path[2:]) if path[0] == "evolvers" else path)
     if general == "evolvers/*/weight":
-        return not split
+        return not weights_count
     return any(pattern.fullmatch(general) for pattern in HARMLESS)
 
 

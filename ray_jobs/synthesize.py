@@ -2,86 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Any
 
-import pyarrow as pa
-import ray.data
 from ray.data import Dataset
 
-from evolve.flow import Strategy
 from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
 from ray_jobs.board import Board
-from ray_jobs.config import RunConfig, SelfResponderConfig
-from ray_jobs.plan import UNREADABLE
-from ray_jobs.plan_source import PlanSource, Slice
+from ray_jobs.branches import read_plan, union, unreadable_rows
+from ray_jobs.config import PoolConfig, PoolResponderConfig, RunConfig
+from ray_jobs.job import Job, Pending
+from ray_jobs.parts import RunLabels
+from ray_jobs.plan import Fanout
 from ray_jobs.pools import RESPOND, SCORE, pool_name, through_pool
-from ray_jobs.preflight import absolute
-from ray_jobs.rows import CREATED_AT, FAILED, ROUNDS
+from ray_jobs.preflight import absolute, check
+from ray_jobs.settings import result_settings
 from ray_jobs.storage import Store
 
-Blocks = Sequence[Sequence[Slice]]
 
+class SynthesisJob(Job):
+    """Seeds are evolved by every evolver, or split among them, answered and scored. Raises ConfigError."""
 
-@dataclass(frozen=True)
-class Pending:
-    """What is still to do: the blocks of each evolver, and those of seeds that could not be read."""
+    kind = "synthesis"
 
-    evolvers: Mapping[str, Blocks]
-    unreadable: Blocks
+    def __init__(self, run: RunConfig) -> None:
+        super().__init__(run)
+        self._run = run
+        self._strategy = check(run)
 
+    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+        """Plan, evolve, respond, score.
 
-def synthesize(run: RunConfig, strategy: Strategy, store: Store, pending: Pending, board: Board) -> Dataset:
-    """The stream of finished rows, in ROW_SCHEMA, of everything that is pending. Lazy, as Ray Data is.
-
-    Each evolver's pool reads its own part of the plan, so that all of them run side by side and no row travels
-    through a pool that is not its own.
-    """
-    evolved = [
-        through_pool(
-            read_plan(store, name, blocks),
-            pool_name(name),
-            EvolveActor,
-            PoolJob(run, strategy, pool_name(name), absolute(run.evolvers[name].engine), board),
-            run.evolvers[name].pool,
+        Each evolver's pool reads its own part of the plan, so that all of them run side by side and no row travels
+        through a pool that is not its own.
+        """
+        run, strategy = self._run, self._strategy
+        rows = union(
+            through_pool(
+                read_plan(store, name, blocks),
+                pool_name(name),
+                EvolveActor,
+                PoolJob(run, strategy, pool_name(name), absolute(run.evolvers[name].engine), board),
+                run.evolvers[name].pool,
+            )
+            for name, blocks in pending.branches.items()
         )
-        for name, blocks in pending.evolvers.items()
-    ]
-    rows = union(evolved)
-    if rows and not isinstance(run.responder, SelfResponderConfig):
-        respond = PoolJob(run, strategy, RESPOND, absolute(run.responder.engine), board)
-        rows = through_pool(rows, RESPOND, RespondActor, respond, run.responder.pool)
-    if rows and run.scorer:
-        rows = through_pool(rows, SCORE, ScoreActor, ScoreJob(SCORE, absolute(run.scorer), board), run.scorer.pool)
-    unreadable = [
-        read_plan(store, UNREADABLE, pending.unreadable).map_batches(unreadable_seeds, batch_format="pyarrow")
-    ]
-    finished = union([*([rows] if rows else []), *(unreadable if pending.unreadable else [])])
-    assert finished is not None
-    return finished
+        if rows and isinstance(run.responder, PoolResponderConfig):
+            respond = PoolJob(run, strategy, RESPOND, absolute(run.responder.engine), board)
+            rows = through_pool(rows, RESPOND, RespondActor, respond, run.responder.pool)
+        if rows and run.scorer:
+            rows = through_pool(rows, SCORE, ScoreActor, ScoreJob(SCORE, absolute(run.scorer), board), run.scorer.pool)
+        finished = union(one for one in (rows, unreadable_rows(store, pending)) if one)
+        assert finished is not None, "a stream is asked for only while rows are pending"
+        return finished
 
+    @property
+    def records_per_row(self) -> int:
+        """One a round, or the last alone."""
+        return self._run.strategy.rounds if self._run.keep_rounds == "all" else 1
 
-def read_plan(store: Store, name: str, blocks: Blocks) -> Dataset:
-    """The pending rows of one evolver."""
-    source = PlanSource(store, name, blocks)
-    rows: Dataset = ray.data.read_datasource(source, override_num_blocks=max(1, len(blocks)))
-    return rows
+    def settings(self) -> dict[str, Any]:
+        """Those of the configuration, and the strategy's fingerprint."""
+        return result_settings(self._run, self._run.sharing == "split") | {
+            "strategy.fingerprint": self._strategy.fingerprint()
+        }
 
+    def fanout(self) -> Fanout:
+        """Every seed through each evolver, or split by weight."""
+        run = self._run
+        weights = {name: evolver.weight for name, evolver in run.evolvers.items()}
+        return Fanout(weights, run.sharing == "split", run.samples, self._strategy.fingerprint(), run.seed)
 
-def union(branches: Sequence[Dataset]) -> Dataset | None:
-    """All branches as one stream; None of none."""
-    if not branches:
-        return None
-    together: Dataset = branches[0].union(*branches[1:]) if len(branches) > 1 else branches[0]
-    return together
+    def pools(self) -> dict[str, PoolConfig]:
+        """The evolvers, the responder where it has a pool of its own, the scorer."""
+        run = self._run
+        pools = {pool_name(name): evolver.pool for name, evolver in run.evolvers.items()}
+        if isinstance(run.responder, PoolResponderConfig):
+            pools[RESPOND] = run.responder.pool
+        if run.scorer:
+            pools[SCORE] = run.scorer.pool
+        return pools
 
+    def block_rows(self) -> dict[str, int]:
+        """What each evolver's pool is configured to."""
+        return {name: evolver.pool.batch_rows for name, evolver in self._run.evolvers.items()}
 
-def unreadable_seeds(rows: pa.Table) -> pa.Table:
-    """Seeds that could not be read end as failed, with the reader's reason."""
-    rounds = [
-        [{"round": 0, "parent_round": 0, "status": FAILED, "stage": "read", "reason": reason, "error": error}]
-        for reason, error in zip(rows["seed_reason"].to_pylist(), rows["seed_error"].to_pylist(), strict=True)
-    ]
-    now = pa.array([datetime.now(UTC)] * rows.num_rows, CREATED_AT.type)
-    return rows.append_column(ROUNDS, pa.array(rounds, ROUNDS.type)).append_column(CREATED_AT, now)
+    def pool_rows(self, pending: Pending) -> dict[str, int]:
+        """An evolver's own rows; all of them for the pools behind."""
+        rows = pending.rows()
+        own = {pool_name(name): count for name, count in rows.items()}
+        return {
+            name: own.get(name, 0 if name in map(pool_name, self._run.evolvers) else sum(rows.values()))
+            for name in self.pools()
+        }
+
+    def labels(self, run_id: str) -> RunLabels:
+        """Run, strategy, responder, scorer, and the model of each evolver."""
+        run = self._run
+        constants: dict[str, str | None] = {"run_id": run_id, "strategy": run.strategy.kind}
+        constants["scorer_model"] = run.scorer.model if run.scorer else None
+        if isinstance(run.responder, PoolResponderConfig):
+            constants["responder_model"] = run.responder.engine.model
+        return RunLabels(constants, {name: evolver.engine.model for name, evolver in run.evolvers.items()})
+
+    def description(self) -> tuple[str, str]:
+        """Strategy, rounds and models."""
+        run = self._run
+        responder = "each evolver itself"
+        if isinstance(run.responder, PoolResponderConfig):
+            responder = f"`{run.responder.engine.model}`"
+        evolvers = ", ".join(f"`{name}` (`{one.engine.model}`)" for name, one in run.evolvers.items())
+        scorer = f"`{run.scorer.model}`" if run.scorer else "nothing"
+        return (
+            "Evolved instructions",
+            f"Instructions evolved by `{run.strategy.kind}` over {run.strategy.rounds} round(s).\n"
+            f"Evolvers: {evolvers}. Answered by {responder}. Scored (IFD, IC-IFD) by {scorer}.",
+        )

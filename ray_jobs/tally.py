@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from ray_jobs.rows import KEPT
 
 Group = tuple[str, int]
-"""An evolver and a round. Seeds that could not be read have the evolver "" and round 0."""
+"""An evolver and a round. Seeds that could not be read, and pairs that were only scored, have
+the evolver "" and round 0."""
 
 _SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q")
 
@@ -88,7 +89,7 @@ def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
     ids = pa.chunked_array([*kept["row_id"].chunks, *rejected["row_id"].chunks], pa.string())
     tally = Tally(rows=pc.count_distinct(ids).as_py())
     for group in kept.group_by(["evolver", "round"]).aggregate(_sums()).to_pylist():
-        key = (group["evolver"], group["round"])
+        key = (group["evolver"] or "", group["round"])
         tally.outcomes[(*key, KEPT, "")] = group["row_id_count"]
         for column in _SUMMED:
             tally.sums[(*key, column)] = group[f"{column}_sum"] or 0

@@ -63,8 +63,7 @@ def verify(store: Store) -> Verdict:
 
 
 def _rounds(store: Store) -> int:
-    configuration = report.read_json(store, report.RUN)["configuration"]
-    return int(configuration["strategy"]["rounds"]) if configuration["keep_rounds"] == "all" else 1
+    return int(report.read_json(store, report.RUN)["records_per_row"])
 
 
 def _stray_files(store: Store, entries: Sequence[Entry]) -> Iterator[str]:

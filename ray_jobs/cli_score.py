@@ -1,0 +1,80 @@
+"""`evolve score`: scores for pairs that exist already."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ray_jobs.cli_options import Storage, Verbose
+from ray_jobs.errors import ConfigError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: evolve score alpaca.json out/scored --model HuggingFaceTB/SmolLM2-135M --columns output=response"
+)
+def score(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="JSON, JSONL, CSV or Parquet: file, folder, glob, URL.")
+    ],
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="Where the scored pairs go: a folder or any fsspec URL.")
+    ],
+    model: Annotated[str, typer.Option(help="The scorer: a folder or hub id of a causal language model.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=NAME", help="Where instruction, input or output is under another name; repeatable."
+        ),
+    ] = None,
+    layout: Annotated[str, typer.Option(help="columns, sharegpt or messages.")] = "columns",
+    mode: Annotated[
+        str, typer.Option(help="plain, the paper's rule, or chat, through the model's template.")
+    ] = "plain",
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut text beyond the model's context, and note it.")
+    ] = False,
+    actors: Annotated[int, typer.Option(min=1, help="How many scorers work side by side.")] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each scorer.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score the first N pairs only.")] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster; without one, a local one is started.")] = None,
+    storage: Storage = None,
+    verbose: Verbose = False,
+) -> None:
+    """Score the pairs of any dataset with IFD and IC-IFD; the same command resumes."""
+    from ray_jobs.config import ScoreConfig
+    from ray_jobs.configuration import parse_storage, validated
+    from ray_jobs.run import run
+    from ray_jobs.score_pairs import ScorePairsJob
+    from ray_jobs.show import print_report
+
+    options = parse_storage(storage)
+    raw: dict[str, Any] = {
+        "output": output,
+        "storage": options,
+        "seeds": {
+            "path": source,
+            "layout": layout,
+            "columns": dict(_mapping(one) for one in columns or []),
+            "limit": limit,
+            # the same file system reads and writes, unless the input is on local disk
+            "storage": options if "://" in source else {},
+        },
+        "scorer": {
+            "model": model,
+            "mode": mode,
+            "truncate": truncate,
+            "pool": {"size": actors, "gpus": gpus, "batch_rows": 512, "batches_in_flight": 1},
+        },
+        "ray": {"address": address},
+    }
+    print_report(run(ScorePairsJob(validated(ScoreConfig, raw, "evolve score")), verbose), output)
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    field, equals, name = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--columns {text}: expected FIELD=NAME, such as instruction=question")
+    return field, name

@@ -1,0 +1,97 @@
+"""What one kind of run does with its planned rows; everything else about a run is the same for all kinds.
+
+`run.py` plans, resumes, watches, commits and reports; a job says which pools there are and what flows through them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ray.data import Dataset
+
+from ray_jobs.board import Board
+from ray_jobs.config import JobConfig, PoolConfig
+from ray_jobs.parts import RunLabels
+from ray_jobs.plan import Fanout
+from ray_jobs.plan_source import Slice
+from ray_jobs.seeds import SeedSource
+from ray_jobs.storage import Store
+
+Blocks = Sequence[Sequence[Slice]]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What is still to do: the blocks of each branch of the plan, and those of seeds that could not be read."""
+
+    branches: Mapping[str, Blocks]
+    unreadable: Blocks
+
+    def rows(self) -> dict[str, int]:
+        """The pending rows of each branch."""
+        return {
+            name: sum(len(one.places) for block in blocks for one in block) for name, blocks in self.branches.items()
+        }
+
+
+class Job(ABC):
+    """One kind of run under one configuration. Making one checks what can be checked without a cluster."""
+
+    kind: ClassVar[str]
+    """The name of the kind in run.json."""
+
+    def __init__(self, config: JobConfig) -> None:
+        self.config = config
+
+    @property
+    @abstractmethod
+    def records_per_row(self) -> int:
+        """How many records a readable row ends as."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The settings that change results, by dotted path."""
+
+    @abstractmethod
+    def fanout(self) -> Fanout:
+        """How seeds become planned rows."""
+
+    @abstractmethod
+    def pools(self) -> dict[str, PoolConfig]:
+        """Every pool by its name, in the order in which rows pass them."""
+
+    @abstractmethod
+    def block_rows(self) -> dict[str, int]:
+        """For each branch of the plan, how many of its rows travel together."""
+
+    @abstractmethod
+    def pool_rows(self, pending: Pending) -> dict[str, int]:
+        """For each pool, how many of the pending rows pass it."""
+
+    @abstractmethod
+    def labels(self, run_id: str) -> RunLabels:
+        """The columns that are the same for many records."""
+
+    @abstractmethod
+    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+        """The finished rows, in ROW_SCHEMA, of everything that is pending. Lazy, as Ray Data is."""
+
+    @abstractmethod
+    def description(self) -> tuple[str, str]:
+        """A title and a paragraph for the dataset card."""
+
+    def seed_source(self) -> SeedSource:
+        """The seeds as the reader wants them."""
+        seeds = self.config.seeds
+        return SeedSource(
+            paths=(seeds.path,) if isinstance(seeds.path, str) else seeds.path,
+            format=seeds.format,
+            layout=seeds.layout,
+            columns={str(field): name for field, name in seeds.columns.items()},
+            on_error=seeds.on_error,
+            limit=seeds.limit,
+            storage=seeds.storage,
+        )
