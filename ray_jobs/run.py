@@ -108,7 +108,7 @@ class _Run:
         """
         settings = self.job.settings()
         if self.store.exists(INDEX):
-            before = report.read_json(self.store, report.RUN)["result_settings"]
+            before = report.read_run(self.store)["result_settings"]
             if lines := changes(before, settings):
                 raise SettingsChanged(
                     f"{self.store.url}: this output was begun with other settings; use them, or another output\n"

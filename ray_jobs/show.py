@@ -42,7 +42,12 @@ def print_report(report: dict[str, Any], output: str) -> None:
     for group in report["groups"]:
         counts = [f"{group[status]:,}" for status in (KEPT, REJECTED, FAILED)]
         means = [_number(group["mean_ifd"]), _number(group["mean_ic_ifd"])]
-        table.add_row(group["evolver"] or ("(pairs)" if group["kept"] else "(unreadable seeds)"), str(group["round"]), *counts, *means)
+        table.add_row(
+            group["evolver"] or ("(pairs)" if group["kept"] else "(unreadable seeds)"),
+            str(group["round"]),
+            *counts,
+            *means,
+        )
     console.print(table)
     for reason, count in report["reasons"].items():
         console.print(f"  {count:,} {reason}")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from ray_jobs.config import RunConfig, ScoreConfig
 from ray_jobs.errors import OutputError
 from ray_jobs.job import Job
-from ray_jobs.report import RUN, read_json
+from ray_jobs.report import RUN, read_run
 from ray_jobs.score_pairs import ScorePairsJob
 from ray_jobs.storage import Store
 from ray_jobs.synthesize import SynthesisJob
@@ -26,9 +26,7 @@ def stored_job(store: Store, output: str, storage: Mapping[str, Any]) -> Job:
 
     Raises OutputError where there is no run, or one whose configuration this version does not know.
     """
-    if not store.exists(RUN):
-        raise OutputError(f"{store.url}: there is no run here (no {RUN})")
-    stored = read_json(store, RUN)
+    stored = read_run(store)
     model, job = KINDS[stored["kind"]]
     try:
         return job(model.model_validate({**stored["configuration"], "output": output, "storage": storage}))

@@ -36,10 +36,10 @@ class Verdict:
 
 def verify(store: Store) -> Verdict:
     """Read everything and recount. Memory is one part and two bytes a row. Raises OutputError where nothing is."""
+    rounds = int(report.read_run(store)["records_per_row"])
     plan = load_index(store)
-    if plan is None or not store.exists(report.RUN):
-        raise OutputError(f"{store.url}: there is no run here (no {report.RUN} with a plan)")
-    rounds = _rounds(store)
+    if plan is None:
+        raise OutputError(f"{store.url}: there is no run here (no plan)")
     found = manifest.load(store)
     finished = store.exists(report.SUCCESS)
     seen = np.zeros(plan.rows, dtype=np.uint8)
@@ -60,10 +60,6 @@ def verify(store: Store) -> Verdict:
     if finished and found.replaced:
         problems.append(f"{len(found.replaced):,} replaced parts were left behind")
     return Verdict(plan.rows, plan.rows - missing.size, records, len(found.entries), finished, problems)
-
-
-def _rounds(store: Store) -> int:
-    return int(report.read_json(store, report.RUN)["records_per_row"])
 
 
 def _stray_files(store: Store, entries: Sequence[Entry]) -> Iterator[str]:
