@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ray_jobs.plan import Fanout, PlanFile, PlanIndex, make_plan
@@ -53,7 +53,6 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, PlanIndex]
     return store, make_plan(store, SeedSource((str(folder / "*.jsonl"),)), fanout)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.sets(st.integers(0, SEEDS + 49)), st.integers(1, 600))
 def test_a_block_reads_back_its_rows(planned: tuple[Store, PlanIndex], pending: set[int], block_rows: int) -> None:
     store, index = planned
