@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import compress
 from typing import Any
@@ -58,7 +58,7 @@ class PlanIndex:
 
     def to_json(self) -> bytes:
         """The index as it is stored."""
-        return json.dumps(asdict(self), indent=1).encode()
+        return json.dumps(vars(self) | {"files": [vars(file) for file in self.files]}, indent=1).encode()
 
     @classmethod
     def from_json(cls, data: bytes, source: str) -> PlanIndex:

@@ -44,11 +44,16 @@ def settle_answer(one: RoundRow, answer: Answer) -> None:
     one["completion_tokens"] += usage.completion_tokens
     match answer:
         case Response():
-            one |= {"output": answer.text, "respond_finish_reason": answer.finish_reason}
+            one |= {"output": storable(answer.text), "respond_finish_reason": answer.finish_reason}
         case Rejected():
-            one |= _rejected(answer, "respond") | {"output": answer.text}
+            one |= _rejected(answer, "respond") | {"output": storable(answer.text)}
         case Failed():
             one |= _failed(answer, "respond")
+
+
+def storable(text: str) -> str:
+    """`text` with "?" for halves of surrogate pairs, which a server's JSON may hold and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
 
 
 def settle_failure(one: RoundRow, stage: str, error: Exception) -> None:
@@ -61,16 +66,16 @@ def _evolved(result: Round) -> RoundRow:
         case Evolved():
             return {
                 "status": KEPT,
-                "instruction": result.instruction,
+                "instruction": storable(result.instruction),
                 "evolve_finish_reason": result.finish_reason,
                 "mean_top1_prob": result.mean_top1_prob,
-                "trajectory": result.trajectory,
+                "trajectory": None if result.trajectory is None else storable(result.trajectory),
                 **_spent(result.usage),
             }
         case Rejected():
-            return _rejected(result, "evolve") | {"instruction": result.text} | _spent(result.usage)
+            return _rejected(result, "evolve") | {"instruction": storable(result.text)} | _spent(result.usage)
         case Failed():
-            return _failed(result, "evolve") | {"instruction": result.text} | _spent(result.usage)
+            return _failed(result, "evolve") | {"instruction": storable(result.text)} | _spent(result.usage)
 
 
 def _rejected(result: Rejected, stage: str) -> RoundRow:
@@ -82,7 +87,7 @@ def _failed(result: Failed, stage: str) -> RoundRow:
         "status": FAILED,
         "stage": stage,
         "reason": result.error,
-        "error": result.message.encode(errors="replace").decode()[:MAX_ERROR_CHARACTERS],
+        "error": storable(result.message)[:MAX_ERROR_CHARACTERS],
     }
 
 

@@ -8,7 +8,12 @@ from typing import Any
 
 import boto3
 import pytest
+from hypothesis import settings
 from moto.server import ThreadedMotoServer
+
+# a shared machine may be slow at any moment, and examples that write files are
+settings.register_profile("files", deadline=None, max_examples=40)
+settings.load_profile("files")
 
 
 @pytest.fixture(scope="session")
