@@ -6,6 +6,7 @@ from typing import Any
 
 from ray.data import Dataset
 
+from evolve.flow import Strategy
 from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
 from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union, unreadable_rows
@@ -62,9 +63,7 @@ class SynthesisJob(Job):
 
     def settings(self) -> dict[str, Any]:
         """Those of the configuration, and the strategy's fingerprint."""
-        return result_settings(self._run, self._run.sharing == "split") | {
-            "strategy.fingerprint": self._strategy.fingerprint()
-        }
+        return synthesis_settings(self._run, self._strategy)
 
     def fanout(self) -> Fanout:
         """Every seed through each evolver, or split by weight."""
@@ -117,3 +116,8 @@ class SynthesisJob(Job):
             f"Instructions evolved by `{run.strategy.kind}` over {run.strategy.rounds} round(s).\n"
             f"Evolvers: {evolvers}. Answered by {responder}. Scored (IFD, IC-IFD) by {scorer}.",
         )
+
+
+def synthesis_settings(run: RunConfig, strategy: Strategy) -> dict[str, Any]:
+    """The settings that change results. The fingerprint stands for templates, wherever they lie."""
+    return result_settings(run, run.sharing == "split") | {"strategy.fingerprint": strategy.fingerprint()}

@@ -156,7 +156,7 @@ def test_seeds_that_cannot_be_read_become_rows(tmp_path: Path, store: Store) -> 
     assert index.unreadable.total() == 3
     assert (index.seeds, index.duplicates) == (2, 1)
     assert [row["seed_index"] for row in bad] == [None] * 3
-    assert bad[0]["seed_instruction"] == '{"instruction": \n'
+    assert bad[0]["seed_instruction"] == '{"instruction": '
     assert bad[1]["seed_error"].startswith(f"{path}:4: expected a JSON object, got ")
     write_seeds(path, [*texts(3)])
     path.write_text(path.read_text() + "[1]\n")

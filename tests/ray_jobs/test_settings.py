@@ -11,7 +11,8 @@ import pytest
 from evolve.evol_instruct import EvolInstruct
 from ray_jobs.config import RunConfig
 from ray_jobs.engines import build_strategy
-from ray_jobs.settings import changes, fingerprint, result_settings
+from ray_jobs.settings import changes, fingerprint
+from ray_jobs.synthesize import synthesis_settings
 
 ENGINE: dict[str, Any] = {"kind": "scripted"}
 VLLM = {"kind": "vllm", "model": "m", "arguments": {"max_model_len": 512, "tensor_parallel_size": 1}}
@@ -27,7 +28,7 @@ BASE: dict[str, Any] = {
 
 def settings(raw: dict[str, Any]) -> dict[str, Any]:
     run = RunConfig.model_validate(raw)
-    return result_settings(run, build_strategy(run.strategy))
+    return synthesis_settings(run, build_strategy(run.strategy))
 
 
 def changed(path: str, value: object, base: dict[str, Any] = BASE) -> list[str]:
