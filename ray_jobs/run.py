@@ -150,7 +150,7 @@ class _Run:
             execution = Execution(stream)
             execution.start()
             with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
-                metrics = RunMetrics(self.run_id, plan.rows, int(done.sum()))
+                metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
                 saver = _Saver(self.store, self.lease.number, display, metrics)
                 try:
                     watch(execution, board, watchdog, request, saver.show)
