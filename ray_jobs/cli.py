@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_score
+from ray_jobs import cli_jobs, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -22,10 +22,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
     epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
-    "or damaged, 6 a pool cannot do its work, 10 stopped on request. After 4, 6 and 10 the same command goes on.",
+    "or damaged, 6 a pool cannot do its work, 7 no cluster, 10 stopped on request. After 4, 6 and 10 the same "
+    "command goes on.",
 )
 
 app.add_typer(cli_score.app)
+app.add_typer(cli_jobs.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
@@ -80,8 +82,17 @@ def show(
 
 
 @app.command(epilog="Example: evolve status s3://bucket/run")
-def status(output: Target, storage: Storage = None) -> None:
+def status(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT|JOB_ID", help="A run's output; with --address a job's id.")],
+    storage: Storage = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="URL", help="A cluster's dashboard: tell of a job there.")
+    ] = None,
+) -> None:
     """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
+    if address:
+        cli_jobs.show_job(output, address)
+        return
     from ray_jobs.status import describe
     from ray_jobs.status import status as read_status
 

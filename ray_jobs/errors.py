@@ -14,6 +14,7 @@ JobError                1   anything below; 1 alone is never used for a known er
 ├── PoolError           6   a pool cannot do its work; what was finished is committed
 │   ├── Stalled             nothing has moved for as long as the configuration allows
 │   └── TooManyRestarts     a pool's engines died more often than the configuration allows
+├── ClusterError        7   a Ray cluster cannot be reached, or refuses what it is asked
 └── Stopped            10   the run was asked to stop; the same command goes on
 """
 
@@ -86,6 +87,12 @@ class Stalled(PoolError):
 
 class TooManyRestarts(PoolError):
     """The engines of a pool died more often than the configuration allows."""
+
+
+class ClusterError(JobError):
+    """A Ray cluster cannot be reached or refuses a request; the message names its address and what it said."""
+
+    exit_code = 7
 
 
 class Stopped(JobError):

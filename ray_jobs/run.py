@@ -20,6 +20,7 @@ from ray_jobs.cluster import cluster, configure_data
 from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged
 from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
+from ray_jobs.metrics import RunMetrics
 from ray_jobs.parts import PartsSink, RunLabels
 from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import pending_blocks
@@ -136,7 +137,8 @@ class _Run:
         """One pass over everything that is pending."""
         job, limits = self.job, self.job.config.limits
         pending, pools = self._pending(plan, done), job.pools()
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
+        # connecting to Ray puts a signal handler of its own in place of ours
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), request.listening():
             board = Board.create(pools)
             sink = PartsSink(self.store, self.lease, self.labels, board)
 
@@ -148,7 +150,8 @@ class _Run:
             execution = Execution(stream)
             execution.start()
             with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
-                saver = _Saver(self.store, self.lease.number, display)
+                metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
+                saver = _Saver(self.store, self.lease.number, display, metrics)
                 try:
                     watch(execution, board, watchdog, request, saver.show)
                 except RayError as error:
@@ -168,16 +171,17 @@ class _Run:
 
 
 class _Saver:
-    """Shows snapshots, and writes the session down every half minute, so that a kill leaves its figures."""
+    """Shows and exports snapshots, and writes the session down every half minute, so that a kill leaves its figures."""
 
-    def __init__(self, store: Store, number: int, display: Display) -> None:
-        self._store, self._number, self._display = store, number, display
+    def __init__(self, store: Store, number: int, display: Display, metrics: RunMetrics) -> None:
+        self._store, self._number, self._display, self._metrics = store, number, display, metrics
         self._started, self._saved = datetime.now(UTC), time.monotonic()
         self._latest: Snapshot | None = None
 
     def show(self, snapshot: Snapshot) -> None:
         self._latest = snapshot
         self._display.show(snapshot)
+        self._metrics.show(snapshot)
         if time.monotonic() - self._saved > SAVE_SECONDS:
             self.save()
 

@@ -1,4 +1,4 @@
-"""A real S3 server on loopback."""
+"""A real S3 server and a real Ray head on loopback."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import boto3
 import pytest
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
+
+from tests.ray_jobs.ray_head import RayHead, ray_head
 
 # a shared machine may be slow at any moment, and examples that write files are
 settings.register_profile("files", deadline=None, max_examples=40)
@@ -45,3 +47,10 @@ def s3_url(s3_options: dict[str, Any]) -> str:
     )
     client.create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="session")
+def head() -> Iterator[RayHead]:
+    """A Ray head with token authentication."""
+    with ray_head(cpus=12) as started:
+        yield started

@@ -1,0 +1,140 @@
+"""A run as a Ray job: what travels to the cluster, and the command that runs there.
+
+The package holds the working directory without what Ray or `EXCLUDES` leaves out. Environment variables travel by
+name; their values lie in the job's runtime environment, which anyone whom the cluster admits can read.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ray._private.ray_constants import RAY_RUNTIME_ENV_IGNORE_GITIGNORE
+from ray._private.runtime_env.packaging import create_package
+
+from ray_jobs.config import RunConfig
+from ray_jobs.configuration import load_config
+from ray_jobs.errors import ConfigError
+from ray_jobs.job_client import JobClient
+
+EXCLUDES = ("/.git", "/.venv", "/venv", "/.cache", "/out", "/build", "__pycache__", "*.egg-info", "/.*_cache")
+MAX_PACKAGE_BYTES = 100 * 2**20
+"""Every node fetches the package before its first worker starts, so it should hold code and settings, not data."""
+
+STOP_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
+STOP_MARGIN_SECONDS = 60
+"""What a stopped run may take beyond its `limits.drain_seconds` to commit, before Ray kills it."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What is to run, from where, and what its driver asks of the cluster. `env` are names of variables."""
+
+    config: Path
+    overrides: Sequence[str] = ()
+    output: str | None = None
+    working_dir: Path = Path()
+    excludes: Sequence[str] = ()
+    env: Sequence[str] = ()
+    cpus: float = 1
+    resources: Mapping[str, float] = field(default_factory=dict)
+    job_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """A job that the cluster has taken, and the size of its package."""
+
+    job_id: str
+    package_bytes: int
+    files: int
+
+
+def submit(client: JobClient, submission: Submission) -> Submitted:
+    """Package and submit a run. Raises ConfigError before anything is sent, ClusterError where the cluster refuses."""
+    run = load_config(submission.config, submission.overrides, submission.output)
+    check_output(run)
+    variables = {**environment(submission.env), STOP_WAIT: str(round(run.limits.drain_seconds) + STOP_MARGIN_SECONDS)}
+    with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
+        package = Path(folder) / "package.zip"
+        names = pack(submission.working_dir, submission.excludes, package)
+        place = _in_package(submission, names)
+        with client.asking():
+            job_id = client.ray.submit_job(
+                entrypoint=entry_point(submission, place),
+                runtime_env={"working_dir": str(package), "env_vars": variables},
+                submission_id=submission.job_id,
+                entrypoint_num_cpus=submission.cpus,
+                entrypoint_resources=dict(submission.resources) or None,
+            )
+        return Submitted(job_id, package.stat().st_size, len(names))
+
+
+def entry_point(submission: Submission, config: str) -> str:
+    """The command that the job runs in its copy of the working directory."""
+    command = ["python", "-m", "ray_jobs.cli", "run", config]
+    if submission.output:
+        command += ["--output", submission.output]
+    for override in submission.overrides:
+        command += ["--set", override]
+    return shlex.join(command)
+
+
+def environment(names: Sequence[str]) -> dict[str, str]:
+    """The variables of these names from this process's environment. Raises ConfigError where one is not set."""
+    if missing := [name for name in names if name not in os.environ]:
+        raise ConfigError(
+            f"--env {missing[0]}: there is no such variable in this environment; give names only, their values are "
+            "taken from it"
+        )
+    return {name: os.environ[name] for name in names}
+
+
+def check_output(run: RunConfig) -> None:
+    """Refuse an output that only one node would see, and that ends with the job. Raises ConfigError."""
+    if "://" not in run.output and not Path(run.output).is_absolute():
+        raise ConfigError(
+            f"output: {run.output} is relative, and a job's working directory is deleted with the job; expected an "
+            "object store's URL, or the absolute path of a file system that all nodes share"
+        )
+
+
+def pack(folder: Path, excludes: Sequence[str], package: Path) -> list[str]:
+    """Write `folder` into the zip file `package` as Ray would, and return the names in it.
+
+    Files that .gitignore and .rayignore name stay out, as do EXCLUDES and `excludes` (the same patterns).
+    Raises ConfigError where the package is too large to send to every node.
+    """
+    if not folder.is_dir():
+        raise ConfigError(f"--working-dir {folder}: is not a folder")
+    heed_gitignore = os.environ.get(RAY_RUNTIME_ENV_IGNORE_GITIGNORE, "0") != "1"
+    patterns = [*EXCLUDES, *excludes]
+    create_package(str(folder.resolve()), package, include_gitignore=heed_gitignore, excludes=patterns)
+    with zipfile.ZipFile(package) as opened:
+        entries = opened.infolist()
+    if package.stat().st_size > MAX_PACKAGE_BYTES:
+        largest = sorted(entries, key=lambda entry: -entry.compress_size)[:5]
+        listed = "\n".join(f"  {entry.compress_size / 2**20:8.1f} MiB  {entry.filename}" for entry in largest)
+        raise ConfigError(
+            f"{folder}: packs to {package.stat().st_size / 2**20:,.0f} MiB, allowed are "
+            f"{MAX_PACKAGE_BYTES / 2**20:.0f}; leave files out with --exclude or .rayignore, and put data into an "
+            f"object store. The largest:\n{listed}"
+        )
+    return [entry.filename for entry in entries]
+
+
+def _in_package(submission: Submission, names: Sequence[str]) -> str:
+    """The configuration's path within the package."""
+    folder, config = submission.working_dir.resolve(), submission.config.resolve()
+    place = config.relative_to(folder).as_posix() if config.is_relative_to(folder) else None
+    if place is None or place not in names:
+        raise ConfigError(
+            f"{submission.config}: is not part of the package of {folder}; expected a file below it that neither "
+            ".gitignore, .rayignore nor --exclude leaves out (--working-dir names another folder)"
+        )
+    return place

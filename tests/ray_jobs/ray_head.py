@@ -1,0 +1,109 @@
+"""A Ray head of its own for tests: own ports, own folder, token authentication, ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+START_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class RayHead:
+    """A running head: its dashboard's address, its metrics page, its token and its folder."""
+
+    address: str
+    metrics_url: str
+    token: str
+    folder: Path
+
+    def environment(self) -> dict[str, str]:
+        """This process's environment for a client of the head."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        return inherited | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
+
+    def get(self, path: str, **headers: str) -> Any:
+        """What the dashboard answers to a request, as JSON."""
+        allowed = {"Authorization": f"Bearer {self.token}", **headers}
+        answer = requests.get(f"{self.address}{path}", headers=allowed, timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+
+@contextmanager
+def ray_head(cpus: int) -> Iterator[RayHead]:
+    """Start a head with `cpus` logical CPUs, and end it and all its processes."""
+    folder = Path(tempfile.mkdtemp(prefix="rh-", dir="/tmp"))  # socket paths must stay short
+    ports = dict(zip(("gcs", "dashboard", "metrics", "client", "agent"), free_ports(5), strict=True))
+    token = secrets.token_hex(32)
+    binaries = Path(sys.executable).parent
+    head = RayHead(
+        f"http://127.0.0.1:{ports['dashboard']}", f"http://127.0.0.1:{ports['metrics']}/metrics", token, folder
+    )
+    environment = head.environment() | {
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "PATH": f"{binaries}:{os.environ['PATH']}",
+    }
+    command = [
+        *(str(binaries / "ray"), "start", "--head", "--block", f"--num-cpus={cpus}", "--disable-usage-stats"),
+        *(f"--port={ports['gcs']}", f"--dashboard-port={ports['dashboard']}", f"--temp-dir={folder}"),
+        *(f"--metrics-export-port={ports['metrics']}", f"--ray-client-server-port={ports['client']}"),
+        *(f"--dashboard-agent-listen-port={ports['agent']}", "--object-store-memory=100000000"),
+    ]
+    with (folder / "head.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        _wait_until_up(head, process)
+        yield head
+    finally:
+        _end(process)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of this machine that nothing listens on."""
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [int(one.getsockname()[1]) for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _wait_until_up(head: RayHead, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        # answered only once the dashboard can reach its cluster
+        with suppress(requests.RequestException):
+            head.get("/api/jobs/")
+            return
+        time.sleep(0.5)
+    raise RuntimeError(f"no Ray head after {START_SECONDS} s:\n{(head.folder / 'head.log').read_text()[-3000:]}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for one in alive:
+        one.kill()
