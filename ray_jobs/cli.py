@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ray_jobs import cli_data
 from ray_jobs.errors import DamagedOutput, JobError
 
 if TYPE_CHECKING:
@@ -126,6 +127,9 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     config = stored_config(read_json(store, RUN)["configuration"], output, parse_storage(storage))
     typer.echo(f"{forget_failed(store):,} failed rows run again")
     print_report(resume(config, verbose), output)
+
+
+cli_data.register(app)
 
 
 def _open(output: str, storage: str | None) -> Store:
