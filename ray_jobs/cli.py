@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_jobs, cli_score
+from ray_jobs import cli_data, cli_jobs, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -128,6 +128,9 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     job = stored_job(store, output, parse_storage(storage))
     typer.echo(f"{forget_failed(store):,} failed rows run again")
     print_report(resume(job, verbose), output)
+
+
+cli_data.register(app)
 
 
 def _open(output: str, storage: str | None) -> Store:

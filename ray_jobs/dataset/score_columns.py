@@ -1,0 +1,84 @@
+"""The scores by which records can be selected: columns of the data, values derived from them, and analyses.
+
+The default order of each is that of arXiv 2412.11231: the highest IFD, IC-IFD, difficulty and distance, the lowest
+perplexity and length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ray_jobs.dataset import analyses
+from ray_jobs.dataset.source import Source
+from ray_jobs.errors import ConfigError
+from scoring.select import Order, Scores
+
+
+@dataclass(frozen=True)
+class ScoreColumn:
+    """A score: the columns that it is read from, how, and the order by which it ranks unless another is asked for."""
+
+    name: str
+    needs: Sequence[str]
+    values: Callable[[pa.RecordBatch], Scores]
+    """A float a record, NaN where it has no score."""
+    order: Order | None
+
+
+def _number(name: str) -> Callable[[pa.RecordBatch], Scores]:
+    return lambda batch: _floats(batch.column(name))
+
+
+def _floats(values: pa.Array) -> Scores:
+    # nulls come out as NaN
+    return np.asarray(pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _ifd_ppl(batch: pa.RecordBatch) -> Scores:
+    difference = pc.subtract(batch.column("loss_a_given_q"), batch.column("loss_a"))
+    return _floats(pc.exp(difference))
+
+
+def _perplexity(batch: pa.RecordBatch) -> Scores:
+    return _floats(pc.exp(batch.column("loss_q")))
+
+
+def _words(batch: pa.RecordBatch) -> Scores:
+    return _floats(pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(batch.column("instruction")))))
+
+
+def _characters(batch: pa.RecordBatch) -> Scores:
+    return _floats(pc.utf8_length(batch.column("instruction")))
+
+
+DERIVED: Mapping[str, ScoreColumn] = {
+    column.name: column
+    for column in (
+        # exp(L(A|Q)) / exp(L(A)), the ratio of perplexities that Superfiltering calls IFD (arXiv 2402.00530)
+        ScoreColumn("ifd_ppl", ("loss_a_given_q", "loss_a"), _ifd_ppl, "highest"),
+        ScoreColumn("perplexity", ("loss_q",), _perplexity, "lowest"),
+        ScoreColumn("instruction_words", ("instruction",), _words, "lowest"),
+        ScoreColumn("instruction_characters", ("instruction",), _characters, "lowest"),
+    )
+}
+ORDERS: Mapping[str, Order] = {"ic_ifd": "highest", "ifd": "highest", "loss_q": "lowest", "n_q": "lowest"}
+
+
+def score_column(source: Source, name: str) -> ScoreColumn:
+    """The score of this name. Raises ConfigError where there is none, naming those that there are."""
+    if name in DERIVED:
+        return DERIVED[name]
+    numbers = [field.name for field in source.schema if analyses.is_number(field.type)]
+    if name in numbers:
+        return ScoreColumn(name, (name,), _number(name), ORDERS.get(name))
+    beside = analyses.columns(source.store)
+    if name in beside:
+        lookup = analyses.load(source.store, beside[name], name)
+        return ScoreColumn(name, ("record_id",), lambda batch: lookup.of(batch.column("record_id")), "highest")
+    known = ", ".join([*DERIVED, *numbers, *sorted(beside)])
+    raise ConfigError(f"--by {name}: expected a score, one of {known}")

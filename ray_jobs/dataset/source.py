@@ -1,0 +1,108 @@
+"""The records that a selection or an export starts from: a run's output, or an earlier selection."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ray_jobs import manifest
+from ray_jobs.errors import DamagedOutput, OutputError
+from ray_jobs.manifest import Part
+from ray_jobs.parts import DATA
+from ray_jobs.report import RUN, SUCCESS, read_json
+from ray_jobs.storage import Store
+
+SELECTION = "selection.json"
+BATCH_ROWS = 8192
+
+
+@dataclass(frozen=True)
+class Source:
+    """The parts of a dataset and where they come from.
+
+    `origin` is what a reader needs to know the source again: its kind, run id, fingerprint (BLAKE2b-128 over the
+    paths and checksums of its parts, in order) and records; it names no place, so that a copy has the same.
+    """
+
+    store: Store
+    parts: Sequence[Part]
+    schema: pa.Schema
+    origin: dict[str, Any]
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The records part by part, in the order of the parts' paths, at most 8192 at a time; all columns, or these.
+
+        Raises DamagedOutput where a part is no Parquet file or has other columns than the first one.
+        """
+        for part in self.parts:
+            yield from self._read(part.path, columns)
+
+    def _read(self, path: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        wanted = None if columns is None else list(dict.fromkeys(columns))
+        try:
+            with self.store.open_input(path) as opened, pq.ParquetFile(opened) as file:
+                if not file.schema_arrow.equals(self.schema):
+                    raise DamagedOutput(f"{self.store.url_of(path)}: expected the columns of the first part")
+                yield from file.iter_batches(BATCH_ROWS, columns=wanted)
+        except pa.ArrowInvalid as error:
+            raise DamagedOutput(f"{self.store.url_of(path)}: expected a Parquet file: {error}") from None
+
+
+def open_source(store: Store) -> Source:
+    """The committed records of a run, or those of a selection.
+
+    Raises OutputError where the folder is neither or holds no record, DamagedOutput where its files are not what
+    they should be.
+    """
+    if store.exists(SELECTION):
+        return _selection(store)
+    if store.exists(RUN):
+        return _run(store)
+    raise OutputError(f"{store.url}: expected the output of a run (with {RUN}) or of a selection (with {SELECTION})")
+
+
+def _run(store: Store) -> Source:
+    found = manifest.load(store)
+    parts = [part for entry in found.entries for part in entry.files if part.path.startswith(f"{DATA}/")]
+    run_id = read_json(store, RUN).get("run_id")
+    return _source(store, parts, {"kind": "run", "run_id": run_id, "finished": store.exists(SUCCESS)})
+
+
+def _selection(store: Store) -> Source:
+    content = read_json(store, SELECTION)
+    try:
+        parts = [Part(**part) for part in content["files"]]
+        origin = {"kind": "selection", "run_id": content["source"]["run_id"], "finished": content["source"]["finished"]}
+    except (KeyError, TypeError) as error:
+        raise DamagedOutput(f"{store.url_of(SELECTION)}: expected what `evolve select` writes ({error})") from None
+    return _source(store, parts, origin)
+
+
+def _source(store: Store, parts: Sequence[Part], origin: dict[str, Any]) -> Source:
+    ordered = sorted(parts, key=lambda part: part.path)
+    if not ordered:
+        raise OutputError(f"{store.url}: holds no record yet")
+    digest = hashlib.blake2b(digest_size=16)
+    for part in ordered:
+        digest.update(f"{part.path} {part.checksum}\n".encode())
+    facts = {"fingerprint": digest.hexdigest(), "records": sum(part.records for part in ordered)}
+    return Source(store, ordered, _schema(store, ordered[0].path), {**origin, **facts})
+
+
+def _schema(store: Store, path: str) -> pa.Schema:
+    try:
+        with store.open_input(path) as opened:
+            return pq.read_schema(opened)
+    except pa.ArrowInvalid as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected a Parquet file: {error}") from None
+
+
+def empty_target(store: Store) -> None:
+    """Raises OutputError where the folder that is to be written to is not empty."""
+    if names := store.names():
+        raise OutputError(f"{store.url}: expected an empty or a new folder, found {', '.join(names[:3])}")

@@ -1,0 +1,169 @@
+"""What a selection writes, refuses and reproduces, on local disk and S3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from ray_jobs.dataset.rule import Rule
+from ray_jobs.dataset.select import select
+from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
+from ray_jobs.rows import RECORD_SCHEMA
+from ray_jobs.storage import Store, open_store
+from tests.ray_jobs.dataset.outputs import RUN_ID, ids, read_records
+
+QUARTER = Rule("ic_ifd", top=Fraction(1, 4))
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+def files(store: Store) -> dict[str, bytes]:
+    """All files, selection.json without its time."""
+    found = {path: store.read_bytes(path) for path, _ in store.list()}
+    account = json.loads(found["selection.json"])
+    del account["written_at"]
+    return {**found, "selection.json": json.dumps(account).encode()}
+
+
+def write_analysis(store: Store, name: str, columns: dict[str, Sequence[Any]]) -> None:
+    """An analysis table beside the data."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(dict(columns)), sink)
+    store.write_bytes(f"analyses/{name}.parquet", sink.getvalue().to_pybytes())
+
+
+def test_a_selection_is_a_dataset_with_card_and_account(output: Store, target: Store) -> None:
+    selection = select(output, target, Rule("ic_ifd", top=Fraction(1, 4), per=("evolver", "round")), say=quiet)
+    account = json.loads(target.read_bytes("selection.json"))
+    assert account["rule"] == {
+        "by": "ic_ifd",
+        "order": "highest",
+        "top": "25%",
+        "range": None,
+        "per": ["evolver", "round"],
+        "drop_ifd_above": None,
+        "near_duplicates": None,
+        "ngram": None,
+    }
+    assert account["counts"] == {"read": 60, "kept": 18, "below_cut": 42}
+    assert account["source"]["run_id"] == RUN_ID
+    assert account["source"]["finished"]
+    assert [(one["evolver"], one["round"], one["counts"]["kept"]) for one in account["groups"]] == [
+        (evolver, number, 3) for evolver in ("large", "small") for number in (1, 2, 3)
+    ]
+    _, header, body = target.read_bytes("README.md").decode().split("---\n", 2)
+    assert yaml.safe_load(header)["configs"] == [{"config_name": "default", "data_files": "data/*.parquet"}]
+    assert "18 of 60" in body
+    assert "| large | 1 | 3 | 7 |" in body
+    assert pq.read_schema(pa.BufferReader(target.read_bytes("data/00000.parquet"))).equals(RECORD_SCHEMA)
+    assert [part.records for part in selection.parts] == [18]
+
+
+def test_the_same_selection_has_the_same_bytes(output: Store, target: Store, tmp_path: Path) -> None:
+    write_analysis(output, "unused", {"record_id": ["x"], "other": [1.0]})
+    benchmarks = open_store(str(tmp_path / "tests"))
+    benchmarks.write_bytes("a.txt", b"Explain step 10 of process 190 to 31 people.\n")
+    again = open_store(str(tmp_path / "again"))
+    rule = Rule("ic_ifd", top=Fraction(1, 2), per=("round",), near_duplicates=0.7, ngram=8)
+    for one in (target, again):
+        select(output, one, rule, benchmarks, say=quiet, shard_bytes=2000)
+    assert files(target) == files(again)
+
+
+def test_a_selection_of_a_selection(output: Store, target: Store, tmp_path: Path) -> None:
+    select(output, target, Rule("ic_ifd", top=30), say=quiet)
+    second = open_store(str(tmp_path / "second"))
+    select(target, second, Rule("ic_ifd", top=Fraction(1, 2)), say=quiet)
+    direct = open_store(str(tmp_path / "direct"))
+    select(output, direct, Rule("ic_ifd", top=15), say=quiet)
+    assert sorted(ids(read_records(second))) == sorted(ids(read_records(direct)))
+    source = json.loads(second.read_bytes("selection.json"))["source"]
+    assert (source["kind"], source["run_id"], source["records"]) == ("selection", RUN_ID, 30)
+
+
+def test_a_range_keeps_its_bounds(output: Store, target: Store) -> None:
+    selection = select(output, target, Rule("loss_q", range=(1.25, 1.75)), say=quiet)
+    assert {one["loss_q"] for one in read_records(target)} == {1.25, 1.5, 1.75}
+    assert {reason.label: count for reason, count in selection.totals.items()} == {"kept": 27, "outside_range": 33}
+
+
+def test_an_analysis_beside_the_data_is_a_score(output: Store, target: Store) -> None:
+    ordered = sorted(ids(read_records(output)))
+    write_analysis(
+        output,
+        "difficulty",
+        {"record_id": ordered[::-1], "difficulty": [*range(50), *[None] * 10], "level": ["x"] * 60},
+    )
+    selection = select(output, target, Rule("difficulty", top=2), say=quiet)
+    assert sorted(ids(read_records(target))) == sorted([ordered[::-1][49], ordered[::-1][48]])
+    assert {reason.label: count for reason, count in selection.totals.items()} == {
+        "kept": 2,
+        "null_score": 10,
+        "below_cut": 48,
+    }
+
+
+def test_analyses_that_cannot_be_used_are_told(output: Store, target: Store) -> None:
+    write_analysis(output, "one", {"record_id": ["a", "a"], "twice": [1, 2], "shared": [1, 2], "none": [None, None]})
+    write_analysis(output, "two", {"record_id": ["a"], "shared": [1]})
+    with pytest.raises(DamagedOutput, match="each record_id once"):
+        select(output, target, Rule("twice", top=1), say=quiet)
+    with pytest.raises(OutputError, match=r"in analyses/one.parquet and in analyses/two.parquet"):
+        select(output, target, Rule("shared", top=1), say=quiet)
+
+
+def test_wrong_scores_are_told(output: Store, target: Store) -> None:
+    with pytest.raises(ConfigError, match=r"--by evolver: expected a score, one of ifd_ppl, perplexity.*loss_q"):
+        select(output, target, Rule("evolver", top=1), say=quiet)
+    with pytest.raises(ConfigError, match="completion_tokens: has no usual order"):
+        select(output, target, Rule("completion_tokens", top=1), say=quiet)
+    assert target.list() == []
+
+
+def test_only_a_dataset_is_read_and_only_an_empty_folder_written(output: Store, target: Store, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="expected an empty or a new folder, found _SUCCESS, data"):
+        select(output, output, QUARTER, say=quiet)
+    with pytest.raises(OutputError, match=r"expected the output of a run \(with run.json\)"):
+        select(open_store(str(tmp_path)), target, QUARTER, say=quiet)
+    empty = open_store(str(tmp_path / "begun"))
+    empty.write_bytes("run.json", b'{"run_id": "x"}')
+    with pytest.raises(OutputError, match="holds no record yet"):
+        select(empty, target, QUARTER, say=quiet)
+
+
+def test_parts_without_an_entry_are_not_read(output: Store, target: Store) -> None:
+    leftover = output.read_bytes(output.list("data")[0][0])
+    output.write_bytes("data/leftover.parquet", leftover)
+    output.delete(["_SUCCESS"])
+    select(output, target, Rule("ic_ifd", top=100), say=quiet)
+    account = json.loads(target.read_bytes("selection.json"))
+    assert account["counts"] == {"read": 60, "kept": 60}
+    assert not account["source"]["finished"]
+
+
+def test_a_damaged_part_is_named(output: Store, target: Store) -> None:
+    path = output.list("data")[1][0]
+    output.write_bytes(path, b"no parquet")
+    with pytest.raises(DamagedOutput, match=path):
+        select(output, target, QUARTER, say=quiet)
+
+
+def test_selections_work_on_s3(s3_url: str, s3_options: dict[str, Any], output: Store, target: Store) -> None:
+    there, kept = open_store(f"{s3_url}/run", s3_options), open_store(f"{s3_url}/best", s3_options)
+    for path, _ in output.list():
+        there.write_bytes(path, output.read_bytes(path))
+    select(there, kept, QUARTER, say=quiet)
+    select(output, target, QUARTER, say=quiet)
+    assert files(kept) == files(target)
+    with pytest.raises(OutputError, match="expected an empty or a new folder"):
+        select(there, kept, QUARTER, say=quiet)
