@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -140,11 +141,14 @@ def _open(output: str, storage: str | None) -> Store:
     return open_store(output, parse_storage(storage))
 
 
-def main() -> None:
-    """The command's entry point: a known error is one message on standard error and its own exit code."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command's entry point: a known error is one message on standard error and its own exit code.
+
+    `arguments` are those of the command line by default. Always ends by raising SystemExit.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
-        app()
+        app(arguments)
     except JobError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
         sys.exit(error.exit_code)
