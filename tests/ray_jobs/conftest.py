@@ -1,13 +1,16 @@
-"""A real S3 server on loopback."""
+"""A real S3 server on loopback, and a real Ray."""
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+import ray
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
@@ -45,3 +48,21 @@ def s3_url(s3_options: dict[str, Any]) -> str:
     )
     client.create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A small Ray of this machine, in which `run` works without starting one of its own."""
+    # short, for the paths of Unix sockets are limited
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            address="local",
+            num_cpus=12,
+            object_store_memory=100 << 20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=folder,
+        )
+        yield
+        ray.shutdown()
