@@ -17,6 +17,7 @@ from tables import markdown, publish
 
 from ray_jobs.config import RunConfig
 from ray_jobs.run import run
+from ray_jobs.synthesize import SynthesisJob
 
 
 def write_seeds(path: Path, count: int) -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         write_seeds(folder / "seeds.jsonl", args.rows // 2)
         ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         started = time.monotonic()
-        report = run(configuration(folder, args.batch_rows))
+        report = run(SynthesisJob(configuration(folder, args.batch_rows)))
         seconds = time.monotonic() - started
         ray.shutdown()
     assert report["reconciles"]

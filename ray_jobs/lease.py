@@ -66,7 +66,9 @@ class LeaseHolder:
         """Give the lease back, so that the next run need not wait."""
         self._stop.set()
         self._thread.join()
-        self.lease.store.write_bytes(_beat_path(self.lease.number), b"released")
+        # a store that is away hides no error of the run's own: who comes next sees that this process is gone
+        with suppress(StorageError):
+            self.lease.store.write_bytes(_beat_path(self.lease.number), b"released")
 
     def _keep(self) -> None:
         while not self._stop.wait(self._beat_seconds):

@@ -119,10 +119,11 @@ def watch(
 
 
 class Stop:
-    """A stop under way: rows in flight may finish for `drain_seconds`; a stream with none is given up at once."""
+    """A stop under way: rows in flight may finish for `drain_seconds`; with none, `quiet_seconds` are waited."""
 
-    def __init__(self, drain_seconds: float) -> None:
+    def __init__(self, drain_seconds: float, quiet_seconds: float = QUIET_SECONDS) -> None:
         self._deadline = time.monotonic() + drain_seconds
+        self._quiet_seconds = quiet_seconds
         self._last: Any = None
         self._since = time.monotonic()
 
@@ -131,7 +132,7 @@ class Stop:
         state = (_movement(snapshot), any(pool.in_flight for pool in snapshot.pools.values()))
         if state != self._last:
             self._last, self._since = state, time.monotonic()
-        quiet = not state[1] and time.monotonic() - self._since > QUIET_SECONDS
+        quiet = not state[1] and time.monotonic() - self._since > self._quiet_seconds
         return quiet or time.monotonic() > self._deadline
 
 

@@ -1,13 +1,16 @@
-"""A real S3 server and a real Ray head on loopback."""
+"""A real S3 server on loopback, and real Rays."""
 
 from __future__ import annotations
 
+import logging
+import tempfile
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
+import ray
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
 
@@ -54,3 +57,21 @@ def head() -> Iterator[RayHead]:
     """A Ray head with token authentication."""
     with ray_head(cpus=12) as started:
         yield started
+
+
+@pytest.fixture(scope="module")
+def local_ray() -> Iterator[None]:
+    """A small Ray of this machine, in which `run` works without starting one of its own."""
+    # short, for the paths of Unix sockets are limited
+    with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            address="local",
+            num_cpus=12,
+            object_store_memory=100 << 20,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=folder,
+        )
+        yield
+        ray.shutdown()
