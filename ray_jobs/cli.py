@@ -65,7 +65,7 @@ def validate(config: Config, output: Output = None, settings: Overrides = None) 
     from ray_jobs.synthesize import SynthesisJob
 
     loaded = load_config(config, settings or [], output)
-    check_places(loaded, SynthesisJob(loaded).seed_source())
+    check_places(SynthesisJob(loaded))
     typer.echo(f"{config}: valid")
 
 

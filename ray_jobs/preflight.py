@@ -23,8 +23,9 @@ from ray_jobs.config import (
 )
 from ray_jobs.engines import build_strategy
 from ray_jobs.errors import ConfigError, LeaseHeld, OutputError
+from ray_jobs.job import Job
 from ray_jobs.lease import current
-from ray_jobs.seeds import SeedSource, read_seeds
+from ray_jobs.seeds import read_seeds
 from ray_jobs.storage import open_store
 
 AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig)
@@ -52,10 +53,10 @@ def check_scorer(scorer: ScorerConfig | None) -> None:
         _check_model("scorer.model", scorer.model)
 
 
-def check_places(config: JobConfig, seeds: SeedSource) -> None:
+def check_places(job: Job) -> None:
     """Check that seeds can be read and that the output can be listed. Raises SeedError, StorageError."""
-    read_seeds(seeds)  # checks all files; reads no row before it is asked for one
-    open_store(config.output, config.storage).list("manifest")
+    read_seeds(job.seed_source())  # checks all files; reads no row before it is asked for one
+    open_store(job.config.output, job.config.storage).list("manifest")
 
 
 def empty_output(run: JobConfig, delete: bool) -> None:

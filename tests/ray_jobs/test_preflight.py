@@ -16,6 +16,7 @@ from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SeedError, Stor
 from ray_jobs.lease import acquire
 from ray_jobs.preflight import absolute, check, check_places, empty_output
 from ray_jobs.storage import open_store
+from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.samples import run_config, write_seeds
 
 TEMPLATE = "evol_instruct/deepen.txt"
@@ -121,13 +122,13 @@ def test_a_model_folder_goes_to_workers_by_its_full_path(tmp_path: Path, monkeyp
 
 def test_seeds_and_output_must_be_reachable(tmp_path: Path) -> None:
     with pytest.raises(SeedError, match=r"seeds\.jsonl"):
-        check_places(run_config(tmp_path))
+        check_places(SynthesisJob(run_config(tmp_path)))
     write_seeds(tmp_path / "seeds.jsonl", ["Count."])
-    check_places(run_config(tmp_path))
+    check_places(SynthesisJob(run_config(tmp_path)))
     unreachable = {"endpoint_url": "http://127.0.0.1:9", "key": "k", "secret": "s",
                    "config_kwargs": {"retries": {"total_max_attempts": 1}}}  # fmt: skip
     with pytest.raises(StorageError, match="the store does not answer"):
-        check_places(run_config(tmp_path, output="s3://bucket/run", storage=unreachable))
+        check_places(SynthesisJob(run_config(tmp_path, output="s3://bucket/run", storage=unreachable)))
 
 
 def test_a_fresh_output_must_be_empty(tmp_path: Path) -> None:

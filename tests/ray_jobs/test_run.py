@@ -184,7 +184,7 @@ def test_what_lies_in_the_output(first: Finished) -> None:
     assert json.loads((first.output / "report.json").read_text()) == first.report
     card = (first.output / "README.md").read_text()
     assert card.startswith("---\n")
-    assert f"{first.report['records']['kept']:,} instruction-response pairs" in card
+    assert f"{first.report['records']['kept']:,} kept records" in card
 
 
 def test_rows_and_report_can_be_looked_at(first: Finished, capsys: pytest.CaptureFixture[str]) -> None:
