@@ -86,7 +86,7 @@ def on_validation_side(seed_id: str, validation: Fraction) -> bool:
     So a seed stays on its side whatever else a dataset holds, and over all exports with the same share.
     """
     digest = hashlib.blake2b(seed_id.encode(), digest_size=8, person=b"validation").digest()
-    return Fraction(int.from_bytes(digest, "big"), 1 << 64) < validation
+    return int.from_bytes(digest, "big") * validation.denominator < validation.numerator << 64
 
 
 def _check_columns(source: Source, wanted: Format) -> None:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from ray_jobs.dataset.outcomes import Group, Outcome, Outcomes, Places, split
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.score_columns import ScoreColumn
-from ray_jobs.dataset.source import Source
+from ray_jobs.dataset.source import BATCH_ROWS, Source
 from scoring.select import Cut, Mask, Scores, better, find_cut, first_ids, within
 
 
@@ -93,14 +93,16 @@ class Sieve:
         split_ties = {group: one.cut for group, one in cuts.items() if one.cut and one.cut.splits_a_tie}
         if not split_ties:
             return cuts
-        ids: defaultdict[Group, list[str]] = defaultdict(list)
+        ids: defaultdict[Group, list[pa.Array]] = defaultdict(list)
         for group, one, places in self._groups(["record_id"]):
             if cut := split_ties.get(group):
                 equal = places[one.scores[places] == cut.score]
-                ids[group] += one.batch.column("record_id").take(pa.array(equal)).to_pylist()
-                if len(ids[group]) > 2 * cut.wanted:
-                    ids[group] = first_ids(ids[group], cut.wanted)
-        last = {group: first_ids(ids[group], cut.wanted)[-1] for group, cut in split_ties.items()}
+                ids[group].append(one.batch.column("record_id").take(pa.array(equal)))
+                if sum(map(len, ids[group])) > 2 * cut.wanted + BATCH_ROWS:
+                    ids[group] = [first_ids(pa.concat_arrays(ids[group]), cut.wanted)]
+        last = {
+            group: first_ids(pa.concat_arrays(ids[group]), cut.wanted)[-1].as_py() for group, cut in split_ties.items()
+        }
         return {group: replace(one, last_id=last.get(group)) for group, one in cuts.items()}
 
     def _cut_off(self, one: Sifted, group: Group, places: Places) -> None:
