@@ -47,7 +47,7 @@ class Place:
 
     def wait_for(self, job_id: str, committed: bool) -> dict[str, Any]:
         """Wait until a job runs, and has committed a part where that is asked for; what the cluster knows of it."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 200
         while time.monotonic() < deadline:
             jobs = {job["submission_id"]: job for job in self.head.get("/api/jobs/")}
             if jobs.get(job_id, {}).get("driver_info") and (not committed or list(self.output.glob("manifest/*"))):
@@ -61,7 +61,7 @@ class Started:
     process: subprocess.Popen[str]
 
     def done(self) -> Done:
-        out, err = self.process.communicate(timeout=240)
+        out, err = self.process.communicate(timeout=280)
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
 
 
