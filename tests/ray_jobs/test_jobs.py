@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -139,6 +140,20 @@ def test_a_killed_job_that_is_submitted_again_goes_on(place: Place) -> None:
     assert again.returncode == 0, again.stdout + again.stderr
     assert 0 < rows_done(again.stdout) < 24
     assert "48 records planned: 48 kept" in again.stdout
+
+
+def test_the_documented_line_without_our_command_does_the_same(place: Place) -> None:
+    [line] = re.findall(
+        r"^(ray job submit(?:.|\n)*?)\n```", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE
+    )
+    here = line.replace("http://127.0.0.1:8265", place.head.address).replace("examples/cluster.yaml", "run.yaml")
+    environment = place.head.environment()
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        here, shell=True, cwd=place.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "48 records planned: 48 kept" in done.stdout
 
 
 def test_an_id_is_taken_once(place: Place) -> None:
