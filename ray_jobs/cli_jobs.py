@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +50,6 @@ def submit(
     job_id: Annotated[str | None, typer.Option(help="The job's id; by default Ray makes one.")] = None,
 ) -> None:
     """Run a configuration as a job on a Ray cluster. Submitted again, it goes on where it stopped."""
-    from ray_jobs.job_client import JobClient
     from ray_jobs.submit import Submission
     from ray_jobs.submit import submit as submit_job
 
@@ -64,7 +64,7 @@ def submit(
         resources=_resources(driver_resources),
         job_id=job_id,
     )
-    client = JobClient(address)
+    client = _connect(address)
     sent = submit_job(client, submission)
     typer.echo(f"job {sent.job_id}: submitted, {sent.files:,} files, {sent.package_bytes / 2**20:.1f} MiB")
     if follow:
@@ -75,17 +75,22 @@ def submit(
 @app.command(epilog="Example: evolve stop raysubmit_9rZ --address http://127.0.0.1:8265")
 def stop(job_id: JobId, address: Address) -> None:
     """Stop a job in good order: rows in flight finish within `limits.drain_seconds`, and all of it is committed."""
-    from ray_jobs.job_client import JobClient
-
-    stopping = JobClient(address).stop(job_id)
+    stopping = _connect(address).stop(job_id)
     typer.echo(f"job {job_id}: {'is asked to stop' if stopping else 'had ended already'}")
 
 
 def show_job(job_id: str, address: str) -> None:
     """Print how a job stands."""
-    from ray_jobs.job_client import JobClient, describe
+    from ray_jobs.job_client import describe
 
-    typer.echo(describe(JobClient(address).info(job_id)))
+    typer.echo(describe(_connect(address).info(job_id)))
+
+
+def _connect(address: str) -> JobClient:
+    from ray_jobs.job_client import JobClient
+
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    return JobClient(address)
 
 
 def _follow(client: JobClient, job_id: str) -> int:

@@ -159,7 +159,7 @@ class PoolConfig(Strict):
     """
 
     size: int | None = Field(None, ge=1)
-    min_size: int | None = Field(None, ge=0)
+    min_size: int | None = Field(None, ge=1)
     max_size: int | None = Field(None, ge=1)
     gpus: float = Field(0, ge=0)
     cpus: float = Field(1, ge=0)

@@ -144,6 +144,6 @@ def _rounded(length: timedelta) -> timedelta:
 
 
 def _said(error: RuntimeError) -> str:
-    """What the cluster said, without the traceback that it may have sent along."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines and "Traceback" in lines[0] else (lines or ["no reason given"])[0]
+    """What the cluster said: its first line, or the last one of the traceback that it sent along."""
+    lines = [line for line in str(error).splitlines() if line.strip(" .")] or ["no reason given"]
+    return lines[-1] if "Traceback" in lines[0] else lines[0]

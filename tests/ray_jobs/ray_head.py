@@ -25,9 +25,10 @@ START_SECONDS = 90
 
 @dataclass(frozen=True)
 class RayHead:
-    """A running head: its dashboard's address, its metrics page, its token and its folder."""
+    """A running head: its dashboard's address, that of its cluster, its metrics page, its token and its folder."""
 
     address: str
+    gcs_address: str
     metrics_url: str
     token: str
     folder: Path
@@ -53,7 +54,11 @@ def ray_head(cpus: int) -> Iterator[RayHead]:
     token = secrets.token_hex(32)
     binaries = Path(sys.executable).parent
     head = RayHead(
-        f"http://127.0.0.1:{ports['dashboard']}", f"http://127.0.0.1:{ports['metrics']}/metrics", token, folder
+        address=f"http://127.0.0.1:{ports['dashboard']}",
+        gcs_address=f"127.0.0.1:{ports['gcs']}",
+        metrics_url=f"http://127.0.0.1:{ports['metrics']}/metrics",
+        token=token,
+        folder=folder,
     )
     environment = head.environment() | {
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,7 +48,7 @@ class Place:
 
     def wait_for(self, job_id: str, committed: bool) -> dict[str, Any]:
         """Wait until a job runs, and has committed a part where that is asked for; what the cluster knows of it."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 200
         while time.monotonic() < deadline:
             jobs = {job["submission_id"]: job for job in self.head.get("/api/jobs/")}
             if jobs.get(job_id, {}).get("driver_info") and (not committed or list(self.output.glob("manifest/*"))):
@@ -61,7 +62,7 @@ class Started:
     process: subprocess.Popen[str]
 
     def done(self) -> Done:
-        out, err = self.process.communicate(timeout=240)
+        out, err = self.process.communicate(timeout=280)
         return subprocess.CompletedProcess(self.process.args, self.process.returncode, out, err)
 
 
@@ -139,6 +140,20 @@ def test_a_killed_job_that_is_submitted_again_goes_on(place: Place) -> None:
     assert again.returncode == 0, again.stdout + again.stderr
     assert 0 < rows_done(again.stdout) < 24
     assert "48 records planned: 48 kept" in again.stdout
+
+
+def test_the_documented_line_without_our_command_does_the_same(place: Place) -> None:
+    [line] = re.findall(
+        r"^(ray job submit(?:.|\n)*?)\n```", (ROOT / "docs" / "operations.md").read_text(), re.MULTILINE
+    )
+    here = line.replace("http://127.0.0.1:8265", place.head.address).replace("examples/cluster.yaml", "run.yaml")
+    environment = place.head.environment()
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        here, shell=True, cwd=place.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "48 records planned: 48 kept" in done.stdout
 
 
 def test_an_id_is_taken_once(place: Place) -> None:
