@@ -20,7 +20,7 @@ from ray_jobs.storage import Store, open_store
 from tests.chaos.nodes import Nodes, until
 
 ROOT = Path(__file__).parents[2]
-STARTUP = 90.0
+STARTUP = 240.0
 """Seconds that a command may take from its start to its first engine call, on a machine that others use too."""
 
 Records = set[tuple[str | None, ...]]

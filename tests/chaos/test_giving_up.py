@@ -10,6 +10,8 @@ import pytest
 from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import Command, Place
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from random import Random
 
+import pytest
+
 from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import Job, Place, Records
 from tests.chaos.nodes import Nodes
+
+pytestmark = pytest.mark.timeout(900)
 
 POOLS = ("evolve_small", "evolve_large", "respond", "score")
 

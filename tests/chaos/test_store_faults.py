@@ -11,6 +11,8 @@ from tests.chaos.jobs import Command, Job, Place, Records
 from tests.chaos.nodes import Nodes, until
 from tests.ray_jobs.fault_proxy import FaultProxy, Hold
 
+pytestmark = pytest.mark.timeout(900)
+
 
 def kill_writer_at(hold: Hold, command: Command, cluster: Nodes, proxy: FaultProxy) -> None:
     """Hold a request of a write task and SIGKILL the task's process meanwhile; the request is then dropped."""
@@ -62,7 +64,7 @@ def test_store_stops_for_a_while(
 def outage(job: Job, proxy: FaultProxy, seconds: float) -> None:
     """The store stops while a run is at work, and comes back; the run ends well."""
     command = job.start_working()
-    until(lambda: job.parts, 60, "the first part")
+    until(lambda: job.parts, 120, "the first part")
     proxy.away = True
     time.sleep(seconds)
     assert not command.is_over, command.text

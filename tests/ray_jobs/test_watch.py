@@ -86,7 +86,7 @@ def test_actors_that_start_again_and_again_end_the_run() -> None:
         watching.check(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=4)}))
     assert str(raised.value) == (
         "pool respond: its actors were started again 3 times and finished no row in between, "
-        "see the log of its actors for why"
+        "limits.engine_restarts allows 2; the log of its actors may say why"
     )
 
 
