@@ -46,6 +46,10 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 bench: setup models ## run the benchmarks, which write their tables into docs/benchmarks.md
 	@for program in benchmarks/[a-z]*.py; do echo "$$program"; $(BIN)/python $$program; done
 
+.PHONY: chaos
+chaos: setup ## kill, starve and cut off runs of 5,000 rows (about half an hour); `make test` does so in small
+	$(BIN)/python -m pytest tests/chaos -m "chaos_long or not chaos_long" --durations=0
+
 .PHONY: setup
 setup: $(VENV)/.project ## the virtual environment with the locked dependencies and this project
 	@:

@@ -23,7 +23,7 @@ from evolve.errors import EngineDied
 from evolve.flow import Strategy, drive
 from evolve.records import Instruction
 from evolve.respond import Responder
-from ray_jobs.board import Board, Figures, Meter
+from ray_jobs.board import Board, Figures, Meter, one_line
 from ray_jobs.branches import begun
 from ray_jobs.config import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
 from ray_jobs.engines import build_engine, build_responder
@@ -68,10 +68,10 @@ class EvolveActor:
         self._meter = Meter(job.board, job.pool)
         self._run = job.run
         self._strategy = job.strategy
-        self._engine = load_engine(job.engine)
+        with self._meter.loading():
+            self._engine = load_engine(job.engine)
         own = isinstance(job.run.responder, SelfResponderConfig)
-        self._answers = Answers(build_responder(job.run), self._engine, job.run.seed) if own else None
-        self._meter.ready()
+        self._answers = Answers(build_responder(job.run), self._engine, job.run.seed, self._meter) if own else None
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Evolve a block. Rows that have not begun when the run is to stop come back with null rounds."""
@@ -99,7 +99,7 @@ class EvolveActor:
         try:
             return round_rows(await drive(flow, self._engine))
         except EngineDied as died:
-            end_actor(died)
+            end_actor(died, self._meter)
         except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
             log.warning("row %s failed", row["row_id"], exc_info=True)
             return failed_rounds(range(1, self._strategy.rounds + 1), "evolve", error)
@@ -110,8 +110,9 @@ class RespondActor:
 
     def __init__(self, job: PoolJob) -> None:
         self._meter = Meter(job.board, job.pool)
-        self._answers = Answers(build_responder(job.run), load_engine(job.engine), job.run.seed)
-        self._meter.ready()
+        with self._meter.loading():
+            engine = load_engine(job.engine)
+        self._answers = Answers(build_responder(job.run), engine, job.run.seed, self._meter)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Answer every round of a block that is still kept."""
@@ -132,6 +133,7 @@ class Answers:
     responder: Responder
     engine: Engine
     run_seed: int
+    meter: Meter
 
     async def answer(self, row: Row, figures: Figures, rounds: Sequence[RoundRow]) -> None:
         """Answer the kept ones of a row's rounds side by side, and write the answers into them."""
@@ -144,7 +146,7 @@ class Answers:
         try:
             answer = await drive(self.responder.answer(task_of(row, one), rng), self.engine)
         except EngineDied as died:
-            end_actor(died)
+            end_actor(died, self.meter)
         except Exception as error:  # as in EvolveActor
             log.warning("answer to row %s round %s failed", row["row_id"], one["round"], exc_info=True)
             settle_failure(one, "respond", error)
@@ -158,8 +160,8 @@ class ScoreActor:
 
     def __init__(self, job: ScoreJob) -> None:
         self._meter = Meter(job.board, job.pool)
-        self._scorer = build_scorer(job.scorer)
-        self._meter.ready()
+        with self._meter.loading():
+            self._scorer = build_scorer(job.scorer)
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Score every round of a block that is still kept. Undefined scores are null, with a note."""
@@ -189,8 +191,9 @@ def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
     return table.set_column(place, ROUNDS, pa.array([row["rounds"] for row in rows], ROUNDS.type))
 
 
-def end_actor(died: EngineDied) -> NoReturn:
+def end_actor(died: EngineDied, meter: Meter) -> NoReturn:
     """Leave the process, so that Ray starts the actor anew and its blocks with it."""
     log.error("%s; this actor ends and starts again", died)
+    meter.ended(one_line(died))
     logging.shutdown()
     os._exit(ENGINE_DIED)

@@ -12,11 +12,12 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import ray
 from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.manifest import Entry
 from ray_jobs.rounds import RoundRow
@@ -24,6 +25,9 @@ from ray_jobs.rows import KEPT
 from ray_jobs.tally import Tally
 
 REPORT_SECONDS = 1.0
+MAX_CAUSE_CHARACTERS = 400
+ANSWER_SECONDS = 120.0
+"""How long the driver waits for the board: longer than Ray takes to start it again."""
 
 
 @dataclass
@@ -65,6 +69,8 @@ class PoolState:
     ready: int = 0
     in_flight: int = 0
     busy_seconds: float = 0.0
+    cause: str = ""
+    """Why a worker of it ended last, as far as it could say so."""
 
 
 @dataclass
@@ -82,6 +88,7 @@ class BoardActor:
 
     def __init__(self, pools: Iterable[str]) -> None:
         self._workers: dict[str, dict[str, tuple[Figures, float, float]]] = {pool: {} for pool in pools}
+        self._causes: dict[str, str] = {}
         self._committed = Tally()
         self._parts: set[str] = set()
         self._stopping = False
@@ -92,6 +99,10 @@ class BoardActor:
         first = known[worker][2] if worker in known else time.monotonic()
         known[worker] = (figures, time.monotonic(), first)
         return self._stopping
+
+    def ended(self, pool: str, cause: str) -> None:
+        """Keep why a worker ends."""
+        self._causes[pool] = cause
 
     def committed(self, name: str, tally: Tally) -> None:
         """Count a committed part once."""
@@ -105,7 +116,10 @@ class BoardActor:
 
     def snapshot(self) -> Snapshot:
         """Everything, summed by pool."""
-        pools = {name: _pool_state(workers.values()) for name, workers in self._workers.items()}
+        pools = {
+            name: replace(_pool_state(workers.values()), cause=self._causes.get(name, ""))
+            for name, workers in self._workers.items()
+        }
         return Snapshot(pools, self._committed, len(self._parts), self._stopping)
 
 
@@ -131,8 +145,14 @@ class Board:
 
     @classmethod
     def create(cls, pools: Iterable[str]) -> Board:
-        """Start a board on this cluster; it ends with the driver's job."""
-        return cls(ray.remote(num_cpus=0, max_restarts=-1)(BoardActor).remote(list(pools)))
+        """Start a board on the driver's node, which alone must live as long as the run; it ends with the job.
+
+        Should its process die, Ray starts it anew and repeats what was asked of it. Workers report all they have done
+        each time, so the figures of those that live are whole again.
+        """
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(BoardActor)
+        return cls(actor.options(scheduling_strategy=here).remote(list(pools)))
 
     def committed(self, entry: Entry) -> None:
         """Tell of a committed part; does not wait."""
@@ -140,11 +160,11 @@ class Board:
 
     def stop(self) -> None:
         """Ask all workers to take no more rows."""
-        ray.get(self.actor.stop.remote())
+        ray.get(self.actor.stop.remote(), timeout=ANSWER_SECONDS)
 
     def snapshot(self) -> Snapshot:
         """The state of all pools."""
-        snapshot: Snapshot = ray.get(self.actor.snapshot.remote())
+        snapshot: Snapshot = ray.get(self.actor.snapshot.remote(), timeout=ANSWER_SECONDS)
         return snapshot
 
 
@@ -158,9 +178,21 @@ class Meter:
         self._thread = threading.Thread(target=self._keep, name="meter", daemon=True)
         self._thread.start()
 
-    def ready(self) -> None:
-        """The model is loaded."""
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """The block loads the model: tell the board why it failed, or that the worker is ready."""
+        try:
+            yield
+        except Exception as error:
+            self.ended(f"its model cannot be loaded: {one_line(error)}")
+            raise
         self.figures.ready_at = time.time()
+
+    def ended(self, cause: str) -> None:
+        """Tell the board why this worker ends."""
+        # the cause helps whoever reads it; the worker ends all the same
+        with suppress(RayError):
+            ray.get(self._board.actor.ended.remote(self._pool, cause), timeout=5 * REPORT_SECONDS)
 
     @contextmanager
     def rows(self, count: int) -> Iterator[Figures]:
@@ -183,3 +215,9 @@ class Meter:
         while True:
             self.report()
             time.sleep(REPORT_SECONDS)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's class and the first line of its message, for people."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return f"{type(error).__name__}: {text[:MAX_CAUSE_CHARACTERS]}"

@@ -10,10 +10,12 @@ from typing import Any
 
 import ray
 from ray.data import DataContext
+from ray.data.context import EXECUTION_CALLBACKS_ENV_VAR
 
 from ray_jobs.config import LimitsConfig, RayConfig
+from ray_jobs.watch import EndOnRequest
 
-QUIET = ("ray", "ray.data", "ray.train", "vllm", "transformers")
+QUIET = ("ray", "ray.train", "vllm", "transformers")
 
 
 @contextmanager
@@ -38,6 +40,8 @@ def cluster(config: RayConfig, cpus: int, verbose: bool) -> Iterator[None]:
 
 def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     """Set up Ray Data for the calling thread: our own progress display, and limits that are the run's."""
+    # by name: in the context it would travel to actors that other jobs on the cluster share, and cannot import it
+    os.environ[EXECUTION_CALLBACKS_ENV_VAR] = f"{EndOnRequest.__module__}.{EndOnRequest.__qualname__}"
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.max_consecutive_actor_init_deaths = limits.engine_restarts
@@ -67,3 +71,5 @@ def _quieten(verbose: bool) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    # what ends a run is told by ours, once; Ray Data logs it with its own stack as well
+    logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)

@@ -3,7 +3,8 @@
 Each holder creates the next numbered file `lease/NUMBER.json` exclusively, so of several that try exactly one wins,
 and rewrites `lease/NUMBER.beat` every few seconds. A lease is free when its holder gave it back, when its holder was
 a process of this machine that is gone, or when its beat stood still for as long as our patience while we watched: no
-two clocks are compared. A holder that was taken for dead finds that its number is not the last any more, and stops.
+two clocks are compared. A holder that was taken for dead finds that its number is not the last any more, and stops;
+what it writes in the moment before it finds out does no harm, for its entries are the older ones (see parts.py).
 """
 
 from __future__ import annotations
@@ -45,10 +46,18 @@ class Lease:
     store: Store
     number: int
 
+    def is_lost(self) -> bool:
+        """Whether another run has taken the output over."""
+        return _latest(self.store) != self.number
+
     def check(self) -> None:
         """Raise LeaseLost where another run has taken the output over."""
-        if _latest(self.store) != self.number:
-            raise LeaseLost(f"{self.store.url}: another run has taken this output over; this one stops")
+        if self.is_lost():
+            raise self.lost()
+
+    def lost(self) -> LeaseLost:
+        """What ends a run that has lost its lease."""
+        return LeaseLost(f"{self.store.url}: another run has taken this output over; this one stops")
 
 
 class LeaseHolder:
@@ -58,14 +67,21 @@ class LeaseHolder:
         self.lease = lease
         self._beat_seconds = beat_seconds
         self._stop = threading.Event()
+        self._lost = False
         self._beat()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
 
+    def check(self) -> None:
+        """Raise LeaseLost where the lease was lost when the last beat was sent; asks nobody."""
+        if self._lost:
+            raise self.lease.lost()
+
     def release(self) -> None:
-        """Give the lease back, so that the next run need not wait."""
+        """Give the lease back, so that the next run need not wait. A store that is away is not waited for."""
         self._stop.set()
-        self._thread.join()
+        # a beat may hang in a store that does not answer
+        self._thread.join(self._beat_seconds)
         # a store that is away hides no error of the run's own: who comes next sees that this process is gone
         with suppress(StorageError):
             self.lease.store.write_bytes(_beat_path(self.lease.number), b"released")
@@ -75,6 +91,7 @@ class LeaseHolder:
             # a store that is away for a moment: the next beat may reach it, and workers check the lease themselves
             with suppress(StorageError):
                 self._beat()
+                self._lost = self.lease.is_lost()
 
     def _beat(self) -> None:
         self.lease.store.write_bytes(_beat_path(self.lease.number), uuid.uuid4().hex.encode())
@@ -165,8 +182,11 @@ def _alive(host: str, boot: str, pid: int, started: float) -> bool | None:
     try:
         process = psutil.Process(pid)
         # a killed process stays listed until its parent, which in a container may never do so, asks how it ended
-        dead = process.status() == psutil.STATUS_ZOMBIE
-        return not dead and abs(process.create_time() - started) < CLOCK_SECONDS
+        status = process.status()
+        if status == psutil.STATUS_ZOMBIE or abs(process.create_time() - started) >= CLOCK_SECONDS:
+            return False
+        # a suspended process shows no sign of life, and none of death
+        return None if status == psutil.STATUS_STOPPED else True
     except psutil.NoSuchProcess:
         return False
 

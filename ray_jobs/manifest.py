@@ -40,13 +40,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Entry:
-    """One committed part: its files, the rows of the plan that it holds, and what became of their records."""
+    """One committed part: its files, the rows of the plan that it holds, and what became of their records.
+
+    `lease` is the number of the lease under which its rows were made; where a row is in two parts the later counts.
+    """
 
     name: str
     files: tuple[Part, ...]
     rows: Rows
     tally: Tally
     replaces: tuple[str, ...] = ()
+    lease: int = 0
 
     @property
     def path(self) -> str:
@@ -62,6 +66,7 @@ class Entry:
                 "rows": _pack(self.rows),
                 "tally": self.tally.to_json(),
                 "replaces": self.replaces,
+                "lease": self.lease,
             }
         ).encode()
 
@@ -76,6 +81,7 @@ class Entry:
                 rows=_unpack(raw["rows"]),
                 tally=Tally.from_json(raw["tally"]),
                 replaces=tuple(raw["replaces"]),
+                lease=raw["lease"],
             )
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise DamagedOutput(f"{source}: expected a manifest entry, got something else ({error})") from error

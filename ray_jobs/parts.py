@@ -2,13 +2,18 @@
 
 Each write task commits its own part, so that a killed run keeps every part that was finished. A part's name is the
 digest of its bytes: a task that runs again on the same rows writes the same files and finds its entry there.
+
+A task may outlive its run's lease: its process was suspended, its node cut off. It looks at the lease before it writes
+and again after it has committed. What another run does in between is told apart by the lease's number, which stands in
+each entry: of two entries that hold a row, the later lease's counts, for the run that took over and for the late task,
+which takes back a part that nobody needs. Neither can decide otherwise than the other.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -53,10 +58,14 @@ class PartsSink(Datasink[None]):
         if rows is None or not rows.num_rows:
             return
         records = flatten(rows, self._labels.constants, self._labels.evolver_models)
-        entry = write_part(self._store, *split_outcomes(records), rows["plan_row"].to_numpy())
         self._lease.check()
+        written = write_part(self._store, *split_outcomes(records), rows["plan_row"].to_numpy())
+        entry = replace(written, lease=self._lease.number)
         if manifest.commit(self._store, entry):
             self._board.committed(entry)
+        if self._lease.is_lost():
+            take_back(self._store, entry)
+            raise self._lease.lost()
 
     def on_write_complete(self, write_result: WriteResult[None]) -> None:
         """Nothing is left to do: each task has committed its part."""
@@ -79,6 +88,16 @@ def write_part(
         store.write_bytes(path, data)
         files.append(Part(path, len(data), counts[folder], checksum(data)))
     return Entry(name, tuple(files), np.sort(rows), tally_records(kept, rejected), replaces)
+
+
+def take_back(store: Store, entry: Entry) -> None:
+    """Remove a part that was committed too late, if parts of later leases hold all of its rows.
+
+    Otherwise it stays: the run that has the lease now has counted it, or will see it when it ends.
+    """
+    later = [other.rows for other in manifest.load(store).entries if other.lease > entry.lease]
+    if later and np.isin(entry.rows, np.concatenate(later)).all():
+        manifest.forget(store, [entry])
 
 
 def checksum(data: bytes) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import compress
@@ -112,11 +112,14 @@ def load_index(store: Store) -> PlanIndex | None:
     return PlanIndex.from_json(store.read_bytes(INDEX), store.url_of(INDEX))
 
 
-def make_plan(store: Store, source: SeedSource, fanout: Fanout) -> PlanIndex:
+def make_plan(
+    store: Store, source: SeedSource, fanout: Fanout, before_writing: Callable[[], None] = lambda: None
+) -> PlanIndex:
     """Plan the seeds that are not planned yet, and return the index of the whole plan.
 
     Reads the seeds only where their files have changed since they were read whole. Streams: memory is 16 bytes a
-    seed. Raises SeedError as `read_seeds` does.
+    seed. Raises SeedError as `read_seeds` does, and whatever `before_writing` raises, which is called before the index
+    is replaced.
     """
     index = load_index(store) or PlanIndex()
     now = signature(source)
@@ -126,8 +129,10 @@ def make_plan(store: Store, source: SeedSource, fanout: Fanout) -> PlanIndex:
     for batch in read_seeds(source):
         _append(store, index, _unplanned(batch, known), fanout)
         index.duplicates = batch.report.duplicates
+        before_writing()
         store.write_bytes(INDEX, index.to_json())
     index.signature = now
+    before_writing()
     store.write_bytes(INDEX, index.to_json())
     return index
 

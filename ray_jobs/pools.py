@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from ray_jobs.config import PoolConfig
@@ -42,6 +43,20 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
         resources=pool.resources or None,
         udf_modifying_row_count=False,
     )
+
+
+def lacking(pools: Mapping[str, PoolConfig]) -> list[str]:
+    """The pools whose actors no node that is alive now could hold even if it were empty; one sentence each."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+    sentences = []
+    for name, pool in pools.items():
+        wanted = {"CPU": pool.cpus, "GPU": pool.gpus, **pool.resources}
+        if pool.accelerator_type:
+            wanted[f"accelerator_type:{pool.accelerator_type}"] = 0.001
+        if not any(all(node.get(one, 0) >= amount for one, amount in wanted.items()) for node in nodes):
+            asked = ", ".join(f"{amount:g} {one}" for one, amount in wanted.items() if amount)
+            sentences.append(f"pool {name}: no node of the cluster has what an actor of it asks for ({asked})")
+    return sentences
 
 
 def logical_cpus(pools: Iterable[PoolConfig]) -> int:

@@ -3,13 +3,15 @@
 Kills, retries and runs that overlapped for a moment leave entries without files, rows in two parts, files without
 entries. Each has one remedy, and none can lose a committed row: an entry whose file is gone is forgotten, and its rows
 run again; a part that holds a row which another part holds too is rewritten without it; a file that no entry names is
-removed. Only the holder of the lease may do this, while none of its own tasks writes.
+removed. Only the holder of the lease may do this, while none of its own tasks writes. Files are listed first, then the
+lease is looked at, and only what was there by then is ever removed: a driver that is suspended here and goes on when
+another run has taken over cannot touch that run's parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,8 @@ import pyarrow.parquet as pq
 
 from ray_jobs import manifest
 from ray_jobs.errors import DamagedOutput
-from ray_jobs.manifest import Entry, Manifest
+from ray_jobs.lease import Lease
+from ray_jobs.manifest import Entry, Manifest, Part
 from ray_jobs.parts import DATA, REJECTED, write_part
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store
@@ -40,23 +43,30 @@ class Repairs:
         )
 
 
-def reconcile(store: Store, total: int) -> tuple[Manifest, Repairs]:
+def reconcile(store: Store, total: int, lease: Lease) -> tuple[Manifest, Repairs]:
     """Mend the output and return its manifest. `total` is the number of planned rows.
 
-    Raises DamagedOutput, before anything is changed, where the manifest holds rows that are not planned.
+    Raises, before anything is changed, LeaseLost, and DamagedOutput where the manifest holds rows that are not planned.
     """
+    files = {path for folder in (DATA, REJECTED) for path, _ in store.list(folder)}
     found = manifest.load(store)
     _check_rows(store, found, total)
+    lease.check()
     manifest.forget(store, found.replaced)
-    files = {path for folder in (DATA, REJECTED) for path, _ in store.list(folder)}
-    broken = [entry for entry in found.entries if any(part.path not in files for part in entry.files)]
+    broken = [entry for entry in found.entries if not all(_is_there(store, part, files) for part in entry.files)]
     manifest.forget(store, broken)
     gone = {entry.name for entry in broken}
     entries, doubled = _undouble(store, [entry for entry in found.entries if entry.name not in gone], total)
+    replaced = {part.path for entry in (*found.entries, *found.replaced) for part in entry.files}
     named = {part.path for entry in entries for part in entry.files}
-    leftovers = [path for folder in (DATA, REJECTED) for path, _ in store.list(folder) if path not in named]
+    leftovers = sorted(files - named - replaced)
     store.delete(leftovers)
     return Manifest(entries), Repairs(len(broken), doubled, len(leftovers))
+
+
+def _is_there(store: Store, part: Part, listed: Set[str]) -> bool:
+    # a part that was committed after the listing is looked up by name
+    return part.path in listed or store.exists(part.path)
 
 
 def _check_rows(store: Store, found: Manifest, total: int) -> None:
@@ -80,7 +90,7 @@ def rewrite(store: Store, entry: Entry, keep: Callable[[pa.Table], pa.Array]) ->
         return entry
     rows = np.union1d(kept["plan_row"].to_numpy(), rejected["plan_row"].to_numpy())
     if len(rows):
-        new = write_part(store, kept, rejected, rows, replaces=(entry.name,))
+        new = replace(write_part(store, kept, rejected, rows, replaces=(entry.name,)), lease=entry.lease)
         manifest.commit(store, new)
     manifest.forget(store, [entry])
     return new if len(rows) else None
@@ -96,14 +106,17 @@ def read_part(store: Store, entry: Entry) -> tuple[pa.Table, pa.Table]:
 
 
 def _undouble(store: Store, entries: Sequence[Entry], total: int) -> tuple[list[Entry], int]:
-    """Leave every row to the first entry by name that holds it."""
+    """Leave every row to the latest lease's entry that holds it, and of one lease's to the first by name."""
     seen = np.zeros(total, dtype=np.bool_)
     result, doubled = list[Entry](), 0
-    for entry in sorted(entries, key=lambda one: one.name):
+    for entry in sorted(entries, key=lambda one: (-one.lease, one.name)):
         again = entry.rows[seen[entry.rows]]
         seen[entry.rows] = True
-        if len(again):
-            doubled += len(again)
+        doubled += len(again)
+        if len(again) == len(entry.rows):
+            # nothing of it is needed, and the late task that wrote it may be taking it back
+            manifest.forget(store, [entry])
+        elif len(again):
             mended = rewrite(store, entry, _without(again))
             result += [mended] if mended else []
         else:

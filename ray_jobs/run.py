@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -17,14 +18,14 @@ from ray.exceptions import RayError
 from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.cluster import cluster, configure_data
-from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged
+from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged, StorageError
 from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
 from ray_jobs.parts import PartsSink, RunLabels
 from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import pending_blocks
-from ray_jobs.pools import logical_cpus
+from ray_jobs.pools import lacking, logical_cpus
 from ray_jobs.progress import Display, make_display
 from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import changes, fingerprint
@@ -54,7 +55,7 @@ def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) 
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:
-        one = _Run(job, store.patient(job.config.limits.storage_seconds), holder.lease, verbose, say)
+        one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, verbose, say)
         return one.complete(plan(one))
     finally:
         holder.release()
@@ -64,7 +65,7 @@ def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) 
 class _Run:
     job: Job
     store: Store
-    lease: lease.Lease
+    holder: lease.LeaseHolder
     verbose: bool
     say: Say
 
@@ -76,7 +77,7 @@ class _Run:
     def plan(self) -> PlanIndex:
         """Settle the settings, then plan what the seed files hold and the plan does not."""
         self._settle_settings()
-        return make_plan(self.store, self.job.seed_source(), self.job.fanout())
+        return make_plan(self.store, self.job.seed_source(), self.job.fanout(), self.lease.check)
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -88,19 +89,25 @@ class _Run:
 
     def complete(self, plan: PlanIndex) -> dict[str, Any]:
         """Work off what is pending until nothing is."""
-        found, repairs = reconcile(self.store, plan.rows)
+        found, repairs = reconcile(self.store, plan.rows, self.lease)
         done = found.done(plan.rows)
         self.say(f"plan: {plan.seeds:,} seeds, {plan.rows:,} rows, {int(done.sum()):,} done ({repairs})")
         with StopRequest().listening() as request:
             while not done.all():
+                self.lease.check()
                 self.store.delete([report.SUCCESS])
                 before = int(done.sum())
                 self._execute(plan, done, request)
-                found, repairs = reconcile(self.store, plan.rows)
+                found, repairs = reconcile(self.store, plan.rows, self.lease)
                 done = found.done(plan.rows)
                 if int(done.sum()) == before:
                     raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
+
+    @property
+    def lease(self) -> lease.Lease:
+        """The right to write to the output."""
+        return self.holder.lease
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.
@@ -123,6 +130,7 @@ class _Run:
             "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
             "versions": report.versions(),
         }
+        self.lease.check()
         self.store.write_bytes(report.RUN, json.dumps(content, indent=1).encode())
 
     def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
@@ -146,19 +154,19 @@ class _Run:
                 configure_data(limits, self.verbose)
                 job.stream(self.store, pending, board).write_datasink(sink)
 
-            watchdog = Watchdog(limits, {name: pool.bounds[1] for name, pool in pools.items()})
+            sizes = {name: pool.bounds[1] for name, pool in pools.items()}
+            watchdog = Watchdog(limits, sizes, lambda: lacking(pools))
             execution = Execution(stream)
             execution.start()
             with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
-                saver = _Saver(self.store, self.lease.number, display, metrics)
+                saver = _Saver(self.lease.store, self.lease.number, display, metrics)
                 try:
-                    watch(execution, board, watchdog, request, saver.show)
+                    watch(execution, board, watchdog, request, saver.show, self.holder.check)
                 except RayError as error:
-                    cause = _root_cause(error)
-                    # a write task's StorageError or LeaseLost keeps its own meaning
-                    raise cause if isinstance(cause, JobError) else PoolError(_named(cause)) from error
+                    raise _job_error(error, saver.latest) from error
                 finally:
+                    execution.end()
                     saver.save()
 
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
@@ -176,10 +184,10 @@ class _Saver:
     def __init__(self, store: Store, number: int, display: Display, metrics: RunMetrics) -> None:
         self._store, self._number, self._display, self._metrics = store, number, display, metrics
         self._started, self._saved = datetime.now(UTC), time.monotonic()
-        self._latest: Snapshot | None = None
+        self.latest: Snapshot | None = None
 
     def show(self, snapshot: Snapshot) -> None:
-        self._latest = snapshot
+        self.latest = snapshot
         self._display.show(snapshot)
         self._metrics.show(snapshot)
         if time.monotonic() - self._saved > SAVE_SECONDS:
@@ -187,8 +195,21 @@ class _Saver:
 
     def save(self) -> None:
         self._saved = time.monotonic()
-        if self._latest:
-            report.Session.of(self._number, self._started, self._latest).save(self._store)
+        # figures about the run, which must neither end it nor keep its watch waiting
+        with suppress(StorageError):
+            if self.latest:
+                report.Session.of(self._number, self._started, self.latest).save(self._store)
+
+
+def _job_error(error: RayError, latest: Snapshot | None) -> JobError:
+    """The error of ours that ends the run; a write task's StorageError or LeaseLost keeps its own meaning."""
+    cause = _root_cause(error)
+    if isinstance(cause, JobError):
+        return cause
+    for name, pool in latest.pools.items() if latest else ():
+        if pool.cause:
+            return PoolError(f"pool {name}: {pool.cause}")
+    return PoolError(_named(cause))
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -196,7 +217,8 @@ def _root_cause(error: BaseException) -> BaseException:
     if isinstance(error, JobError) and not isinstance(error, RayError):
         return error
     cause = getattr(error, "cause", None) or error.__cause__
-    return _root_cause(cause) if isinstance(cause, BaseException) else error
+    # Ray Data puts exceptions without a message there, as marks
+    return _root_cause(cause) if isinstance(cause, BaseException) and str(cause) else error
 
 
 def _named(error: BaseException) -> str:

@@ -5,19 +5,41 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
-from ray_jobs.board import Board, Snapshot
+from ray.data._internal.execution.execution_callback import ExecutionCallback
+
+from ray_jobs.board import Board, PoolState, Snapshot
 from ray_jobs.config import LimitsConfig
 from ray_jobs.errors import Stalled, Stopped, TooManyRestarts
 
 POLL_SECONDS = 0.5
+END_SECONDS = 60.0
+"""How long a stream that is given up may take to cancel its tasks."""
 QUIET_SECONDS = 5.0
 """How long nothing may be in flight, after a stop, before what is left of the stream is given up."""
+
+
+class GivenUp(Exception):
+    """Ends a stream that is not to be waited for. Goes no further than the thread that runs it."""
+
+
+class EndOnRequest(ExecutionCallback):
+    """Ends a stream from within its scheduling loop, which then cancels its tasks and stops its actors.
+
+    Ray Data makes the instances itself, hence the request on the class; a process runs one stream at a time.
+    """
+
+    requested = threading.Event()
+
+    def on_execution_step(self, executor: Any) -> None:  # noqa: ARG002
+        """Raise GivenUp once that is wanted."""
+        if self.requested.is_set():
+            raise GivenUp
 
 
 class Execution(threading.Thread):
@@ -34,6 +56,15 @@ class Execution(threading.Thread):
             self._run_stream()
         except BaseException as error:  # re-raised by the watcher in the main thread
             self.error = error
+
+    def end(self) -> None:
+        """Give the stream up if it still runs, and wait until its tasks are cancelled.
+
+        Otherwise they would go on, and the thread would call upon a Ray that is shut down.
+        """
+        EndOnRequest.requested.set()
+        self.join(END_SECONDS)
+        EndOnRequest.requested.clear()
 
 
 class StopRequest:
@@ -60,28 +91,45 @@ class StopRequest:
 
 @dataclass
 class Watchdog:
-    """Notices that nothing moves, or that a pool's engines keep dying."""
+    """Notices that nothing moves, or that a pool's engines keep dying.
+
+    Only starts since a pool last finished a row count: over days machines come and go, and a pool that gets on with
+    its rows between two losses is in order.
+    """
 
     limits: LimitsConfig
     sizes: dict[str, int]
     """The greatest number of actors of each pool: that many starts are no restarts."""
+    lacking: Callable[[], Sequence[str]] = tuple
+    """Asks, when nothing moves, which pools want actors that no node can hold; one sentence each."""
     _last: Any = None
     _since: float = 0.0
+    _working: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The rows of each pool when they last grew, and its starts then."""
 
     def check(self, snapshot: Snapshot) -> None:
         """Raise Stalled or TooManyRestarts."""
         for name, pool in snapshot.pools.items():
-            restarts = pool.starts - self.sizes.get(name, 0)
+            restarts = self._restarts(name, pool)
             if restarts > self.limits.engine_restarts:
+                why = f"the last one ended with {pool.cause}" if pool.cause else "the log of its actors may say why"
                 raise TooManyRestarts(
-                    f"pool {name}: its actors were started again {restarts} times, limits.engine_restarts allows "
-                    f"{self.limits.engine_restarts}; see the log of its actors for why"
+                    f"pool {name}: its actors were started again {restarts} times and finished no row in between, "
+                    f"limits.engine_restarts allows {self.limits.engine_restarts}; {why}"
                 )
         moved = _movement(snapshot)
         if moved != self._last:
             self._last, self._since = moved, time.monotonic()
         if time.monotonic() - self._since > self.limits.stall_seconds:
-            raise Stalled(f"nothing has moved for {self.limits.stall_seconds:g} s; waiting for {waiting_for(snapshot)}")
+            reasons = "; ".join(self.lacking()) or waiting_for(snapshot)
+            raise Stalled(f"nothing has moved for {self.limits.stall_seconds:g} s; waiting for {reasons}")
+
+    def _restarts(self, name: str, pool: PoolState) -> int:
+        done, starts = self._working.get(name, (0, self.sizes.get(name, 0)))
+        if pool.figures.done > done:
+            self._working[name] = pool.figures.done, max(starts, pool.starts)
+            return 0
+        return pool.starts - starts
 
 
 def waiting_for(snapshot: Snapshot) -> str:
@@ -97,17 +145,27 @@ def waiting_for(snapshot: Snapshot) -> str:
 
 
 def watch(
-    execution: Execution, board: Board, watchdog: Watchdog, request: StopRequest, show: Callable[[Snapshot], None]
+    execution: Execution,
+    board: Board,
+    watchdog: Watchdog,
+    request: StopRequest,
+    show: Callable[[Snapshot], None],
+    hold: Callable[[], None],
 ) -> None:
-    """Watch until the execution ends. Raises what it raised, Stalled, TooManyRestarts or Stopped."""
+    """Watch until the execution ends. Raises what it raised, Stalled, TooManyRestarts or Stopped.
+
+    `hold` raises where the run has lost its output to another one.
+    """
     stop: Stop | None = None
     while execution.is_alive():
+        hold()
         snapshot = board.snapshot()
         show(snapshot)
         watchdog.check(snapshot)
-        if request.name and stop is None:
+        if request.name:
+            stop = stop or Stop(watchdog.limits.drain_seconds)
+            # again and again, for a board that has started anew does not know
             board.stop()
-            stop = Stop(watchdog.limits.drain_seconds)
         if stop and stop.is_over(snapshot):
             break
         execution.join(POLL_SECONDS)

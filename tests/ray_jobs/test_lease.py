@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -103,6 +104,33 @@ def test_another_process_holds_until_it_is_killed(local: Store, other_process: s
     taken = acquire(local)
     assert time.monotonic() - started < 5
     taken.release()
+
+
+def test_a_suspended_process_is_judged_by_its_beat(local: Store, other_process: subprocess.Popen[str]) -> None:
+    other_process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: psutil.Process(other_process.pid).status() == psutil.STATUS_STOPPED)
+    holder = current(local)
+    assert holder is not None
+    assert holder.alive is None
+    taken = acquire(local, FAST)
+    assert taken.lease.number == holder.number + 1
+    taken.release()
+
+
+def test_a_holder_hears_that_it_was_taken_for_dead(local: Store) -> None:
+    holder = acquire(local, FAST)
+    holder.check()
+    foreign(local, holder.lease.number + 1)
+
+    def lost() -> bool:
+        try:
+            holder.check()
+        except LeaseLost:
+            return True
+        return False
+
+    wait_until(lost)
+    holder.release()
 
 
 def test_a_number_that_a_new_process_has_is_not_its_old_owner(local: Store) -> None:

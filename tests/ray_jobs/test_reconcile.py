@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ray_jobs.errors import DamagedOutput
+from ray_jobs.lease import Lease
 from ray_jobs.manifest import Entry, load
 from ray_jobs.parts import write_part
 from ray_jobs.reconcile import Repairs, read_part, reconcile, rewrite
@@ -61,13 +62,13 @@ def test_a_clean_output_is_left_alone(store: Store) -> None:
     add_part(store, 1, 2)
     add_part(store, 3)
     before = store.list()
-    _, repairs = reconcile(store, TOTAL)
+    _, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert repairs == Repairs()
     assert store.list() == before
 
 
 def test_an_empty_output_needs_no_mending(store: Store) -> None:
-    found, repairs = reconcile(store, TOTAL)
+    found, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert not found.entries
     assert repairs == Repairs()
 
@@ -76,7 +77,7 @@ def test_files_that_no_entry_names_are_removed(store: Store) -> None:
     add_part(store, 1)
     add_part(store, 2, commits=False)
     store.write_bytes("data/.half.parquet.01.tmp", b"PAR1")
-    _, repairs = reconcile(store, TOTAL)
+    _, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert repairs == Repairs(leftover_files=3)
     assert str(repairs) == "3 leftover files removed, 0 doubled rows dropped, 0 parts without files forgotten"
     check(store, {1})
@@ -87,7 +88,7 @@ def test_an_entry_whose_file_is_gone_is_forgotten(store: Store, gone: int) -> No
     add_part(store, 1)
     entry = add_part(store, 2, 3)
     store.delete([entry.files[gone].path])
-    found, repairs = reconcile(store, TOTAL)
+    found, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert repairs == Repairs(broken_parts=1)
     assert found.done(TOTAL).nonzero()[0].tolist() == [1]
     check(store, {1})
@@ -97,10 +98,10 @@ def test_a_row_in_two_parts_stays_in_one(store: Store) -> None:
     add_part(store, 1, 2, 3)
     add_part(store, 3, 4)
     add_part(store, 3)
-    _, repairs = reconcile(store, TOTAL)
+    _, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert repairs == Repairs(doubled_rows=2)
     check(store, {1, 2, 3, 4})
-    assert reconcile(store, TOTAL)[1] == Repairs()
+    assert reconcile(store, TOTAL, Lease(store, 0))[1] == Repairs()
 
 
 def test_a_manifest_of_another_plan_is_refused_untouched(store: Store) -> None:
@@ -108,7 +109,7 @@ def test_a_manifest_of_another_plan_is_refused_untouched(store: Store) -> None:
     add_part(store, 30)
     before = store.list()
     with pytest.raises(DamagedOutput, match=r"\.json: holds row 30, the plan has 20 rows"):
-        reconcile(store, TOTAL)
+        reconcile(store, TOTAL, Lease(store, 0))
     assert store.list() == before
 
 
@@ -156,7 +157,7 @@ def test_a_rewrite_killed_between_two_steps_is_finished_or_undone(tmp_path: Path
     old = add_part(store, 1, 2)
     for number, rows in enumerate(killed_rewrites(store, old)):
         if number == step:
-            reconcile(store, TOTAL)
+            reconcile(store, TOTAL, Lease(store, 0))
             check(store, rows)
             return
 
@@ -166,7 +167,7 @@ def test_a_removal_killed_between_two_steps_is_finished(tmp_path: Path, step: in
     store = open_store(str(tmp_path / "out"))
     entry = add_part(store, 1)
     store.delete([entry.path, *(part.path for part in entry.files)][: step + 1])
-    reconcile(store, TOTAL)
+    reconcile(store, TOTAL, Lease(store, 0))
     check(store, set())
 
 
@@ -187,5 +188,5 @@ def test_any_mixture_ends_with_each_row_once(
         if fate == "committed":
             committed.append(entry)
             whole |= rows
-    reconcile(store, TOTAL)
+    reconcile(store, TOTAL, Lease(store, 0))
     check(store, whole)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,20 @@ def snapshot(pools: dict[str, PoolState], parts: int = 0) -> Snapshot:
     return Snapshot(pools, Tally(), parts, stopping=False)
 
 
-def pool(done: int = 0, tokens: int = 0, **state: int) -> PoolState:
+def pool(done: int = 0, tokens: int = 0, **state: Any) -> PoolState:
     return PoolState(Figures(done=done, completion_tokens=tokens), **state)
 
 
 def watchdog(seconds: float = 0.05, restarts: int = 2) -> Watchdog:
     return Watchdog(LimitsConfig(stall_seconds=seconds, engine_restarts=restarts), {"evolve_a": 2, "respond": 1})
+
+
+def test_restarts_of_a_pool_that_gets_on_do_not_count() -> None:
+    watching = watchdog(seconds=60)
+    for done, starts in ((0, 4), (1, 5), (2, 9), (2, 11)):
+        watching.check(snapshot({"evolve_a": pool(done=done, starts=starts)}))
+    with pytest.raises(TooManyRestarts, match="pool evolve_a: its actors were started again 3 times and finished no"):
+        watching.check(snapshot({"evolve_a": pool(done=2, starts=12, cause="EngineDied: gone")}))
 
 
 @pytest.mark.parametrize(
@@ -76,8 +85,8 @@ def test_actors_that_start_again_and_again_end_the_run() -> None:
     with pytest.raises(TooManyRestarts) as raised:
         watching.check(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=4)}))
     assert str(raised.value) == (
-        "pool respond: its actors were started again 3 times, limits.engine_restarts allows 2; "
-        "see the log of its actors for why"
+        "pool respond: its actors were started again 3 times and finished no row in between, "
+        "limits.engine_restarts allows 2; the log of its actors may say why"
     )
 
 

@@ -1,0 +1,200 @@
+"""What a kill costs: rows that engines work on twice, and the seconds and memory until a resumed run asks an engine.
+
+The run is the `evolve` command in a process of its own, killed with SIGKILL, with a scripted engine that logs every
+call; the rows counted are those of the engine's log. For the second table the committed part of a large output is
+written with the product's own functions, and all but a few rows of the plan are committed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from random import Random
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from tables import markdown, publish
+
+from ray_jobs import manifest
+from ray_jobs.parts import write_part
+from ray_jobs.plan import load_index
+from ray_jobs.rows import CREATED_AT, KEPT, ROUNDS, flatten, split_outcomes
+from ray_jobs.storage import open_store
+
+ROOT = Path(__file__).parents[1]
+PART_ROWS = 128
+PENDING = 256
+LONGEST = 900.0
+BLOCK_ROWS, BLOCKS = 16, 4
+AT_ONCE = 4 * BLOCKS * BLOCK_ROWS
+"""The rows that the killed run holds: twice `batches_in_flight` blocks in its actor, and as many on their way out."""
+
+
+class Bench:
+    """One output in `folder`: `rows` seeds, one evolver that answers itself, one round, so one evolving call a row."""
+
+    def __init__(self, folder: Path, rows: int, decode_rate: float) -> None:
+        folder.mkdir()
+        self.folder, self.rows, self.output = folder, rows, folder / "out"
+        engine = {
+            "kind": "scripted",
+            "slots": 64,
+            "decode_rate": decode_rate,
+            "sigma": 0.5,
+            "call_log": str(folder / "calls"),
+        }
+        answering = {**engine, "call_log": ""}
+        pool = {"size": 1, "batch_rows": BLOCK_ROWS, "batches_in_flight": BLOCKS}
+        config = {
+            "output": str(self.output),
+            "seeds": {"path": str(folder / "seeds.jsonl")},
+            "evolvers": {"small": {"engine": engine, "pool": pool}},
+            "responder": {"engine": answering, "pool": pool},
+        }
+        (folder / "run.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        with (folder / "seeds.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(
+                json.dumps({"instruction": f"Describe step {one} of a procedure."}) + "\n" for one in range(rows)
+            )
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The `evolve run` command."""
+        command = [sys.executable, "-m", "ray_jobs.cli", "run", str(self.folder / "run.yaml")]
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+
+    def calls(self) -> list[str]:
+        """The digests of all prompts that the evolving engine was given."""
+        log = self.folder / "calls"
+        return log.read_text().split() if log.exists() else []
+
+    def until_called(self, process: subprocess.Popen[bytes]) -> tuple[float, int]:
+        """Wait for the next engine call: seconds, and the driver's peak resident memory in bytes until then."""
+        started, before, peak = time.monotonic(), self._log_bytes(), 0
+        watched = psutil.Process(process.pid)
+        while self._log_bytes() == before:
+            if process.poll() is not None or time.monotonic() - started > LONGEST:
+                raise SystemExit(f"no engine call: {(self.folder / 'log').read_text()[-2000:]}")
+            peak = max(peak, watched.memory_info().rss)
+            time.sleep(0.02)
+        return time.monotonic() - started, peak
+
+    def committed(self) -> int:
+        """Rows with an outcome."""
+        return sum(len(entry.rows) for entry in manifest.load(open_store(str(self.output))).entries)
+
+    def _log_bytes(self) -> int:
+        log = self.folder / "calls"
+        return log.stat().st_size if log.exists() else 0
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL to the driver; what it started ends by itself, which is waited for."""
+    below = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.wait()
+    psutil.wait_procs(below, timeout=60)
+
+
+def kills(folder: Path, rows: int, times: int) -> list[list[str]]:
+    """Kill one run several times; a line a kill. Fails where a kill costs more rows than the run holds at once."""
+    bench, random, lines = Bench(folder, rows, 100), Random(1), []
+    calls_before = committed_before = 0
+    for number in range(1, times + 1):
+        process = bench.start()
+        bench.until_called(process)
+        time.sleep(random.uniform(1, 6))
+        kill(process)
+        begun, committed = len(bench.calls()) - calls_before, bench.committed() - committed_before
+        calls_before, committed_before = calls_before + begun, committed_before + committed
+        lines.append([f"kill {number}", f"{begun:,}", f"{committed:,}", f"{begun - committed:,}"])
+        assert begun - committed <= AT_ONCE, f"{begun - committed} rows were lost, the run holds {AT_ONCE} at once"
+    process = bench.start()
+    if process.wait(LONGEST):
+        raise SystemExit(f"the run failed: {(bench.folder / 'log').read_text()[-2000:]}")
+    calls = bench.calls()
+    assert len(set(calls)) == bench.committed() == rows
+    begun = len(calls) - calls_before
+    lines.append(["to the end", f"{begun:,}", f"{rows - committed_before:,}", f"{begun - (rows - committed_before):,}"])
+    lines.append(["all", f"{len(calls):,}", f"{rows:,}", f"{len(calls) - rows:,}"])
+    return lines
+
+
+def commit_all_but(bench: Bench, pending: int) -> None:
+    """Commit every planned row but the last few, in parts of the size that runs write."""
+    store = open_store(str(bench.output))
+    plan = load_index(store)
+    assert plan is not None
+    left = plan.rows - pending - bench.committed()
+    done = manifest.load(store).done(plan.rows)
+    for file in plan.files:
+        table = _with_rounds(pq.read_table(bench.output / file.path))
+        table = table.filter(pa.array(~done[file.first : file.first + file.rows])).slice(0, left)
+        left -= table.num_rows
+        for start in range(0, table.num_rows, PART_ROWS):
+            rows = table.slice(start, PART_ROWS).combine_chunks()
+            records = flatten(
+                rows, {"run_id": "benchmark", "strategy": "evol_instruct", "scorer_model": None}, {"small": ""}
+            )
+            manifest.commit(store, write_part(store, *split_outcomes(records), rows["plan_row"].to_numpy()))
+
+
+def _with_rounds(table: pa.Table) -> pa.Table:
+    one = {
+        "round": 1,
+        "parent_round": 0,
+        "status": KEPT,
+        "operator": "deepen",
+        "instruction": "x" * 60,
+        "output": "y" * 60,
+    }
+    rounds = pa.array([[one]] * table.num_rows, ROUNDS.type)
+    now = pa.array([datetime.now(UTC)] * table.num_rows, CREATED_AT.type)
+    return table.append_column(ROUNDS, rounds).append_column(CREATED_AT, now)
+
+
+def resumes(folder: Path, sizes: Sequence[int]) -> Iterator[list[str]]:
+    """For each number of committed rows: seconds to plan it, parts, seconds to the first call, driver's memory."""
+    for rows in sizes:
+        bench = Bench(folder / str(rows), rows + PENDING, 1)
+        process = bench.start()
+        first, _ = bench.until_called(process)
+        kill(process)
+        commit_all_but(bench, PENDING)
+        parts = len(manifest.load(open_store(str(bench.output))).entries)
+        process = bench.start()
+        seconds, peak = bench.until_called(process)
+        kill(process)
+        yield [f"{rows:,}", f"{parts:,}", f"{first:.1f}", f"{seconds:.1f}", f"{peak / 2**20:,.0f}"]
+
+
+def main() -> None:
+    """Run the benchmark and publish its tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=3000, help="rows of the run that is killed")
+    parser.add_argument("--kills", type=int, default=5)
+    parser.add_argument("--committed", default="0,10000,100000,1000000", help="committed rows, by commas")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        killed = markdown(
+            ["", "rows that the engine was asked for", "rows committed", "rows to do again"],
+            kills(folder / "kills", args.rows, args.kills),
+        )
+        headings = ["rows committed", "parts", "s from the first command to its first engine call (plans all rows)"]
+        headings += ["s from the same command to its first new engine call", "driver's peak MiB until then"]
+        resumed = markdown(headings, list(resumes(folder, [int(one) for one in args.committed.split(",")])))
+    publish("resume_cost", f"A run of {args.rows:,} rows that holds {AT_ONCE} at once:\n\n{killed}\n\n{resumed}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""Processes and nodes vanish at random moments; the finished dataset is that of an undisturbed run."""
+
+from __future__ import annotations
+
+import time
+from random import Random
+
+import pytest
+
+from tests.chaos.conftest import MakeJob
+from tests.chaos.jobs import Job, Place, Records
+from tests.chaos.nodes import Nodes
+
+pytestmark = pytest.mark.timeout(900)
+
+POOLS = ("evolve_small", "evolve_large", "respond", "score")
+
+
+def kill_driver(job: Job, random: Random) -> bool:
+    """Start the run and SIGKILL it at a random moment: while it starts, or while engines work."""
+    if random.random() < 0.25:
+        command = job.start()
+        time.sleep(random.uniform(0.2, 6))
+    else:
+        command = job.start_working()
+        time.sleep(random.uniform(0, 3))
+    return command.kill()
+
+
+def test_driver_killed(place: Place, make_job: MakeJob, undisturbed: Records) -> None:
+    job, random = make_job(place), Random(3)
+    assert sum(kill_driver(job, random) for _ in range(3)) == 3
+    job.finish()
+    job.verify()
+    assert job.records() == undisturbed
+
+
+def test_actors_killed(place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
+    job, random = make_job(place), Random(4)
+    command = job.start_working()
+    for pool in random.sample(POOLS, len(POOLS)):
+        cluster.kill(pool)
+        time.sleep(random.uniform(0, 1))
+    assert command.wait(240) == 0, command.text
+    job.verify()
+    assert job.records() == undisturbed
+
+
+def test_node_lost_and_another_added(s3_place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
+    job = make_job(s3_place)
+    command = job.start_working()
+    cluster.lose()
+    cluster.add()
+    assert command.wait(240) == 0, command.text
+    job.verify()
+    assert job.records() == undisturbed

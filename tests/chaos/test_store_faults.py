@@ -1,0 +1,101 @@
+"""The object store fails, goes away, or loses the worker that is writing to it at the worst moments."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.chaos.conftest import MakeJob
+from tests.chaos.jobs import Command, Job, Place, Records
+from tests.chaos.nodes import Nodes, until
+from tests.ray_jobs.fault_proxy import FaultProxy, Hold
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def kill_writer_at(hold: Hold, command: Command, cluster: Nodes, proxy: FaultProxy) -> None:
+    """Hold a request of a write task and SIGKILL the task's process meanwhile; the request is then dropped."""
+    proxy.hold = hold
+    until(lambda: hold.taken.is_set() or command.is_over, 120, f"a request that matches {hold.pattern}")
+    assert hold.taken.is_set(), command.text
+    assert cluster.kill_all("ray::Write")
+    hold.dropped.set()
+
+
+def test_writer_killed_around_its_commit(
+    behind_proxy: Place, proxy: FaultProxy, cluster: Nodes, make_job: MakeJob, undisturbed: Records
+) -> None:
+    job = make_job(behind_proxy)
+    command = job.start_working()
+    half_written, uncommitted, committed_unheard = (
+        Hold("*/data/*"),
+        Hold("*/manifest/*"),
+        Hold("*/manifest/*", forward=True),
+    )
+    for hold in (half_written, uncommitted, committed_unheard):
+        kill_writer_at(hold, command, cluster, proxy)
+    assert command.wait(240) == 0, command.text
+    job.verify()
+    assert job.records() == undisturbed
+
+
+def test_store_fails_one_request_in_five(
+    behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
+) -> None:
+    job = make_job(behind_proxy)
+    proxy.failing = 0.2
+    job.finish()
+    assert proxy.failed > 20
+    proxy.failing = 0.0
+    job.verify()
+    assert job.records() == undisturbed
+
+
+def test_store_stops_for_a_while(
+    behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
+) -> None:
+    job = make_job(behind_proxy)
+    outage(job, proxy, 8)
+    job.verify()
+    assert job.records() == undisturbed
+
+
+def outage(job: Job, proxy: FaultProxy, seconds: float) -> None:
+    """The store stops while a run is at work, and comes back; the run ends well."""
+    command = job.start_working()
+    until(lambda: job.parts, 120, "the first part")
+    proxy.away = True
+    time.sleep(seconds)
+    assert not command.is_over, command.text
+    proxy.away = False
+    assert command.wait(240) == 0, command.text
+
+
+def test_store_that_stays_away_ends_the_run(behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob) -> None:
+    job = make_job(behind_proxy, limits__storage_seconds=2)
+    command = job.start_working()
+    proxy.away = True
+    assert command.wait(180) == 4, command.text
+    assert "the store does not answer" in command.text
+    assert "Traceback" not in command.text[command.text.index("\nerror: ") :]
+
+
+@pytest.mark.parametrize("pattern", ["*/data/*", "*/manifest/*"])
+def test_request_that_arrives_after_the_end(
+    pattern: str, behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
+) -> None:
+    """No store can refuse it; `verify` says so, and the same command mends it."""
+    job = make_job(behind_proxy)
+    command = job.start_working()
+    proxy.hold = late = Hold(pattern, late=True)
+    until(late.taken.is_set, 120, "a write task")
+    command.kill()
+    job.finish()
+    assert job.records() == undisturbed
+    late.dropped.set()
+    until(late.forwarded.is_set, 30, "the late request")
+    assert job.verify_code() == 5
+    job.finish()
+    job.verify()
+    assert job.records() == undisturbed
