@@ -17,7 +17,7 @@ from ray.exceptions import RayError
 from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.cluster import cluster, configure_data
-from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged
+from ray_jobs.errors import OutputError, PoolError, SettingsChanged
 from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
@@ -26,6 +26,7 @@ from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import pending_blocks
 from ray_jobs.pools import logical_cpus
 from ray_jobs.progress import Display, make_display
+from ray_jobs.ray_errors import job_error
 from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import changes, fingerprint
 from ray_jobs.storage import Store, open_store
@@ -90,7 +91,9 @@ class _Run:
         """Work off what is pending until nothing is."""
         found, repairs = reconcile(self.store, plan.rows)
         done = found.done(plan.rows)
-        self.say(f"plan: {plan.seeds:,} seeds, {plan.rows:,} rows, {int(done.sum()):,} done ({repairs})")
+        left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
+        rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
+        self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
         with StopRequest().listening() as request:
             while not done.all():
                 self.store.delete([report.SUCCESS])
@@ -108,6 +111,8 @@ class _Run:
         An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
         """
         settings = self.job.settings()
+        if self.store.exists(report.SEARCH):
+            raise OutputError(f"{self.store.url}: this is the output of a search; give the run one of its own")
         if self.store.exists(INDEX):
             before = report.read_run(self.store)["result_settings"]
             if lines := changes(before, settings):
@@ -155,9 +160,7 @@ class _Run:
                 try:
                     watch(execution, board, watchdog, request, saver.show)
                 except RayError as error:
-                    cause = _root_cause(error)
-                    # a write task's StorageError or LeaseLost keeps its own meaning
-                    raise cause if isinstance(cause, JobError) else PoolError(_named(cause)) from error
+                    raise job_error(error) from error
                 finally:
                     saver.save()
 
@@ -189,16 +192,3 @@ class _Saver:
         self._saved = time.monotonic()
         if self._latest:
             report.Session.of(self._number, self._started, self._latest).save(self._store)
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """What a worker really raised: the error of ours, or else the innermost, in a chain of Ray's errors."""
-    if isinstance(error, JobError) and not isinstance(error, RayError):
-        return error
-    cause = getattr(error, "cause", None) or error.__cause__
-    return _root_cause(cause) if isinstance(cause, BaseException) else error
-
-
-def _named(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
