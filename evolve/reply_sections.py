@@ -17,8 +17,9 @@ _NAMES = {
     "plan": r"(?:(?:the|my|a|comprehensive|detailed|create|rewriting)[ \t]+)*plan",
     "rewritten": rf"(?:the[ \t]+)?{_REWRITTEN}[ \t_-]+{_NOUN}",
     "final": (
-        r"(?:review(?:ed)?[ \t]*(?:and|&|,|:|/)[ \t]*)?(?:here(?:'s|’s|[ \t]+is)[ \t]+)?(?:(?:the|my|your)[ \t]+)?"
-        rf"(?:final(?:ly|ized|ised)?[ \t_-]+{_REWRITTEN}[ \t_-]+{_NOUN}|final[ \t_-]+(?:instruction|prompt))"
+        r"(?:so,?[ \t]+)?(?:review(?:ed)?[ \t]*(?:and|&|,|:|/)[ \t]*)?(?:here(?:'s|’s|[ \t]+is)[ \t]+)?"
+        r"(?:(?:the|my|your)[ \t]+)?"
+        rf"(?:final(?:ly|ized|ised)?[ \t_-]+{_REWRITTEN}[ \t_-]+{_NOUN}|final[ \t_-]+(?:instruction|prompt|rewrite))"
     ),
 }
 _STEPS = {"methods": 1, "plan": 2, "rewritten": 3}

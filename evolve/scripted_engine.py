@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Literal
 
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
@@ -27,14 +28,17 @@ class Script:
     """How a scripted engine behaves. Every choice derives from the prompt's text and seed, never from order.
 
     Rates are tokens a second a request; 0 means at once. Lengths are log-normal with the given median and sigma
-    of the logarithm. `refuse_share` of prompts are refused; prompts that hold `refuse_text` always are.
-    `die_after` prompts the engine dies, once per folder `marks` where that is given, so that its successor lives.
-    `call_log` is a file to which each call appends the digest of its prompt, for counting work from outside.
+    of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers, "auto_evol" the four steps
+    of Auto Evol-Instruct, "method" new methods for it. `refuse_share` of prompts are refused; prompts that hold
+    `refuse_text` always are. `die_after` prompts the engine dies, once per folder `marks` where that is given, so that
+    its successor lives. `call_log` is a file to which each call appends the digest of its prompt, for counting work
+    from outside.
     """
 
     slots: int = 256
     prefill_rate: float = 0.0
     decode_rate: float = 0.0
+    reply: Literal["topic", "auto_evol", "method"] = "topic"
     median_tokens: int = 40
     sigma: float = 0.0
     refuse_share: float = 0.0
@@ -46,11 +50,11 @@ class Script:
 
 
 class ScriptedEngine:
-    """Replies by `reply(prompt)`, or with words that derive from the prompt where no such function is given."""
+    """Replies by `reply(prompt)`, or as the script says, in words that derive from the prompt."""
 
     def __init__(self, script: Script | None = None, reply: Callable[[Prompt], str] | None = None) -> None:
         self.script = script or Script()
-        self._reply = reply or scripted_reply
+        self._reply = reply or REPLIES[self.script.reply]
         self._slots = asyncio.Semaphore(self.script.slots)
         self._instant = not (self.script.prefill_rate or self.script.decode_rate)
         self.calls = 0
@@ -127,6 +131,26 @@ class ScriptedEngine:
 def scripted_reply(prompt: Prompt) -> str:
     """A short text that no other prompt and seed gives."""
     return f"Explain how topic {_digest(prompt)} works, and give one example."
+
+
+def auto_evol_reply(prompt: Prompt) -> str:
+    """The four steps of Auto Evol-Instruct; a quarter of the prompts get a reply that breaks off before the last."""
+    steps = "Methods:\n- narrow the topic\n- ask for a reason\n\nPlan:\nBoth, one after the other."
+    return steps if _breaks_off(prompt) else f"{steps}\n\nFinal rewritten instruction:\n{scripted_reply(prompt)}"
+
+
+def method_reply(prompt: Prompt) -> str:
+    """A new method, as an optimiser gives it; a quarter of the prompts get none."""
+    if _breaks_off(prompt):
+        return "I cannot think of a better method."
+    return f"<method>Method {_digest(prompt)}: make this task harder.\n{{instruction}}</method>"
+
+
+REPLIES = {"topic": scripted_reply, "auto_evol": auto_evol_reply, "method": method_reply}
+
+
+def _breaks_off(prompt: Prompt) -> bool:
+    return int(_digest(prompt), 16) % 4 == 0
 
 
 def _digest(prompt: Prompt) -> str:

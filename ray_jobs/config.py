@@ -5,49 +5,14 @@ Every model here refuses unknown fields. `settings.py` says which fields change 
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
-from evolve.elimination import Elimination
-from evolve.records import Sampling
+from ray_jobs.config_base import GreedyConfig, Strict, kind_or
+from ray_jobs.strategy_config import EvolInstructConfig, StrategyConfig
 
-
-class Strict(BaseModel):
-    """The base of all configuration: frozen, and an unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def kind_or(default: str) -> Discriminator:
-    """Tell the members of a union by their `kind`, which may be left out for `default`."""
-
-    def tag(value: Any) -> str:
-        return str(value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind", default))
-
-    return Discriminator(tag)
-
-
-class SamplingConfig(Strict):
-    """How completions are drawn. The defaults are those of arXiv 2412.11231."""
-
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(0.95, gt=0, le=1)
-    max_tokens: int = Field(2048, ge=1)
-    stop: tuple[str, ...] = ()
-
-    def build(self) -> Sampling:
-        """The value that strategies use."""
-        return Sampling(self.temperature, self.top_p, self.max_tokens, self.stop)
-
-
-class GreedyConfig(SamplingConfig):
-    """Sampling of the responder: greedy, so that only the instructions differ (arXiv 2412.11231)."""
-
-    temperature: float = Field(0.0, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
+ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class SeedsConfig(Strict):
@@ -60,45 +25,6 @@ class SeedsConfig(Strict):
     on_error: Literal["fail_row", "stop"] = "fail_row"
     limit: int | None = Field(None, ge=1)
     storage: dict[str, Any] = Field(default_factory=dict)
-
-
-class EliminationConfig(Strict):
-    """The elimination rules one by one; see evolve.elimination for what each does."""
-
-    equal: bool = False
-    leaked_words: bool = True
-    truncated: bool = True
-    unchanged: bool = True
-    refusal: bool = True
-    punctuation_only: bool = True
-
-
-PRESETS = {"none": Elimination.none(), "rules": Elimination(), "wizardlm": Elimination.wizardlm()}
-"""Elimination by name: `none` is the setting of arXiv 2412.11231, `rules` all but the judge, `wizardlm` all."""
-
-
-def _preset(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    if value not in PRESETS:
-        raise ValueError(f"expected one of {', '.join(PRESETS)}, or rules one by one")
-    return asdict(PRESETS[value])
-
-
-class EvolInstructConfig(Strict):
-    """Evol-Instruct. `elimination` is a preset's name or the rules one by one."""
-
-    kind: Literal["evol_instruct"] = "evol_instruct"
-    rounds: int = Field(1, ge=1, le=100)
-    breadth: bool = True
-    complicate_input: bool = False
-    elimination: Annotated[EliminationConfig, BeforeValidator(_preset)] = EliminationConfig()
-    templates: Path | None = None
-    sampling: SamplingConfig = SamplingConfig()
-
-    def rules(self) -> Elimination:
-        """The rules that are on."""
-        return Elimination(**self.elimination.model_dump())
 
 
 class VllmConfig(Strict):
@@ -132,6 +58,7 @@ class ScriptedConfig(Strict):
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
+    reply: Literal["topic", "auto_evol", "method"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
@@ -283,8 +210,8 @@ class RunConfig(JobConfig):
     """One run: one output folder and everything that determines what ends up in it."""
 
     seed: int = 0
-    strategy: EvolInstructConfig = EvolInstructConfig()
-    evolvers: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], EvolverConfig] = Field(min_length=1)
+    strategy: StrategyConfig = EvolInstructConfig()
+    evolvers: dict[Annotated[str, Field(pattern=ENGINE_NAME)], EvolverConfig] = Field(min_length=1)
     sharing: Literal["every", "split"] = "every"
     samples: int = Field(1, ge=1)
     keep_rounds: Literal["all", "last"] = "all"

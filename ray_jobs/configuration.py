@@ -21,7 +21,14 @@ AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig:
-    """Read and check the run configuration at `path`.
+    """Read and check the run configuration at `path`, as `read_config` does."""
+    return read_config(RunConfig, path, overrides, output)
+
+
+def read_config(
+    model: type[AnyConfig], path: Path, overrides: Sequence[str] = (), output: str | None = None
+) -> AnyConfig:
+    """Read the file at `path` and check it against `model`.
 
     `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
     Raises ConfigError with one line a wrong field.
@@ -31,7 +38,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = 
         _override(raw, override)
     if output is not None:
         raw["output"] = output
-    return validated(RunConfig, raw, str(path))
+    return validated(model, raw, str(path))
 
 
 def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> AnyConfig:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
+from evolve.auto_evol import AutoEvol
 from evolve.elimination import Elimination
 from evolve.engine import Engine
 from evolve.evol_instruct import EvolInstruct, operator_order
 from evolve.flow import Strategy
+from evolve.method import Method
 from evolve.respond import Responder
-from ray_jobs.config import EngineConfig, EvolInstructConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
+from ray_jobs.config import EngineConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
+from ray_jobs.strategy_config import AutoEvolConfig, EvolInstructConfig, StrategyConfig
 
 
 def build_engine(config: EngineConfig) -> Engine:
@@ -30,15 +33,18 @@ def build_engine(config: EngineConfig) -> Engine:
             return ScriptedEngine(Script(**config.model_dump(exclude={"kind", "model"})))
 
 
-def build_strategy(config: EvolInstructConfig) -> Strategy:
-    """The strategy with its templates read and checked. Raises TemplateError."""
-    return EvolInstruct(
-        rounds=config.rounds,
-        operators=operator_order(config.breadth, config.complicate_input),
-        sampling=config.sampling.build(),
-        elimination=config.rules(),
-        templates=config.templates,
-    )
+def build_strategy(config: StrategyConfig, method: Method | None = None) -> Strategy:
+    """The strategy with its templates read and checked. `method` is the saved one that `config` names, if any.
+
+    Raises TemplateError.
+    """
+    sampling, rules, templates = config.sampling.build(), config.rules(), config.templates
+    match config:
+        case EvolInstructConfig():
+            operators = operator_order(config.breadth, config.complicate_input)
+            return EvolInstruct(config.rounds, operators, sampling, rules, templates)
+        case AutoEvolConfig():
+            return AutoEvol(config.rounds, sampling, rules, templates, method.template() if method else None)
 
 
 def build_responder(config: RunConfig) -> Responder:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from ray.data import Dataset
 
 from ray_jobs.board import Board
-from ray_jobs.config import JobConfig, PoolConfig
+from ray_jobs.config import JobConfig, PoolConfig, SeedsConfig
 from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.plan_source import Slice
@@ -85,13 +85,17 @@ class Job(ABC):
 
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""
-        seeds = self.config.seeds
-        return SeedSource(
-            paths=(seeds.path,) if isinstance(seeds.path, str) else seeds.path,
-            format=seeds.format,
-            layout=seeds.layout,
-            columns={str(field): name for field, name in seeds.columns.items()},
-            on_error=seeds.on_error,
-            limit=seeds.limit,
-            storage=seeds.storage,
-        )
+        return seed_source(self.config.seeds)
+
+
+def seed_source(seeds: SeedsConfig) -> SeedSource:
+    """Configured seeds as the reader wants them."""
+    return SeedSource(
+        paths=(seeds.path,) if isinstance(seeds.path, str) else seeds.path,
+        format=seeds.format,
+        layout=seeds.layout,
+        columns={str(field): name for field, name in seeds.columns.items()},
+        on_error=seeds.on_error,
+        limit=seeds.limit,
+        storage=seeds.storage,
+    )

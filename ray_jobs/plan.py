@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs.errors import DamagedOutput
+from ray_jobs.errors import DamagedOutput, SeedError
 from ray_jobs.idset import IdSet
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.seeds import BadSeed, Seed, SeedBatch, SeedSource, read_seeds, signature
@@ -47,11 +47,15 @@ class PlanFile:
 
 @dataclass
 class PlanIndex:
-    """What is planned. `seeds` counts usable ones; `signature` is that of the seed files it was read from whole."""
+    """What is planned. `seeds` counts usable ones, `held_out` those that the run leaves alone.
+
+    `signature` is that of the seed files it was read from whole.
+    """
 
     rows: int = 0
     seeds: int = 0
     duplicates: int = 0
+    held_out: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
     signature: str | None = None
     files: list[PlanFile] = field(default_factory=list)
@@ -75,7 +79,8 @@ class PlanIndex:
 class Fanout:
     """How seeds become rows: through which evolvers, by which weights where they are split, in how many samples.
 
-    `outputs` keeps the seeds' outputs in the plan, for jobs that read them.
+    `outputs` keeps the seeds' outputs in the plan, for jobs that read them. Seeds with an id in `held_out` become no
+    rows.
     """
 
     evolvers: Mapping[str, float]
@@ -84,6 +89,7 @@ class Fanout:
     strategy_fingerprint: str
     run_seed: int
     outputs: bool = False
+    held_out: frozenset[str] = frozenset()
 
     def chosen(self, seed_id: str) -> list[str]:
         """The evolvers of a seed: all of them, or the one that a hash of the seed picks by weight."""
@@ -118,23 +124,34 @@ def make_plan(
     """Plan the seeds that are not planned yet, and return the index of the whole plan.
 
     Reads the seeds only where their files have changed since they were read whole. Streams: memory is 16 bytes a
-    seed. Raises SeedError as `read_seeds` does, and whatever `before_writing` raises, which is called before the index
-    is replaced.
+    seed. Raises SeedError as `read_seeds` does, and where all seeds are held out; and whatever `before_writing` raises,
+    which is called before the index is replaced.
     """
     index = load_index(store) or PlanIndex()
     now = signature(source)
     if index.signature == now:
         return index
     known = _planned_ids(store, index)
+    index.held_out = 0
     for batch in read_seeds(source):
-        _append(store, index, _unplanned(batch, known), fanout)
+        offered = _without(batch, fanout.held_out)
+        index.held_out += len(batch.seeds) - len(offered.seeds)
+        _append(store, index, _unplanned(offered, known), fanout)
         index.duplicates = batch.report.duplicates
         before_writing()
         store.write_bytes(INDEX, index.to_json())
+    if index.held_out and not index.rows:
+        raise SeedError(
+            f"{', '.join(source.paths)}: all {index.held_out:,} seeds are dev rows of the method: none is left"
+        )
     index.signature = now
     before_writing()
     store.write_bytes(INDEX, index.to_json())
     return index
+
+
+def _without(batch: SeedBatch, held_out: frozenset[str]) -> SeedBatch:
+    return replace(batch, seeds=[seed for seed in batch.seeds if seed.seed_id not in held_out])
 
 
 def _unplanned(batch: SeedBatch, known: IdSet) -> SeedBatch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 
 from evolve.errors import EvolveError
 from evolve.flow import Strategy
+from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
 from ray_jobs.config import (
     EngineConfig,
@@ -25,26 +27,36 @@ from ray_jobs.engines import build_strategy
 from ray_jobs.errors import ConfigError, LeaseHeld, OutputError
 from ray_jobs.job import Job
 from ray_jobs.lease import current
+from ray_jobs.methods import saved_method
 from ray_jobs.seeds import read_seeds
 from ray_jobs.storage import open_store
 
 AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig)
 
 
-def check(run: RunConfig) -> Strategy:
-    """Check what needs no cluster, and return the run's strategy. Raises ConfigError."""
+@dataclass(frozen=True)
+class Checked:
+    """What checking a configuration has read: its strategy, and the saved method that it names."""
+
+    strategy: Strategy
+    method: Method | None
+
+
+def check(run: RunConfig) -> Checked:
+    """Check what needs no cluster. Raises ConfigError, and StorageError where a method cannot be reached."""
+    method = saved_method(run)
     try:
         if run.strategy.templates is not None:
             check_folder(run.strategy.templates, shipped_names())
-        strategy = build_strategy(run.strategy)
+        strategy = build_strategy(run.strategy, method)
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
     for name, evolver in run.evolvers.items():
-        _check_engine(f"evolvers.{name}.engine", evolver.engine)
+        check_engine(f"evolvers.{name}.engine", evolver.engine)
     if isinstance(run.responder, PoolResponderConfig):
-        _check_engine("responder.engine", run.responder.engine)
+        check_engine("responder.engine", run.responder.engine)
     check_scorer(run.scorer)
-    return strategy
+    return Checked(strategy, method)
 
 
 def check_scorer(scorer: ScorerConfig | None) -> None:
@@ -79,7 +91,8 @@ def absolute(config: AnyModel) -> AnyModel:
     return config.model_copy(update={"model": str(folder.resolve())}) if folder.is_dir() else config
 
 
-def _check_engine(place: str, engine: EngineConfig) -> None:
+def check_engine(place: str, engine: EngineConfig) -> None:
+    """Check that a vLLM engine's model is there. Raises ConfigError, naming `place`."""
     if isinstance(engine, VllmConfig):
         _check_model(f"{place}.model", engine.model)
 

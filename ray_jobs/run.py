@@ -27,6 +27,7 @@ from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import pending_blocks
 from ray_jobs.pools import lacking, logical_cpus
 from ray_jobs.progress import Display, make_display
+from ray_jobs.ray_errors import job_error
 from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import changes, fingerprint
 from ray_jobs.storage import Store, open_store
@@ -91,7 +92,9 @@ class _Run:
         """Work off what is pending until nothing is."""
         found, repairs = reconcile(self.store, plan.rows, self.lease)
         done = found.done(plan.rows)
-        self.say(f"plan: {plan.seeds:,} seeds, {plan.rows:,} rows, {int(done.sum()):,} done ({repairs})")
+        left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
+        rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
+        self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
         with StopRequest().listening() as request:
             while not done.all():
                 self.lease.check()
@@ -115,6 +118,8 @@ class _Run:
         An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
         """
         settings = self.job.settings()
+        if self.store.exists(report.SEARCH):
+            raise OutputError(f"{self.store.url}: this is the output of a search; give the run one of its own")
         if self.store.exists(INDEX):
             before = report.read_run(self.store)["result_settings"]
             if lines := changes(before, settings):
@@ -203,24 +208,8 @@ class _Saver:
 
 def _job_error(error: RayError, latest: Snapshot | None) -> JobError:
     """The error of ours that ends the run; a write task's StorageError or LeaseLost keeps its own meaning."""
-    cause = _root_cause(error)
-    if isinstance(cause, JobError):
-        return cause
+    known = job_error(error)
     for name, pool in latest.pools.items() if latest else ():
-        if pool.cause:
+        if pool.cause and type(known) is PoolError:
             return PoolError(f"pool {name}: {pool.cause}")
-    return PoolError(_named(cause))
-
-
-def _root_cause(error: BaseException) -> BaseException:
-    """What a worker really raised: the error of ours, or else the innermost, in a chain of Ray's errors."""
-    if isinstance(error, JobError) and not isinstance(error, RayError):
-        return error
-    cause = getattr(error, "cause", None) or error.__cause__
-    # Ray Data puts exceptions without a message there, as marks
-    return _root_cause(cause) if isinstance(cause, BaseException) and str(cause) else error
-
-
-def _named(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[-1] if lines else 'no message'}"
+    return known

@@ -13,15 +13,15 @@ from typing import Any
 
 from ray_jobs.config import JobConfig
 
-# Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers go
-# by "*" in them, for an evolver may have any name, such as "pool".
-_ENGINE = r"(evolvers/\*|responder)/engine"
+# Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
+# engines go by "*" in them, for one may have any name, such as "pool".
+_ENGINE = r"((evolvers|engines)/\*|responder)/engine"
 HARMLESS = tuple(
     re.compile(pattern)
     for pattern in (
         r"output|(storage|seeds|limits|ray)(/.*)?",
-        r"(evolvers/\*|responder|scorer)/pool/.*",
-        r"strategy/templates",
+        r"((evolvers|engines)/\*|responder|scorer)/pool/.*",
+        r"templates|strategy/(templates|method)",
         rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
         rf"{_ENGINE}/environment/.*",
         rf"{_ENGINE}/(slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log)",
@@ -63,7 +63,7 @@ def _shown(settings: Mapping[str, Any], path: str) -> str:
 
 
 def _is_harmless(path: Path, weights_count: bool) -> bool:
-    general = "/".join((*path[:1], "*", *path[2:]) if path[0] == "evolvers" else path)
+    general = "/".join((*path[:1], "*", *path[2:]) if path[0] in ("evolvers", "engines") else path)
     if general == "evolvers/*/weight":
         return not weights_count
     return any(pattern.fullmatch(general) for pattern in HARMLESS)

@@ -40,7 +40,8 @@ def describe(state: Status) -> str:
     outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_status().items())) or "none yet"
     lines = [
         f"{_condition(state)}",
-        f"seeds    {plan.seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable",
+        f"seeds    {plan.seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable"
+        + (f", {plan.held_out:,} held out (dev rows of the method)" if plan.held_out else ""),
         f"rows     {tally.rows:,} of {plan.rows:,} done",
         f"records  {outcomes}",
     ]

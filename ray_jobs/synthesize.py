@@ -7,16 +7,18 @@ from typing import Any
 from ray.data import Dataset
 
 from evolve.flow import Strategy
+from evolve.method import Method
 from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
 from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig, PoolResponderConfig, RunConfig
 from ray_jobs.job import Job, Pending
+from ray_jobs.methods import held_out
 from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import RESPOND, SCORE, pool_name, through_pool
 from ray_jobs.preflight import absolute, check
-from ray_jobs.settings import result_settings
+from ray_jobs.settings import fingerprint, result_settings
 from ray_jobs.storage import Store
 
 
@@ -28,7 +30,8 @@ class SynthesisJob(Job):
     def __init__(self, run: RunConfig) -> None:
         super().__init__(run)
         self._run = run
-        self._strategy = check(run)
+        checked = check(run)
+        self._strategy, self._method = checked.strategy, checked.method
 
     def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
         """Plan, evolve, respond, score.
@@ -63,13 +66,20 @@ class SynthesisJob(Job):
 
     def settings(self) -> dict[str, Any]:
         """Those of the configuration, and the strategy's fingerprint."""
-        return synthesis_settings(self._run, self._strategy)
+        return synthesis_settings(self._run, self._strategy, self._method)
 
     def fanout(self) -> Fanout:
-        """Every seed through each evolver, or split by weight."""
+        """Every seed through each evolver, or split by weight; the dev rows of a saved method through none."""
         run = self._run
         weights = {name: evolver.weight for name, evolver in run.evolvers.items()}
-        return Fanout(weights, run.sharing == "split", run.samples, self._strategy.fingerprint(), run.seed)
+        return Fanout(
+            evolvers=weights,
+            split=run.sharing == "split",
+            samples=run.samples,
+            strategy_fingerprint=self._strategy.fingerprint(),
+            run_seed=run.seed,
+            held_out=held_out(self._method),
+        )
 
     def pools(self) -> dict[str, PoolConfig]:
         """The evolvers, the responder where it has a pool of its own, the scorer."""
@@ -118,6 +128,13 @@ class SynthesisJob(Job):
         )
 
 
-def synthesis_settings(run: RunConfig, strategy: Strategy) -> dict[str, Any]:
-    """The settings that change results. The fingerprint stands for templates, wherever they lie."""
-    return result_settings(run, run.sharing == "split") | {"strategy.fingerprint": strategy.fingerprint()}
+def synthesis_settings(run: RunConfig, strategy: Strategy, method: Method | None = None) -> dict[str, Any]:
+    """The settings that change results. The fingerprint stands for templates, wherever they lie.
+
+    So do a saved method's own fingerprint and its dev rows for its file.
+    """
+    settings = result_settings(run, run.sharing == "split") | {"strategy.fingerprint": strategy.fingerprint()}
+    if method:
+        settings["strategy.method"] = method.fingerprint
+        settings["strategy.method.tuned_on.dev_ids"] = fingerprint({"ids": sorted(method.tuned_on.dev_ids)})
+    return settings

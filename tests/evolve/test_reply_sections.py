@@ -47,6 +47,8 @@ TASK = "Describe how crepes are made, and name two mistakes that beginners make.
         "Here is the final rewritten instruction:",
         "The final rewritten instruction is:",
         "The final rewritten instruction is as follows:",
+        "So, the final rewritten instruction is:",
+        "Final Rewrite:",
         "Reviewed and Finally Rewritten Instruction:",
         "Final Rewritten Instruction (12 words longer):",
         "Final Rewritten Instruction：",

@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 from statistics import median
+from typing import Literal
 
 import pytest
 
 from evolve.errors import EngineDied, PromptRefused
+from evolve.optimise.propose import parse_method
 from evolve.records import Completion, Prompt, Sampling
+from evolve.reply_sections import parse_reply
 from evolve.scripted_engine import Script, ScriptedEngine, scripted_reply
 
 
@@ -141,3 +144,19 @@ def test_closing_twice_does_no_harm() -> None:
     engine = ScriptedEngine()
     asyncio.run(engine.close())
     asyncio.run(engine.close())
+
+
+@pytest.mark.parametrize("reply", ["auto_evol", "method"])
+def test_parts_of_auto_evol_instruct_break_off_for_a_quarter_of_the_prompts(
+    reply: Literal["auto_evol", "method"],
+) -> None:
+    engine = ScriptedEngine(Script(reply=reply))
+    texts = [one.text for one in ask(engine, *(prompt(f"Task {number}.") for number in range(400)))]
+    if reply == "auto_evol":
+        results = [parse_reply(text).final for text in texts]
+        assert all(parse_reply(text).methods == ("narrow the topic", "ask for a reason") for text in texts)
+    else:
+        results = [parse_method(text) if "<method>" in text else None for text in texts]
+    whole = [result for result in results if result is not None]
+    assert 80 < results.count(None) < 120
+    assert len(set(whole)) == len(whole)

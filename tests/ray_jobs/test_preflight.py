@@ -41,9 +41,9 @@ def with_template(folder: Path, text: str, name: str = TEMPLATE) -> dict[str, An
 
 
 def test_a_right_configuration_gives_its_strategy(tmp_path: Path) -> None:
-    assert check(run_config(tmp_path)).rounds == 3
+    assert check(run_config(tmp_path)).strategy.rounds == 3
     own = with_template(tmp_path, "Make it harder: {instruction} {input}")
-    assert check(run_config(tmp_path, strategy=own)).rounds == 2
+    assert check(run_config(tmp_path, strategy=own)).strategy.rounds == 2
 
 
 @pytest.mark.parametrize(

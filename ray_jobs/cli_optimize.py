@@ -1,0 +1,25 @@
+"""The command that searches for a better method of Auto Evol-Instruct."""
+
+from __future__ import annotations
+
+import typer
+
+from ray_jobs.cli_options import Config, Output, Overrides, Verbose
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: evolve optimize examples/optimize.yaml --output out/optimize")
+def optimize(config: Config, output: Output = None, settings: Overrides = None, verbose: Verbose = False) -> None:
+    """Search for a better method of Auto Evol-Instruct, or resume a search at its last finished step."""
+    from ray_jobs.configuration import read_config
+    from ray_jobs.optimize import METHOD
+    from ray_jobs.optimize import optimize as run_search
+    from ray_jobs.optimize_config import OptimizeConfig
+    from ray_jobs.search_report import describe_end
+
+    loaded = read_config(OptimizeConfig, config, settings or [], output)
+    report = run_search(loaded, verbose, typer.echo)
+    for line in describe_end(report):
+        typer.echo(line)
+    typer.echo(f"output: {loaded.output.rstrip('/')}/{METHOD}")

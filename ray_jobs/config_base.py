@@ -1,0 +1,44 @@
+"""What all configuration is made of: the strict base, unions told apart by `kind`, and how completions are drawn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field
+
+from evolve.records import Sampling
+
+
+class Strict(BaseModel):
+    """The base of all configuration: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def kind_or(default: str) -> Discriminator:
+    """Tell the members of a union by their `kind`, which may be left out for `default`."""
+
+    def tag(value: Any) -> str:
+        return str(value.get("kind", default) if isinstance(value, dict) else getattr(value, "kind", default))
+
+    return Discriminator(tag)
+
+
+class SamplingConfig(Strict):
+    """How completions are drawn. The defaults are those of arXiv 2412.11231."""
+
+    temperature: float = Field(0.7, ge=0, le=2)
+    top_p: float = Field(0.95, gt=0, le=1)
+    max_tokens: int = Field(2048, ge=1)
+    stop: tuple[str, ...] = ()
+
+    def build(self) -> Sampling:
+        """The value that strategies use."""
+        return Sampling(self.temperature, self.top_p, self.max_tokens, self.stop)
+
+
+class GreedyConfig(SamplingConfig):
+    """Sampling of the responder: greedy, so that only the instructions differ (arXiv 2412.11231)."""
+
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_p: float = Field(1.0, gt=0, le=1)

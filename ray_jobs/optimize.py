@@ -1,0 +1,166 @@
+"""One search for a better method on one output; the same call begins a search and resumes it at its last finished step.
+
+The search itself is evolve.optimise.search, which runs in this process; the models run in actors that stay loaded for
+all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ray.exceptions import RayError
+
+from evolve.errors import SearchError
+from evolve.optimise.config import Engines
+from evolve.optimise.search import optimise
+from evolve.optimise.state import OptimiserState
+from ray_jobs import lease, report
+from ray_jobs.board import Board
+from ray_jobs.cluster import cluster
+from ray_jobs.errors import DamagedOutput, OutputError, SettingsChanged, Stopped
+from ray_jobs.optimize_config import OptimizeConfig
+from ray_jobs.optimize_preflight import Prepared, prepare
+from ray_jobs.plan import INDEX
+from ray_jobs.ray_errors import job_error
+from ray_jobs.report import SEARCH
+from ray_jobs.search_engines import SearchPools
+from ray_jobs.search_report import SearchDisplay, describe_step, search_report
+from ray_jobs.search_rows import task
+from ray_jobs.settings import changes
+from ray_jobs.storage import Store, open_store
+from ray_jobs.watch import POLL_SECONDS, Execution, StopRequest, Watchdog, watch
+
+SETTINGS, METHOD = "optimize.json", "method.json"
+Say = Callable[[str], None]
+
+
+def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+    """Begin or resume the search of `config`, and return its report once it has ended.
+
+    Raises ConfigError before anything starts, SeedError, StorageError, OutputError where another search is at work,
+    PoolError, and Stopped after SIGINT or SIGTERM; finished steps are saved.
+    """
+    prepared = prepare(config)
+    store = open_store(config.output, config.storage)
+    holder = lease.acquire(store)
+    try:
+        patient = store.patient(config.limits.storage_seconds)
+        return _Search(config, prepared, patient, holder, verbose, say).complete()
+    finally:
+        holder.release()
+
+
+@dataclass
+class _Search:
+    config: OptimizeConfig
+    prepared: Prepared
+    store: Store
+    holder: lease.LeaseHolder
+    verbose: bool
+    say: Say
+    request: StopRequest = field(default_factory=StopRequest)
+    state: OptimiserState | None = None
+
+    def complete(self) -> dict[str, Any]:
+        """Go on with what is saved until the search has ended, then write method and report."""
+        self._settle_settings()
+        self.state = self._saved()
+        rows = self.prepared.rows
+        self.say(f"search: {rows.seeds:,} seeds, {len(rows.dev):,} dev rows, {len(rows.pool):,} for mini-batches")
+        for step in self.state.log if self.state else ():
+            self.say(f"{describe_step(step)} (saved)")
+        if self.state is None or self.state.stopped is None:
+            self._execute()
+        assert self.state is not None
+        self.store.write_bytes(METHOD, self.state.method.to_json())
+        result = search_report(self.state, report.load_sessions(self.store))
+        self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
+        return result
+
+    def _settle_settings(self) -> None:
+        """Refuse an output of something else, and settings that give another method; record these."""
+        if self.store.exists(INDEX):
+            raise OutputError(f"{self.store.url}: this is the output of a run; give the search one of its own")
+        if self.store.exists(SEARCH):
+            before = report.read_json(self.store, SETTINGS)["result_settings"]
+            if lines := changes(before, self.prepared.settings):
+                raise SettingsChanged(
+                    f"{self.store.url}: this search was begun with other settings; use them, or another output\n"
+                    + "\n".join(f"  {line}" for line in lines)
+                )
+        content = {
+            "result_settings": self.prepared.settings,
+            "configuration": self.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
+            "versions": report.versions(),
+        }
+        self.store.write_bytes(SETTINGS, json.dumps(content, indent=1).encode())
+
+    def _saved(self) -> OptimiserState | None:
+        if not self.store.exists(SEARCH):
+            return None
+        try:
+            return OptimiserState.from_json(self.store.read_bytes(SEARCH), self.store.url_of(SEARCH))
+        except SearchError as error:
+            raise DamagedOutput(str(error)) from None
+
+    def _execute(self) -> None:
+        """Load the engines and search until the end."""
+        engines = self.config.engines
+        sizes = {name: one.pool.size for name, one in engines.items()}
+        cpus = 1 + int(sum(one.pool.size * one.pool.cpus for one in engines.values()))
+        # connecting to Ray puts a signal handler of its own in place of ours
+        with cluster(self.config.ray, cpus, self.verbose), self.request.listening():
+            board = Board.create(engines)
+            pools = SearchPools.start(engines, board)
+            given_up = threading.Event()
+            execution = Execution(lambda: asyncio.run(_until(given_up, self._search(pools))))
+            display = SearchDisplay(self.store, self.holder.lease.number, self.say)
+            execution.start()
+            try:
+                watchdog = Watchdog(self.config.limits, sizes)
+                watch(execution, board, watchdog, self.request, display.show, self.holder.check)
+            except RayError as error:
+                raise job_error(error) from error
+            except SearchError as error:
+                raise SettingsChanged(f"{self.store.url_of(SEARCH)}: {error}") from None
+            finally:
+                # calls on actors must not outlive Ray
+                given_up.set()
+                execution.join()
+                display.save()
+                pools.close()
+
+    async def _search(self, pools: SearchPools) -> None:
+        await pools.report()
+        self.say("engines loaded")
+        parts = Engines(*(pools.engine(self.config.engine_of(role)) for role in ("evolver", "optimiser", "responder")))
+        rows, began = self.prepared.rows, datetime.now(UTC).isoformat()
+        pool, dev = [task(seed) for seed in rows.pool], [task(seed) for seed in rows.dev]
+        await optimise(self.prepared.search_config(began), pool, dev, parts, self.state, self._keep)
+        await pools.report()
+
+    def _keep(self, state: OptimiserState) -> None:
+        """Save a finished step before anything is done with it."""
+        self.holder.check()
+        self.store.write_bytes(SEARCH, state.to_json())
+        self.state = state
+        self.say(describe_step(state.log[-1]))
+        if self.request.name and state.stopped is None:
+            raise Stopped(f"stopped by {self.request.name}; finished steps are saved, and the same command goes on")
+
+
+async def _until(given_up: threading.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Do `work` to its end, or until it is given up."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        if given_up.is_set():
+            task.cancel()
+        await asyncio.wait({task}, timeout=POLL_SECONDS)
+    if not task.cancelled():
+        task.result()

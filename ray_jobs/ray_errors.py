@@ -1,0 +1,36 @@
+"""What went wrong behind an error that Ray raises."""
+
+from __future__ import annotations
+
+import re
+
+from ray.exceptions import RayError
+
+from ray_jobs.errors import JobError, PoolError
+
+MAX_CHARACTERS = 600
+_RAISED = re.compile(r"^[\w.]*(?:Error|Exception)\b", re.MULTILINE)
+
+
+def job_error(error: RayError) -> JobError:
+    """`error` as one of ours: what a worker raised keeps its meaning if it is a JobError, else the pool is at fault."""
+    cause = _root_cause(error)
+    return cause if isinstance(cause, JobError) else PoolError(_named(cause))
+
+
+def _root_cause(error: BaseException) -> BaseException:
+    """What a worker really raised: the error of ours, or else the innermost, in a chain of Ray's errors."""
+    if isinstance(error, JobError) and not isinstance(error, RayError):
+        return error
+    cause = getattr(error, "cause", None) or error.__cause__
+    # Ray Data puts exceptions without a message there, as marks
+    return _root_cause(cause) if isinstance(cause, BaseException) and str(cause) else error
+
+
+def _named(error: BaseException) -> str:
+    """The error's class and message on one line; the last one of a worker's traceback where Ray has but its text."""
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, RayError) and (raised := list(_RAISED.finditer(str(error)))):
+        text = str(error)[raised[-1].start() :]
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_CHARACTERS else f"{line[:MAX_CHARACTERS]}..."
