@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ READERS = 16
 Rows = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """One file of a part: its path in the output, size in bytes, records, and BLAKE2b-128 of its bytes."""
 
@@ -38,7 +38,7 @@ class Part:
     checksum: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One committed part: its files, the rows of the plan that it holds, and what became of their records.
 
@@ -62,7 +62,7 @@ class Entry:
         return json.dumps(
             {
                 "name": self.name,
-                "files": [vars(part) for part in self.files],
+                "files": [asdict(part) for part in self.files],
                 "rows": _pack(self.rows),
                 "tally": self.tally.to_json(),
                 "replaces": self.replaces,

@@ -100,6 +100,8 @@ class _Run:
                 self.lease.check()
                 self.store.delete([report.SUCCESS])
                 before = int(done.sum())
+                # kilobytes a part, which nobody needs while engines work
+                del found
                 self._execute(plan, done, request)
                 found, repairs = reconcile(self.store, plan.rows, self.lease)
                 done = found.done(plan.rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ the evolver "" and round 0."""
 _SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q")
 
 
-@dataclass
+@dataclass(slots=True)
 class Tally:
     """Records by group and outcome, and sums with their counts for means.
 
@@ -77,11 +78,17 @@ class Tally:
         """The opposite of `to_json`."""
         tally = cls(rows=raw["rows"])
         for *key, count in raw["outcomes"]:
-            tally.outcomes[tuple(key)] = count
+            tally.outcomes[_shared(*key)] = count
         for *key, value, count in raw["sums"]:
-            tally.sums[tuple(key)] = value
-            tally.counts[tuple(key)] = count
+            tally.sums[_shared(*key)] = value
+            tally.counts[_shared(*key)] = count
         return tally
+
+
+@cache
+def _shared(*key: Any) -> tuple[Any, ...]:
+    # of a million entries in memory each would have its own, and they are the greater part of it
+    return key
 
 
 def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
