@@ -42,7 +42,7 @@ AT_ONCE = 4 * BLOCKS * BLOCK_ROWS
 class Bench:
     """One output in `folder`: `rows` seeds, one evolver that answers itself, one round, so one evolving call a row."""
 
-    def __init__(self, folder: Path, rows: int, decode_rate: float) -> None:
+    def __init__(self, folder: Path, rows: int, decode_rate: float, block_rows: int) -> None:
         folder.mkdir()
         self.folder, self.rows, self.output = folder, rows, folder / "out"
         engine = {
@@ -53,7 +53,7 @@ class Bench:
             "call_log": str(folder / "calls"),
         }
         answering = {**engine, "call_log": ""}
-        pool = {"size": 1, "batch_rows": BLOCK_ROWS, "batches_in_flight": BLOCKS}
+        pool = {"size": 1, "batch_rows": block_rows, "batches_in_flight": BLOCKS}
         config = {
             "output": str(self.output),
             "seeds": {"path": str(folder / "seeds.jsonl")},
@@ -107,7 +107,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def kills(folder: Path, rows: int, times: int) -> list[list[str]]:
     """Kill one run several times; a line a kill. Fails where a kill costs more rows than the run holds at once."""
-    bench, random, lines = Bench(folder, rows, 100), Random(1), []
+    bench, random, lines = Bench(folder, rows, 100, BLOCK_ROWS), Random(1), []
     calls_before = committed_before = 0
     for number in range(1, times + 1):
         process = bench.start()
@@ -165,7 +165,7 @@ def _with_rounds(table: pa.Table) -> pa.Table:
 def resumes(folder: Path, sizes: Sequence[int]) -> Iterator[list[str]]:
     """For each number of committed rows: seconds to plan it, parts, seconds to the first call, driver's memory."""
     for rows in sizes:
-        bench = Bench(folder / str(rows), rows + PENDING, 1)
+        bench = Bench(folder / str(rows), rows + PENDING, 1, PART_ROWS)
         process = bench.start()
         first, _ = bench.until_called(process)
         kill(process)

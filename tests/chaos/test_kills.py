@@ -13,7 +13,7 @@ from tests.chaos.nodes import Nodes
 
 pytestmark = pytest.mark.timeout(900)
 
-POOLS = ("evolve_small", "evolve_large", "respond", "score")
+VICTIMS = ("evolve_small", "evolve_large", "respond", "score", "BoardActor")
 
 
 def kill_driver(job: Job, random: Random) -> bool:
@@ -38,8 +38,8 @@ def test_driver_killed(place: Place, make_job: MakeJob, undisturbed: Records) ->
 def test_actors_killed(place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
     job, random = make_job(place), Random(4)
     command = job.start_working()
-    for pool in random.sample(POOLS, len(POOLS)):
-        cluster.kill(pool)
+    for title in random.sample(VICTIMS, len(VICTIMS)):
+        cluster.kill(title)
         time.sleep(random.uniform(0, 1))
     assert command.wait(240) == 0, command.text
     job.verify()

@@ -11,7 +11,7 @@ import pytest
 from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import Job, Place, Records, settings
 from tests.chaos.nodes import Nodes
-from tests.chaos.test_kills import POOLS, kill_driver
+from tests.chaos.test_kills import VICTIMS, kill_driver
 from tests.chaos.test_store_faults import outage
 from tests.ray_jobs.fault_proxy import FaultProxy
 
@@ -52,7 +52,7 @@ def test_actors_and_writers_killed_all_along(
     killed = 0
     while not command.is_over and killed < KILLS:
         time.sleep(random.uniform(0, 2))
-        killed += cluster.kill_any(random.choice([*POOLS, "ray::Write"]))
+        killed += cluster.kill_any(random.choice([*VICTIMS, "ray::Write"]))
     assert killed >= KILLS // 2
     assert command.wait(1200) == 0, command.text
     check(job, undisturbed)
