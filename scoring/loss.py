@@ -8,8 +8,8 @@ in tiles of positions x vocabulary with a running logsumexp in float32; full log
 """
 
 import logging
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 # More tokens than this gain nothing: on a CPU they leave the cache, on a GPU launches are hidden already.
 _CEILING = {"cpu": 1024, "cuda": 16384}
+# Passes at once on a CPU. Beyond this they wait for the interpreter, which starts every operation.
+_MOST_WORKERS = 8
 # Positions x vocabulary entries of a tile of the LM head.
 _TILE = {"cpu": (1024, 2048), "cuda": (4096, 16384)}
 
@@ -170,54 +172,70 @@ class LossModel:
         with torch.inference_mode():
             self._head = self._matching_head()
             self.attention = fitting_attention(self._model, config.attention, self._try)
+        self._workers, self._map = self._start_workers()
         self.token_budget = config.token_budget or self._budget()
         logger.info(
-            "scoring with %s: %s attention, %s LM head, %d tokens a forward pass, %s on %s",
+            "scoring with %s: %s attention, %s LM head, %d tokens a forward pass, %d at once, %s on %s",
             config.model,
             self.attention,
             "tiled" if self._head else "whole",
             self.token_budget,
+            self._workers,
             self._model.dtype,
             self._model.device,
         )
 
-    @torch.inference_mode()
     def mean_losses(self, sequences: Sequence[TokenSequence]) -> list[tuple[float, ...] | None]:
         """The mean cross-entropy in nats of each span of each sequence, in order.
 
         None for a sequence that does not fit into memory even alone. Means are taken in float64.
         """
-        finished: list[tuple[list[int], Tensor]] = []
-        work = deque(self._batches(sequences, list(range(len(sequences)))))
-        while work:
-            batch = work.popleft()
-            members = [sequences[index] for index in batch]
-            size = self._size(members)
-            if len(batch) > 1 and size > self.token_budget:
-                work.extendleft(reversed(self._batches(sequences, batch)))
-            elif (nll := self._nll_unless_out_of_memory(members)) is not None:
-                finished.append((batch, nll))
-            elif len(batch) > 1:
-                self.token_budget = max(size // 2, 1)
-                logger.warning("out of memory: %d tokens a forward pass from here on", self.token_budget)
-                work.appendleft(batch)
-        results: list[tuple[float, ...] | None] = [None] * len(sequences)
-        for batch, nll in finished:
-            means = span_means([sequences[index] for index in batch], nll.cpu().numpy())
-            for index, values in zip(batch, means, strict=True):
-                results[index] = values
-        return results
+        means: list[tuple[float, ...] | None] = [None] * len(sequences)
+        left = self._fill(means, sequences, range(len(sequences)), self._map)
+        # What failed beside other passes may fit with the memory to itself.
+        self._fill(means, sequences, left, map)
+        return means
 
-    def _batches(self, sequences: Sequence[TokenSequence], chosen: list[int]) -> list[list[int]]:
-        lengths = [len(sequences[index].ids) - 1 for index in chosen]
-        batches = (pad if self.attention == "padded" else pack)(lengths, self.token_budget)
-        return [[chosen[place] for place in batch] for batch in batches]
+    def _fill(
+        self,
+        means: list[tuple[float, ...] | None],
+        sequences: Sequence[TokenSequence],
+        indices: Sequence[int],
+        run: Callable[..., Iterable[Tensor | None]],
+    ) -> list[int]:
+        """Compute the means of the sequences at `indices`; answers those that do not fit into memory alone."""
+        alone: list[int] = []
+        while indices:
+            failed: list[int] = []
+            batches = self._batches(sequences, indices)
+            members = [[sequences[index] for index in batch] for batch in batches]
+            # All passes are queued before the first result is fetched, which would wait for the device.
+            losses = list(run(self._nll_unless_out_of_memory, members))
+            for batch, group, nll in zip(batches, members, losses, strict=True):
+                if nll is None:
+                    (alone if len(batch) == 1 else failed).extend(batch)
+                    continue
+                for index, values in zip(batch, span_means(group, nll.cpu().numpy()), strict=True):
+                    means[index] = values
+            indices = failed
+        return alone
+
+    def _batches(self, sequences: Sequence[TokenSequence], indices: Sequence[int]) -> list[list[int]]:
+        lengths = [len(sequences[index].ids) - 1 for index in indices]
+        padded = self.attention == "padded"
+        batches = pad(lengths, self.token_budget) if padded else pack(lengths, self.token_budget, self._workers)
+        return [[indices[place] for place in batch] for batch in batches]
 
     def _size(self, members: Sequence[TokenSequence]) -> int:
         lengths = [len(member.ids) - 1 for member in members]
         return len(lengths) * max(lengths) if self.attention == "padded" else sum(lengths)
 
+    @torch.inference_mode()
     def _nll_unless_out_of_memory(self, members: Sequence[TokenSequence]) -> Tensor | None:
+        """None if memory ran out, then or for a batch before that was no larger than this one is."""
+        size = self._size(members)
+        if len(members) > 1 and size > self.token_budget:
+            return None
         try:
             return self._nll(members)
         except MemoryError:
@@ -225,9 +243,12 @@ class LossModel:
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-        # Behind the handler, whose traceback still holds the failed pass's tensors.
+        # Behind the handlers, whose traceback still holds the failed pass's tensors.
         if self._model.device.type == "cuda":
             torch.cuda.empty_cache()
+        if len(members) > 1:
+            self.token_budget = max(min(self.token_budget, size // 2), 1)
+            logger.warning("out of memory: %d tokens a forward pass from here on", self.token_budget)
         return None
 
     def _nll(self, members: Sequence[TokenSequence]) -> Tensor:
@@ -278,6 +299,19 @@ class LossModel:
     def _tensor(self, values: list[Any]) -> Tensor:
         return torch.tensor(values, device=self._model.device)
 
+    def _start_workers(self) -> tuple[int, Callable[..., Iterable[Any]]]:
+        """How many forward passes run at once, and the `map` that does it.
+
+        On a CPU each pass has a core of its own as far as that goes: passes never wait for each other, while the
+        threads of one pass meet at the end of every operation. A GPU runs one pass after the other.
+        """
+        threads = torch.get_num_threads()
+        workers = min(threads, _MOST_WORKERS) if self._model.device.type == "cpu" else 1
+        if workers == 1:
+            return 1, map
+        pool = ThreadPoolExecutor(workers, "score", torch.set_num_threads, (threads // workers,))
+        return workers, pool.map
+
     def _budget(self) -> int:
         device = self._model.device
         ceiling = _CEILING[device.type]
@@ -288,7 +322,7 @@ class LossModel:
         inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
         logits = 0 if self._head else 8 * config.vocab_size
         activations = self._model.dtype.itemsize * (12 * config.hidden_size + 4 * inner)
-        return budget_from_memory(free, activations + logits, ceiling)
+        return budget_from_memory(free // self._workers, activations + logits, ceiling)
 
     def _matching_head(self) -> _TiledHead | None:
         """The head in tiles, or None where the model's own logits come out otherwise."""

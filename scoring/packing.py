@@ -14,13 +14,13 @@ class Run:
     length: int
 
 
-def pack(lengths: Sequence[int], budget: int) -> list[list[int]]:
+def pack(lengths: Sequence[int], budget: int, workers: int = 1) -> list[list[int]]:
     """Indices of the sequences, longest first, in packs of at most `budget` tokens each without padding.
 
-    A sequence longer than the budget has a pack to itself. Packs are cut at an even share of the total, so
-    that the last one is no small remainder.
+    A sequence longer than the budget has a pack to itself. Packs are cut at an even share of the total for a
+    multiple of `workers` packs, so that the last one is no small remainder and no worker goes idle.
     """
-    packs = -(-sum(lengths) // budget)
+    packs = -(-sum(lengths) // (budget * workers)) * workers
     share = sum(lengths) / max(packs, 1)
     result: list[list[int]] = []
     placed = used = 0

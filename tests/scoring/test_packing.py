@@ -33,6 +33,11 @@ def test_the_last_pack_is_no_remainder() -> None:
     assert [len(one) for one in pack([10] * 11, 100)] == [6, 5]
 
 
+def test_every_worker_has_a_pack() -> None:
+    assert [len(one) for one in pack([10] * 12, 1000, workers=4)] == [3, 3, 3, 3]
+    assert [len(one) for one in pack([10] * 12, 60, workers=3)] == [4, 4, 4]
+
+
 def test_runs_join_neighbours_of_equal_length() -> None:
     assert list(runs([7, 7, 5, 3, 3, 3])) == [Run(0, 2, 7), Run(14, 1, 5), Run(19, 3, 3)]
 
