@@ -1,4 +1,4 @@
-"""One cluster and one S3 server for all chaos tests of a module, and the records of an undisturbed run."""
+"""One cluster and one S3 server for all chaos tests, and the records of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SEEDS = 300
 MakeJob = Callable[..., Job]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Nodes]:
-    """Two worker nodes, shared by the tests of a module."""
+    """Two worker nodes, shared by all chaos tests: starting them costs more than a test."""
     with nodes() as running:
         yield running
 
@@ -72,7 +72,7 @@ def make_job(cluster: Nodes, tmp_path: Path) -> MakeJob:
     return make
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def undisturbed(cluster: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Records:
     """The records of the usual job when nothing happens to it."""
     folder = tmp_path_factory.mktemp("undisturbed")

@@ -48,7 +48,7 @@ def settings(nodes: Nodes, folder: Path, place: Place, seeds: int) -> dict[str, 
         "refuse_share": 0.02,
         "call_log": str(folder / "calls"),
     }
-    pool = {"size": 1, "cpus": 0.5, "batch_rows": 16}
+    pool = {"size": 1, "cpus": 0.25, "batch_rows": 16}
     return {
         "output": place.url,
         "storage": place.options,

@@ -14,7 +14,7 @@ from tests.chaos.nodes import until
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.chaos_long)])
 def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     command = job.start_working()
