@@ -56,8 +56,12 @@ def behind_proxy(s3_url: str, s3_options: dict[str, Any], proxy: FaultProxy) -> 
 
 
 @pytest.fixture
-def make_job(cluster: Nodes, tmp_path: Path) -> MakeJob:
-    """A job on the cluster: where its output goes, and what differs from the usual settings, by dotted path."""
+def make_job(cluster: Nodes, tmp_path: Path) -> Iterator[MakeJob]:
+    """A job on the cluster: where its output goes, and what differs from the usual settings, by dotted path.
+
+    No command of it outlives the test.
+    """
+    jobs = []
 
     def make(place: Place, seeds: int = SEEDS, **changes: Any) -> Job:
         config = settings(cluster, tmp_path, place, seeds)
@@ -67,9 +71,12 @@ def make_job(cluster: Nodes, tmp_path: Path) -> MakeJob:
             for name in above:
                 target = target[name]
             target[last] = value
-        return Job(tmp_path, config)
+        jobs.append(Job(tmp_path, config))
+        return jobs[-1]
 
-    return make
+    yield make
+    for job in jobs:
+        job.end()
 
 
 @pytest.fixture(scope="session")
