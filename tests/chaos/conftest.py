@@ -1,4 +1,4 @@
-"""One cluster and one S3 server for all chaos tests of a module, and the records of an undisturbed run."""
+"""One cluster and one S3 server for all chaos tests, and the records of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ SEEDS = 300
 MakeJob = Callable[..., Job]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[Nodes]:
-    """Two worker nodes, shared by the tests of a module."""
+    """Two worker nodes, shared by all chaos tests: starting them costs more than a test."""
     with nodes() as running:
         yield running
 
@@ -56,8 +56,12 @@ def behind_proxy(s3_url: str, s3_options: dict[str, Any], proxy: FaultProxy) -> 
 
 
 @pytest.fixture
-def make_job(cluster: Nodes, tmp_path: Path) -> MakeJob:
-    """A job on the cluster: where its output goes, and what differs from the usual settings, by dotted path."""
+def make_job(cluster: Nodes, tmp_path: Path) -> Iterator[MakeJob]:
+    """A job on the cluster: where its output goes, and what differs from the usual settings, by dotted path.
+
+    No command of it outlives the test.
+    """
+    jobs = []
 
     def make(place: Place, seeds: int = SEEDS, **changes: Any) -> Job:
         config = settings(cluster, tmp_path, place, seeds)
@@ -67,12 +71,15 @@ def make_job(cluster: Nodes, tmp_path: Path) -> MakeJob:
             for name in above:
                 target = target[name]
             target[last] = value
-        return Job(tmp_path, config)
+        jobs.append(Job(tmp_path, config))
+        return jobs[-1]
 
-    return make
+    yield make
+    for job in jobs:
+        job.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def undisturbed(cluster: Nodes, tmp_path_factory: pytest.TempPathFactory) -> Records:
     """The records of the usual job when nothing happens to it."""
     folder = tmp_path_factory.mktemp("undisturbed")

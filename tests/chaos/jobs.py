@@ -48,7 +48,7 @@ def settings(nodes: Nodes, folder: Path, place: Place, seeds: int) -> dict[str, 
         "refuse_share": 0.02,
         "call_log": str(folder / "calls"),
     }
-    pool = {"size": 1, "cpus": 0.5, "batch_rows": 16}
+    pool = {"size": 1, "cpus": 0.25, "batch_rows": 16}
     return {
         "output": place.url,
         "storage": place.options,
@@ -71,6 +71,7 @@ class Job:
 
     folder: Path
     config: dict[str, Any]
+    commands: list[Command] = field(default_factory=list)
 
     @property
     def calls(self) -> int:
@@ -92,7 +93,7 @@ class Job:
         """`evolve run`, in a process of its own."""
         path = self.folder / "run.yaml"
         path.write_text(yaml.safe_dump(self.config), encoding="utf-8")
-        return Command(["run", str(path)], self.folder)
+        return self._command("run", str(path))
 
     def start_working(self) -> Command:
         """`start`, and wait until the engines are asked for something."""
@@ -142,9 +143,18 @@ class Job:
         ]
         return len({row_id for table in tables for row_id in pc.unique(table["row_id"]).to_pylist()})
 
+    def end(self) -> None:
+        """Kill what still runs, suspended or not."""
+        for command in self.commands:
+            command.kill()
+
     def _start_verify(self) -> Command:
         options = yaml.safe_dump(self.config["storage"])
-        return Command(["verify", self.config["output"], "--storage", options], self.folder)
+        return self._command("verify", self.config["output"], "--storage", options)
+
+    def _command(self, *arguments: str) -> Command:
+        self.commands.append(Command(list(arguments), self.folder))
+        return self.commands[-1]
 
 
 class Command:

@@ -1,4 +1,4 @@
-"""A Ray cluster of several nodes for one test module, and the means to harm it: its processes are killed by id."""
+"""A Ray cluster of several nodes, and the means to harm it: its processes are killed by id."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Nodes:
 
 
 @contextmanager
-def nodes(cpus: int = 3) -> Iterator[Nodes]:
+def nodes(cpus: int = 2) -> Iterator[Nodes]:
     """A running cluster with two worker nodes of `cpus` logical CPUs each."""
     # short, for the paths of Unix sockets are
     with tempfile.TemporaryDirectory(prefix="rc", dir="/tmp", ignore_cleanup_errors=True) as name:

@@ -44,6 +44,7 @@ def test_engine_that_always_dies(place: Place, make_job: MakeJob) -> None:
     assert "the script ends this engine at call 3" in told
 
 
+@pytest.mark.chaos_long
 def test_engine_process_that_always_crashes(place: Place, make_job: MakeJob) -> None:
     job = make_job(place, seeds=20, limits__engine_restarts=2)
     engine = job.config["evolvers"]["small"]["engine"]

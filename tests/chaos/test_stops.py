@@ -9,12 +9,12 @@ import pytest
 
 from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import Place, Records
-from tests.chaos.nodes import until
+from tests.chaos.nodes import Nodes, until
 
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.chaos_long)])
 def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     command = job.start_working()
@@ -36,11 +36,13 @@ def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJo
     assert len(job.prompts()) == job.calls
 
 
-def test_run_that_was_taken_for_dead(s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
+def test_run_that_was_taken_for_dead(s3_place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     first = job.start_working()
     until(lambda: job.parts, 120, "the first part")
     first.send(signal.SIGSTOP)
+    # a suspended driver gives no CPUs back
+    cluster.add()
     job.finish()
     first.send(signal.SIGCONT)
     assert first.wait(120) == 5, first.text

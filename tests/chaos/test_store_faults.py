@@ -81,7 +81,7 @@ def test_store_that_stays_away_ends_the_run(behind_proxy: Place, proxy: FaultPro
     assert "Traceback" not in command.text[command.text.index("\nerror: ") :]
 
 
-@pytest.mark.parametrize("pattern", ["*/data/*", "*/manifest/*"])
+@pytest.mark.parametrize("pattern", ["*/data/*", pytest.param("*/manifest/*", marks=pytest.mark.chaos_long)])
 def test_request_that_arrives_after_the_end(
     pattern: str, behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
 ) -> None:
