@@ -109,7 +109,7 @@ class PoolConfig(Strict):
         if self.size is not None:
             return self.size, self.size
         least = 1 if self.min_size is None else self.min_size
-        return least, max(least, 1) if self.max_size is None else self.max_size
+        return least, least if self.max_size is None else self.max_size
 
 
 class EvolverConfig(Strict):

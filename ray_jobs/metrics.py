@@ -1,7 +1,7 @@
 """A run's figures as Prometheus metrics, set from the driver's snapshots of the board: no worker counts anything twice.
 
-Ray exports them from the driver's node under `ray_` and, for counters, `_total`: `ray_evolve_records_total`. They
-last as long as the driver; counters begin at 0 with each driver, which is what `rate()` expects.
+Ray exports them from the driver's node under `ray_` and, for counters, `_total`: `ray_evolve_records_total`. Gauges
+go with the driver, counters stay as long as its node; those of another driver begin at 0, as `rate()` expects.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -20,7 +21,8 @@ from typing import Any
 import psutil
 import requests
 
-START_SECONDS = 90
+START_SECONDS = 180
+STARTED = "Ray runtime started"
 
 
 @dataclass(frozen=True)
@@ -81,23 +83,25 @@ def ray_head(cpus: int) -> Iterator[RayHead]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nothing listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [int(one.getsockname()[1]) for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports that nothing listens on, below those that the system gives to connections and above Ray's workers'."""
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 200):
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("0.0.0.0", port))
+            found.append(port)
+        if len(found) == count:
+            break
+    return found
 
 
 def _wait_until_up(head: RayHead, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        # answered only once the dashboard can reach its cluster
-        with suppress(requests.RequestException):
-            head.get("/api/jobs/")
-            return
+        # the dashboard answers before the start is over, which may yet fail
+        if STARTED in (head.folder / "head.log").read_text():
+            with suppress(requests.RequestException):
+                head.get("/api/jobs/")
+                return
         time.sleep(0.5)
     raise RuntimeError(f"no Ray head after {START_SECONDS} s:\n{(head.folder / 'head.log').read_text()[-3000:]}")
 
