@@ -20,7 +20,7 @@ from ray_jobs.errors import Stalled, Stopped, TooManyRestarts
 POLL_SECONDS = 0.5
 END_SECONDS = 60.0
 """How long a stream that is given up may take to cancel its tasks."""
-QUIET_SECONDS = 5.0
+QUIET_SECONDS = 30.0
 """How long nothing may be in flight, after a stop, before what is left of the stream is given up."""
 
 
