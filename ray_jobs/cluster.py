@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,9 +14,12 @@ from ray.data import DataContext
 from ray.data.context import EXECUTION_CALLBACKS_ENV_VAR
 
 from ray_jobs.config import LimitsConfig, RayConfig
+from ray_jobs.errors import PoolError
 from ray_jobs.watch import EndOnRequest
 
 QUIET = ("ray", "ray.train", "vllm", "transformers")
+
+KNOCK_SECONDS = 10.0
 
 
 @contextmanager
@@ -28,9 +32,7 @@ def cluster(config: RayConfig, cpus: int, verbose: bool) -> Iterator[None]:
     mine = not ray.is_initialized()
     if mine:
         _quieten(verbose)
-        ray.init(
-            log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **_where(config, cpus)
-        )
+        _connect(verbose, _where(config, cpus))
     try:
         yield
     finally:
@@ -47,6 +49,23 @@ def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     context.max_consecutive_actor_init_deaths = limits.engine_restarts
     # ours says what is waited for, and gives up first
     context.execution_no_progress_timeout_s = 2 * limits.stall_seconds
+
+
+def _connect(verbose: bool, where: dict[str, Any]) -> None:
+    try:
+        _knock(where.get("address") or os.environ["RAY_ADDRESS"])
+        ray.init(log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **where)
+    except Exception as error:  # Ray has no root for what keeps it from starting: time-outs, sockets, bad addresses
+        place = where.get("address") or os.environ["RAY_ADDRESS"]
+        what = "start Ray on this machine" if place == "local" else f"join the Ray cluster at {place}"
+        raise PoolError(f"cannot {what}: {type(error).__name__}: {str(error).strip()}") from error
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at HOST:PORT or ray://HOST:PORT, for which Ray itself waits for minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
