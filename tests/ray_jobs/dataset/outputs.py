@@ -50,8 +50,8 @@ def record(number: int, **values: Any) -> Record:
     }
     base |= values
     q, joint, a = (base[name] for name in ("loss_q", "loss_a_given_q", "loss_a"))
-    scores = {"ifd": None, "ic_ifd": None} if None in (q, joint, a) else {"ifd": joint / a, "ic_ifd": joint / (q * a)}
-    return {**scores, **base}
+    ifd = None if None in (joint, a) else joint / a
+    return {"ifd": ifd, "ic_ifd": None if None in (q, ifd) else ifd / q, **base}
 
 
 def write_output(store: Store, parts: Sequence[Sequence[Record]], schema: pa.Schema = RECORD_SCHEMA) -> None:
