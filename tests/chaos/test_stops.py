@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.chaos.conftest import MakeJob
-from tests.chaos.jobs import Place, Records
+from tests.chaos.jobs import STARTUP, Place, Records
 from tests.chaos.nodes import Nodes, until
 
 pytestmark = pytest.mark.timeout(900)
@@ -17,10 +17,12 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.chaos_long)])
 def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
-    command = job.start_working()
+    command = job.start()
+    until(lambda: job.store.list("lease"), 120, "the lease")
     second = job.start()
     assert second.wait(120) == 5, second.text
     assert "is working on this output" in second.text
+    until(lambda: job.calls, STARTUP, "the first call of an engine")
     asked_at = time.monotonic()
     command.send(number)
     assert command.wait(120) == 10, command.text
