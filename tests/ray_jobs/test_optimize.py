@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -124,10 +126,11 @@ def test_a_stopped_search_ends_as_it_would_have(tmp_path: Path, kill: signal.Sig
     (tmp_path / "search.yaml").write_text(yaml.safe_dump(raw))
     wanted = expected(OptimizeConfig.model_validate(raw))
     assert len(wanted.log) > 2
+    ray_folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short, for the paths of Unix sockets are limited
     process = subprocess.Popen(
         [sys.executable, "-m", "ray_jobs.cli", "optimize", str(tmp_path / "search.yaml")],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": f"/tmp/ray-k{os.getpid()}"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": ray_folder},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -140,6 +143,7 @@ def test_a_stopped_search_ends_as_it_would_have(tmp_path: Path, kill: signal.Sig
     finally:
         process.kill()
     psutil.wait_procs(below, timeout=60)
+    shutil.rmtree(ray_folder, ignore_errors=True)
     if kill == signal.SIGTERM:
         assert process.returncode == 10
         assert "error: stopped by SIGTERM" in errors
