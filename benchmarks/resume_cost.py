@@ -112,7 +112,7 @@ def kills(folder: Path, rows: int, times: int) -> list[list[str]]:
     for number in range(1, times + 1):
         process = bench.start()
         bench.until_called(process)
-        time.sleep(random.uniform(1, 6))
+        time.sleep(random.uniform(3, 15))
         kill(process)
         begun, committed = len(bench.calls()) - calls_before, bench.committed() - committed_before
         calls_before, committed_before = calls_before + begun, committed_before + committed
