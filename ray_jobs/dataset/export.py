@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Literal
@@ -47,7 +47,7 @@ class Exported:
             "validation": f"{self.validation * 100}%",
             "source": dict(self.origin),
             "counts": {**{name: side.records for name, side in self.sides.items()}, "incomplete": self.incomplete},
-            "files": [vars(part) for side in self.sides.values() for part in side.parts],
+            "files": [asdict(part) for side in self.sides.values() for part in side.parts],
         }
 
 

@@ -50,7 +50,7 @@ class Selection:
             "counts": {"read": self.counts.total(), **{reason.label: count for reason, count in self.totals.items()}},
             "groups": [self._group(group) for group in self.groups],
             "benchmarks": [asdict(file) for file in self.benchmarks],
-            "files": [vars(part) for part in self.parts],
+            "files": [asdict(part) for part in self.parts],
         }
 
     @property
