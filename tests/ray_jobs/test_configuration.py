@@ -123,6 +123,10 @@ def told(folder: Path, changes: str) -> list[str]:
             "strategy.sampling.temperature: Input should be less than or equal to 2, got 2.5",
         ),
         ("evolvers: {}", "evolvers: expected at least 1, got {}"),
+        (
+            "evolvers: {a: {engine: {kind: scripted}, pool: {min_size: 0}}}",
+            "evolvers.a.pool.min_size: Input should be greater than or equal to 1, got 0",
+        ),
         ("keep_rounds: some", "keep_rounds: Input should be 'all' or 'last', got 'some'"),
         (
             "seeds: {path: x, format: xml}",

@@ -6,6 +6,7 @@ import io
 import re
 import time
 from collections import Counter
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -21,7 +22,7 @@ def snapshot(parts: int = 0, committed: Tally | None = None, **pools: PoolState)
     return Snapshot(pools, committed or Tally(), parts, stopping=False)
 
 
-def pool(done: int, tokens: int = 0, **state: int) -> PoolState:
+def pool(done: int, tokens: int = 0, **state: Any) -> PoolState:
     outcomes = Counter({"kept": done, "unchanged": 2, "refusal": 1})
     return PoolState(Figures(done=done, prompt_tokens=tokens, completion_tokens=tokens, outcomes=outcomes), **state)
 

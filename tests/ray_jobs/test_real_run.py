@@ -1,0 +1,58 @@
+"""A whole run with real models: the evolve command, vLLM engines and the real scorer."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.dataset as ds
+import pytest
+
+from tests.ray_jobs.samples import write_seeds
+
+SEEDS = ["Name three fruits.", "What is 7 times 8?", "Write a line about rain.", "Explain what a list is in Python."]
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(1200)
+def test_four_seeds_through_real_models(tmp_path: Path, smollm2_dir: Path) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", SEEDS)
+    arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512, "max_num_seqs": 8}
+    environment = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
+    config = {
+        "output": str(tmp_path / "out"),
+        "seeds": {"path": str(tmp_path / "seeds.jsonl")},
+        "strategy": {"elimination": "none", "sampling": {"max_tokens": 24}},
+        "evolvers": {
+            "small": {"engine": {"model": str(smollm2_dir), "arguments": arguments, "environment": environment}}
+        },
+        "responder": {"kind": "evolver", "sampling": {"max_tokens": 24}},
+        "scorer": {"model": str(smollm2_dir), "threads": 2},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs.cli", "run", str(tmp_path / "run.json")],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["reconciles"] is True
+    assert report["records"]["planned"] == len(SEEDS)
+    kept = ds.dataset(tmp_path / "out" / "data").to_table().to_pylist()
+    assert len(kept) == report["records"]["kept"] > 0
+    for record in kept:
+        assert record["instruction"] != record["seed_instruction"]
+        assert record["evolver_model"] == record["responder_model"] == record["scorer_model"] == str(smollm2_dir)
+        assert record["completion_tokens"] <= 48
+        assert 0 < record["mean_top1_prob"] <= 1
+        if record["score_note"] is None:
+            assert record["ifd"] == pytest.approx(record["loss_a_given_q"] / record["loss_a"], rel=1e-6)
+            assert record["ic_ifd"] == pytest.approx(record["ifd"] / record["loss_q"], rel=1e-6)
+    assert any(record["ic_ifd"] for record in kept)
+    assert "mean IC-IFD" in done.stdout
