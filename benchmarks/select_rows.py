@@ -33,7 +33,7 @@ from ray_jobs.report import RUN, SUCCESS
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store, open_store
 
-PART_ROWS = 250_000
+PART_ROWS = 240_000  # a multiple of three, for the three records of a row are together
 WORDS = pa.array([f"w{number}" for number in range(5000)])
 QUARTER = Fraction(1, 4)
 GROUPS = ("evolver", "round", "operator")

@@ -56,8 +56,8 @@ class Source:
 def open_source(store: Store) -> Source:
     """The committed records of a run, or those of a selection.
 
-    Raises OutputError where the folder is neither or holds no record, DamagedOutput where its files are not what
-    they should be.
+    A run need not be finished. Raises OutputError where the folder is neither, holds no record, or holds some twice,
+    which a run that was cut short may until it goes on; DamagedOutput where its files are not what they should be.
     """
     if store.exists(SELECTION):
         return _selection(store)
@@ -69,6 +69,9 @@ def open_source(store: Store) -> Source:
 def _run(store: Store) -> Source:
     found = manifest.load(store)
     parts = [part for entry in found.entries for part in entry.files if part.path.startswith(f"{DATA}/")]
+    rows = sum(len(entry.rows) for entry in found.entries)
+    if rows > found.done(1 + max((int(entry.rows.max()) for entry in found.entries), default=0)).sum():
+        raise OutputError(f"{store.url}: rows are in two parts since the run was cut short; `evolve run` mends that")
     run_id = read_json(store, RUN).get("run_id")
     return _source(store, parts, {"kind": "run", "run_id": run_id, "finished": store.exists(SUCCESS)})
 

@@ -14,7 +14,7 @@ from tests.ray_jobs.dataset.outputs import record, write_output
 def output(tmp_path: Path) -> Store:
     """Sixty records of twelve seeds in three parts."""
     store = open_store(str(tmp_path / "run"))
-    write_output(store, [[record(number) for number in range(start, 60, 3)] for start in range(3)])
+    write_output(store, [[record(number) for number in range(60) if number // 3 % 3 == part] for part in range(3)])
     return store
 
 

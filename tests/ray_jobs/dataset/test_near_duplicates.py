@@ -92,7 +92,7 @@ def test_a_selection_keeps_the_better_of_two(tmp_path: str, target: Store) -> No
         ),
         record(3, instruction="Something else that is not in the least like the others here", ic_ifd=0.6),
     ]
-    write_output(output, [records[:1], records[1:]])
+    write_output(output, [records[:3], records[3:]])
     selection = select(output, target, Rule("ic_ifd", top=10, near_duplicates=0.7), say=lambda _: None)
     assert sorted(ids(read_records(target))) == sorted(ids(records[1:]))
     assert {reason.label: count for reason, count in selection.totals.items()} == {"kept": 3, "near_duplicate": 1}

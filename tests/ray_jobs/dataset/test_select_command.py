@@ -18,7 +18,7 @@ from ray_jobs.dataset.select import select
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
 from ray_jobs.rows import RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.dataset.outputs import RUN_ID, ids, read_records
+from tests.ray_jobs.dataset.outputs import RUN_ID, ids, read_records, record, write_output
 
 QUARTER = Rule("ic_ifd", top=Fraction(1, 4))
 
@@ -149,6 +149,13 @@ def test_parts_without_an_entry_are_not_read(output: Store, target: Store) -> No
     account = json.loads(target.read_bytes("selection.json"))
     assert account["counts"] == {"read": 60, "kept": 60}
     assert not account["source"]["finished"]
+
+
+def test_rows_in_two_parts_are_told(tmp_path: Path, target: Store) -> None:
+    output = open_store(str(tmp_path / "cut_short"))
+    write_output(output, [[record(0), record(3)], [record(3, output="Another answer.")]])
+    with pytest.raises(OutputError, match="rows are in two parts since the run was cut short"):
+        select(output, target, QUARTER, say=quiet)
 
 
 def test_a_damaged_part_is_named(output: Store, target: Store) -> None:
