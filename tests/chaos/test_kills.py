@@ -35,6 +35,7 @@ def test_driver_killed(place: Place, make_job: MakeJob, undisturbed: Records) ->
     assert job.records() == undisturbed
 
 
+@pytest.mark.chaos_long
 def test_actors_killed(place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
     job, random = make_job(place), Random(4)
     command = job.start_working()
@@ -46,6 +47,7 @@ def test_actors_killed(place: Place, cluster: Nodes, make_job: MakeJob, undistur
     assert job.records() == undisturbed
 
 
+@pytest.mark.chaos_long
 def test_node_lost_and_another_added(s3_place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     command = job.start_working()

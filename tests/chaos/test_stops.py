@@ -14,6 +14,7 @@ from tests.chaos.nodes import Nodes, until
 pytestmark = pytest.mark.timeout(900)
 
 
+@pytest.mark.chaos_long
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.chaos_long)])
 def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
@@ -38,6 +39,7 @@ def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJo
     assert len(job.prompts()) == job.calls
 
 
+@pytest.mark.chaos_long
 def test_run_that_was_taken_for_dead(s3_place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     first = job.start_working()

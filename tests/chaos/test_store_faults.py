@@ -23,6 +23,7 @@ def kill_writer_at(hold: Hold, command: Command, cluster: Nodes, proxy: FaultPro
     hold.dropped.set()
 
 
+@pytest.mark.chaos_long
 def test_writer_killed_around_its_commit(
     behind_proxy: Place, proxy: FaultProxy, cluster: Nodes, make_job: MakeJob, undisturbed: Records
 ) -> None:
@@ -40,6 +41,7 @@ def test_writer_killed_around_its_commit(
     assert job.records() == undisturbed
 
 
+@pytest.mark.chaos_long
 def test_store_fails_one_request_in_five(
     behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
 ) -> None:
@@ -52,6 +54,7 @@ def test_store_fails_one_request_in_five(
     assert job.records() == undisturbed
 
 
+@pytest.mark.chaos_long
 def test_store_stops_for_a_while(
     behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
 ) -> None:
@@ -72,6 +75,7 @@ def outage(job: Job, proxy: FaultProxy, seconds: float) -> None:
     assert command.wait(240) == 0, command.text
 
 
+@pytest.mark.chaos_long
 def test_store_that_stays_away_ends_the_run(behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob) -> None:
     job = make_job(behind_proxy, limits__storage_seconds=2)
     command = job.start_working()
@@ -81,6 +85,7 @@ def test_store_that_stays_away_ends_the_run(behind_proxy: Place, proxy: FaultPro
     assert "Traceback" not in command.text[command.text.index("\nerror: ") :]
 
 
+@pytest.mark.chaos_long
 @pytest.mark.parametrize("pattern", ["*/data/*", pytest.param("*/manifest/*", marks=pytest.mark.chaos_long)])
 def test_request_that_arrives_after_the_end(
     pattern: str, behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
