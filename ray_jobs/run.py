@@ -18,6 +18,7 @@ from ray.exceptions import RayError
 from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.cluster import cluster, configure_data
+from ray_jobs.compact import join_parts, small_parts
 from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged, StorageError
 from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
@@ -89,23 +90,26 @@ class _Run:
         return plan
 
     def complete(self, plan: PlanIndex) -> dict[str, Any]:
-        """Work off what is pending until nothing is."""
+        """Work off what is pending until nothing is, then join small parts."""
         found, repairs = reconcile(self.store, plan.rows, self.lease)
         done = found.done(plan.rows)
         left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
         rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
         self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
         with StopRequest().listening() as request:
-            while not done.all():
+            while not done.all() or small_parts(found.entries):
                 self.lease.check()
                 self.store.delete([report.SUCCESS])
                 before = int(done.sum())
+                if done.all():
+                    self._join(found, request)
                 # kilobytes a part, which nobody needs while engines work
                 del found
-                self._execute(plan, done, request)
+                if not done.all():
+                    self._execute(plan, done, request)
                 found, repairs = reconcile(self.store, plan.rows, self.lease)
                 done = found.done(plan.rows)
-                if int(done.sum()) == before:
+                if int(done.sum()) == before < plan.rows:
                     raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
 
@@ -175,6 +179,17 @@ class _Run:
                 finally:
                     execution.end()
                     saver.save()
+
+    def _join(self, found: Manifest, request: StopRequest) -> None:
+        """Join small parts, while no task writes."""
+
+        def may_go_on() -> None:
+            self.holder.check()
+            request.check()
+
+        small = small_parts(found.entries)
+        joined = join_parts(self.store, small, self.lease, may_go_on)
+        self.say(f"{len(small):,} small parts joined into {joined:,}")
 
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
         sessions = report.load_sessions(self.store)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -78,17 +77,11 @@ class Tally:
         """The opposite of `to_json`."""
         tally = cls(rows=raw["rows"])
         for *key, count in raw["outcomes"]:
-            tally.outcomes[_shared(*key)] = count
+            tally.outcomes[tuple(key)] = count
         for *key, value, count in raw["sums"]:
-            tally.sums[_shared(*key)] = value
-            tally.counts[_shared(*key)] = count
+            tally.sums[tuple(key)] = value
+            tally.counts[tuple(key)] = count
         return tally
-
-
-@cache
-def _shared(*key: Any) -> tuple[Any, ...]:
-    # of a million entries in memory each would have its own, and they are the greater part of it
-    return key
 
 
 def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
