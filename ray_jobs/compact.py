@@ -56,7 +56,7 @@ def join_parts(
     taken the output over, and DamagedOutput where a part's file is not what was written.
     """
     left = sum(entry.size for entry in small)
-    joined, writer, members = 0, PartWriter(sizes.row_group), list[Entry]()
+    joined, taken, writer, members = 0, 0, PartWriter(sizes.row_group), list[Entry]()
     for entry, contents in _read_ahead(store, small, lease):
         may_go_on()
         for part, content in zip(entry.files, contents, strict=True):
@@ -64,13 +64,13 @@ def join_parts(
             for records in read_pieces(pa.BufferReader(content), folder):
                 writer.add(folder, records)
         members.append(entry)
-        left -= entry.size
-        share = writer.size / sum(member.size for member in members)
-        if (writer.size >= sizes.target and left * share >= sizes.least) or not left:
+        left, taken = left - entry.size, taken + entry.size
+        rest = left * writer.size / taken
+        if (writer.size >= sizes.target and rest >= sizes.least) or not left:
             # one alone would be replaced by itself
             if len(members) > 1:
                 _replace(store, members, writer, lease)
-            joined, writer, members = joined + 1, PartWriter(sizes.row_group), []
+            joined, taken, writer, members = joined + 1, 0, PartWriter(sizes.row_group), []
     return joined
 
 

@@ -70,6 +70,7 @@ class _File:
         self._buffer, self._row_group = BytesIO(), row_group
         self._writer = pq.ParquetWriter(self._buffer, schema, compression=COMPRESSION)
         self._waiting: list[pa.Table] = []
+        self._waiting_rows = self._waiting_bytes = 0
         self.records = 0
 
     @property
@@ -81,8 +82,9 @@ class _File:
             return
         self._waiting.append(records)
         self.records += records.num_rows
-        rows, size = (sum(values) for values in zip(*((t.num_rows, t.nbytes) for t in self._waiting), strict=True))
-        if rows >= ROW_GROUP_ROWS or size >= self._row_group:
+        self._waiting_rows += records.num_rows
+        self._waiting_bytes += records.nbytes
+        if self._waiting_rows >= ROW_GROUP_ROWS or self._waiting_bytes >= self._row_group:
             self._write_group()
 
     def close(self) -> bytes:
@@ -95,3 +97,4 @@ class _File:
             group = pa.concat_tables(self._waiting)
             self._writer.write_table(group, row_group_size=group.num_rows)
             self._waiting = []
+            self._waiting_rows = self._waiting_bytes = 0
