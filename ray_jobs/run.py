@@ -57,8 +57,9 @@ def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) 
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:
-        one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, verbose, say)
-        return one.complete(plan(one))
+        with StopRequest().listening() as request:
+            one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, request, verbose, say)
+            return one.complete(plan(one))
     finally:
         holder.release()
 
@@ -68,6 +69,7 @@ class _Run:
     job: Job
     store: Store
     holder: lease.LeaseHolder
+    request: StopRequest
     verbose: bool
     say: Say
 
@@ -79,7 +81,7 @@ class _Run:
     def plan(self) -> PlanIndex:
         """Settle the settings, then plan what the seed files hold and the plan does not."""
         self._settle_settings()
-        return make_plan(self.store, self.job.seed_source(), self.job.fanout(), self.lease.check)
+        return make_plan(self.store, self.job.seed_source(), self.job.fanout(), self._before_writing)
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -96,27 +98,31 @@ class _Run:
         left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
         rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
         self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
-        with StopRequest().listening() as request:
-            while not done.all() or small_parts(found.entries):
-                self.lease.check()
-                self.store.delete([report.SUCCESS])
-                before = int(done.sum())
-                if done.all():
-                    self._join(found, request)
-                # kilobytes a part, which nobody needs while engines work
-                del found
-                if not done.all():
-                    self._execute(plan, done, request)
-                found, repairs = reconcile(self.store, plan.rows, self.lease)
-                done = found.done(plan.rows)
-                if int(done.sum()) == before < plan.rows:
-                    raise PoolError("a whole pass over the pending rows has committed none of them")
+        while not done.all() or small_parts(found.entries):
+            self._before_writing()
+            self.store.delete([report.SUCCESS])
+            before = int(done.sum())
+            if done.all():
+                self._join(found)
+            # kilobytes a part, which nobody needs while engines work
+            del found
+            if not done.all():
+                self._execute(plan, done)
+            found, repairs = reconcile(self.store, plan.rows, self.lease)
+            done = found.done(plan.rows)
+            if int(done.sum()) == before < plan.rows:
+                raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
 
     @property
     def lease(self) -> lease.Lease:
         """The right to write to the output."""
         return self.holder.lease
+
+    def _before_writing(self) -> None:
+        """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
+        self.lease.check()
+        self.request.check()
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.
@@ -152,12 +158,12 @@ class _Run:
         unreadable = blocks.pop(UNREADABLE)
         return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
 
-    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], request: StopRequest) -> None:
+    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> None:
         """One pass over everything that is pending."""
         job, limits = self.job, self.job.config.limits
         pending, pools = self._pending(plan, done), job.pools()
         # connecting to Ray puts a signal handler of its own in place of ours
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), request.listening():
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
             board = Board.create(pools)
             sink = PartsSink(self.store, self.lease, self.labels, board)
 
@@ -173,22 +179,24 @@ class _Run:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
                 saver = _Saver(self.lease.store, self.lease.number, display, metrics)
                 try:
-                    watch(execution, board, watchdog, request, saver.show, self.holder.check)
+                    watch(execution, board, watchdog, self.request, saver.show, self.holder.check)
                 except RayError as error:
                     raise _job_error(error, saver.latest) from error
                 finally:
                     execution.end()
                     saver.save()
 
-    def _join(self, found: Manifest, request: StopRequest) -> None:
+    def _join(self, found: Manifest) -> None:
         """Join small parts, while no task writes."""
 
         def may_go_on() -> None:
             self.holder.check()
-            request.check()
+            self.request.check()
 
         small = small_parts(found.entries)
-        joined = join_parts(self.store, small, self.lease, may_go_on)
+        # Ray's own signal handler may have stayed
+        with self.request.listening():
+            joined = join_parts(self.store, small, self.lease, may_go_on)
         self.say(f"{len(small):,} small parts joined into {joined:,}")
 
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
