@@ -158,8 +158,8 @@ def commit_all_but(bench: Bench, pending: int) -> None:
     left = plan.rows - pending - bench.committed()
     done = manifest.load(store).done(plan.rows)
     for file in plan.files:
-        table = _with_rounds(pq.read_table(bench.output / file.path))
-        table = table.filter(pa.array(~done[file.first : file.first + file.rows])).slice(0, left)
+        table = pq.read_table(bench.output / file.path)
+        table = _with_rounds(table.filter(pa.array(~done[file.first : file.first + file.rows])).slice(0, left))
         left -= table.num_rows
         for start in range(0, table.num_rows, PART_ROWS):
             rows = table.slice(start, PART_ROWS).combine_chunks()
