@@ -21,12 +21,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text. All columns but the first `texts` hold numbers."""
+    """Cells as text. All columns but the first `texts` hold numbers. A folded table opens on a click."""
 
     caption: str
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
     texts: int = 1
+    folded: bool = False
     kind: Literal["table"] = "table"
 
 

@@ -30,17 +30,17 @@ class _Shown:
     """How a compared measure is called and written."""
 
     label: str
+    unit: str
     decimals: int
 
     def text(self, value: float | None, signed: bool = False) -> str:
         return NONE if value is None else f"{value:{'+' if signed else ''},.{self.decimals}f}".replace("-", "−")
 
 
-SHOWN = {name: _Shown(MEASURES[name].axis, MEASURES[name].decimals) for name in ORDER} | {
-    KEPT_SHARE: _Shown("kept share of records", 3),
-    TOKENS: _Shown("tokens spent a kept record", 0),
+SHOWN = {one.name: _Shown(one.label, one.unit, one.decimals) for one in map(MEASURES.__getitem__, ORDER)} | {
+    KEPT_SHARE: _Shown("kept share", "of records", 3),
+    TOKENS: _Shown("cost", "tokens a kept record", 0),
 }
-SHORT = {KEPT_SHARE: "kept share", TOKENS: "tokens a kept record"}
 
 
 def comparison_section(view: View) -> Section:
@@ -53,7 +53,7 @@ def comparison_section(view: View) -> Section:
     found = {name: differences for name, differences in found.items() if differences}
     if not found:
         return Section("comparison", title, [Note(f"No seed went through both {view.baseline} and another evolver.")])
-    tables = [_table(name, view.baseline, differences) for name, differences in found.items()]
+    tables = [table for name, differences in found.items() for table in _tables(name, view.baseline, differences)]
     return Section("comparison", title, [*_notes(view, sums, found), _picture(found, view.baseline), *tables])
 
 
@@ -84,35 +84,49 @@ def _notes(view: View, sums: SeedSums, found: dict[str, list[Difference]]) -> li
 
 
 def _picture(found: dict[str, list[Difference]], baseline: str) -> Figure:
-    panels: dict[str, list[tuple[str, float, float | None, float | None]]] = {}
+    panels: dict[tuple[str, str], list[plots.Interval]] = {}
     for name, differences in found.items():
         for one in differences:
             if len(found) > 1 and one.round is not None:
                 continue  # with several evolvers the rounds stand in the tables
             label = name if len(found) > 1 else _round(one)
-            title = SHORT.get(one.measure) or MEASURES[one.measure].label
-            panels.setdefault(title, []).append((label, one.difference, one.low, one.high))
+            shown = SHOWN[one.measure]
+            panels.setdefault((shown.label, shown.unit), []).append((label, one.difference, one.low, one.high))
     return figure(
         "comparison",
-        f"Differences to {baseline} with 95 % intervals in {', '.join(panels)}. The tables have the numbers.",
+        f"Differences to {baseline} with 95 % intervals in {', '.join(title for title, _ in panels)}. The tables have "
+        "the numbers.",
         f"{', '.join(found)} minus {baseline}, with 95 % intervals. Blue: clearly more; orange: clearly less; grey "
         "squares: the interval includes 0, or one seed gives none.",
         plots.intervals(panels),
     )
 
 
-def _table(name: str, baseline: str, differences: Sequence[Difference]) -> Table:
-    rows = []
-    for one in differences:
-        shown = SHOWN[one.measure]
-        interval = NONE
-        if one.low is not None:
-            interval = f"{shown.text(one.low, signed=True)} to {shown.text(one.high, signed=True)}"
-        values = [shown.text(one.first), shown.text(one.second), shown.text(one.difference, signed=True)]
-        clear = "" if not one.clear else "more" if one.difference > 0 else "less"
-        rows.append([shown.label, _round(one), *values, interval, clear, count(one.seeds)])
-    headings = ["measure", "round", name, baseline, "difference", "95 % interval", "clearly", "seeds"]
-    return Table(f"{name} against {baseline}, paired by seed.", headings, rows, 2)
+def _tables(name: str, baseline: str, differences: Sequence[Difference]) -> list[Table]:
+    """All rounds together, and behind a click each by itself."""
+    whole, single = ([one for one in differences if (one.round is None) is all_of] for all_of in (True, False))
+    rows = [[_name(one), *_cells(one)] for one in whole]
+    headings = ["difference", "95 % interval", "clearly", name, baseline, "seeds"]
+    tables = [Table(f"{name} against {baseline}, paired by seed, all rounds.", ["measure", *headings], rows)]
+    if single:
+        rows = [[_name(one), _round(one), *_cells(one)] for one in single]
+        caption = f"{name} against {baseline}, paired by seed, by round."
+        tables.append(Table(caption, ["measure", "round", *headings], rows, 2, folded=True))
+    return tables
+
+
+def _name(one: Difference) -> str:
+    shown = SHOWN[one.measure]
+    return f"{shown.label} ({shown.unit})" if shown.unit else shown.label
+
+
+def _cells(one: Difference) -> list[str]:
+    shown, interval = SHOWN[one.measure], NONE
+    if one.low is not None:
+        interval = f"{shown.text(one.low, signed=True)} to {shown.text(one.high, signed=True)}"
+    clear = "" if not one.clear else "more" if one.difference > 0 else "less"
+    values = [shown.text(one.first), shown.text(one.second)]
+    return [shown.text(one.difference, signed=True), interval, clear, *values, count(one.seeds)]
 
 
 def _round(one: Difference) -> str:

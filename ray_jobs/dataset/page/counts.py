@@ -19,6 +19,11 @@ STAGES = ("planned", "evolved", "answered", "kept")
 
 def funnel_section(view: View) -> Section:
     """From planned records to kept ones, and why the others were lost."""
+    title = "From planned to kept"
+    if view.inputs.kind == "selection":
+        return Section(
+            "funnel", title, [Note("A selection holds kept records alone; the report of its run has the rest.")]
+        )
     lines = {view.title(name): _funnel(view, name) for name in view.evolvers}
     picture = figure(
         "funnel",
@@ -32,7 +37,7 @@ def funnel_section(view: View) -> Section:
     ]
     headings = ["evolver", *STAGES, "kept of planned", "without outcome yet"]
     table = Table("Records by stage. One row of a run gives a record a round.", headings, rows)
-    return Section("funnel", "From planned to kept", [picture, table, *_reasons(view), *_unreadable(view)])
+    return Section("funnel", title, [picture, table, *_reasons(view), *_unreadable(view)])
 
 
 def _funnel(view: View, evolver: str) -> list[int]:
@@ -55,8 +60,6 @@ def _reasons(view: View) -> list[Table | Note]:
     for (_, _, ending), number in view.gathered.endings.items():
         if ending.status != KEPT:
             found[ending] += number
-    if view.inputs.kind == "selection":
-        return [Note("A selection holds kept records alone; the report of its run says why others were lost.")]
     if not found:
         return [Note("No record was rejected and none failed.")]
     rows = [

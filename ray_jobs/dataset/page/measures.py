@@ -57,15 +57,13 @@ RECORD_MEASURES: Sequence[RecordMeasure] = (
     RecordMeasure("ifd", "IFD", "", Scale(0, 3, 1200), 3, *_number_of("ifd")),
     RecordMeasure(IC_IFD, "IC-IFD", "1/nat", Scale(0, 3, 1200), 3, *_number_of(IC_IFD)),
     RecordMeasure(TOP1, "top-1 probability", "", Scale(0, 1, 400), 3, *_number_of(TOP1)),
-    RecordMeasure(
-        "instruction_words", "instruction length", "words", WORDS, 1, "instruction", partial(_words, "instruction")
-    ),
-    RecordMeasure("output_words", "response length", "words", WORDS, 1, "output", partial(_words, "output")),
+    RecordMeasure("instruction_words", "instruction length", "words", WORDS, 1, *_words_of("instruction")),
+    RecordMeasure("output_words", "response length", "words", WORDS, 1, *_words_of("output")),
 )
 DIFFICULTY, DISTANCE = "difficulty_score", "neighbour_distance"
 ANALYSED_MEASURES: Sequence[Measure] = (
-    Measure("difficulty_level", "difficulty level", "1 to 5", Scale(0.5, 5.5, 5), 2),
-    Measure(DIFFICULTY, "difficulty score", "0 to 100", Scale(-0.5, 100.5, 101), 1),
+    Measure("difficulty_level", "difficulty level", "levels, 1 to 5", Scale(0.5, 5.5, 5), 2),
+    Measure(DIFFICULTY, "difficulty score", "points of 100", Scale(-0.5, 100.5, 101), 1),
     Measure(DISTANCE, "neighbour distance", "squared L2", Scale(0, 2, 800), 3),
 )
 """Columns of the tables that analyses leave, by which the page compares records."""

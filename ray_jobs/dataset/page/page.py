@@ -110,7 +110,8 @@ def _cards(view: View) -> list[tuple[str, str, str]]:
     kept = gathered.kept()
     whole = planned.total() if planned else gathered.ended()
     tokens = sum(gathered.tokens.values())
-    cards = [("kept records", count(kept), f"{percent(kept, whole)} of {count(whole)} planned")]
+    of = "planned" if planned else "with an outcome"
+    cards = [("kept records", count(kept), f"{percent(kept, whole)} of {count(whole)} {of}")]
     if view.inputs.plan:
         cards.append(("seeds", count(view.inputs.plan.seeds), f"through {len(view.evolvers)} evolvers"))
     if tokens:

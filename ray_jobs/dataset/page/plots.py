@@ -22,6 +22,7 @@ from ray_jobs.dataset.page.style import (
     shares_axis,
 )
 
+Interval = tuple[str, float, float | None, float | None]
 BARS = 44
 """The most bars of a distribution; few records have fewer, two more for each doubling."""
 
@@ -32,10 +33,11 @@ def distributions(groups: Mapping[str, Sequence[tuple[str, Histogram]]], axis: s
     All panels show the same range, from the 0.5th to the 99.5th percentile of everything. `names` are all that may
     occur, so that one has the same colour in every picture.
     """
+    most = 4 if len(groups) == 4 else 3
     low, high = _range([one for drawn in groups.values() for _, one in drawn])
 
     def paint(shape: Shape) -> Drawing:
-        drawing, axes = panels(shape, len(groups), 3, 2.5, share_y=True)
+        drawing, axes = panels(shape, len(groups), most, 2.5, share_y=True)
         for ax, (title, drawn) in zip(axes, groups.items(), strict=True):
             for name, one in drawn:
                 _outline(ax, one, low, high, names.index(name), name)
@@ -43,7 +45,7 @@ def distributions(groups: Mapping[str, Sequence[tuple[str, Histogram]]], axis: s
             shares_axis(ax)
             ax.grid(axis="y")
         axes[0].set_ylim(0, 1.06 * max(ax.dataLim.y1 for ax in axes))
-        for ax in axes[:: shape.columns(len(groups), 3)]:
+        for ax in axes[:: shape.columns(len(groups), most)]:
             ax.set_ylabel("share of records")
         if len(names) > 1:
             legend(drawing, _fullest(axes), len(names))
@@ -128,9 +130,11 @@ def stacked_levels(
 
     def paint(shape: Shape) -> Drawing:
         rows = max(len(bars) for bars in groups.values())
+        # a share is written where its part of the bar is as wide as the text, 0.38 inches
+        least = 0.38 / (shape.width / shape.columns(len(groups), most) - 1.2)
         drawing, axes = panels(shape, len(groups), most, 0.75 + height * rows)
         for ax, (title, bars) in zip(axes, groups.items(), strict=True):
-            _stack(ax, bars, names)
+            _stack(ax, bars, names, least)
             ax.set(title=title, xlim=(0, 1), xlabel="share of instructions")
             shares_axis(ax, "x")
         legend(drawing, axes[0], len(names))
@@ -139,14 +143,14 @@ def stacked_levels(
     return paint
 
 
-def _stack(ax: Axes, bars: Mapping[str, Sequence[int]], names: Sequence[str]) -> None:
+def _stack(ax: Axes, bars: Mapping[str, Sequence[int]], names: Sequence[str], least: float) -> None:
     labels = labelled(list(bars))
     counts = np.array([list(one) for one in bars.values()], dtype=np.float64)
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     left = np.zeros(len(labels))
     for place, (name, shade) in enumerate(zip(names, levels(len(names)), strict=True)):
         drawn = ax.barh(labels, parts[:, place], left=left, color=shade, label=name, edgecolor="white", linewidth=0.7)
-        texts = [f"{one:.0%}" if one >= 0.1 else "" for one in parts[:, place]]
+        texts = [f"{one:.0%}" if one >= least else "" for one in parts[:, place]]
         dark = place >= len(names) / 2
         ax.bar_label(drawn, texts, label_type="center", fontsize=8.5, color="white" if dark else "black")
         left += parts[:, place]
@@ -154,13 +158,15 @@ def _stack(ax: Axes, bars: Mapping[str, Sequence[int]], names: Sequence[str]) ->
     ax.tick_params(axis="y", length=0)
 
 
-def intervals(panel_rows: Mapping[str, Sequence[tuple[str, float, float | None, float | None]]]) -> Painter:
-    """One panel a title, in it rows of (label, difference, low, high) around a line at 0, with intervals."""
+def intervals(panel_rows: Mapping[tuple[str, str], Sequence[Interval]]) -> Painter:
+    """One panel a title and unit, in it rows of (label, difference, low, high) around a line at 0, with intervals."""
     rows = max(len(one) for one in panel_rows.values())
+    alike = len({tuple(label for label, *_ in one) for one in panel_rows.values()}) == 1
 
     def paint(shape: Shape) -> Drawing:
-        drawing, axes = panels(shape, len(panel_rows), 3, 0.95 + 0.3 * rows)
-        for ax, (title, lines) in zip(axes, panel_rows.items(), strict=True):
+        most = 4 if alike else 3
+        drawing, axes = panels(shape, len(panel_rows), most, 0.95 + 0.27 * rows, share_y=alike)
+        for ax, ((title, unit), lines) in zip(axes, panel_rows.items(), strict=True):
             for place, (_, value, low, high) in enumerate(lines):
                 clear = low is not None and high is not None and not low <= 0 <= high
                 shade = colour(0 if value > 0 else 1) if clear else "#7b8794"
@@ -169,9 +175,9 @@ def intervals(panel_rows: Mapping[str, Sequence[tuple[str, float, float | None, 
                 ax.plot([value], [place], marker="o" if clear else "s", color=shade, markersize=6)
             ax.axvline(0, color="#52606d", linewidth=1)
             ax.set_yticks(range(len(lines)), labelled([label for label, *_ in lines]))
-            ax.set(title=title, ylim=(len(lines) - 0.5, -0.5))
+            ax.set(title=title, xlabel=unit, ylim=(len(lines) - 0.5, -0.5))
             ax.grid(axis="x")
-            ax.locator_params(axis="x", nbins=5)
+            ax.locator_params(axis="x", nbins=4)
         return drawing
 
     return paint

@@ -109,7 +109,7 @@ def png(drawing: Drawing, shape: Shape) -> bytes:
 
 def shares_axis(axes: Axes, which: str = "y") -> None:
     """Percent on an axis whose values are shares."""
-    formatter = mpl.ticker.PercentFormatter(1.0, decimals=0)
+    formatter = mpl.ticker.PercentFormatter(1.0)
     (axes.yaxis if which == "y" else axes.xaxis).set_major_formatter(formatter)
 
 
