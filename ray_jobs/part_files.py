@@ -33,7 +33,16 @@ def read_pieces(opened: Any, folder: str) -> Iterator[pa.Table]:
     """The records of one file of `folder`, open or in an Arrow buffer's reader, at most PIECE_ROWS at a time."""
     with pq.ParquetFile(opened) as file:
         for batch in file.iter_batches(PIECE_ROWS):
-            yield pa.Table.from_batches([batch]).cast(SCHEMAS[folder])
+            yield _with_all_columns(pa.Table.from_batches([batch]), SCHEMAS[folder])
+
+
+def _with_all_columns(records: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`records` in `schema`: a part of an earlier version may lack columns, which are null in it."""
+    present = set(records.column_names)
+    columns = [
+        records[field.name] if field.name in present else pa.nulls(records.num_rows, field.type) for field in schema
+    ]
+    return pa.table(columns, names=schema.names).cast(schema)
 
 
 def tally_piece(folder: str, records: pa.Table) -> Tally:
