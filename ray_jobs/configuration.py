@@ -33,12 +33,17 @@ def read_config(
     `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
     Raises ConfigError with one line a wrong field.
     """
-    raw = _read_yaml(path)
-    for override in overrides:
-        _override(raw, override)
+    raw = overridden(read_settings(path), overrides)
     if output is not None:
         raw["output"] = output
     return validated(model, raw, str(path))
+
+
+def overridden(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`raw`, changed in place by "dotted.path=value" with YAML values. Raises ConfigError."""
+    for override in overrides:
+        _override(raw, override)
+    return raw
 
 
 def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> AnyConfig:
@@ -73,7 +78,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file. Raises ConfigError where it cannot be read or holds something else."""
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
@@ -149,6 +155,9 @@ def _locate(loc: Sequence[str], model: type[BaseModel]) -> tuple[list[str], list
         if part == "[key]" or (not models and _is_union(annotation)):
             continue
         path.append(part)
+        if typing.get_origin(annotation) is tuple:
+            annotation = typing.get_args(annotation)[0]
+            continue
         fields = {name: field for model in models.values() for name, field in model.model_fields.items()}
         keyed = typing.get_origin(annotation) is dict
         allowed = [] if keyed else sorted(fields)

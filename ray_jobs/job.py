@@ -6,16 +6,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ray.data import Dataset
 
+from ray_jobs import report
 from ray_jobs.board import Board
-from ray_jobs.config import JobConfig, PoolConfig, SeedsConfig
-from ray_jobs.parts import RunLabels
-from ray_jobs.plan import Fanout
+from ray_jobs.config import JobConfig, OutputConfig, PoolConfig, SeedsConfig
+from ray_jobs.layout import Layout, RoundsLayout, RunLabels
+from ray_jobs.plan import Fanout, PlanIndex, make_plan
 from ray_jobs.plan_source import Slice
 from ray_jobs.seeds import SeedSource
 from ray_jobs.storage import Store
@@ -37,14 +38,12 @@ class Pending:
         }
 
 
-class Job(ABC):
+class PooledJob(ABC):
     """One kind of run under one configuration. Making one checks what can be checked without a cluster."""
 
     kind: ClassVar[str]
     """The name of the kind in run.json."""
-
-    def __init__(self, config: JobConfig) -> None:
-        self.config = config
+    config: OutputConfig
 
     @property
     @abstractmethod
@@ -56,8 +55,8 @@ class Job(ABC):
         """The settings that change results, by dotted path."""
 
     @abstractmethod
-    def fanout(self) -> Fanout:
-        """How seeds become planned rows."""
+    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+        """Plan what is to be done and not planned yet, and return the whole plan; see `make_plan`."""
 
     @abstractmethod
     def pools(self) -> dict[str, PoolConfig]:
@@ -76,8 +75,29 @@ class Job(ABC):
         """The columns that are the same for many records."""
 
     @abstractmethod
+    def layout(self, run_id: str) -> Layout:
+        """How finished rows become records."""
+
+    @abstractmethod
     def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
-        """The finished rows, in ROW_SCHEMA, of everything that is pending. Lazy, as Ray Data is."""
+        """The finished rows of everything that is pending, as the layout takes them. Lazy, as Ray Data is."""
+
+    @abstractmethod
+    def conclude(self, store: Store, result: dict[str, Any]) -> None:
+        """Write what readers get besides the records and report.json, of which `result` is the content."""
+
+
+class Job(PooledJob):
+    """A run whose rows come from seeds, and end in the schema of evolved records."""
+
+    config: JobConfig
+
+    def __init__(self, config: JobConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def fanout(self) -> Fanout:
+        """How seeds become planned rows."""
 
     @abstractmethod
     def description(self) -> tuple[str, str]:
@@ -86,6 +106,18 @@ class Job(ABC):
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""
         return seed_source(self.config.seeds)
+
+    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+        """The rows of new seeds."""
+        return make_plan(store, self.seed_source(), self.fanout(), before_writing)
+
+    def layout(self, run_id: str) -> Layout:
+        """A record a round."""
+        return RoundsLayout(self.labels(run_id))
+
+    def conclude(self, store: Store, result: dict[str, Any]) -> None:
+        """The dataset card."""
+        report.write_card(store, result, *self.description())
 
 
 def seed_source(seeds: SeedsConfig) -> SeedSource:

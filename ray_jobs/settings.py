@@ -11,17 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ray_jobs.config import JobConfig
+from ray_jobs.config import OutputConfig
 
 # Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
 # engines go by "*" in them, for one may have any name, such as "pool".
-_ENGINE = r"((evolvers|engines)/\*|responder)/engine"
+_ENGINE = r"((evolvers|engines)/\*|responder|analysis/judge)/engine"
 HARMLESS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"output|(storage|seeds|limits|ray)(/.*)?",
-        r"((evolvers|engines)/\*|responder|scorer)/pool/.*",
-        r"templates|strategy/(templates|method)",
+        r"output|source|(storage|seeds|limits|ray|finish)(/.*)?",
+        r"((evolvers|engines)/\*|responder|scorer|analysis/(judge|encoder))/pool/.*",
+        r"templates|(strategy|analysis)/templates|strategy/method",
         rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
         rf"{_ENGINE}/environment/.*",
         rf"{_ENGINE}/(slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log)",
@@ -29,13 +29,14 @@ HARMLESS = tuple(
         rf"{_ENGINE}/arguments/(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
         rf"{_ENGINE}/arguments/(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",
         r"scorer/(device|attention|token_budget|threads)",
+        r"analysis/encoder/(device|batch|threads)",
     )
 )
 ABSENT = "nothing"
 Path = tuple[str, ...]
 
 
-def result_settings(config: JobConfig, weights_count: bool = True) -> dict[str, Any]:
+def result_settings(config: OutputConfig, weights_count: bool = True) -> dict[str, Any]:
     """The settings that change results, by dotted path. Evolvers' weights do only where seeds are split by them."""
     return {
         ".".join(path): value

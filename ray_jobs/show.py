@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -56,6 +56,31 @@ def print_report(report: dict[str, Any], output: str) -> None:
         f"{records['failed']:,} failed" + ("" if report["reconciles"] else " - these do not add up")
     )
     console.print(f"output: {output}", soft_wrap=True)
+
+
+def print_summary(entries: Sequence[dict[str, Any]], output: str) -> None:
+    """Print the summary of an analysis: its numbers, without those that are tables themselves."""
+    console = Console()
+    plain = [_plain_entry(one) for one in entries]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in plain[0] if plain else ():
+        table.add_column(name.replace("_", " "), justify="left" if name == "evolver" else "right")
+    for one in plain:
+        table.add_row(*one.values())
+    console.print(table)
+    console.print(f"output: {output}", soft_wrap=True)
+
+
+def _plain_entry(entry: dict[str, Any]) -> dict[str, str]:
+    """The plain values of an entry, those with bounds as "0.5 (0.4 to 0.6)"."""
+    plain = {}
+    for name, value in entry.items():
+        if isinstance(value, dict | list) or name.endswith(("_low", "_high")):
+            continue
+        low, high = entry.get(f"{name}_low"), entry.get(f"{name}_high")
+        text = f"{value:,}" if isinstance(value, int) else _number(value) if isinstance(value, float) else value or "-"
+        plain[name] = text if low is None or high is None else f"{text} ({_number(low)} to {_number(high)})"
+    return plain
 
 
 def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:

@@ -7,21 +7,25 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ray_jobs.analysis.analyse import analysis_job
+from ray_jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.config import RunConfig, ScoreConfig
 from ray_jobs.errors import OutputError
-from ray_jobs.job import Job
+from ray_jobs.job import PooledJob
 from ray_jobs.report import RUN, read_run
 from ray_jobs.score_pairs import ScorePairsJob
 from ray_jobs.storage import Store
 from ray_jobs.synthesize import SynthesisJob
 
-KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], Job]]] = {
+KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], PooledJob]]] = {
     SynthesisJob.kind: (RunConfig, SynthesisJob),
     ScorePairsJob.kind: (ScoreConfig, ScorePairsJob),
+    AnalysisJob.kind: (AnalysisRunConfig, analysis_job),
 }
 
 
-def stored_job(store: Store, output: str, storage: Mapping[str, Any]) -> Job:
+def stored_job(store: Store, output: str, storage: Mapping[str, Any]) -> PooledJob:
     """The job of the output in `store`, for `output` and `storage` as they are now: options are never written down.
 
     Raises OutputError where there is no run, or one whose configuration this version does not know.
