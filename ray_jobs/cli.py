@@ -45,6 +45,7 @@ def run(
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish, finish
     from ray_jobs.preflight import empty_output
     from ray_jobs.run import run as run_job
     from ray_jobs.show import print_report
@@ -54,19 +55,23 @@ def run(
         raise typer.BadParameter("--delete goes with --fresh only")
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
     loaded = load_config(config, overrides, output)
+    check_finish(loaded)
     if fresh:
         empty_output(loaded, delete)
     print_report(run_job(SynthesisJob(loaded), verbose), loaded.output)
+    finish(loaded, verbose, typer.echo)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
     """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish
     from ray_jobs.preflight import check_places
     from ray_jobs.synthesize import SynthesisJob
 
     loaded = load_config(config, settings or [], output)
+    check_finish(loaded)
     check_places(SynthesisJob(loaded))
     typer.echo(f"{config}: valid")
 

@@ -14,15 +14,15 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ray_jobs.config import RunConfig
 from ray_jobs.errors import ConfigError
+from ray_jobs.finish_config import FinishingRunConfig
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> FinishingRunConfig:
     """Read and check the run configuration at `path`, as `read_config` does."""
-    return read_config(RunConfig, path, overrides, output)
+    return read_config(FinishingRunConfig, path, overrides, output)
 
 
 def read_config(

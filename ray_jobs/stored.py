@@ -10,8 +10,9 @@ from pydantic import BaseModel, ValidationError
 from ray_jobs.analysis.analyse import analysis_job
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.analysis.job import AnalysisJob
-from ray_jobs.config import RunConfig, ScoreConfig
+from ray_jobs.config import ScoreConfig
 from ray_jobs.errors import OutputError
+from ray_jobs.finish_config import FinishingRunConfig
 from ray_jobs.job import PooledJob
 from ray_jobs.report import RUN, read_run
 from ray_jobs.score_pairs import ScorePairsJob
@@ -19,7 +20,7 @@ from ray_jobs.storage import Store
 from ray_jobs.synthesize import SynthesisJob
 
 KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], PooledJob]]] = {
-    SynthesisJob.kind: (RunConfig, SynthesisJob),
+    SynthesisJob.kind: (FinishingRunConfig, SynthesisJob),
     ScorePairsJob.kind: (ScoreConfig, ScorePairsJob),
     AnalysisJob.kind: (AnalysisRunConfig, analysis_job),
 }

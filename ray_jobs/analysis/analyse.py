@@ -14,7 +14,7 @@ from ray_jobs.analysis.config import (
     TrajectoriesConfig,
     WinConfig,
 )
-from ray_jobs.analysis.diversity import EncodeJob, measure_distances
+from ray_jobs.analysis.diversity import EMBEDDINGS, EncodeJob, measure_distances
 from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.analysis.judging import DifficultyJob, WinJob
 from ray_jobs.analysis.local import measure_top1, measure_trajectories
@@ -26,8 +26,6 @@ from ray_jobs.report import read_list
 from ray_jobs.run import run
 from ray_jobs.storage import open_store
 
-EMBEDDINGS = "embeddings"
-"""The folder of the vectors that `diversity` measures."""
 Say = Callable[[str], None]
 
 
@@ -63,6 +61,12 @@ def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:
             return EncodeJob(config, analysis)
         case other:
             raise ConfigError(f"{other.kind}: has no pool, and so nothing to run again")
+
+
+def check_analysis(config: AnalysisRunConfig) -> None:
+    """Check what needs no cluster: models and templates. Raises ConfigError."""
+    if not isinstance(config.analysis, TrajectoriesConfig | Top1Config):
+        analysis_job(config)
 
 
 def folder_of(source: str, name: str) -> str:

@@ -34,6 +34,8 @@ from ray_jobs.rows import ROW_GROUP_ROWS
 from ray_jobs.storage import Store
 from scoring.neighbours import QUERY_ROWS, Neighbours, Vectors, neighbours
 
+EMBEDDINGS = "embeddings"
+"""The name of the analysis whose table holds the vectors."""
 RADIUS = 0.05
 """Records nearer than this repeat each other (arXiv 2406.08464)."""
 FILE_ROWS = 32 * QUERY_ROWS
@@ -46,16 +48,13 @@ class EncodeJob(AnalysisJob):
     pool_name = ENCODE
 
     def __init__(self, config: AnalysisRunConfig, analysis: DiversityConfig) -> None:
-        super().__init__(config, analysis.encoder.pool, FindingsLayout(EMBEDDING), analysis.seeds)
+        super().__init__(config, EMBEDDINGS, analysis.encoder.pool, FindingsLayout(EMBEDDING), analysis.seeds)
         check_model("encoder.model", analysis.encoder.model)
         self._encoder = analysis.encoder
 
     def actor(self, board: Board) -> tuple[type[Any], Any]:
         """An encoder."""
         return EncodeActor, EncodeTask(absolute(self._encoder), board)
-
-    def conclude(self, store: Store, result: dict[str, Any]) -> None:
-        """The vectors are all there is to read."""
 
 
 @dataclass

@@ -10,6 +10,7 @@ from ray.data import Dataset
 
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.analysis.planning import RECORDS, plan_rows, records_and_seeds
+from ray_jobs.analysis.summaries import Entry, pool_summary, write_summary
 from ray_jobs.analysis.tables import PLAN, FindingsLayout
 from ray_jobs.board import Board
 from ray_jobs.branches import read_plan
@@ -30,8 +31,10 @@ class AnalysisJob(PooledJob):
     pool_name: ClassVar[str]
     config: AnalysisRunConfig
 
-    def __init__(self, config: AnalysisRunConfig, pool: PoolConfig, layout: FindingsLayout, seeds: bool) -> None:
-        self.config, self._pool, self._layout, self._seeds = config, pool, layout, seeds
+    def __init__(
+        self, config: AnalysisRunConfig, name: str, pool: PoolConfig, layout: FindingsLayout, seeds: bool
+    ) -> None:
+        self.config, self._name, self._pool, self._layout, self._seeds = config, name, pool, layout, seeds
 
     @abstractmethod
     def actor(self, board: Board) -> tuple[type[Any], Any]:
@@ -75,6 +78,14 @@ class AnalysisJob(PooledJob):
     def layout(self, run_id: str) -> FindingsLayout:  # noqa: ARG002 (no column of a table holds it)
         """Findings by record."""
         return self._layout
+
+    def summary(self, store: Store) -> list[Entry]:
+        """What was found, by evolver and round."""
+        return pool_summary(store, self._name)
+
+    def conclude(self, store: Store, result: dict[str, Any]) -> None:  # noqa: ARG002 (the records say more)
+        """Write the summary."""
+        write_summary(store, self.summary(store))
 
     def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
         """Plan, measure."""

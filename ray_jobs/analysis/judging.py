@@ -22,7 +22,7 @@ from ray_jobs.analysis.config import (
 from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.analysis.matching import pairs
 from ray_jobs.analysis.planning import plan_rows
-from ray_jobs.analysis.summaries import Entry, judged_summary, write_summary
+from ray_jobs.analysis.summaries import Entry
 from ray_jobs.analysis.tables import DIFFICULTY, DIFFICULTY_SCORE, PLAN, WIN, FindingsLayout, Values
 from ray_jobs.board import Board
 from ray_jobs.dataset.source import open_source
@@ -47,7 +47,7 @@ class JudgeJob(AnalysisJob):
         carried: Values = (),
     ) -> None:
         """`values` are the columns that verdicts fill, `carried` those of the plan that the table keeps."""
-        super().__init__(config, analysis.judge.pool, FindingsLayout((*carried, *values)), seeds)
+        super().__init__(config, analysis.kind, analysis.judge.pool, FindingsLayout((*carried, *values)), seeds)
         check_engine("judge.engine", analysis.judge.engine)
         self._analysis, self._question, self._values = analysis, question, values
 
@@ -58,14 +58,6 @@ class JudgeJob(AnalysisJob):
     def settings(self) -> dict[str, Any]:
         """Those of the analysis, and the question's fingerprint, which stands for its templates."""
         return super().settings() | {"question": self._question.fingerprint()}
-
-    def summary(self, store: Store) -> list[Entry]:
-        """What was found, by evolver and round."""
-        return judged_summary(store, self._analysis.kind)
-
-    def conclude(self, store: Store, result: dict[str, Any]) -> None:  # noqa: ARG002 (the records say more)
-        """Write the summary."""
-        write_summary(store, self.summary(store))
 
 
 class DifficultyJob(JudgeJob):

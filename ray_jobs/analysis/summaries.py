@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from evolve.judging.difficulty import LABELS
 from ray_jobs import manifest
 from ray_jobs.analysis.statistics import Numbers, mean, quantiles, share
-from ray_jobs.manifest import Manifest
 from ray_jobs.parts import DATA
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
+from ray_jobs.tally import Tally
 
 SUMMARY = "summary.json"
 GROUP = ("evolver", "round")
@@ -26,15 +26,16 @@ Entry = dict[str, Any]
 Statistics = Callable[[pa.Table], Entry]
 
 
-def judged_summary(store: Store, kind: str) -> list[Entry]:
-    """The summary of a judge's analysis: what its pool committed, with the replies that said nothing counted."""
-    columns, statistics = JUDGED[kind]
+def pool_summary(store: Store, name: str) -> list[Entry]:
+    """The summary of what a pool has committed, with the replies that said nothing, and failures, counted."""
+    columns, statistics = POOLED[name]
     found = manifest.load(store)
+    tally = found.tally()
     paths = [part.path for entry in found.entries for part in entry.files if part.path.startswith(f"{DATA}/")]
     table = read_files(store, paths, [*GROUP, *columns])
     entries = []
-    for evolver, number in found.tally().groups():
-        counts = _counts(found, evolver, number)
+    for evolver, number in tally.groups():
+        counts = _counts(tally, evolver, number)
         one = {"evolver": evolver or None, "round": number, "n": counts[KEPT]}
         one |= {"unreadable": counts[REJECTED], "failed": counts[FAILED]}
         entries.append(one | statistics(of_group(table, evolver or None, number)))
@@ -117,16 +118,22 @@ def top1(table: pa.Table) -> Entry:
     return {"n": len(values), **mean("mean_top1_prob", values), **quantiles(values), "histogram": histogram}
 
 
-JUDGED: Mapping[str, tuple[tuple[str, ...], Statistics]] = {
+def embeddings(table: pa.Table) -> Entry:
+    """How many texts were longer than the encoder reads."""
+    return {"truncated": table["truncated"].to_pylist().count(True)}
+
+
+POOLED: Mapping[str, tuple[tuple[str, ...], Statistics]] = {
     "difficulty": (("difficulty_label", "difficulty_level"), difficulty),
     "difficulty_score": (("difficulty_score",), difficulty_score),
     "win": (("verdict", "agreed"), win),
+    "embeddings": (("truncated",), embeddings),
 }
 
 
-def _counts(found: Manifest, evolver: str, number: int) -> dict[str, int]:
+def _counts(tally: Tally, evolver: str, number: int) -> dict[str, int]:
     counts = {KEPT: 0, REJECTED: 0, FAILED: 0}
-    for (name, place, status, _), count in found.tally().outcomes.items():
+    for (name, place, status, _), count in tally.outcomes.items():
         if (name, place) == (evolver, number):
             counts[status] += count
     return counts

@@ -301,4 +301,4 @@ def test_storage_options_from_the_command_line() -> None:
 
 def test_a_configuration_survives_json(tmp_path: Path) -> None:
     run = load(tmp_path, "{scorer: {model: m}, strategy: {elimination: wizardlm, templates: x}}")
-    assert RunConfig.model_validate(json.loads(run.model_dump_json())) == run
+    assert FinishingRunConfig.model_validate(json.loads(run.model_dump_json())) == run
