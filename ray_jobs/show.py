@@ -59,23 +59,20 @@ def print_report(report: dict[str, Any], output: str) -> None:
 
 
 def print_summary(entries: Sequence[dict[str, Any]], output: str) -> None:
-    """Print the summary of an analysis: its numbers, without those that are tables themselves."""
+    """Print the summary of an analysis, one line a group: its numbers, without those that are tables themselves."""
     console = Console()
-    plain = [_plain_entry(one) for one in entries]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in plain[0] if plain else ():
-        table.add_column(name.replace("_", " "), justify="left" if name == "evolver" else "right")
-    for one in plain:
-        table.add_row(*one.values())
-    console.print(table)
+    for entry in entries:
+        facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in _plain(entry).items())
+        group = f"{entry['evolver'] or '(no evolver)'}, round {entry['round']}"
+        console.print(f"{group}: {facts}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"output: {output}", soft_wrap=True)
 
 
-def _plain_entry(entry: dict[str, Any]) -> dict[str, str]:
+def _plain(entry: dict[str, Any]) -> dict[str, str]:
     """The plain values of an entry, those with bounds as "0.5 (0.4 to 0.6)"."""
     plain = {}
     for name, value in entry.items():
-        if isinstance(value, dict | list) or name.endswith(("_low", "_high")):
+        if name in ("evolver", "round") or isinstance(value, dict | list) or name.endswith(("_low", "_high")):
             continue
         low, high = entry.get(f"{name}_low"), entry.get(f"{name}_high")
         text = f"{value:,}" if isinstance(value, int) else _number(value) if isinstance(value, float) else value or "-"
