@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ray_jobs.analysis.analyse import analyse, check_analysis, folder_of
-from ray_jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.analysis.config import AnalysisConfig, AnalysisRunConfig
+from ray_jobs.dataset.page.costs import Prices, parse_token_prices
+from ray_jobs.dataset.page.report import FOLDER, report, write
 from ray_jobs.dataset.score_columns import score_column
 from ray_jobs.dataset.select import select
 from ray_jobs.dataset.source import SELECTION, Source, open_source
-from ray_jobs.errors import JobError, Stopped
-from ray_jobs.finish_config import FinishingRunConfig, SelectConfig, StepConfig
+from ray_jobs.errors import ConfigError, JobError, Stopped
+from ray_jobs.finish_config import FinishingRunConfig, ReportConfig, SelectConfig, StepConfig
 from ray_jobs.report import read_json
 from ray_jobs.storage import Store, open_store
 
@@ -21,13 +23,12 @@ Say = Callable[[str], None]
 
 
 def check_finish(run: FinishingRunConfig) -> None:
-    """Check what can be checked before the run: models and templates of analyses. Raises ConfigError."""
+    """Check what can be checked before the run: models, templates, the evolver of a report. Raises ConfigError."""
     for number, step in enumerate(run.finish):
-        if not isinstance(step, SelectConfig):
-            try:
-                check_analysis(_analysis(run, step))
-            except JobError as error:
-                raise type(error)(f"finish.{number}: {error}") from None
+        try:
+            _check(run, step)
+        except JobError as error:
+            raise type(error)(f"finish.{number}: {error}") from None
 
 
 def finish(run: FinishingRunConfig, verbose: bool = False, say: Say = print) -> None:
@@ -49,14 +50,32 @@ def finish(run: FinishingRunConfig, verbose: bool = False, say: Say = print) -> 
         raise failed
 
 
+def _check(run: FinishingRunConfig, step: StepConfig) -> None:
+    match step:
+        case SelectConfig():
+            pass  # its rule was made when it was read; which scores there are, the output will say
+        case ReportConfig():
+            parse_token_prices(step.token_price)
+            if step.baseline is not None and step.baseline not in run.evolvers:
+                raise ConfigError(f"baseline: expected one of {', '.join(run.evolvers)}, got {step.baseline}")
+        case _:
+            check_analysis(_analysis(run, step))
+
+
 def _do(run: FinishingRunConfig, step: StepConfig, verbose: bool, say: Say) -> None:
-    if isinstance(step, SelectConfig):
-        _select(open_store(run.output, run.storage), run, step, say)
-    else:
-        analyse(_analysis(run, step), verbose, say)
+    match step:
+        case SelectConfig():
+            _select(open_store(run.output, run.storage), run, step, say)
+        case ReportConfig():
+            store = open_store(run.output, run.storage)
+            prices = Prices(step.gpu_hour_price, parse_token_prices(step.token_price))
+            written = write(report(store, run.output, prices, step.baseline, say), store, FOLDER)
+            say(f"report: {written[-1]}")
+        case _:
+            analyse(_analysis(run, step), verbose, say)
 
 
-def _analysis(run: FinishingRunConfig, step: StepConfig) -> AnalysisRunConfig:
+def _analysis(run: FinishingRunConfig, step: AnalysisConfig) -> AnalysisRunConfig:
     return AnalysisRunConfig(
         source=run.output,
         output=folder_of(run.output, step.kind),

@@ -58,6 +58,15 @@ class SelectConfig(Strict):
         )
 
 
+class ReportConfig(Strict):
+    """The page of the output, in its folder `report`, with the options of `evolve report` under their names."""
+
+    kind: Literal["report"]
+    baseline: str | None = None
+    gpu_hour_price: float | None = Field(None, ge=0)
+    token_price: tuple[str, ...] = ()
+
+
 StepConfig = Annotated[
     Annotated[DifficultyConfig, Tag("difficulty")]
     | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
@@ -65,7 +74,8 @@ StepConfig = Annotated[
     | Annotated[DiversityConfig, Tag("diversity")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
     | Annotated[Top1Config, Tag("top1")]
-    | Annotated[SelectConfig, Tag("select")],
+    | Annotated[SelectConfig, Tag("select")]
+    | Annotated[ReportConfig, Tag("report")],
     kind_or(""),
 ]
 

@@ -62,6 +62,8 @@ def test_models_and_templates_of_steps_are_checked_before_the_run(tmp_path: Path
         check_finish(configured(tmp_path, {"kind": "diversity", "encoder": {"model": "/absent/model"}}))
     with pytest.raises(ConfigError, match=r"finish\.0: templates: .*expected a folder of templates"):
         check_finish(configured(tmp_path, {"kind": "difficulty", "judge": JUDGE, "templates": str(tmp_path / "no")}))
+    with pytest.raises(ConfigError, match=r"finish\.0: baseline: expected one of a, b, got c"):
+        check_finish(configured(tmp_path, {"kind": "report", "baseline": "c"}))
 
 
 @pytest.mark.usefixtures("local_ray")
@@ -72,6 +74,7 @@ def test_steps_follow_the_run_once_and_their_failures_do_not_undo_it(tmp_path: P
         selection(tmp_path, by="no_such_score", target=str(tmp_path / "none")),
         {"kind": "top1"},
         selection(tmp_path),
+        {"kind": "report", "baseline": "b"},
     ]
     config = configured(tmp_path, *steps)
     check_finish(config)
@@ -82,6 +85,7 @@ def test_steps_follow_the_run_once_and_their_failures_do_not_undo_it(tmp_path: P
     output = tmp_path / "out"
     assert (output / "_SUCCESS").exists()
     assert {path.name for path in (output / "analyses").iterdir()} == {"difficulty", "top1"}
+    assert "<html" in (output / "report/index.html").read_text()
     levels = ds.dataset(output / "analyses/difficulty/data").to_table().to_pylist()
     level = {one["record_id"]: one["difficulty_level"] for one in levels if one["round"]}
     best = ds.dataset(tmp_path / "best/data").to_table()["record_id"].to_pylist()
