@@ -10,7 +10,6 @@ from collections.abc import Callable
 from ray_jobs.analysis.analyse import analyse, check_analysis, folder_of
 from ray_jobs.analysis.config import AnalysisConfig, AnalysisRunConfig
 from ray_jobs.dataset.page.costs import Prices, parse_token_prices
-from ray_jobs.dataset.page.report import FOLDER, report, write
 from ray_jobs.dataset.score_columns import score_column
 from ray_jobs.dataset.select import select
 from ray_jobs.dataset.source import SELECTION, Source, open_source
@@ -67,10 +66,7 @@ def _do(run: FinishingRunConfig, step: StepConfig, verbose: bool, say: Say) -> N
         case SelectConfig():
             _select(open_store(run.output, run.storage), run, step, say)
         case ReportConfig():
-            store = open_store(run.output, run.storage)
-            prices = Prices(step.gpu_hour_price, parse_token_prices(step.token_price))
-            written = write(report(store, run.output, prices, step.baseline, say), store, FOLDER)
-            say(f"report: {written[-1]}")
+            _report(open_store(run.output, run.storage), run, step, say)
         case _:
             analyse(_analysis(run, step), verbose, say)
 
@@ -95,6 +91,15 @@ def _select(store: Store, run: FinishingRunConfig, step: SelectConfig, say: Say)
     selection = select(store, target, step.rule(), benchmarks, say)
     for reason, count in selection.totals.items():
         say(f"{count:>12,} {reason.label}")
+
+
+def _report(store: Store, run: FinishingRunConfig, step: ReportConfig, say: Say) -> None:
+    # here, for it costs the import of matplotlib
+    from ray_jobs.dataset.page import report as pages
+
+    prices = Prices(step.gpu_hour_price, parse_token_prices(step.token_price))
+    page = pages.report(store, run.output, prices, step.baseline, say)
+    say(f"report: {pages.write(page, store, pages.FOLDER)[-1]}")
 
 
 def _open(place: str, run: FinishingRunConfig) -> Store:

@@ -43,7 +43,7 @@ def selection(folder: Path, **changes: Any) -> dict[str, Any]:
         ),
         ({"kind": "difficulty"}, r"finish\.0\.judge: is missing"),
         ({"kind": "difficulty", "judge": {"engine": {"model": 3}}}, r"finish\.0\.judge\.engine\.model: "),
-        ({"kind": "plot"}, r"finish\.0\.kind: expected one of .*'difficulty'.*'select', got 'plot'"),
+        ({"kind": "plot"}, r"finish\.0\.kind: expected one of .*'difficulty'.*'select'.*, got 'plot'"),
     ],
 )
 def test_steps_are_checked_as_they_are_read(tmp_path: Path, step: dict[str, Any], message: str | None) -> None:
