@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.analysis.analyse import analyse, folder_of
@@ -25,7 +21,7 @@ from ray_jobs.status import status
 from ray_jobs.storage import open_store
 from ray_jobs.stored import stored_job
 from ray_jobs.verify import verify
-from tests.ray_jobs.dataset.outputs import Record, record, write_output
+from tests.ray_jobs.dataset.outputs import record, write_output
 from tests.scoring.tiny_encoder import save_encoder
 
 RECORDS = [record(number, sample=0) for number in range(60)]
@@ -194,38 +190,3 @@ def test_distances_are_exact_within_each_group_and_a_search_goes_on(source: Path
     assert quiet(config(source, "diversity", encoder=encoder)) == summary
     assert {file: file.stat().st_mtime_ns for file in files[1:]} == kept
     assert files[0].exists()
-
-
-def rewritten(path: Path, change: Callable[[list[Record]], list[Record]]) -> None:
-    table = pq.read_table(path)
-    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), table.schema), path)
-
-
-def test_top1_and_trajectories_read_the_data_alone(source: Path) -> None:
-    def change(found: list[Record]) -> list[Record]:
-        for one in found:
-            if one["evolver"] == "small":
-                one["mean_top1_prob"] = one["plan_row"] / 20
-                one["trajectory"] = json.dumps(
-                    {"methods": ["Narrow it", f"Topic {one['plan_row'] % 4}: x"], "plan": ""}
-                )
-        return found
-
-    for path in (source / "data").iterdir():
-        rewritten(path, change)
-    top1 = {(one["evolver"], one["round"]): one for one in quiet(config(source, "top1"))}
-    values = np.arange(0, 20, 2) / 20
-    assert top1["small", 1]["n"] == 10
-    assert top1["small", 1]["mean_top1_prob"] == pytest.approx(values.mean())
-    assert top1["small", 1]["quantiles"]["0.5"] == pytest.approx(np.median(values))
-    assert top1["small", 1]["histogram"] == [1, 0] * 10
-    assert top1["large", 1]["n"] == 0
-    assert top1["large", 1]["mean_top1_prob"] is None
-    ways = {(one["evolver"], one["round"]): one for one in quiet(config(source, "trajectories"))}
-    assert (ways["small", 1]["phrases"], ways["small", 1]["distinct"]) == (20, 3)
-    assert (ways["large", 1]["phrases"], ways["large", 1]["distinct"], ways["large", 1]["sample"]) == (10, 1, 10)
-    assert ways["small", 1]["expected_distinct"] < 3
-    phrases = {one["record_id"]: one["phrases"] for one in rows(source, "trajectories")}
-    assert len(phrases) == 60
-    assert phrases[RECORDS[0]["record_id"]] == ["narrow", "topic 0"]
-    assert not (source / "analyses/top1/data").exists()
