@@ -23,7 +23,7 @@ from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
 from ray_jobs.parts import PartsSink, RunLabels
-from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
+from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
 from ray_jobs.plan_source import pending_blocks
 from ray_jobs.pools import lacking, logical_cpus
 from ray_jobs.progress import Display, make_display
@@ -76,9 +76,9 @@ class _Run:
         return self.job.labels(fingerprint(self.job.settings()))
 
     def plan(self) -> PlanIndex:
-        """Settle the settings, then plan what the seed files hold and the plan does not."""
+        """Settle the settings, then plan what is not planned yet."""
         self._settle_settings()
-        return make_plan(self.store, self.job.seed_source(), self.job.fanout(), self.lease.check)
+        return self.job.plan(self.store, self.lease.check)
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -179,6 +179,7 @@ class _Run:
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
         sessions = report.load_sessions(self.store)
         result = report.make_report(plan, self.job.records_per_row, self.labels, found, sessions)
+        result |= self.job.summary(self.store, found)
         self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
         report.write_card(self.store, result, *self.job.description())
         self.store.write_bytes(report.SUCCESS, b"")
