@@ -56,6 +56,9 @@ class Job(ABC):
     def settings(self) -> dict[str, Any]:
         """The settings that change results, by dotted path."""
 
+    def check_machine(self, say: Callable[[str], None]) -> None:  # noqa: B027  # most jobs need nothing of it
+        """Check what this machine must offer beside Ray, before anything else, and tell. Raises ConfigError."""
+
     @abstractmethod
     def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
         """Write down the rows that are not planned yet, calling `before_writing` before the index is replaced."""

@@ -28,6 +28,8 @@ from ray_jobs.storage import Store
 INDEX = "plan/index.json"
 UNREADABLE = "_unreadable"
 """The folder, in place of an evolver's name, of seeds that could not be read."""
+QUERY_FELL = "query_"
+"""What the reason of a seed there begins with that could be read but fell by a rule, such as query_too_short."""
 ROWS_PER_GROUP = 256
 
 

@@ -53,6 +53,7 @@ def resume(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
 
 
 def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+    job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:

@@ -53,15 +53,11 @@ def respond(instruction: str, query: str, template: Template, sampling: Sampling
     return Response(reply.text.strip(), reply.finish_reason, usage)
 
 
-def verify(
-    answers: Sequence[Answer], functions: Sequence[str], least: Threshold | None, check: Check
-) -> list[Verified]:
+def verify(answers: Sequence[Answer], functions: Sequence[str], least: Threshold, check: Check) -> list[Verified]:
     """Each answer with its accuracy; a response that does not reach `least` is rejected with "accuracy".
 
-    Without `least` nothing is run. Answers that are no responses stay as they are.
+    Answers that are no responses stay as they are.
     """
-    if least is None:
-        return [Verified(answer) for answer in answers]
     texts = list(dict.fromkeys(answer.text for answer in answers if isinstance(answer, Response)))
     accuracies = {one.text: one.accuracy for one in score_responses(functions, texts, check)}
     return [_verified(answer, accuracies, least) for answer in answers]
