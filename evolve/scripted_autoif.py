@@ -28,7 +28,7 @@ NEW_INSTRUCTIONS = """Here are new constraints:
 2. mention the word AMBER, once or more!
 3. Mention the word birch once or more, with wrong cases
 4. Mention the word cedar once or more, without code
-5. Mention the word delta once or more, with a hanging function
+5. Mention the word delta once or more, with a hanging function, in disguise
 6. Mention the word ebony once or more, in disguise
 7. 123"""
 """The reply to every call for new instructions: five new ones, a duplicate, a heading and a line without words."""

@@ -35,10 +35,11 @@ def autoif_config(folder: Path, strategy: dict[str, Any] | None = None, **change
         "preset": "official",
         "constraints": str(folder / "constraints.txt"),
         "augment_calls": 2,
-        "replies": 4,
+        "replies": 3,
+        "cross_validation": {"min_cases": 6},
         "queries": 7,
         "responses": 4,
-        "check_seconds": 0.3,
+        "check_seconds": 0.5,
     }
     raw: dict[str, Any] = {
         "output": str(folder / "out"),
