@@ -110,7 +110,7 @@ def describe(steps: Sequence[Mapping[str, Any]]) -> list[str]:
             if step["evolver"] == evolver:
                 reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(step["fallen"].items()))
                 lines.append(
-                    f"  {step['step']:<15}{step['kind']:<17}{step['entered']:>8,} in {step['kept']:>8,} kept"
+                    f"  {step['step']:<16}{step['kind']:<17}{step['entered']:>8,} in {step['kept']:>8,} kept"
                     + (f"  ({reasons})" if reasons else "")
                 )
     return lines

@@ -83,10 +83,10 @@ class Planner:
         usable = self._queries(index, queries, rules)
         contexts = pc.unique(_planned(self.store, index, ["context"])["context"]).to_pylist()
         paired = {json.loads(context)["instruction_id"] for context in contexts}
-        rows: dict[str, list[Row]] = {}
+        texts, rows = list(usable), dict[str, list[Row]]()
         for record in _kept(source, ["row_id", "evolver", "instruction", "output"]):
             if record["row_id"] not in paired:
-                drawn = pair(list(usable), rules.queries, Random(f"{run_seed} pair {record['row_id']}"))
+                drawn = pair(texts, rules.queries, Random(f"{run_seed} pair {record['row_id']}"))
                 places = [usable[text] for text in drawn]
                 rows.setdefault(record["evolver"], []).extend(self._answer_rows(record, places))
         for evolver, planned in rows.items():
