@@ -24,7 +24,7 @@ from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
 from ray_jobs.parts import PartsSink, RunLabels
-from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
+from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
 from ray_jobs.plan_source import pending_blocks
 from ray_jobs.pools import lacking, logical_cpus
 from ray_jobs.progress import Display, make_display
@@ -54,6 +54,7 @@ def resume(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
 
 
 def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+    job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:
@@ -79,9 +80,9 @@ class _Run:
         return self.job.labels(fingerprint(self.job.settings()))
 
     def plan(self) -> PlanIndex:
-        """Settle the settings, then plan what the seed files hold and the plan does not."""
+        """Settle the settings, then plan what is not planned yet."""
         self._settle_settings()
-        return make_plan(self.store, self.job.seed_source(), self.job.fanout(), self._before_writing)
+        return self.job.plan(self.store, self._before_writing)
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -202,6 +203,7 @@ class _Run:
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
         sessions = report.load_sessions(self.store)
         result = report.make_report(plan, self.job.records_per_row, self.labels, found, sessions)
+        result |= self.job.summary(self.store, found)
         self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
         report.write_card(self.store, result, *self.job.description())
         self.store.write_bytes(report.SUCCESS, b"")

@@ -16,7 +16,9 @@ Group = tuple[str, int]
 """An evolver and a round. Seeds that could not be read, and pairs that were only scored, have
 the evolver "" and round 0."""
 
-_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q")
+PAIRS = "pairs"
+"""The sum that counts preference pairs: a record's output against each of its rejected outputs."""
+_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", PAIRS)
 
 
 @dataclass(slots=True)
@@ -88,6 +90,7 @@ def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
     """Count the records of one part: `kept` in RECORD_SCHEMA, `rejected` in REJECTED_SCHEMA."""
     ids = pa.chunked_array([*kept["row_id"].chunks, *rejected["row_id"].chunks], pa.string())
     tally = Tally(rows=pc.count_distinct(ids).as_py())
+    kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
     for group in kept.group_by(["evolver", "round"]).aggregate(_sums()).to_pylist():
         key = (group["evolver"] or "", group["round"])
         tally.outcomes[(*key, KEPT, "")] = group["row_id_count"]
