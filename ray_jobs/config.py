@@ -67,6 +67,7 @@ class ScriptedConfig(Strict):
     exit_code: int | None = None
     marks: str = ""
     call_log: str = ""
+    slot_log: str = ""
 
 
 EngineConfig = Annotated[
