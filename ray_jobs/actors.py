@@ -8,12 +8,10 @@ becomes its outcome. An engine that died ends the actor's process; Ray starts th
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, NoReturn
@@ -70,7 +68,7 @@ class EvolveActor:
         self._meter = Meter(job.board, job.pool)
         self._run = job.run
         self._strategy = job.strategy
-        with self._meter.loading(), loaded_for_good():
+        with self._meter.loading():
             self._engine = load_engine(job.engine)
         own = isinstance(job.run.responder, SelfResponderConfig)
         self._answers = Answers(build_responder(job.run), self._engine, job.run.seed, self._meter) if own else None
@@ -112,7 +110,7 @@ class RespondActor:
 
     def __init__(self, job: PoolJob) -> None:
         self._meter = Meter(job.board, job.pool)
-        with self._meter.loading(), loaded_for_good():
+        with self._meter.loading():
             engine = load_engine(job.engine)
         self._answers = Answers(build_responder(job.run), engine, job.run.seed, self._meter)
 
@@ -162,7 +160,7 @@ class ScoreActor:
 
     def __init__(self, job: ScoreJob) -> None:
         self._meter = Meter(job.board, job.pool)
-        with self._meter.loading(), loaded_for_good():
+        with self._meter.loading():
             self._scorer = build_scorer(job.scorer)
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -177,17 +175,6 @@ class ScoreActor:
             figures.count(one for _, one in rounds)
         self._meter.report()
         return with_rounds(table, rows)
-
-
-@contextmanager
-def loaded_for_good() -> Iterator[None]:
-    """What exists after the block, libraries and model, stays as long as the actor: the garbage collector may skip it.
-
-    Otherwise each of its full passes, which every few hundred rows bring about, walks all of that again.
-    """
-    yield
-    gc.collect()
-    gc.freeze()
 
 
 def load_engine(config: EngineConfig) -> Engine:
