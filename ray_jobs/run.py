@@ -27,6 +27,7 @@ from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
 from ray_jobs.plan_source import fitting_rows, pending_blocks
 from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
 from ray_jobs.progress import Display, make_display
+from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
 from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import changes, fingerprint
@@ -167,7 +168,8 @@ class _Run:
             watchdog = Watchdog(limits, sizes, lambda: lacking(pools))
             execution = Execution(stream)
             execution.start()
-            with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
+            queues = Queues.of(pools, job.block_rows())
+            with make_display(job.pool_rows(pending), plan.rows, int(done.sum()), queues) as display:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
                 saver = _Saver(self.lease.store, self.lease.number, display, metrics)
                 try:
