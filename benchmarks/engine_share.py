@@ -23,7 +23,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import ray
-from processes import ProcessWatch
+from processes import ProcessWatch, even_priority
 from tables import markdown, publish
 
 from evolve.records import Completion, Instruction, Prompt
@@ -211,6 +211,7 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=48)
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     args = parser.parse_args()
+    even_priority()
     os.environ.update(ENVIRONMENT)
     lines = [line for part in args.parts for line in PARTS[part](args.rows, args.max_tokens)]
     headings = [

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from commits import CommitWatch
-from processes import ProcessWatch
+from processes import ProcessWatch, even_priority
 from tables import markdown, publish
 
 from ray_jobs.config import RunConfig
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, nargs="+", default=[3, 1], help="one job for each")
     parser.add_argument("--batch-rows", type=int, help="rows a block; the default is the pools' own")
     args = parser.parse_args()
+    even_priority()
     pool = {"size": 1} | ({"batch_rows": args.batch_rows} if args.batch_rows else {})
     publish("pipeline_overhead", "\n\n".join(table(measure(args.rows, rounds, pool)) for rounds in args.rounds))
 

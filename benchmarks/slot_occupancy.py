@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from pipeline_overhead import write_seeds
+from processes import even_priority
 from tables import markdown, publish
 
 from ray_jobs.config import RunConfig
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, nargs="+", default=[64, 256])
     parser.add_argument("--in-flight", nargs="+", default=["default"], help="batch_rows x batches_in_flight: 128x4")
     args = parser.parse_args()
+    even_priority()
     pools = {"one pool": {"even": 100.0}, "two pools": {"fast": 100.0, "slow": 33.0}}
     cases = [
         Case(name, slots, rates, how) for slots in args.slots for how in args.in_flight for name, rates in pools.items()
