@@ -202,7 +202,7 @@ def _groups(labels: RunLabels, tally: Tally) -> list[dict[str, Any]]:
 
 
 def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
-    """Each pool over all sessions. Seconds are those of its actors with a loaded model, added up."""
+    """Each pool over all sessions. Seconds are those between an actor's first row and its last, added up."""
     totals: dict[str, Counter[str]] = {}
     for session in sessions:
         for name, figures in session.pools.items():

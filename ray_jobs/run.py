@@ -25,9 +25,10 @@ from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
 from ray_jobs.parts import PartsSink, RunLabels
 from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
-from ray_jobs.plan_source import pending_blocks
-from ray_jobs.pools import lacking, logical_cpus
+from ray_jobs.plan_source import fitting_rows, pending_blocks
+from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
 from ray_jobs.progress import Display, make_display
+from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
 from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import changes, fingerprint
@@ -152,10 +153,12 @@ class _Run:
         self.store.write_bytes(report.RUN, json.dumps(content, indent=1).encode())
 
     def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
-        blocks = {
-            name: pending_blocks([file for file in plan.files if file.evolver == name], done, rows)
-            for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items()
-        }
+        wanted = blocks_at_once(self.job.pools().values())
+        blocks = {}
+        for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items():
+            files = [file for file in plan.files if file.evolver == name]
+            left = sum(int((~done[file.first : file.first + file.rows]).sum()) for file in files)
+            blocks[name] = pending_blocks(files, done, fitting_rows(rows, left, wanted))
         unreadable = blocks.pop(UNREADABLE)
         return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
 
@@ -176,7 +179,8 @@ class _Run:
             watchdog = Watchdog(limits, sizes, lambda: lacking(pools))
             execution = Execution(stream)
             execution.start()
-            with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
+            queues = Queues.of(pools, job.block_rows())
+            with make_display(job.pool_rows(pending), plan.rows, int(done.sum()), queues) as display:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
                 saver = _Saver(self.lease.store, self.lease.number, display, metrics)
                 try:
