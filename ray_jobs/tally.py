@@ -17,7 +17,7 @@ Group = tuple[str, int]
 """An evolver and a round. Seeds that could not be read, and pairs that were only scored, have
 the evolver "" and round 0."""
 
-_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q")
+_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", "reward")
 
 
 @dataclass(slots=True)
