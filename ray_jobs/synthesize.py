@@ -18,6 +18,7 @@ from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import RESPOND, SCORE, pool_name, through_pool
 from ray_jobs.preflight import absolute, check
+from ray_jobs.scores import reward_model
 from ray_jobs.settings import fingerprint, result_settings
 from ray_jobs.storage import Store
 
@@ -109,6 +110,7 @@ class SynthesisJob(SeededJob):
         run = self._run
         constants: dict[str, str | None] = {"run_id": run_id, "strategy": run.strategy.kind}
         constants["scorer_model"] = run.scorer.model if run.scorer else None
+        constants["reward_model"] = reward_model(run.scorer)
         if isinstance(run.responder, PoolResponderConfig):
             constants["responder_model"] = run.responder.engine.model
         return RunLabels(constants, {name: evolver.engine.model for name, evolver in run.evolvers.items()})
