@@ -58,7 +58,7 @@ class ScriptedConfig(Strict):
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method", "judge"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
@@ -67,6 +67,7 @@ class ScriptedConfig(Strict):
     exit_code: int | None = None
     marks: str = ""
     call_log: str = ""
+    slot_log: str = ""
 
 
 EngineConfig = Annotated[
@@ -81,8 +82,8 @@ class PoolConfig(Strict):
     """An actor pool: a fixed `size`, or `min_size` to `max_size` actors.
 
     `gpus` and `cpus` are Ray's logical resources an actor; with tensor parallelism `gpus` is the number of cards.
-    `batch_rows` rows travel together, `batches_in_flight` of them run at once in an actor: their product should
-    exceed what the engine batches, or it idles between batches.
+    `batch_rows` rows travel together (fewer where a run is small for its pools), `batches_in_flight` of such blocks run
+    at once in an actor: their product should exceed what the engine batches, or it idles between blocks.
     """
 
     size: int | None = Field(None, ge=1)
@@ -90,7 +91,7 @@ class PoolConfig(Strict):
     max_size: int | None = Field(None, ge=1)
     gpus: float = Field(0, ge=0)
     cpus: float = Field(1, ge=0)
-    batch_rows: int = Field(128, ge=1)
+    batch_rows: int = Field(256, ge=1)
     batches_in_flight: int = Field(4, ge=1)
     resources: dict[str, float] = Field(default_factory=dict)
     accelerator_type: str | None = None
@@ -141,8 +142,20 @@ ResponderConfig = Annotated[
 ]
 
 
+class RewardConfig(Strict):
+    """A sequence classification model with one label. The fields are those of scoring.RewardConfig."""
+
+    model: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    token_budget: int | None = Field(None, ge=1)
+
+
 class ModelScorerConfig(Strict):
-    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig."""
+    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig.
+
+    `reward` and `instruction_length` ask for scores beside these, taken in the same actors.
+    """
 
     kind: Literal["model"] = "model"
     model: str
@@ -154,6 +167,8 @@ class ModelScorerConfig(Strict):
     truncate: bool = False
     max_length: int | None = Field(None, ge=2)
     threads: int | None = Field(None, ge=1)
+    reward: RewardConfig | None = None
+    instruction_length: bool = False
     pool: PoolConfig = PoolConfig()
 
 

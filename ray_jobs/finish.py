@@ -14,14 +14,14 @@ from ray_jobs.dataset.score_columns import score_column
 from ray_jobs.dataset.select import select
 from ray_jobs.dataset.source import SELECTION, Source, open_source
 from ray_jobs.errors import ConfigError, JobError, Stopped
-from ray_jobs.finish_config import FinishingRunConfig, ReportConfig, SelectConfig, StepConfig
+from ray_jobs.finish_config import FinishingConfig, ReportConfig, SelectConfig, StepConfig
 from ray_jobs.report import read_json
 from ray_jobs.storage import Store, open_store
 
 Say = Callable[[str], None]
 
 
-def check_finish(run: FinishingRunConfig) -> None:
+def check_finish(run: FinishingConfig) -> None:
     """Check what can be checked before the run: models, templates, the evolver of a report. Raises ConfigError."""
     for number, step in enumerate(run.finish):
         try:
@@ -30,7 +30,7 @@ def check_finish(run: FinishingRunConfig) -> None:
             raise type(error)(f"finish.{number}: {error}") from None
 
 
-def finish(run: FinishingRunConfig, verbose: bool = False, say: Say = print) -> None:
+def finish(run: FinishingConfig, verbose: bool = False, say: Say = print) -> None:
     """Do the steps one after the other. What goes wrong with one keeps none of the others from being done.
 
     Raises Stopped at once, and at the end the first step's error, saying which step it was.
@@ -49,7 +49,7 @@ def finish(run: FinishingRunConfig, verbose: bool = False, say: Say = print) -> 
         raise failed
 
 
-def _check(run: FinishingRunConfig, step: StepConfig) -> None:
+def _check(run: FinishingConfig, step: StepConfig) -> None:
     match step:
         case SelectConfig():
             pass  # its rule was made when it was read; which scores there are, the output will say
@@ -61,7 +61,7 @@ def _check(run: FinishingRunConfig, step: StepConfig) -> None:
             check_analysis(_analysis(run, step))
 
 
-def _do(run: FinishingRunConfig, step: StepConfig, verbose: bool, say: Say) -> None:
+def _do(run: FinishingConfig, step: StepConfig, verbose: bool, say: Say) -> None:
     match step:
         case SelectConfig():
             _select(open_store(run.output, run.storage), run, step, say)
@@ -71,7 +71,7 @@ def _do(run: FinishingRunConfig, step: StepConfig, verbose: bool, say: Say) -> N
             analyse(_analysis(run, step), verbose, say)
 
 
-def _analysis(run: FinishingRunConfig, step: AnalysisConfig) -> AnalysisRunConfig:
+def _analysis(run: FinishingConfig, step: AnalysisConfig) -> AnalysisRunConfig:
     return AnalysisRunConfig(
         source=run.output,
         output=folder_of(run.output, step.kind),
@@ -82,7 +82,7 @@ def _analysis(run: FinishingRunConfig, step: AnalysisConfig) -> AnalysisRunConfi
     )
 
 
-def _select(store: Store, run: FinishingRunConfig, step: SelectConfig, say: Say) -> None:
+def _select(store: Store, run: FinishingConfig, step: SelectConfig, say: Say) -> None:
     target = _open(step.target, run)
     if _is_there(open_source(store), target, step):
         say(f"{target.url}: is there already, from the same records by the same rule")
@@ -93,7 +93,7 @@ def _select(store: Store, run: FinishingRunConfig, step: SelectConfig, say: Say)
         say(f"{count:>12,} {reason.label}")
 
 
-def _report(store: Store, run: FinishingRunConfig, step: ReportConfig, say: Say) -> None:
+def _report(store: Store, run: FinishingConfig, step: ReportConfig, say: Say) -> None:
     # here, for it costs the import of matplotlib
     from ray_jobs.dataset.page import report as pages
 
@@ -102,7 +102,7 @@ def _report(store: Store, run: FinishingRunConfig, step: ReportConfig, say: Say)
     say(f"report: {pages.write(page, store, pages.FOLDER)[-1]}")
 
 
-def _open(place: str, run: FinishingRunConfig) -> Store:
+def _open(place: str, run: FinishingConfig) -> Store:
     # the run's options are for its file system, unless this is a place on local disk
     return open_store(place, run.storage if "://" in place else {})
 

@@ -14,6 +14,7 @@ from ray_jobs.analysis.config import (
     TrajectoriesConfig,
     WinConfig,
 )
+from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.config import RunConfig
 from ray_jobs.config_base import Strict, kind_or
 from ray_jobs.dataset.rule import Rule, parse_range, parse_top
@@ -80,7 +81,18 @@ StepConfig = Annotated[
 ]
 
 
-class FinishingRunConfig(RunConfig):
-    """A run, and what follows it: the steps of `finish` in their order, once every row has an outcome."""
+class Finishing(Strict):
+    """What follows a run: the steps of `finish` in their order, once every row has an outcome."""
 
     finish: tuple[StepConfig, ...] = ()
+
+
+class FinishingRunConfig(RunConfig, Finishing):
+    """A run, and what follows it."""
+
+
+class FinishingAutoIFConfig(AutoIFConfig, Finishing):
+    """An AutoIF run, and what follows it."""
+
+
+FinishingConfig = FinishingRunConfig | FinishingAutoIFConfig

@@ -16,6 +16,7 @@ from ray_jobs import report
 from ray_jobs.board import Board
 from ray_jobs.config import JobConfig, OutputConfig, PoolConfig, SeedsConfig
 from ray_jobs.layout import Layout, RoundsLayout, RunLabels
+from ray_jobs.manifest import Manifest
 from ray_jobs.plan import Fanout, PlanIndex, make_plan
 from ray_jobs.plan_source import Slice
 from ray_jobs.seeds import SeedSource
@@ -54,9 +55,12 @@ class PooledJob(ABC):
     def settings(self) -> dict[str, Any]:
         """The settings that change results, by dotted path."""
 
+    def check_machine(self, say: Callable[[str], None]) -> None:  # noqa: B027  # most jobs need nothing of it
+        """Check what this machine must offer beside Ray, before anything else, and tell. Raises ConfigError."""
+
     @abstractmethod
     def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
-        """Plan what is to be done and not planned yet, and return the whole plan; see `make_plan`."""
+        """Write down the rows that are not planned yet, calling `before_writing` before the index is replaced."""
 
     @abstractmethod
     def pools(self) -> dict[str, PoolConfig]:
@@ -82,6 +86,10 @@ class PooledJob(ABC):
     def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
         """The finished rows of everything that is pending, as the layout takes them. Lazy, as Ray Data is."""
 
+    def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002
+        """What the report tells beside what every run's does."""
+        return {}
+
     @abstractmethod
     def conclude(self, store: Store, result: dict[str, Any]) -> None:
         """Write what readers get besides the records and report.json, of which `result` is the content."""
@@ -96,20 +104,12 @@ class Job(PooledJob):
         self.config = config
 
     @abstractmethod
-    def fanout(self) -> Fanout:
-        """How seeds become planned rows."""
-
-    @abstractmethod
     def description(self) -> tuple[str, str]:
         """A title and a paragraph for the dataset card."""
 
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""
         return seed_source(self.config.seeds)
-
-    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
-        """The rows of new seeds."""
-        return make_plan(store, self.seed_source(), self.fanout(), before_writing)
 
     def layout(self, run_id: str) -> Layout:
         """A record a round."""
@@ -118,6 +118,18 @@ class Job(PooledJob):
     def conclude(self, store: Store, result: dict[str, Any]) -> None:
         """The dataset card."""
         report.write_card(store, result, *self.description())
+
+
+class SeededJob(Job):
+    """A job whose rows are its seeds, each as often as its fanout says."""
+
+    @abstractmethod
+    def fanout(self) -> Fanout:
+        """How seeds become planned rows."""
+
+    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+        """Plan what the seed files hold and the plan does not."""
+        return make_plan(store, self.seed_source(), self.fanout(), before_writing)
 
 
 def seed_source(seeds: SeedsConfig) -> SeedSource:

@@ -79,13 +79,13 @@ class AnalysisJob(PooledJob):
         """Findings by record."""
         return self._layout
 
-    def summary(self, store: Store) -> list[Entry]:
+    def entries(self, store: Store) -> list[Entry]:
         """What was found, by evolver and round."""
         return pool_summary(store, self._name)
 
     def conclude(self, store: Store, result: dict[str, Any]) -> None:  # noqa: ARG002 (the records say more)
         """Write the summary."""
-        write_summary(store, self.summary(store))
+        write_summary(store, self.entries(store))
 
     def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
         """Plan, measure."""

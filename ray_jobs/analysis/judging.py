@@ -84,11 +84,11 @@ class WinJob(JudgeJob):
         signature = f"{source.origin['fingerprint']} {other.origin['fingerprint']}"
         return plan_rows(store, pairs(source, other, self._win), signature, before_writing)
 
-    def summary(self, store: Store) -> list[Entry]:
+    def entries(self, store: Store) -> list[Entry]:
         """As for every judge, with what was compared with."""
         against = self._win.against or self.config.source
         names = {"against": against, "against_evolver": self._win.other_evolver}
-        return [entry | names for entry in super().summary(store)]
+        return [entry | names for entry in super().entries(store)]
 
 
 def _checked(question: Callable[[Path | None], Question], templates: Path | None) -> Question:

@@ -74,8 +74,10 @@ DERIVED: Mapping[str, ScoreColumn] = {
 ORDERS: Mapping[str, Order] = {
     "ic_ifd": "highest",
     "ifd": "highest",
+    "reward": "highest",
     "loss_q": "lowest",
     "n_q": "lowest",
+    "instruction_length": "lowest",
     "repeats": "lowest",
 }
 

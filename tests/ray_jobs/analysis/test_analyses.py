@@ -15,11 +15,10 @@ from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
 from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
+from ray_jobs.kinds import run_all, stored_jobs
 from ray_jobs.retry import forget_failed
-from ray_jobs.run import resume
 from ray_jobs.status import status
 from ray_jobs.storage import open_store
-from ray_jobs.stored import stored_job
 from ray_jobs.verify import verify
 from tests.ray_jobs.dataset.outputs import record, write_output
 from tests.scoring.tiny_encoder import save_encoder
@@ -120,7 +119,7 @@ def test_failed_records_are_counted_and_run_again(source: Path) -> None:
         "PromptRefused"
     ]
     assert forget_failed(open_store(output)) == 1
-    resume(stored_job(open_store(output), output, {}), say=lambda _: None)
+    run_all(stored_jobs(open_store(output), output, {}), say=lambda _: None)
     assert verify(open_store(output)).done == 60
 
 
