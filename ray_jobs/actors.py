@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
+from evolve.current_row import ROW
 from evolve.engine import Engine
 from evolve.errors import EngineDied
 from evolve.flow import Strategy, drive
@@ -61,7 +62,15 @@ class ScoreJob:
     board: Board
 
 
-class EvolveActor:
+class EngineActor:
+    """What holds an engine."""
+
+    def load(self, config: EngineConfig) -> Engine:
+        """Load the engine."""
+        return load_engine(config)
+
+
+class EvolveActor(EngineActor):
     """Takes rows through all rounds, and answers them too where the run says that evolvers answer themselves."""
 
     def __init__(self, job: PoolJob) -> None:
@@ -69,7 +78,7 @@ class EvolveActor:
         self._run = job.run
         self._strategy = job.strategy
         with self._meter.loading():
-            self._engine = load_engine(job.engine)
+            self._engine = self.load(job.engine)
         own = isinstance(job.run.responder, SelfResponderConfig)
         self._answers = Answers(build_responder(job.run), self._engine, job.run.seed, self._meter) if own else None
 
@@ -83,6 +92,7 @@ class EvolveActor:
     async def _row(self, row: Row) -> list[RoundRow] | None:
         if self._meter.stopped:
             return None
+        ROW.set(row["row_id"])
         with self._meter.row() as figures:
             rounds = await self._evolved(row)
             for one in rounds:
@@ -105,13 +115,13 @@ class EvolveActor:
             return failed_rounds(range(1, self._strategy.rounds + 1), "evolve", error)
 
 
-class RespondActor:
+class RespondActor(EngineActor):
     """Answers the evolved instructions of a block."""
 
     def __init__(self, job: PoolJob) -> None:
         self._meter = Meter(job.board, job.pool)
         with self._meter.loading():
-            engine = load_engine(job.engine)
+            engine = self.load(job.engine)
         self._answers = Answers(build_responder(job.run), engine, job.run.seed, self._meter)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
@@ -122,6 +132,7 @@ class RespondActor:
         return with_rounds(table, rows)
 
     async def _row(self, row: Row) -> None:
+        ROW.set(row["row_id"])
         with self._meter.row() as figures:
             await self._answers.answer(row, figures, row["rounds"])
 

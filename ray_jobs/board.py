@@ -39,6 +39,8 @@ class Figures:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     ready_at: float | None = None
+    held_seconds: float = 0.0
+    """How long the worker has lived, loading its model included."""
     outcomes: Counter[str] = field(default_factory=Counter)
 
     def spend(self, prompt_tokens: int, completion_tokens: int) -> None:
@@ -56,6 +58,7 @@ class Figures:
         self.done += other.done
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
+        self.held_seconds += other.held_seconds
         self.outcomes.update(other.outcomes)
 
 
@@ -175,6 +178,7 @@ class Meter:
         self.figures = Figures()
         self.stopped = False
         self._board, self._pool, self._worker = board, pool, uuid.uuid4().hex
+        self._started = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name="meter", daemon=True)
         self._thread.start()
 
@@ -207,6 +211,7 @@ class Meter:
 
     def report(self) -> None:
         """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
+        self.figures.held_seconds = time.monotonic() - self._started
         # without the board the display misses this worker for a moment; its work goes on
         with suppress(RayError):
             self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))

@@ -45,16 +45,28 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
     )
 
 
+def asked_for(pool: PoolConfig) -> dict[str, float]:
+    """The logical resources of one actor, without those that it asks nothing of."""
+    wanted = {"CPU": pool.cpus, "GPU": pool.gpus, **pool.resources}
+    if pool.accelerator_type:
+        # a node has one, of which Ray lets each actor take a thousandth
+        wanted[f"accelerator_type:{pool.accelerator_type}"] = 0.001
+    return {one: amount for one, amount in wanted.items() if amount}
+
+
+def in_words(resources: Mapping[str, float]) -> str:
+    """Resources as people read them, such as "1 CPU, 4 GPU"."""
+    return ", ".join(f"{amount:g} {one}" for one, amount in resources.items())
+
+
 def lacking(pools: Mapping[str, PoolConfig]) -> list[str]:
     """The pools whose actors no node that is alive now could hold even if it were empty; one sentence each."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     sentences = []
     for name, pool in pools.items():
-        wanted = {"CPU": pool.cpus, "GPU": pool.gpus, **pool.resources}
-        if pool.accelerator_type:
-            wanted[f"accelerator_type:{pool.accelerator_type}"] = 0.001
+        wanted = asked_for(pool)
         if not any(all(node.get(one, 0) >= amount for one, amount in wanted.items()) for node in nodes):
-            asked = ", ".join(f"{amount:g} {one}" for one, amount in wanted.items() if amount)
+            asked = in_words(wanted)
             sentences.append(f"pool {name}: no node of the cluster has what an actor of it asks for ({asked})")
     return sentences
 
