@@ -18,6 +18,8 @@ TORCH := $(shell sed -n 's/^ *"torch==\([0-9.]*\)",.*/\1/p' pyproject.toml)
 INSTALL := bash requirements/install.sh $(VENV)
 
 export EVOLVE_MODELS ?= $(abspath $(MODELS))
+# the packages are installed uncompiled: each process would compile them anew where this is set
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list what make can do

@@ -45,6 +45,8 @@ class VllmEngine:
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. The completion is cut where the model's context ends, with finish reason "length"."""
         tokens = self._encode(prompt.text)
+        if not tokens:
+            raise PromptRefused("the prompt has no tokens")
         room = self._context - len(tokens)
         if room < MIN_COMPLETION_TOKENS:
             raise PromptRefused(f"the prompt has {len(tokens)} tokens, the model's context is {self._context}")

@@ -35,17 +35,22 @@ from evolve.errors import PromptRefused
 from evolve.records import Prompt, Sampling
 from evolve.vllm_engine import VllmEngine
 
-async def main():
-    engine = VllmEngine(sys.argv[1], json.loads(sys.argv[2]))
+async def answers(model, arguments, prompts):
+    engine = VllmEngine(model, arguments)
     async def complete(raw):
+        prompt = Prompt(raw["text"], Sampling(**raw["sampling"]), raw["seed"], raw["measure_confidence"])
         try:
-            return asdict(await engine.generate(Prompt(raw.pop("text"), Sampling(**raw.pop("sampling")), **raw)))
+            return asdict(await engine.generate(prompt))
         except PromptRefused as refused:
             return {"refused": str(refused)}
-    prompts = json.load(sys.stdin)
-    print(json.dumps(await asyncio.gather(*map(complete, prompts))))
+    done = await asyncio.gather(*map(complete, prompts))
     await engine.close()
     await engine.close()
+    return done
+
+async def main():
+    prompts, arguments = json.load(sys.stdin), json.loads(sys.argv[1])
+    print(json.dumps({model: await answers(model, arguments, prompts) for model in sys.argv[2:]}))
 
 if __name__ == "__main__":
     asyncio.run(main())
@@ -66,8 +71,18 @@ pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
-def direct(smollm2_dir: Path) -> dict[str, dict[str, Any]]:
-    """What vLLM's engine makes of each prompt, all of them at once."""
+def plain_dir(small_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real model without a chat template, as base models are."""
+    folder = tmp_path_factory.mktemp("plain")
+    for file in small_model_dir.iterdir():
+        if file.name != "chat_template.jinja":
+            (folder / file.name).symlink_to(file)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engines(smollm2_dir: Path, plain_dir: Path) -> dict[Path, dict[str, dict[str, Any]]]:
+    """What vLLM's engine makes of each prompt, all of them at once, with either model."""
     raw = [
         {"text": one.text, "sampling": {name: getattr(one.sampling, name) for name in Sampling.__slots__},
          "seed": one.seed, "measure_confidence": one.measure_confidence}
@@ -75,7 +90,7 @@ def direct(smollm2_dir: Path) -> dict[str, dict[str, Any]]:
     ]  # fmt: skip
     arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": CONTEXT, "max_num_seqs": 16}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(smollm2_dir), json.dumps(arguments)],
+        [sys.executable, "-c", SCRIPT, json.dumps(arguments), str(smollm2_dir), str(plain_dir)],
         input=json.dumps(raw),
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,
@@ -83,7 +98,14 @@ def direct(smollm2_dir: Path) -> dict[str, dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return dict(zip(PROMPTS, json.loads(done.stdout.splitlines()[-1]), strict=True))
+    replies = json.loads(done.stdout.splitlines()[-1])
+    return {one: dict(zip(PROMPTS, replies[str(one)], strict=True)) for one in (smollm2_dir, plain_dir)}
+
+
+@pytest.fixture(scope="module")
+def direct(engines: dict[Path, dict[str, dict[str, Any]]], smollm2_dir: Path) -> dict[str, dict[str, Any]]:
+    """The replies of the model with a chat template."""
+    return engines[smollm2_dir]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +163,18 @@ def test_the_prompt_is_one_user_turn_of_the_models_template(
     assert direct["greedy"]["prompt_tokens"] == len(tokens["input_ids"])
     assert direct["empty"]["prompt_tokens"] < len(tokens["input_ids"])
     assert direct["empty"]["text"]
+
+
+def test_a_model_without_a_template_reads_the_text_as_it_is(
+    engines: dict[Path, dict[str, dict[str, Any]]], plain_dir: Path
+) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(plain_dir)
+    assert tokenizer.chat_template is None
+    assert engines[plain_dir]["greedy"]["prompt_tokens"] == len(tokenizer.encode(QUESTION))
+    assert engines[plain_dir]["warm"]["text"]
+    assert engines[plain_dir]["empty"] == {"refused": "the prompt has no tokens"}
 
 
 def test_it_answers(direct: dict[str, dict[str, Any]]) -> None:
