@@ -72,5 +72,6 @@ def _together(pools: Mapping[str, PoolConfig], groups: Sequence[Group], least: b
     for one, amount in asked.items():
         there = sum(group.count * group.resources.get(one, 0) for group in groups if group.resources.get(one))
         if amount > there:
-            found.append(f"all pools at their {size} size ask for {amount:g} {one}, the cluster has {there:g}")
+            shared = "" if least else ", of which Ray reserves each pool an equal share: size them by their weight"
+            found.append(f"all pools at their {size} size ask for {amount:g} {one}, the cluster has {there:g}{shared}")
     return found

@@ -106,10 +106,16 @@ def _cluster(cpus: int, node_types: dict[str, Any], gcs_address: str, delay_seco
             "module": "tests.ray_jobs.slow_nodes.SlowNodes",
             "gcs_address": gcs_address,
             "delay_seconds": delay_seconds,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
         },
+        "auth": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
         "head_node_type": "ray.head.default",
         "available_node_types": head | {name: {"node_config": {}, **one} for name, one in node_types.items()},
-        "setup_commands": [],
+        **{f"{who}_{what}": [] for who in ("head", "worker") for what in ("setup_commands", "start_ray_commands")},
+        **{name: [] for name in ("setup_commands", "initialization_commands")},
     }
 
 

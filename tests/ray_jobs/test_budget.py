@@ -1,4 +1,4 @@
-"""When a budget is spent: hand-made snapshots; the run that stops by it is in test_budget_runs.py."""
+"""When a budget is spent: hand-made snapshots; a run that stops by it is in test_outlook.py."""
 
 from __future__ import annotations
 

@@ -23,14 +23,14 @@ from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.samples import run_config, write_seeds
 
-SEEDS = 300
+SEEDS = 200
 RATES = {"tokens_per_second": 1000, "prompt_tokens": 60, "completion_tokens": 40}
 
 
 def config(folder: Path, **changes: Any) -> RunConfig:
-    """One evolver, which the responder and the scorer wait for: sixteen calls at once, half a second each."""
+    """One evolver, which the responder and the scorer wait for: sixteen calls at once, a second each."""
     write_seeds(folder / "seeds.jsonl", [f"Count to {number}. {'Slowly. ' * (number % 20)}" for number in range(SEEDS)])
-    engine = {"kind": "scripted", "slots": 16, "decode_rate": 80, "median_tokens": 36, "sigma": 0.5}
+    engine = {"kind": "scripted", "slots": 16, "decode_rate": 40, "median_tokens": 36, "sigma": 0.5}
     pool = {"size": 1, "batch_rows": 8, "price": 3600}
     defaults: dict[str, Any] = {
         "strategy": {"rounds": 2},
@@ -94,7 +94,7 @@ def test_a_run_stops_before_it_takes_more_than_its_budget(tmp_path: Path) -> Non
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
     # the same budget does not start anything; a larger one goes on
-    with pytest.raises(BudgetSpent, match=f"{spent:.1f}"):
+    with pytest.raises(BudgetSpent, match=f"{spent:.3f} are spent"):
         run(SynthesisJob(job.model_copy(update={"limits": job.limits.model_validate(_limits(spent + 50))})))
     report = run(SynthesisJob(job.model_copy(update={"limits": job.limits.model_validate(_limits(10_000))})))
     assert report["rows"]["done"] == SEEDS
@@ -158,7 +158,7 @@ def test_what_would_stop_the_run_stops_the_plan(tmp_path: Path) -> None:
         asked(job, rates=rates)
     lease.release()
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be"):
+    with pytest.raises(StorageError, match=r"Not a directory"):
         asked(config(tmp_path, output=str(tmp_path / "file" / "out")), rates=rates)
 
 
