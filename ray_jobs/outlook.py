@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ from typing import Any
 import ray
 
 from ray_jobs import manifest
-from ray_jobs.capacity import cluster_groups, shortages
 from ray_jobs.cluster import cluster
-from ray_jobs.config import ModelScorerConfig, PoolConfig, PoolResponderConfig, RunConfig, VllmConfig
-from ray_jobs.errors import ConfigError, PoolError
+from ray_jobs.config import PoolResponderConfig, RunConfig
+from ray_jobs.errors import PoolError
 from ray_jobs.forecast import Forecast, forecast
-from ray_jobs.model_sizes import CARD_GB, GB, demand, problem, weights
+from ray_jobs.outlook_checks import cards_of, check_cluster, check_models
 from ray_jobs.plan import load_index
 from ray_jobs.pools import RESPOND, SCORE, logical_cpus, pool_name
 from ray_jobs.preflight import check_settings, check_writable
@@ -94,7 +93,7 @@ def look_ahead(run: RunConfig, question: Question, verbose: bool, say: Say) -> O
         notes = [*check_models(run, question.card_gb, {}), "the cluster was not looked at: ray.address names none"]
         return _answer(job, stated, None, left, done, notes)
     with cluster(run.ray, logical_cpus(job.pools().values()), verbose):
-        notes = [*check_cluster(job.pools()), *check_models(run, question.card_gb, _cards(job.pools()))]
+        notes = [*check_cluster(job.pools()), *check_models(run, question.card_gb, cards_of(job.pools()))]
         for note in notes:
             say(note)
         if stated:
@@ -120,60 +119,6 @@ def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
         if file.evolver in left:
             left[file.evolver] -= int(done[file.first : file.first + file.rows].sum())
     return {name: max(0, count) for name, count in left.items()}, int(done.sum())
-
-
-def check_cluster(pools: Mapping[str, PoolConfig]) -> list[str]:
-    """What the cluster has too little of, as long as that only slows a run down. Raises ConfigError otherwise."""
-    wrong, less = shortages(pools, cluster_groups())
-    if wrong:
-        raise ConfigError("the cluster cannot hold the pools\n" + "\n".join(f"  {one}" for one in wrong))
-    return less
-
-
-def check_models(run: RunConfig, card_gb: float | None, cards: Mapping[str, float]) -> list[str]:
-    """One line a model on its weights. Raises ConfigError where one does not fit the cards of its pool."""
-    notes, wrong = [], []
-    for place, name, config, pool in _models(run):
-        asked = demand(place, config)
-        held = weights(asked.model, asked.dtype)
-        if held is None:
-            notes.append(f"{place}: {asked.model} has no safetensors, so its size is not known")
-            continue
-        card = card_gb or CARD_GB.get(pool.accelerator_type or "") or cards.get(name)
-        why = problem(asked, held, pool, card * GB if card else None)
-        wrong += [why] if why else []
-        room = f", a card has {card:g} GB" if card and pool.gpus else ", cards not known" if pool.gpus else ""
-        each = held.bytes / asked.cards / GB
-        notes.append(f"{place}: {held.parameters / 1e6:,.0f} million parameters, {each:.2f} GB a card{room}")
-    if wrong:
-        raise ConfigError("models do not fit\n" + "\n".join(f"  {one}" for one in wrong))
-    return notes
-
-
-def _models(run: RunConfig) -> Iterator[tuple[str, str, VllmConfig | ModelScorerConfig, PoolConfig]]:
-    """Every model that this project loads itself: where it is configured, its pool's name, and both configurations."""
-    engines = [(f"evolvers.{name}.engine", pool_name(name), one.engine, one.pool) for name, one in run.evolvers.items()]
-    if isinstance(run.responder, PoolResponderConfig):
-        engines.append(("responder.engine", RESPOND, run.responder.engine, run.responder.pool))
-    yield from ((place, name, one, pool) for place, name, one, pool in engines if isinstance(one, VllmConfig))
-    if isinstance(run.scorer, ModelScorerConfig):
-        yield "scorer", SCORE, run.scorer, run.scorer.pool
-
-
-def _cards(pools: Mapping[str, PoolConfig]) -> dict[str, float]:
-    """What a card of each pool has, in GB, where all machines that could hold its actors have the same known kind."""
-    found = {}
-    for name, pool in pools.items():
-        kinds = {
-            one.removeprefix("accelerator_type:")
-            for group in cluster_groups()
-            if all(group.resources.get(wanted, 0) >= amount for wanted, amount in pool.resources.items())
-            for one in group.resources
-            if one.startswith("accelerator_type:")
-        }
-        if len(kinds) == 1 and (size := CARD_GB.get(kinds.pop())):
-            found[name] = size
-    return found
 
 
 def _slots(run: RunConfig) -> dict[str, int]:

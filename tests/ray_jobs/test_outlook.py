@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.dataset as ds
 import pytest
 
+from ray_jobs.cli import main
 from ray_jobs.config import RunConfig
 from ray_jobs.configuration import load_config
 from ray_jobs.errors import BudgetSpent, ConfigError, LeaseHeld, SettingsChanged, StorageError
@@ -118,7 +119,7 @@ def test_stated_rates_need_no_cluster_and_can_be_given_back(tmp_path: Path) -> N
     assert found.forecast.rows_per_second == pytest.approx(10)
     assert found.ranges == {}
     lines = list(describe(found))
-    assert "output     0.3 MB" in lines
+    assert "output     0.2 MB" in lines
     assert "From stated rates: no range is known." in lines
     (tmp_path / "plan.json").write_bytes(found.to_json())
     again = asked(config(tmp_path), rates=tmp_path / "plan.json")
@@ -184,3 +185,33 @@ def test_settings_that_changed_are_told(tmp_path: Path) -> None:
     store.write_bytes("run.json", json.dumps({**before, "result_settings": {"strategy.rounds": 7}}).encode())
     with pytest.raises(SettingsChanged, match=r"strategy.rounds: 7 before, 2 now"):
         asked(load_config(tmp_path / "run.yaml"), rates=stated(tmp_path))
+
+
+def test_the_command_prints_the_forecast_and_writes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.yaml").write_text(config(tmp_path).model_dump_json())
+    arguments = [
+        "plan",
+        str(tmp_path / "run.yaml"),
+        "--rates",
+        str(stated(tmp_path)),
+        "--json",
+        str(tmp_path / "plan.json"),
+    ]
+    with pytest.raises(SystemExit) as exited:
+        main(arguments)
+    shown = capsys.readouterr().out
+    assert exited.value.code == 0
+    assert f"seeds, templates and output are in order: {SEEDS} rows to do, 0 done" in shown
+    assert "bottleneck evolve_a: the other pools wait for it" in shown
+    written = json.loads((tmp_path / "plan.json").read_text())
+    assert written["forecast"]["bottleneck"] == "evolve_a"
+    assert written["forecast"]["seconds"] == pytest.approx(SEEDS / 10)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_budget_of_an_unknown_kind_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run.yaml").write_text(config(tmp_path).model_dump_json())
+    with pytest.raises(SystemExit) as exited:
+        main(["run", str(tmp_path / "run.yaml"), "--budget", "gpu_hour=3"])
+    assert exited.value.code == 2
+    assert "limits.budget.gpu_hour: unknown field; did you mean gpu_hours?" in capsys.readouterr().err
