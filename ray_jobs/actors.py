@@ -111,7 +111,7 @@ class EvolveActor(EngineActor):
         except EngineDied as died:
             end_actor(died, self._meter)
         except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
-            log.warning("row %s failed", row["row_id"], exc_info=True)
+            log.warning("row %s failed", row["row_id"], exc_info=True, extra={"row": row["row_id"]})
             return failed_rounds(range(1, self._strategy.rounds + 1), "evolve", error)
 
 
@@ -159,7 +159,8 @@ class Answers:
         except EngineDied as died:
             end_actor(died, self.meter)
         except Exception as error:  # as in EvolveActor
-            log.warning("answer to row %s round %s failed", row["row_id"], one["round"], exc_info=True)
+            where = {"row": row["row_id"], "round": one["round"]}
+            log.warning("answer to row %(row)s round %(round)s failed", where, exc_info=True, extra=where)
             settle_failure(one, "respond", error)
         else:
             settle_answer(one, answer)
@@ -204,7 +205,7 @@ def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
 
 def end_actor(died: EngineDied, meter: Meter) -> NoReturn:
     """Leave the process, so that Ray starts the actor anew and its blocks with it."""
-    log.error("%s; this actor ends and starts again", died)
+    log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
     meter.ended(one_line(died))
     logging.shutdown()
     os._exit(ENGINE_DIED)
