@@ -25,7 +25,8 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
     drains between blocks, and Ray's autoscaler, which looks at the queue, would never add an actor.
     """
     least, most = pool.bounds
-    return rows.map_batches(
+    # map_batches itself refuses batch_size=None beside GPUs; a batch is a whole block here, whose size the plan has set
+    stage: Dataset = rows.map_batches_internal(
         type(name, (actor,), {"__doc__": actor.__doc__}),
         batch_size=None,
         batch_format="pyarrow",
@@ -43,6 +44,7 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
         resources=pool.resources or None,
         udf_modifying_row_count=False,
     )
+    return stage
 
 
 def asked_for(pool: PoolConfig) -> dict[str, float]:
