@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_data, cli_jobs, cli_optimize, cli_plan, cli_score
+from ray_jobs import cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -31,6 +31,7 @@ app.add_typer(cli_score.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_optimize.app)
 app.add_typer(cli_plan.app)
+app.add_typer(cli_report.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
