@@ -106,6 +106,7 @@ def _cluster(cpus: int, node_types: dict[str, Any], gcs_address: str, delay_seco
             "module": "tests.ray_jobs.slow_nodes.SlowNodes",
             "gcs_address": gcs_address,
             "delay_seconds": delay_seconds,
+            "launch_multiple": True,
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
         },

@@ -66,8 +66,7 @@ def config(folder: Path, head: RayHead) -> dict[str, Any]:
         },
         "responder": {"kind": "evolver"},
         "scorer": {"kind": "scripted", "pool": pool},
-        # less than machines and models take one after the other
-        "limits": {"stall_seconds": 20},
+        "limits": {"stall_seconds": 120},
         "ray": {"address": head.gcs_address},
     }
 
@@ -96,7 +95,7 @@ def test_gpu_machines_come_and_go_with_a_run_and_pools_get_what_they_weigh(growi
         command, cwd=ROOT, env=growing.environment(), capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    until(count, 0, 60)
+    until(count, 0, 120)
     count.over.set()
     count.join()
     assert max(count.seen) == SMALL + LARGE
