@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from ray_jobs.dataset.page.histogram import Histogram
+from ray_jobs.dataset.page.histogram import Floats, Histogram
 from ray_jobs.dataset.page.style import (
     HATCHES,
     LINES,
@@ -34,13 +34,15 @@ def distributions(groups: Mapping[str, Sequence[tuple[str, Histogram]]], axis: s
     occur, so that one has the same colour in every picture.
     """
     most = 4 if len(groups) == 4 else 3
-    low, high = _range([one for drawn in groups.values() for _, one in drawn])
+    everything = [one for drawn in groups.values() for _, one in drawn]
+    low, high = _range(everything)
+    bars = min(BARS, 4 + 2 * max(one.n for one in everything).bit_length())
 
     def paint(shape: Shape) -> Drawing:
         drawing, axes = panels(shape, len(groups), most, 2.5, share_y=True)
         for ax, (title, drawn) in zip(axes, groups.items(), strict=True):
             for name, one in drawn:
-                _outline(ax, one, low, high, names.index(name), name)
+                _outline(ax, one.density(low, high, bars), one.quantile(0.5), names.index(name), name)
             ax.set(title=title, xlabel=axis, xlim=(low, high))
             shares_axis(ax)
             ax.grid(axis="y")
@@ -66,14 +68,12 @@ def _range(histograms: Sequence[Histogram]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _outline(ax: Axes, one: Histogram, low: float, high: float, place: int, name: str) -> None:
-    if not one.n:
+def _outline(ax: Axes, bars: tuple[Floats, Floats], median: float | None, place: int, name: str) -> None:
+    edges, shares = bars
+    if median is None:
         return
-    edges, shares = one.density(low, high, min(BARS, 4 + 2 * one.n.bit_length()))
     ax.stairs(shares, edges, fill=True, color=colour(place), alpha=0.16)
     ax.stairs(shares, edges, color=colour(place), linestyle=LINES[place % len(LINES)], linewidth=1.6, label=name)
-    median = one.quantile(0.5)
-    assert median is not None, "a distribution with values has a median"
     ax.plot([median], [0], marker="^", markersize=8, color=colour(place), clip_on=False, zorder=5)
 
 

@@ -29,7 +29,7 @@ def records(output_of_two: tuple[Store, list[Record]]) -> list[Record]:
 
 @pytest.fixture
 def output_of_two(target: Store) -> tuple[Store, list[Record]]:
-    found = write_compared(target, SEEDS, parts=3)
+    found = write_compared(target, SEEDS, parts=3, rounds=3)
     return target, found
 
 
