@@ -58,7 +58,7 @@ class ScriptedConfig(Strict):
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)

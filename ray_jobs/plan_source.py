@@ -22,7 +22,7 @@ BYTES_PER_ROW = 1024
 """A guess for Ray Data's memory budget; it measures the real size of what is read."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Some rows of one plan file, by their place in it."""
 

@@ -61,9 +61,16 @@ class Session:
 
 
 def load_sessions(store: Store) -> list[Session]:
-    """All sessions of an output, oldest first."""
+    """All sessions of an output, oldest first. Raises DamagedOutput."""
     # a writer that was killed may have left a file of another name
-    return [Session(**read_json(store, path)) for path, _ in store.list(SESSIONS) if path.endswith(".json")]
+    return [_session(store, path) for path, _ in store.list(SESSIONS) if path.endswith(".json")]
+
+
+def _session(store: Store, path: str) -> Session:
+    try:
+        return Session(**read_json(store, path))
+    except TypeError as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected a session, got something else ({error})") from None
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
