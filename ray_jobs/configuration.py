@@ -77,7 +77,7 @@ class _Loader(yaml.SafeLoader):
 def _read(path: Path, overrides: Sequence[str], output: str | None) -> dict[str, Any]:
     raw = _read_yaml(path)
     for override in overrides:
-        _override(raw, override)
+        replace_setting(raw, override)
     if output is not None:
         raw["output"] = output
     return raw
@@ -97,7 +97,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def replace_setting(raw: dict[str, Any], override: str) -> None:
+    """Apply one "dotted.path=value" to a configuration that is not checked yet. Raises ConfigError where it is none."""
     path, equals, value = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected dotted.path=value, such as strategy.rounds=3")

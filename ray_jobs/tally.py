@@ -18,7 +18,7 @@ the evolver "" and round 0."""
 
 PAIRS = "pairs"
 """The sum that counts preference pairs: a record's output against each of its rejected outputs."""
-_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", PAIRS)
+_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", "reward", PAIRS)
 
 
 @dataclass(slots=True)
