@@ -50,7 +50,7 @@ def distributions(groups: Mapping[str, Sequence[tuple[str, Histogram]]], axis: s
         for ax in axes[:: shape.columns(len(groups), most)]:
             ax.set_ylabel("share of records")
         if len(names) > 1:
-            legend(drawing, _fullest(axes), len(names))
+            legend(drawing, _fullest(axes))
         return drawing
 
     return paint
@@ -85,7 +85,7 @@ def funnel(stages: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Painte
         _side_by_side(ax, stages, counts, lambda value: f"{value:,.0f}")
         ax.set_xlabel("records")
         if len(counts) > 1:
-            legend(drawing, ax, len(counts))
+            legend(drawing, ax)
         return drawing
 
     return paint
@@ -102,7 +102,7 @@ def shares(categories: Sequence[str], values: Mapping[str, Sequence[float]], axi
         shares_axis(ax, "x")
         ax.set_xticks(np.linspace(0, 1, 6 if not shape.narrow else 3))
         if len(values) > 1:
-            legend(drawing, ax, len(values))
+            legend(drawing, ax)
         return drawing
 
     return paint
@@ -137,7 +137,7 @@ def stacked_levels(
             _stack(ax, bars, names, least)
             ax.set(title=title, xlim=(0, 1), xlabel="share of instructions")
             shares_axis(ax, "x")
-        legend(drawing, axes[0], len(names))
+        legend(drawing, axes[0])
         return drawing
 
     return paint
@@ -177,7 +177,7 @@ def intervals(panel_rows: Mapping[tuple[str, str], Sequence[Interval]]) -> Paint
             ax.set_yticks(range(len(lines)), labelled([label for label, *_ in lines]))
             ax.set(title=title, xlabel=unit, ylim=(len(lines) - 0.5, -0.5))
             ax.grid(axis="x")
-            ax.locator_params(axis="x", nbins=4)
+            ax.locator_params(axis="x", nbins=4 if shape.narrow else 3)
         return drawing
 
     return paint
@@ -207,7 +207,7 @@ def stacked_amounts(bars: Mapping[str, Sequence[float]], names: Sequence[str], a
         ax.margins(x=0.12)
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
-        legend(drawing, ax, len(names))
+        legend(drawing, ax)
         return drawing
 
     return paint
