@@ -58,7 +58,7 @@ class ScriptedConfig(Strict):
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
@@ -67,6 +67,7 @@ class ScriptedConfig(Strict):
     exit_code: int | None = None
     marks: str = ""
     call_log: str = ""
+    slot_log: str = ""
 
 
 EngineConfig = Annotated[
@@ -81,8 +82,8 @@ class PoolConfig(Strict):
     """An actor pool: a fixed `size`, or `min_size` to `max_size` actors.
 
     `gpus` and `cpus` are Ray's logical resources an actor; with tensor parallelism `gpus` is the number of cards.
-    `batch_rows` rows travel together, `batches_in_flight` of them run at once in an actor: their product should
-    exceed what the engine batches, or it idles between batches.
+    `batch_rows` rows travel together (fewer where a run is small for its pools), `batches_in_flight` of such blocks run
+    at once in an actor: their product should exceed what the engine batches, or it idles between blocks.
     """
 
     size: int | None = Field(None, ge=1)
@@ -90,7 +91,7 @@ class PoolConfig(Strict):
     max_size: int | None = Field(None, ge=1)
     gpus: float = Field(0, ge=0)
     cpus: float = Field(1, ge=0)
-    batch_rows: int = Field(128, ge=1)
+    batch_rows: int = Field(256, ge=1)
     batches_in_flight: int = Field(4, ge=1)
     resources: dict[str, float] = Field(default_factory=dict)
     accelerator_type: str | None = None

@@ -15,6 +15,7 @@ from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
+from ray_jobs.autoif.config import ClassifierConfig
 from ray_jobs.config import (
     EngineConfig,
     JobConfig,
@@ -33,7 +34,7 @@ from ray_jobs.methods import saved_method
 from ray_jobs.seeds import read_seeds
 from ray_jobs.storage import open_store
 
-AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, RewardConfig)
+AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, RewardConfig, ClassifierConfig)
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,9 @@ def check(run: RunConfig) -> Checked:
 def check_scorer(scorer: ScorerConfig | None) -> None:
     """Check that the scorer's models are there, and that a reward model can be one. Raises ConfigError."""
     if isinstance(scorer, ModelScorerConfig):
-        _check_model("scorer.model", scorer.model)
+        check_model("scorer.model", scorer.model)
         if scorer.reward:
-            _check_model("scorer.reward.model", scorer.reward.model)
+            check_model("scorer.reward.model", scorer.reward.model)
             _check_reward_model("scorer.reward.model", Path(scorer.reward.model))
 
 
@@ -104,11 +105,11 @@ def absolute(config: AnyModel) -> AnyModel:
 def check_engine(place: str, engine: EngineConfig) -> None:
     """Check that a vLLM engine's model is there. Raises ConfigError, naming `place`."""
     if isinstance(engine, VllmConfig):
-        _check_model(f"{place}.model", engine.model)
+        check_model(f"{place}.model", engine.model)
 
 
-def _check_model(place: str, model: str) -> None:
-    """Refuse a folder without a model, and a hub id that offline mode cannot serve."""
+def check_model(place: str, model: str) -> None:
+    """Refuse a folder without a model, and a hub id that offline mode cannot serve, naming `place`."""
     folder = Path(model)
     if folder.is_dir():
         if not (folder / "config.json").is_file():

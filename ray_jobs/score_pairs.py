@@ -12,7 +12,7 @@ from ray_jobs.actors import ScoreActor, ScoreJob
 from ray_jobs.board import Board
 from ray_jobs.branches import begun, read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig, ScoreConfig
-from ray_jobs.job import Job, Pending
+from ray_jobs.job import Pending, SeededJob
 from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import SCORE, through_pool
@@ -27,7 +27,7 @@ PAIRS = "pairs"
 """The one branch of the plan, in the place of an evolver."""
 
 
-class ScorePairsJob(Job):
+class ScorePairsJob(SeededJob):
     """Every pair of a dataset becomes one record, of round 0, with its scores. Raises ConfigError."""
 
     kind = "score"

@@ -12,7 +12,7 @@ from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, Scor
 from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig, PoolResponderConfig, RunConfig
-from ray_jobs.job import Job, Pending
+from ray_jobs.job import Pending, SeededJob
 from ray_jobs.methods import held_out
 from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout
@@ -23,7 +23,7 @@ from ray_jobs.settings import fingerprint, result_settings
 from ray_jobs.storage import Store
 
 
-class SynthesisJob(Job):
+class SynthesisJob(SeededJob):
     """Seeds are evolved by every evolver, or split among them, answered and scored. Raises ConfigError."""
 
     kind = "synthesis"

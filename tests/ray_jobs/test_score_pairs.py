@@ -17,10 +17,10 @@ from transformers import AutoTokenizer, LlamaConfig
 
 from ray_jobs.config import ScoreConfig
 from ray_jobs.errors import SettingsChanged
+from ray_jobs.kinds import stored_jobs
 from ray_jobs.run import resume, run
 from ray_jobs.score_pairs import ScorePairsJob
 from ray_jobs.storage import open_store
-from ray_jobs.stored import stored_job
 from ray_jobs.verify import verify
 from scoring import Pair, RewardConfig, RewardScorer
 from scoring.scripted import ScriptedScorer
@@ -144,5 +144,5 @@ def test_the_output_knows_its_job(tmp_path: Path) -> None:
     write(tmp_path)
     before = run(job(tmp_path), say=lambda _: None)
     output = str(tmp_path / "out")
-    again = resume(stored_job(open_store(output), output, {}), say=lambda _: None)
+    again = resume(*stored_jobs(open_store(output), output, {}), say=lambda _: None)
     assert again["records"] == before["records"]
