@@ -29,15 +29,17 @@ CHARACTERS_PER_TOKEN = 4
 class Script:
     """How a scripted engine behaves. Every choice derives from the prompt's text and seed, never from order.
 
-    Rates are tokens a second a request; 0 means at once. Lengths are log-normal with the given median and sigma
-    of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers, "auto_evol" the four steps
-    of Auto Evol-Instruct, "method" new methods for it, "autoif" all parts of AutoIF (see scripted_autoif.py).
-    `refuse_share` of prompts are refused; prompts that hold `refuse_text` always are. `die_after` prompts the engine
-    dies, once per folder `marks` where that is given, so that its successor lives. `call_log` is a file to which each
-    call appends the digest of its prompt, for counting work from outside; `slot_log` one to which each call that takes
-    time appends when it took its slot and when it left it, in seconds of the system's monotonic clock.
+    It takes `load_seconds` to load. Rates are tokens a second a request; 0 means at once. Lengths are log-normal with
+    the given median and sigma of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers,
+    "auto_evol" the four steps of Auto Evol-Instruct, "method" new methods for it, "autoif" all parts of AutoIF (see
+    scripted_autoif.py). `refuse_share` of prompts are refused; prompts that hold `refuse_text` always are. `die_after`
+    prompts the engine dies, once per folder `marks` where that is given, so that its successor lives. `call_log` is a
+    file to which each call appends the digest of its prompt, for counting work from outside; `slot_log` one to which
+    each call that takes time appends when it took its slot and when it left it, in seconds of the system's monotonic
+    clock.
     """
 
+    load_seconds: float = 0.0
     slots: int = 256
     prefill_rate: float = 0.0
     decode_rate: float = 0.0
@@ -58,6 +60,7 @@ class ScriptedEngine:
 
     def __init__(self, script: Script | None = None, reply: Callable[[Prompt], str] | None = None) -> None:
         self.script = script or Script()
+        time.sleep(self.script.load_seconds)
         self._reply = reply or REPLIES[self.script.reply]
         self._slots = asyncio.Semaphore(self.script.slots)
         self._instant = not (self.script.prefill_rate or self.script.decode_rate)

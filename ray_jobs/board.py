@@ -45,6 +45,8 @@ class Figures:
     ready_at: float | None = None
     first_began: float | None = None
     last_done: float | None = None
+    held_seconds: float = 0.0
+    """How long the worker has lived, loading its model included."""
     outcomes: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -67,6 +69,7 @@ class Figures:
         self.done += other.done
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
+        self.held_seconds += other.held_seconds
         self.outcomes.update(other.outcomes)
 
 
@@ -183,6 +186,7 @@ class Meter:
         self.figures = Figures()
         self.stopped = False
         self._board, self._pool, self._worker = board, pool, uuid.uuid4().hex
+        self._started = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name="meter", daemon=True)
         self._thread.start()
 
@@ -224,6 +228,7 @@ class Meter:
 
     def report(self) -> None:
         """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
+        self.figures.held_seconds = time.monotonic() - self._started
         # without the board the display misses this worker for a moment; its work goes on
         with suppress(RayError):
             self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))

@@ -55,6 +55,7 @@ class ScriptedConfig(Strict):
 
     kind: Literal["scripted"]
     model: str = "scripted"
+    load_seconds: float = Field(0, ge=0)
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
@@ -83,7 +84,8 @@ class PoolConfig(Strict):
 
     `gpus` and `cpus` are Ray's logical resources an actor; with tensor parallelism `gpus` is the number of cards.
     `batch_rows` rows travel together (fewer where a run is small for its pools), `batches_in_flight` of such blocks run
-    at once in an actor: their product should exceed what the engine batches, or it idles between blocks.
+    at once in an actor: their product should exceed what the engine batches, or it idles between blocks. `price` is
+    what an hour of one actor costs, its share of the machine included, in whatever money.
     """
 
     size: int | None = Field(None, ge=1)
@@ -95,6 +97,7 @@ class PoolConfig(Strict):
     batches_in_flight: int = Field(4, ge=1)
     resources: dict[str, float] = Field(default_factory=dict)
     accelerator_type: str | None = None
+    price: float = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _one_way_to_size(self) -> Self:
@@ -185,16 +188,25 @@ ScorerConfig = Annotated[
 ]
 
 
+class BudgetConfig(Strict):
+    """What all sessions of a run together may take: GPU-hours, and money at the pools' prices."""
+
+    gpu_hours: float | None = Field(None, gt=0)
+    money: float | None = Field(None, gt=0)
+
+
 class LimitsConfig(Strict):
     """When a run gives up: on pools that do not move, on engines that keep dying, on a store that is away.
 
-    `drain_seconds` is how long rows in flight may take to finish after a request to stop.
+    `drain_seconds` is how long rows in flight may take to finish after a request to stop, or when the `budget` is
+    about to be spent.
     """
 
     stall_seconds: float = Field(1800, gt=0)
     engine_restarts: int = Field(20, ge=0)
     drain_seconds: float = Field(600, ge=0)
     storage_seconds: float = Field(300, ge=0)
+    budget: BudgetConfig = BudgetConfig()
 
 
 class RayConfig(Strict):

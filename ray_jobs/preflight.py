@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,12 +28,15 @@ from ray_jobs.config import (
     VllmConfig,
 )
 from ray_jobs.engines import build_strategy
-from ray_jobs.errors import ConfigError, LeaseHeld, OutputError
+from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SettingsChanged, StorageError
 from ray_jobs.job import Job
 from ray_jobs.lease import current
 from ray_jobs.methods import saved_method
+from ray_jobs.plan import INDEX
+from ray_jobs.report import read_run
 from ray_jobs.seeds import read_seeds
-from ray_jobs.storage import open_store
+from ray_jobs.settings import changes
+from ray_jobs.storage import Store, open_store
 
 AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, RewardConfig, ClassifierConfig)
 
@@ -75,6 +79,41 @@ def check_places(job: Job) -> None:
     """Check that seeds can be read and that the output can be listed. Raises SeedError, StorageError."""
     read_seeds(job.seed_source())  # checks all files; reads no row before it is asked for one
     open_store(job.config.output, job.config.storage).list("manifest")
+
+
+def check_writable(job: Job) -> None:
+    """Check that the output takes files and that nothing else works on it. Raises StorageError, OutputError.
+
+    Leaves no file there. A local folder that is not there yet is not made: the one above it must be open to us.
+    """
+    store = open_store(job.config.output, job.config.storage)
+    holder = current(store)
+    if holder and holder.alive:
+        raise LeaseHeld(f"{store.url}: {holder} is working on this output")
+    if "://" in store.url or Path(store.url).is_dir():
+        probe = f".probe-{uuid.uuid4().hex}"
+        store.write_bytes(probe, b"")
+        store.delete([probe])
+        return
+    above = next(folder for folder in Path(store.url).parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise StorageError(f"{store.url}: cannot be made, {above} cannot be written to")
+
+
+def check_settings(job: Job) -> None:
+    """Check that the output was not begun under settings that give other results. Raises SettingsChanged."""
+    store = open_store(job.config.output, job.config.storage)
+    if store.exists(INDEX):
+        refuse_changes(store, job.settings())
+
+
+def refuse_changes(store: Store, settings: dict[str, Any]) -> None:
+    """Raise SettingsChanged where the run in `store` was begun under other settings."""
+    if lines := changes(read_run(store)["result_settings"], settings):
+        raise SettingsChanged(
+            f"{store.url}: this output was begun with other settings; use them, or another output\n"
+            + "\n".join(f"  {line}" for line in lines)
+        )
 
 
 def empty_output(run: JobConfig, delete: bool) -> None:

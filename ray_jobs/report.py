@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ray_jobs.board import Snapshot
+from ray_jobs.board import PoolState, Snapshot
+from ray_jobs.config import PoolConfig
 from ray_jobs.errors import DamagedOutput, OutputError
 from ray_jobs.manifest import Manifest
 from ray_jobs.parts import RunLabels
@@ -46,24 +47,39 @@ class Session:
     pools: dict[str, dict[str, Any]]
 
     @classmethod
-    def of(cls, number: int, started_at: datetime, snapshot: Snapshot) -> Session:
-        """The session as the board shows it now."""
+    def of(
+        cls, number: int, started_at: datetime, snapshot: Snapshot, pools: Mapping[str, PoolConfig] | None = None
+    ) -> Session:
+        """The session as the board shows it now; what it has cost where `pools` say what an actor does."""
         seconds = (datetime.now(UTC) - started_at).total_seconds()
-        pools = {
+        figures = {
             name: {
                 "seconds": round(pool.busy_seconds, 1),
                 "actor_starts": pool.starts,
                 "rows": pool.figures.done,
                 "prompt_tokens": pool.figures.prompt_tokens,
                 "completion_tokens": pool.figures.completion_tokens,
+                **_spending(pool, pools[name] if pools else None),
             }
             for name, pool in snapshot.pools.items()
         }
-        return cls(number, started_at.isoformat(), round(seconds, 1), snapshot.committed.rows, pools)
+        return cls(number, started_at.isoformat(), round(seconds, 1), snapshot.committed.rows, figures)
 
-    def save(self, store: Store) -> None:
-        """Write the session, replacing what it wrote before."""
-        store.write_bytes(f"{SESSIONS}/{self.number:06d}.json", json.dumps(asdict(self), indent=1).encode())
+    def save(self, store: Store, execution: int = 1) -> None:
+        """Write the session, replacing what it wrote before. A lease may see more than one `execution`."""
+        again = f"-{execution}" if execution > 1 else ""
+        store.write_bytes(f"{SESSIONS}/{self.number:06d}{again}.json", json.dumps(asdict(self), indent=1).encode())
+
+
+def _spending(state: PoolState, pool: PoolConfig | None) -> dict[str, float]:
+    if pool is None:
+        return {}
+    hours = state.figures.held_seconds / 3600
+    return {
+        "held_seconds": round(state.figures.held_seconds, 1),
+        "gpu_hours": round(hours * pool.gpus, 6),
+        "cost": round(hours * pool.price, 6),
+    }
 
 
 def load_sessions(store: Store) -> list[Session]:
@@ -216,7 +232,7 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             **total,
-            "seconds": round(total["seconds"], 1),
+            **{key: round(value, 6) for key, value in total.items() if isinstance(value, float)},
             "tokens_per_actor_second": _rate(total["prompt_tokens"] + total["completion_tokens"], total["seconds"]),
         }
         for name, total in totals.items()

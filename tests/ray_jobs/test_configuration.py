@@ -67,7 +67,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {kind: scripted}, pool: {sise: 1}}}",
             "evolvers.a.pool.sise: unknown field; did you mean size? (allowed: accelerator_type, batch_rows, "
-            "batches_in_flight, cpus, gpus, max_size, min_size, resources, size)",
+            "batches_in_flight, cpus, gpus, max_size, min_size, price, resources, size)",
         ),
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
@@ -82,7 +82,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
             "responder.pool.siz: unknown field; did you mean size? (allowed: accelerator_type, batch_rows, "
-            "batches_in_flight, cpus, gpus, max_size, min_size, resources, size)",
+            "batches_in_flight, cpus, gpus, max_size, min_size, price, resources, size)",
         ),
         (
             "responder: {kind: evolver, samplng: {}}",
@@ -95,7 +95,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "limits: {stall_second: 1}",
             "limits.stall_second: unknown field; did you mean stall_seconds? "
-            "(allowed: drain_seconds, engine_restarts, stall_seconds, storage_seconds)",
+            "(allowed: budget, drain_seconds, engine_restarts, stall_seconds, storage_seconds)",
         ),
         # missing
         ("seeds: {}", "seeds.path: is missing"),
