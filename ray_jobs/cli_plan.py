@@ -30,11 +30,15 @@ def plan(
     verbose: Verbose = False,
 ) -> None:
     """Check a run and forecast it from a sample: time, tokens, GPU-hours, cost, and which pool holds the others up."""
+    from ray_jobs.config import RunConfig
     from ray_jobs.configuration import load_config
+    from ray_jobs.errors import ConfigError
     from ray_jobs.outlook import Question, look_ahead
     from ray_jobs.outlook_text import describe
 
     loaded = load_config(config, settings or [], output)
+    if not isinstance(loaded, RunConfig):
+        raise ConfigError(f"{config}: a run of AutoIF has no forecast: its first phase decides how many rows follow")
     found = look_ahead(loaded, Question(sample, rates, card_gb), verbose, typer.echo)
     for line in describe(found):
         typer.echo(line)

@@ -59,7 +59,7 @@ class ScriptedConfig(Strict):
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
@@ -68,6 +68,7 @@ class ScriptedConfig(Strict):
     exit_code: int | None = None
     marks: str = ""
     call_log: str = ""
+    slot_log: str = ""
 
 
 EngineConfig = Annotated[
@@ -82,9 +83,9 @@ class PoolConfig(Strict):
     """An actor pool: a fixed `size`, or `min_size` to `max_size` actors.
 
     `gpus` and `cpus` are Ray's logical resources an actor; with tensor parallelism `gpus` is the number of cards.
-    `batch_rows` rows travel together, `batches_in_flight` of them run at once in an actor: their product should
-    exceed what the engine batches, or it idles between batches. `price` is what an hour of one actor costs, its share
-    of the machine included, in whatever money.
+    `batch_rows` rows travel together (fewer where a run is small for its pools), `batches_in_flight` of such blocks run
+    at once in an actor: their product should exceed what the engine batches, or it idles between blocks. `price` is
+    what an hour of one actor costs, its share of the machine included, in whatever money.
     """
 
     size: int | None = Field(None, ge=1)
@@ -92,7 +93,7 @@ class PoolConfig(Strict):
     max_size: int | None = Field(None, ge=1)
     gpus: float = Field(0, ge=0)
     cpus: float = Field(1, ge=0)
-    batch_rows: int = Field(128, ge=1)
+    batch_rows: int = Field(256, ge=1)
     batches_in_flight: int = Field(4, ge=1)
     resources: dict[str, float] = Field(default_factory=dict)
     accelerator_type: str | None = None
@@ -144,8 +145,20 @@ ResponderConfig = Annotated[
 ]
 
 
+class RewardConfig(Strict):
+    """A sequence classification model with one label. The fields are those of scoring.RewardConfig."""
+
+    model: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    token_budget: int | None = Field(None, ge=1)
+
+
 class ModelScorerConfig(Strict):
-    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig."""
+    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig.
+
+    `reward` and `instruction_length` ask for scores beside these, taken in the same actors.
+    """
 
     kind: Literal["model"] = "model"
     model: str
@@ -157,6 +170,8 @@ class ModelScorerConfig(Strict):
     truncate: bool = False
     max_length: int | None = Field(None, ge=2)
     threads: int | None = Field(None, ge=1)
+    reward: RewardConfig | None = None
+    instruction_length: bool = False
     pool: PoolConfig = PoolConfig()
 
 

@@ -21,8 +21,11 @@ from ray_jobs.storage import Store
 BYTES_PER_ROW = 1024
 """A guess for Ray Data's memory budget; it measures the real size of what is read."""
 
+LEAST_BLOCK_ROWS = 16
+"""Smaller blocks than that only where a configuration asks for them: each costs what 100 rows or so cost."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Some rows of one plan file, by their place in it."""
 
@@ -61,6 +64,14 @@ class PlanSource(Datasource):
             )
             for block in self._blocks
         ]
+
+
+def fitting_rows(block_rows: int, pending: int, blocks: int) -> int:
+    """How many rows a block should have: `block_rows`, or fewer where `pending` would not make `blocks` blocks then.
+
+    A run that is small for its pools would otherwise leave actors without a block.
+    """
+    return min(block_rows, max(LEAST_BLOCK_ROWS, -(-pending // blocks)))
 
 
 def pending_blocks(files: Iterable[PlanFile], done: npt.NDArray[np.bool_], block_rows: int) -> list[list[Slice]]:

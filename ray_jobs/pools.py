@@ -73,7 +73,15 @@ def lacking(pools: Mapping[str, PoolConfig]) -> list[str]:
     return sentences
 
 
+def blocks_at_once(pools: Iterable[PoolConfig]) -> int:
+    """How many blocks the pool that takes most takes at once, those in its actors' queues included."""
+    return max(2 * pool.batches_in_flight * pool.bounds[1] for pool in pools)
+
+
 def logical_cpus(pools: Iterable[PoolConfig]) -> int:
-    """The logical CPUs that a local cluster needs to hold all pools at their greatest, and to read and write beside."""
+    """The logical CPUs that a local cluster needs to hold all pools at their greatest, and to write beside.
+
+    Two tasks write at once: each is a process of its own, which takes a second of CPU and more to start.
+    """
     actors = sum(pool.bounds[1] * pool.cpus for pool in pools)
-    return int(actors) + 4
+    return int(actors) + 2

@@ -19,17 +19,19 @@ from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.budget import Budget, spent_by
 from ray_jobs.cluster import cluster, configure_data
+from ray_jobs.compact import join_parts, small_parts
 from ray_jobs.config import PoolConfig
 from ray_jobs.errors import BudgetSpent, JobError, OutputError, PoolError, StorageError
 from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
 from ray_jobs.parts import PartsSink, RunLabels
-from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
-from ray_jobs.plan_source import pending_blocks
-from ray_jobs.pools import lacking, logical_cpus
+from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
+from ray_jobs.plan_source import fitting_rows, pending_blocks
+from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
 from ray_jobs.preflight import refuse_changes
 from ray_jobs.progress import Display, make_display
+from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
 from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import fingerprint
@@ -56,11 +58,13 @@ def resume(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
 
 
 def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+    job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:
-        one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, verbose, say)
-        return one.complete(plan(one))
+        with StopRequest().listening() as request:
+            one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, request, verbose, say)
+            return one.complete(plan(one))
     finally:
         holder.release()
 
@@ -70,6 +74,7 @@ class _Run:
     job: Job
     store: Store
     holder: lease.LeaseHolder
+    request: StopRequest
     verbose: bool
     say: Say
 
@@ -79,9 +84,9 @@ class _Run:
         return self.job.labels(fingerprint(self.job.settings()))
 
     def plan(self) -> PlanIndex:
-        """Settle the settings, then plan what the seed files hold and the plan does not."""
+        """Settle the settings, then plan what is not planned yet."""
         self._settle_settings()
-        return make_plan(self.store, self.job.seed_source(), self.job.fanout(), self.lease.check)
+        return self.job.plan(self.store, self._before_writing)
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -92,32 +97,39 @@ class _Run:
         return plan
 
     def complete(self, plan: PlanIndex) -> dict[str, Any]:
-        """Work off what is pending until nothing is."""
+        """Work off what is pending until nothing is, then join small parts."""
         found, repairs = reconcile(self.store, plan.rows, self.lease)
         done = found.done(plan.rows)
         left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
         rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
         self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
         executions = 0
-        with StopRequest().listening() as request:
-            while not done.all():
-                self.lease.check()
-                self.store.delete([report.SUCCESS])
-                before = int(done.sum())
-                # kilobytes a part, which nobody needs while engines work
-                del found
+        while not done.all() or small_parts(found.entries):
+            self._before_writing()
+            self.store.delete([report.SUCCESS])
+            before = int(done.sum())
+            if done.all():
+                self._join(found)
+            # kilobytes a part, which nobody needs while engines work
+            del found
+            if not done.all():
                 executions += 1
-                self._execute(plan, done, request, executions)
-                found, repairs = reconcile(self.store, plan.rows, self.lease)
-                done = found.done(plan.rows)
-                if int(done.sum()) == before:
-                    raise PoolError("a whole pass over the pending rows has committed none of them")
+                self._execute(plan, done, executions)
+            found, repairs = reconcile(self.store, plan.rows, self.lease)
+            done = found.done(plan.rows)
+            if int(done.sum()) == before < plan.rows:
+                raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
 
     @property
     def lease(self) -> lease.Lease:
         """The right to write to the output."""
         return self.holder.lease
+
+    def _before_writing(self) -> None:
+        """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
+        self.lease.check()
+        self.request.check()
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.
@@ -141,21 +153,23 @@ class _Run:
         self.store.write_bytes(report.RUN, json.dumps(content, indent=1).encode())
 
     def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
-        blocks = {
-            name: pending_blocks([file for file in plan.files if file.evolver == name], done, rows)
-            for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items()
-        }
+        wanted = blocks_at_once(self.job.pools().values())
+        blocks = {}
+        for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items():
+            files = [file for file in plan.files if file.evolver == name]
+            left = sum(int((~done[file.first : file.first + file.rows]).sum()) for file in files)
+            blocks[name] = pending_blocks(files, done, fitting_rows(rows, left, wanted))
         unreadable = blocks.pop(UNREADABLE)
         return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
 
-    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], request: StopRequest, number: int) -> None:
+    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""
         job, limits = self.job, self.job.config.limits
         pending, pools = self._pending(plan, done), job.pools()
         budget = Budget(limits, pools, spent_by(report.load_sessions(self.store)))
         budget.check_start()
         # connecting to Ray puts a signal handler of its own in place of ours
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), request.listening():
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
             board = Board.create(pools)
             sink = PartsSink(self.store, self.lease, self.labels, board)
 
@@ -167,7 +181,8 @@ class _Run:
             watchdog = Watchdog(limits, sizes, lambda: lacking(pools))
             execution = Execution(stream)
             execution.start()
-            with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
+            queues = Queues.of(pools, job.block_rows())
+            with make_display(job.pool_rows(pending), plan.rows, int(done.sum()), queues) as display:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
                 saver = _Saver(self.lease, number, pools, display, metrics)
 
@@ -176,19 +191,33 @@ class _Run:
                     try:
                         budget.check(snapshot)
                     except BudgetSpent as spent:
-                        request.ask(spent)
+                        self.request.ask(spent)
 
                 try:
-                    watch(execution, board, watchdog, request, show, self.holder.check)
+                    watch(execution, board, watchdog, self.request, show, self.holder.check)
                 except RayError as error:
                     raise _job_error(error, saver.latest) from error
                 finally:
                     execution.end()
                     saver.save()
 
+    def _join(self, found: Manifest) -> None:
+        """Join small parts, while no task writes."""
+
+        def may_go_on() -> None:
+            self.holder.check()
+            self.request.check()
+
+        small = small_parts(found.entries)
+        # Ray's own signal handler may have stayed
+        with self.request.listening():
+            joined = join_parts(self.store, small, self.lease, may_go_on)
+        self.say(f"{len(small):,} small parts joined into {joined:,}")
+
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
         sessions = report.load_sessions(self.store)
         result = report.make_report(plan, self.job.records_per_row, self.labels, found, sessions)
+        result |= self.job.summary(self.store, found)
         self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
         report.write_card(self.store, result, *self.job.description())
         self.store.write_bytes(report.SUCCESS, b"")

@@ -88,6 +88,11 @@ class StopRequest:
             for one, handler in before.items():
                 signal.signal(one, handler)
 
+    def check(self) -> None:
+        """Raise `why` once a stop is asked for."""
+        if self.why:
+            raise self.why
+
     def _take(self, number: int, _: FrameType | None) -> None:
         if self.name is not None:
             raise KeyboardInterrupt
@@ -178,8 +183,7 @@ def watch(
     show(board.snapshot())
     if execution.error:
         raise execution.error
-    if request.why:
-        raise request.why
+    request.check()
 
 
 class Stop:

@@ -71,7 +71,14 @@ DERIVED: Mapping[str, ScoreColumn] = {
         ScoreColumn("instruction_characters", ("instruction",), _characters, "lowest"),
     )
 }
-ORDERS: Mapping[str, Order] = {"ic_ifd": "highest", "ifd": "highest", "loss_q": "lowest", "n_q": "lowest"}
+ORDERS: Mapping[str, Order] = {
+    "ic_ifd": "highest",
+    "ifd": "highest",
+    "reward": "highest",
+    "loss_q": "lowest",
+    "n_q": "lowest",
+    "instruction_length": "lowest",
+}
 
 
 def score_column(source: Source, name: str) -> ScoreColumn:
