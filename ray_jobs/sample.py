@@ -122,7 +122,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample that has gone through all pools. `rows` are the finished ones, in ROW_SCHEMA; `bytes` their Parquet in full parts."""
+    """A sample that has gone through all pools. `rows` are the finished ones, `bytes` what they take in full parts."""
 
     stages: Mapping[str, Stage]
     rows: Sequence[Mapping[str, Any]]
