@@ -20,6 +20,7 @@ from typing import Literal
 
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
+from evolve.scripted_autoif import autoif_reply
 
 CHARACTERS_PER_TOKEN = 4
 
@@ -30,17 +31,17 @@ class Script:
 
     Rates are tokens a second a request; 0 means at once. Lengths are log-normal with the given median and sigma
     of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers, "auto_evol" the four steps
-    of Auto Evol-Instruct, "method" new methods for it. `refuse_share` of prompts are refused; prompts that hold
-    `refuse_text` always are. `die_after` prompts the engine dies, once per folder `marks` where that is given, so that
-    its successor lives. `call_log` is a file to which each call appends the digest of its prompt, for counting work
-    from outside; `slot_log` one to which each call that takes time appends when it took its slot and when it left it,
-    in seconds of the system's monotonic clock.
+    of Auto Evol-Instruct, "method" new methods for it, "autoif" all parts of AutoIF (see scripted_autoif.py).
+    `refuse_share` of prompts are refused; prompts that hold `refuse_text` always are. `die_after` prompts the engine
+    dies, once per folder `marks` where that is given, so that its successor lives. `call_log` is a file to which each
+    call appends the digest of its prompt, for counting work from outside; `slot_log` one to which each call that takes
+    time appends when it took its slot and when it left it, in seconds of the system's monotonic clock.
     """
 
     slots: int = 256
     prefill_rate: float = 0.0
     decode_rate: float = 0.0
-    reply: Literal["topic", "auto_evol", "method"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
     median_tokens: int = 40
     sigma: float = 0.0
     refuse_share: float = 0.0
@@ -154,7 +155,7 @@ def method_reply(prompt: Prompt) -> str:
     return f"<method>Method {_digest(prompt)}: make this task harder.\n{{instruction}}</method>"
 
 
-REPLIES = {"topic": scripted_reply, "auto_evol": auto_evol_reply, "method": method_reply}
+REPLIES = {"topic": scripted_reply, "auto_evol": auto_evol_reply, "method": method_reply, "autoif": autoif_reply}
 
 
 def _breaks_off(prompt: Prompt) -> bool:

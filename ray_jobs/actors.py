@@ -29,7 +29,7 @@ from ray_jobs.config import EngineConfig, RunConfig, ScorerConfig, SelfResponder
 from ray_jobs.engines import build_engine, build_responder
 from ray_jobs.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.rows import ROUNDS
-from ray_jobs.scores import build_scorer, score_rounds
+from ray_jobs.scores import build_scoring, score_rounds
 
 ENGINE_DIED = 70
 """The exit code of an actor whose engine died."""
@@ -156,24 +156,27 @@ class Answers:
 
 
 class ScoreActor:
-    """Scores the pairs of a block with IFD and IC-IFD."""
+    """Scores the pairs of a block with IFD and IC-IFD, and with what else the run asks for."""
 
     def __init__(self, job: ScoreJob) -> None:
         self._meter = Meter(job.board, job.pool)
         with self._meter.loading():
-            self._scorer = build_scorer(job.scorer)
+            self._scoring = build_scoring(job.scorer)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Score every round of a block that is still kept. Undefined scores are null, with a note."""
+    async def __call__(self, table: pa.Table) -> pa.Table:
+        """Score every round of a block that is still kept. Undefined scores are null, with a note.
+
+        Blocks take turns with the model; while one has it, the next is tokenised.
+        """
         rows = table.to_pylist()
         begun = [row for row in rows if row["rounds"] is not None]
         rounds = [(row, one) for row in begun for one in kept(row["rounds"])]
         with self._meter.rows(len(begun)) as figures:
-            score_rounds(self._scorer, rounds)
+            await asyncio.to_thread(score_rounds, self._scoring, rounds)
             for _, one in rounds:
                 figures.spend((one["n_q"] or 0) + (one["n_a"] or 0), 0)
             figures.count(one for _, one in rounds)
-        self._meter.report()
+        await asyncio.to_thread(self._meter.report)
         return with_rounds(table, rows)
 
 

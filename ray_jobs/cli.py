@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_data, cli_jobs, cli_optimize, cli_score
+from ray_jobs import cli_data, cli_jobs, cli_optimize, cli_report, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -30,6 +30,7 @@ app = typer.Typer(
 app.add_typer(cli_score.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_optimize.app)
+app.add_typer(cli_report.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
@@ -44,10 +45,9 @@ def run(
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.kinds import jobs_of, run_all
     from ray_jobs.preflight import empty_output
-    from ray_jobs.run import run as run_job
     from ray_jobs.show import print_report
-    from ray_jobs.synthesize import SynthesisJob
 
     if delete and not fresh:
         raise typer.BadParameter("--delete goes with --fresh only")
@@ -55,18 +55,18 @@ def run(
     loaded = load_config(config, overrides, output)
     if fresh:
         empty_output(loaded, delete)
-    print_report(run_job(SynthesisJob(loaded), verbose), loaded.output)
+    print_report(run_all(jobs_of(loaded), verbose), loaded.output)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
     """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.kinds import jobs_of
     from ray_jobs.preflight import check_places
-    from ray_jobs.synthesize import SynthesisJob
 
     loaded = load_config(config, settings or [], output)
-    check_places(SynthesisJob(loaded))
+    check_places(jobs_of(loaded)[-1])
     typer.echo(f"{config}: valid")
 
 
@@ -95,25 +95,28 @@ def status(
     if address:
         cli_jobs.show_job(output, address)
         return
-    from ray_jobs.status import describe
-    from ray_jobs.status import status as read_status
+    from ray_jobs.status import describe_all
 
-    typer.echo(describe(read_status(_open(output, storage))))
+    typer.echo(describe_all(_open(output, storage)))
 
 
 @app.command(epilog="Example: evolve verify out/first && echo sound")
 def verify(output: Target, storage: Storage = None) -> None:
     """Recount a whole output: rows without outcome or with two, checksums, readable files. Exit code 5 if unsound."""
+    from ray_jobs.kinds import stores_of
     from ray_jobs.verify import verify as recount
 
-    verdict = recount(_open(output, storage))
-    state = "finished" if verdict.finished else "not finished"
-    typer.echo(
-        f"{verdict.done:,} of {verdict.rows:,} rows have an outcome, {verdict.records:,} records in {verdict.parts:,} "
-        f"parts, {state}"
-    )
-    if verdict.problems:
-        raise DamagedOutput(f"{output}: {len(verdict.problems)} problems\n  " + "\n  ".join(verdict.problems))
+    problems = list[str]()
+    for phase, store in stores_of(_open(output, storage)).items():
+        verdict = recount(store)
+        state = "finished" if verdict.finished else "not finished"
+        typer.echo(
+            f"{phase}{': ' if phase else ''}{verdict.done:,} of {verdict.rows:,} rows have an outcome, "
+            f"{verdict.records:,} records in {verdict.parts:,} parts, {state}"
+        )
+        problems += verdict.problems
+    if problems:
+        raise DamagedOutput(f"{output}: {len(problems)} problems\n  " + "\n  ".join(problems))
     typer.echo("no problem found")
 
 
@@ -121,15 +124,17 @@ def verify(output: Target, storage: Storage = None) -> None:
 def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
     from ray_jobs.configuration import parse_storage
+    from ray_jobs.kinds import run_all, stored_jobs, stores_of
     from ray_jobs.retry import forget_failed
     from ray_jobs.run import resume
     from ray_jobs.show import print_report
-    from ray_jobs.stored import stored_job
 
     store = _open(output, storage)
-    job = stored_job(store, output, parse_storage(storage))
-    typer.echo(f"{forget_failed(store):,} failed rows run again")
-    print_report(resume(job, verbose), output)
+    first, *later = stored_jobs(store, output, parse_storage(storage))
+    again = sum(forget_failed(one) for one in stores_of(store).values())
+    typer.echo(f"{again:,} failed rows run again")
+    report = resume(first, verbose)
+    print_report(run_all(later, verbose) if later else report, output)
 
 
 cli_data.register(app)

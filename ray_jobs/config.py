@@ -58,7 +58,7 @@ class ScriptedConfig(Strict):
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
@@ -142,8 +142,20 @@ ResponderConfig = Annotated[
 ]
 
 
+class RewardConfig(Strict):
+    """A sequence classification model with one label. The fields are those of scoring.RewardConfig."""
+
+    model: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    token_budget: int | None = Field(None, ge=1)
+
+
 class ModelScorerConfig(Strict):
-    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig."""
+    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig.
+
+    `reward` and `instruction_length` ask for scores beside these, taken in the same actors.
+    """
 
     kind: Literal["model"] = "model"
     model: str
@@ -155,6 +167,8 @@ class ModelScorerConfig(Strict):
     truncate: bool = False
     max_length: int | None = Field(None, ge=2)
     threads: int | None = Field(None, ge=1)
+    reward: RewardConfig | None = None
+    instruction_length: bool = False
     pool: PoolConfig = PoolConfig()
 
 

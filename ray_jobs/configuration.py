@@ -14,15 +14,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.config import RunConfig
 from ray_jobs.errors import ConfigError
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
+AUTOIF = "autoif"
+"""The kind of strategy whose runs have a configuration of their own."""
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig:
-    """Read and check the run configuration at `path`, as `read_config` does."""
-    return read_config(RunConfig, path, overrides, output)
+def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig | AutoIFConfig:
+    """Read and check the run configuration at `path`, as `read_config` does. The strategy's kind tells which it is."""
+    raw = _read(path, overrides, output)
+    strategy = raw.get("strategy")
+    is_autoif = isinstance(strategy, dict) and strategy.get("kind") == AUTOIF
+    return validated(AutoIFConfig, raw, str(path)) if is_autoif else validated(RunConfig, raw, str(path))
 
 
 def read_config(
@@ -33,12 +39,7 @@ def read_config(
     `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
     Raises ConfigError with one line a wrong field.
     """
-    raw = _read_yaml(path)
-    for override in overrides:
-        _override(raw, override)
-    if output is not None:
-        raw["output"] = output
-    return validated(model, raw, str(path))
+    return validated(model, _read(path, overrides, output), str(path))
 
 
 def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> AnyConfig:
@@ -73,6 +74,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _read(path: Path, overrides: Sequence[str], output: str | None) -> dict[str, Any]:
+    raw = _read_yaml(path)
+    for override in overrides:
+        replace_setting(raw, override)
+    if output is not None:
+        raw["output"] = output
+    return raw
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
@@ -87,7 +97,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def replace_setting(raw: dict[str, Any], override: str) -> None:
+    """Apply one "dotted.path=value" to a configuration that is not checked yet. Raises ConfigError where it is none."""
     path, equals, value = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected dotted.path=value, such as strategy.rounds=3")
@@ -122,7 +133,8 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{place}: unknown field{hint} (allowed: {', '.join(allowed)})"
         case "union_tag_invalid":
             context = detail["ctx"]
-            return f"{place}.kind: expected one of {context['expected_tags']}, got {context['tag']!r}"
+            tags = context["expected_tags"] + (f", '{AUTOIF}'" if place == "strategy" else "")
+            return f"{place}.kind: expected one of {tags}, got {context['tag']!r}"
         case "model_type" | "dict_type":
             return f"{place}: expected a group of settings, got {_shortened(detail['input'])}"
         case "too_short":

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,8 +14,9 @@ from ray.data import Dataset
 
 from ray_jobs.board import Board
 from ray_jobs.config import JobConfig, PoolConfig, SeedsConfig
+from ray_jobs.manifest import Manifest
 from ray_jobs.parts import RunLabels
-from ray_jobs.plan import Fanout
+from ray_jobs.plan import Fanout, PlanIndex, make_plan
 from ray_jobs.plan_source import Slice
 from ray_jobs.seeds import SeedSource
 from ray_jobs.storage import Store
@@ -55,9 +56,12 @@ class Job(ABC):
     def settings(self) -> dict[str, Any]:
         """The settings that change results, by dotted path."""
 
+    def check_machine(self, say: Callable[[str], None]) -> None:  # noqa: B027  # most jobs need nothing of it
+        """Check what this machine must offer beside Ray, before anything else, and tell. Raises ConfigError."""
+
     @abstractmethod
-    def fanout(self) -> Fanout:
-        """How seeds become planned rows."""
+    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+        """Write down the rows that are not planned yet, calling `before_writing` before the index is replaced."""
 
     @abstractmethod
     def pools(self) -> dict[str, PoolConfig]:
@@ -83,9 +87,25 @@ class Job(ABC):
     def description(self) -> tuple[str, str]:
         """A title and a paragraph for the dataset card."""
 
+    def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002
+        """What the report tells beside what every run's does."""
+        return {}
+
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""
         return seed_source(self.config.seeds)
+
+
+class SeededJob(Job):
+    """A job whose rows are its seeds, each as often as its fanout says."""
+
+    @abstractmethod
+    def fanout(self) -> Fanout:
+        """How seeds become planned rows."""
+
+    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+        """Plan what the seed files hold and the plan does not."""
+        return make_plan(store, self.seed_source(), self.fanout(), before_writing)
 
 
 def seed_source(seeds: SeedsConfig) -> SeedSource:

@@ -25,7 +25,7 @@ LEAST_BLOCK_ROWS = 16
 """Smaller blocks than that only where a configuration asks for them: each costs what 100 rows or so cost."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Some rows of one plan file, by their place in it."""
 

@@ -18,12 +18,13 @@ from ray.exceptions import RayError
 from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.cluster import cluster, configure_data
+from ray_jobs.compact import join_parts, small_parts
 from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged, StorageError
 from ray_jobs.job import Job, Pending
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
 from ray_jobs.parts import PartsSink, RunLabels
-from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index, make_plan
+from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
 from ray_jobs.plan_source import fitting_rows, pending_blocks
 from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
 from ray_jobs.progress import Display, make_display
@@ -54,11 +55,13 @@ def resume(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
 
 
 def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+    job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:
-        one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, verbose, say)
-        return one.complete(plan(one))
+        with StopRequest().listening() as request:
+            one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, request, verbose, say)
+            return one.complete(plan(one))
     finally:
         holder.release()
 
@@ -68,6 +71,7 @@ class _Run:
     job: Job
     store: Store
     holder: lease.LeaseHolder
+    request: StopRequest
     verbose: bool
     say: Say
 
@@ -77,9 +81,9 @@ class _Run:
         return self.job.labels(fingerprint(self.job.settings()))
 
     def plan(self) -> PlanIndex:
-        """Settle the settings, then plan what the seed files hold and the plan does not."""
+        """Settle the settings, then plan what is not planned yet."""
         self._settle_settings()
-        return make_plan(self.store, self.job.seed_source(), self.job.fanout(), self.lease.check)
+        return self.job.plan(self.store, self._before_writing)
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -90,30 +94,37 @@ class _Run:
         return plan
 
     def complete(self, plan: PlanIndex) -> dict[str, Any]:
-        """Work off what is pending until nothing is."""
+        """Work off what is pending until nothing is, then join small parts."""
         found, repairs = reconcile(self.store, plan.rows, self.lease)
         done = found.done(plan.rows)
         left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
         rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
         self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
-        with StopRequest().listening() as request:
-            while not done.all():
-                self.lease.check()
-                self.store.delete([report.SUCCESS])
-                before = int(done.sum())
-                # kilobytes a part, which nobody needs while engines work
-                del found
-                self._execute(plan, done, request)
-                found, repairs = reconcile(self.store, plan.rows, self.lease)
-                done = found.done(plan.rows)
-                if int(done.sum()) == before:
-                    raise PoolError("a whole pass over the pending rows has committed none of them")
+        while not done.all() or small_parts(found.entries):
+            self._before_writing()
+            self.store.delete([report.SUCCESS])
+            before = int(done.sum())
+            if done.all():
+                self._join(found)
+            # kilobytes a part, which nobody needs while engines work
+            del found
+            if not done.all():
+                self._execute(plan, done)
+            found, repairs = reconcile(self.store, plan.rows, self.lease)
+            done = found.done(plan.rows)
+            if int(done.sum()) == before < plan.rows:
+                raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
 
     @property
     def lease(self) -> lease.Lease:
         """The right to write to the output."""
         return self.holder.lease
+
+    def _before_writing(self) -> None:
+        """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
+        self.lease.check()
+        self.request.check()
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.
@@ -151,12 +162,12 @@ class _Run:
         unreadable = blocks.pop(UNREADABLE)
         return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
 
-    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], request: StopRequest) -> None:
+    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> None:
         """One pass over everything that is pending."""
         job, limits = self.job, self.job.config.limits
         pending, pools = self._pending(plan, done), job.pools()
         # connecting to Ray puts a signal handler of its own in place of ours
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), request.listening():
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
             board = Board.create(pools)
             sink = PartsSink(self.store, self.lease, self.labels, board)
 
@@ -173,16 +184,30 @@ class _Run:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
                 saver = _Saver(self.lease.store, self.lease.number, display, metrics)
                 try:
-                    watch(execution, board, watchdog, request, saver.show, self.holder.check)
+                    watch(execution, board, watchdog, self.request, saver.show, self.holder.check)
                 except RayError as error:
                     raise _job_error(error, saver.latest) from error
                 finally:
                     execution.end()
                     saver.save()
 
+    def _join(self, found: Manifest) -> None:
+        """Join small parts, while no task writes."""
+
+        def may_go_on() -> None:
+            self.holder.check()
+            self.request.check()
+
+        small = small_parts(found.entries)
+        # Ray's own signal handler may have stayed
+        with self.request.listening():
+            joined = join_parts(self.store, small, self.lease, may_go_on)
+        self.say(f"{len(small):,} small parts joined into {joined:,}")
+
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
         sessions = report.load_sessions(self.store)
         result = report.make_report(plan, self.job.records_per_row, self.labels, found, sessions)
+        result |= self.job.summary(self.store, found)
         self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
         report.write_card(self.store, result, *self.job.description())
         self.store.write_bytes(report.SUCCESS, b"")

@@ -15,20 +15,21 @@ from ray_jobs.config import JobConfig
 
 # Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
 # engines go by "*" in them, for one may have any name, such as "pool".
-_ENGINE = r"((evolvers|engines)/\*|responder)/engine"
+_ENGINE = r"((evolvers|engines)/\*|responder|judge)/engine"
 HARMLESS = tuple(
     re.compile(pattern)
     for pattern in (
         r"output|(storage|seeds|limits|ray)(/.*)?",
-        r"((evolvers|engines)/\*|responder|scorer)/pool/.*",
-        r"templates|strategy/(templates|method)",
+        r"((evolvers|engines)/\*|responder|scorer|judge|nli)/pool/.*",
+        r"templates|strategy/(templates|method|constraints|preset)|strategy/sandbox/(servers|allow_missing)",
         rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
         rf"{_ENGINE}/environment/.*",
         rf"{_ENGINE}/(slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log|slot_log)",
         rf"{_ENGINE}/arguments/(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
         rf"{_ENGINE}/arguments/(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
         rf"{_ENGINE}/arguments/(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",
-        r"scorer/(device|attention|token_budget|threads)",
+        r"scorer/(device|attention|token_budget|threads)|nli/(device|batch_size)",
+        r"scorer/reward/(device|token_budget)",
     )
 )
 ABSENT = "nothing"

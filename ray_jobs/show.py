@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ray_jobs.autoif import funnel
 from ray_jobs.errors import OutputError
 from ray_jobs.parts import DATA, REJECTED
 from ray_jobs.rows import FAILED, KEPT, RECORD_SCHEMA, REJECTED_SCHEMA
@@ -49,6 +50,8 @@ def print_report(report: dict[str, Any], output: str) -> None:
             *means,
         )
     console.print(table)
+    for line in funnel.describe(report.get("funnel", [])):
+        console.print(line, soft_wrap=True, highlight=False)
     for reason, count in report["reasons"].items():
         console.print(f"  {count:,} {reason}")
     console.print(

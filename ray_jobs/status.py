@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ray_jobs import lease, manifest, report
+from ray_jobs.autoif import funnel
+from ray_jobs.autoif.phases import autoif_stores, funnel_so_far
 from ray_jobs.errors import OutputError
+from ray_jobs.kinds import stores_of
 from ray_jobs.lease import Holder
 from ray_jobs.plan import PlanIndex, load_index
 from ray_jobs.report import Session
@@ -32,6 +35,18 @@ def status(store: Store) -> Status:
     found = manifest.load(store)
     done = Tally.total(entry.tally for entry in found.entries)
     return Status(plan, done, lease.current(store), store.exists(report.SUCCESS), report.load_sessions(store))
+
+
+def describe_all(store: Store) -> str:
+    """The state of an output in lines for people, phase by phase where it has more than one."""
+    stores = stores_of(store)
+    if "" in stores:
+        return describe(status(store))
+    lines = []
+    for name in autoif_stores(store):
+        begun = describe(status(stores[name])).splitlines() if name in stores else ["not begun"]
+        lines += [f"phase {name}", *(f"  {line}" for line in begun)]
+    return "\n".join([*lines, *funnel.describe(funnel_so_far(stores))])
 
 
 def describe(state: Status) -> str:

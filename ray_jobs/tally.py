@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +16,9 @@ Group = tuple[str, int]
 """An evolver and a round. Seeds that could not be read, and pairs that were only scored, have
 the evolver "" and round 0."""
 
-_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q")
+PAIRS = "pairs"
+"""The sum that counts preference pairs: a record's output against each of its rejected outputs."""
+_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", "reward", PAIRS)
 
 
 @dataclass(slots=True)
@@ -78,23 +79,18 @@ class Tally:
         """The opposite of `to_json`."""
         tally = cls(rows=raw["rows"])
         for *key, count in raw["outcomes"]:
-            tally.outcomes[_shared(*key)] = count
+            tally.outcomes[tuple(key)] = count
         for *key, value, count in raw["sums"]:
-            tally.sums[_shared(*key)] = value
-            tally.counts[_shared(*key)] = count
+            tally.sums[tuple(key)] = value
+            tally.counts[tuple(key)] = count
         return tally
-
-
-@cache
-def _shared(*key: Any) -> tuple[Any, ...]:
-    # of a million entries in memory each would have its own, and they are the greater part of it
-    return key
 
 
 def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
     """Count the records of one part: `kept` in RECORD_SCHEMA, `rejected` in REJECTED_SCHEMA."""
     ids = pa.chunked_array([*kept["row_id"].chunks, *rejected["row_id"].chunks], pa.string())
     tally = Tally(rows=pc.count_distinct(ids).as_py())
+    kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
     for group in kept.group_by(["evolver", "round"]).aggregate(_sums()).to_pylist():
         key = (group["evolver"] or "", group["round"])
         tally.outcomes[(*key, KEPT, "")] = group["row_id_count"]

@@ -83,6 +83,11 @@ class StopRequest:
             for one, handler in before.items():
                 signal.signal(one, handler)
 
+    def check(self) -> None:
+        """Raise Stopped once a signal has come."""
+        if self.name:
+            raise Stopped(f"stopped by {self.name}; what was finished is committed, and the same command goes on")
+
     def _take(self, number: int, _: FrameType | None) -> None:
         if self.name is not None:
             raise KeyboardInterrupt
@@ -172,8 +177,7 @@ def watch(
     show(board.snapshot())
     if execution.error:
         raise execution.error
-    if request.name:
-        raise Stopped(f"stopped by {request.name}; what was finished is committed, and the same command goes on")
+    request.check()
 
 
 class Stop:

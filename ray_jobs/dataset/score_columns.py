@@ -31,29 +31,34 @@ class ScoreColumn:
 
 
 def _number(name: str) -> Callable[[pa.RecordBatch], Scores]:
-    return lambda batch: _floats(batch.column(name))
+    return lambda batch: floats(batch.column(name))
 
 
-def _floats(values: pa.Array) -> Scores:
-    # nulls come out as NaN
+def floats(values: pa.Array) -> Scores:
+    """Numbers as floats, NaN for null."""
     return np.asarray(pc.cast(values, pa.float64()).to_numpy(zero_copy_only=False), dtype=np.float64)
 
 
 def _ifd_ppl(batch: pa.RecordBatch) -> Scores:
     difference = pc.subtract(batch.column("loss_a_given_q"), batch.column("loss_a"))
-    return _floats(pc.exp(difference))
+    return floats(pc.exp(difference))
 
 
 def _perplexity(batch: pa.RecordBatch) -> Scores:
-    return _floats(pc.exp(batch.column("loss_q")))
+    return floats(pc.exp(batch.column("loss_q")))
 
 
 def _words(batch: pa.RecordBatch) -> Scores:
-    return _floats(pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(batch.column("instruction")))))
+    return word_counts(batch.column("instruction"))
+
+
+def word_counts(texts: pa.Array) -> Scores:
+    """The words between white space in each text, NaN for null."""
+    return floats(pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts))))
 
 
 def _characters(batch: pa.RecordBatch) -> Scores:
-    return _floats(pc.utf8_length(batch.column("instruction")))
+    return floats(pc.utf8_length(batch.column("instruction")))
 
 
 DERIVED: Mapping[str, ScoreColumn] = {
@@ -66,7 +71,14 @@ DERIVED: Mapping[str, ScoreColumn] = {
         ScoreColumn("instruction_characters", ("instruction",), _characters, "lowest"),
     )
 }
-ORDERS: Mapping[str, Order] = {"ic_ifd": "highest", "ifd": "highest", "loss_q": "lowest", "n_q": "lowest"}
+ORDERS: Mapping[str, Order] = {
+    "ic_ifd": "highest",
+    "ifd": "highest",
+    "reward": "highest",
+    "loss_q": "lowest",
+    "n_q": "lowest",
+    "instruction_length": "lowest",
+}
 
 
 def score_column(source: Source, name: str) -> ScoreColumn:

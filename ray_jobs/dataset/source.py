@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ray_jobs import manifest
 from ray_jobs.errors import DamagedOutput, OutputError
-from ray_jobs.manifest import Part
+from ray_jobs.manifest import Manifest, Part
 from ray_jobs.parts import DATA
 from ray_jobs.report import RUN, SUCCESS, read_json
 from ray_jobs.storage import Store
@@ -62,16 +62,23 @@ def open_source(store: Store) -> Source:
     if store.exists(SELECTION):
         return _selection(store)
     if store.exists(RUN):
-        return _run(store)
+        if source := run_source(store, manifest.load(store), DATA):
+            return source
+        raise OutputError(f"{store.url}: holds no record yet")
     raise OutputError(f"{store.url}: expected the output of a run (with {RUN}) or of a selection (with {SELECTION})")
 
 
-def _run(store: Store) -> Source:
-    found = manifest.load(store)
-    parts = [part for entry in found.entries for part in entry.files if part.path.startswith(f"{DATA}/")]
+def run_source(store: Store, found: Manifest, folder: str) -> Source | None:
+    """The committed records in one folder of a run, `data` or `rejected`; None where there is none.
+
+    Raises as `open_source` does.
+    """
+    parts = [part for entry in found.entries for part in entry.files if part.path.startswith(f"{folder}/")]
     rows = sum(len(entry.rows) for entry in found.entries)
     if rows > found.done(1 + max((int(entry.rows.max()) for entry in found.entries), default=0)).sum():
         raise OutputError(f"{store.url}: rows are in two parts since the run was cut short; `evolve run` mends that")
+    if not parts:
+        return None
     run_id = read_json(store, RUN).get("run_id")
     return _source(store, parts, {"kind": "run", "run_id": run_id, "finished": store.exists(SUCCESS)})
 

@@ -151,7 +151,7 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         ("responder: {kind: self}", "responder.kind: expected one of 'pool', 'evolver', got 'self'"),
         ("scorer: {kind: [1]}", "scorer.kind: expected one of 'model', 'scripted', got '[1]'"),
-        ("strategy: {kind: evol}", "strategy.kind: expected one of 'evol_instruct', 'auto_evol', got 'evol'"),
+        ("strategy: {kind: evol}", "strategy.kind: expected one of 'evol_instruct', 'auto_evol', 'autoif', got 'evol'"),
         (
             "strategy: {elimination: paper}",
             "strategy.elimination: expected one of none, rules, wizardlm, or rules one by one, got 'paper'",

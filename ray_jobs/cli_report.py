@@ -1,0 +1,38 @@
+"""The command that makes a page of an output: `evolve report`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ray_jobs.cli_options import Storage, Target
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example: evolve report out/first --gpu-hour-price 2.5")
+def report(
+    output: Target,
+    to: Annotated[str | None, typer.Option(metavar="FOLDER", help="Where to write; by default OUTPUT/report.")] = None,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="EVOLVER", help="What the others are compared with; by default the last one.")
+    ] = None,
+    gpu_hour_price: Annotated[float | None, typer.Option(min=0, help="The price of a GPU hour.")] = None,
+    token_price: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[POOL=]PROMPT/COMPLETION", help="Prices of a million tokens; repeatable for pools."),
+    ] = None,
+    storage: Storage = None,
+) -> None:
+    """Make one HTML page of an output: counts, scores, costs, examples, and evolvers compared on the same seeds."""
+    from ray_jobs.configuration import parse_storage
+    from ray_jobs.dataset.page import report as pages
+    from ray_jobs.dataset.page.costs import Prices, parse_token_prices
+    from ray_jobs.storage import open_store
+
+    prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
+    store = open_store(output, parse_storage(storage))
+    page = pages.report(store, output, prices, baseline, say=typer.echo)
+    written = pages.write(page, open_store(to)) if to else pages.write(page, store, pages.FOLDER)
+    typer.echo(f"report: {written[-1]} and {len(written) - 1} pictures")

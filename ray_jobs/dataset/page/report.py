@@ -1,0 +1,54 @@
+"""Makes the report of an output and writes it: `index.html`, which stands alone, and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ray_jobs.dataset.page.analysed import read_analyses
+from ray_jobs.dataset.page.costs import Prices, pool_costs
+from ray_jobs.dataset.page.gather import Say, gather
+from ray_jobs.dataset.page.inputs import Inputs, read_inputs
+from ray_jobs.dataset.page.page import Page, make_page
+from ray_jobs.dataset.page.view import View
+from ray_jobs.errors import ConfigError
+from ray_jobs.storage import Store
+
+FOLDER = "report"
+"""Where in an output its report lies."""
+
+
+def report(
+    store: Store,
+    place: str,
+    prices: Prices | None = None,
+    baseline: str | None = None,
+    say: Say = print,
+) -> Page:
+    """The page of the output in `store`, which a user calls `place`. Reads every record once, in bounded memory.
+
+    `baseline` is the evolver that the others are compared with, by default the last one in the configuration. Raises
+    OutputError where there is no output, ConfigError where it does not have the baseline or a priced pool.
+    """
+    inputs = read_inputs(store)
+    chosen, pools = _baseline(inputs, baseline), pool_costs(inputs, prices or Prices())
+    gathered = gather(inputs, say)
+    analyses = read_analyses(store, gathered)
+    say("drawing")
+    return make_page(View(place, inputs, gathered, analyses, chosen, pools))
+
+
+def write(page: Page, target: Store, folder: str = "") -> Sequence[str]:
+    """Write the page's files, replacing those of an earlier one; their URLs, the page's last."""
+    paths = {f"{folder}/{name}" if folder else name: data for name, data in page.files().items()}
+    for path, data in paths.items():
+        target.write_bytes(path, data)
+    return [target.url_of(path) for path in paths]
+
+
+def _baseline(inputs: Inputs, wanted: str | None) -> str | None:
+    if wanted is None:
+        return inputs.evolvers[-1] if len(inputs.evolvers) > 1 else None
+    if wanted not in inputs.evolvers:
+        known = ", ".join(inputs.evolvers) or "none"
+        raise ConfigError(f"--baseline {wanted}: expected an evolver of the output, one of {known}")
+    return wanted
