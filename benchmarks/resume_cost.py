@@ -164,7 +164,9 @@ def commit_all_but(bench: Bench, pending: int) -> None:
         for start in range(0, table.num_rows, PART_ROWS):
             rows = table.slice(start, PART_ROWS).combine_chunks()
             records = flatten(
-                rows, {"run_id": "benchmark", "strategy": "evol_instruct", "scorer_model": None}, {"small": ""}
+                rows,
+                {"run_id": "benchmark", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None},
+                {"small": ""},
             )
             manifest.commit(store, write_part(store, *split_outcomes(records), rows["plan_row"].to_numpy()))
 

@@ -1,6 +1,6 @@
 """How many checks a second the sandbox gives, by inputs a function and by servers.
 
-    python -m benchmarks.sandbox_rate [--seconds 3] [--servers 1,2]
+    python benchmarks/sandbox_rate.py [--seconds 3] [--servers 1,2]
 
 Every check call is a new function, so every call pays for its own fork; what varies is how many inputs share it.
 """
@@ -11,6 +11,8 @@ import argparse
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+
+from tables import markdown, publish
 
 from evolve.sandbox import Sandbox, Verdict
 
@@ -45,18 +47,18 @@ def rate(box: Sandbox, servers: int, inputs: int, seconds: float) -> float:
 
 
 def main() -> None:
-    """Print one Markdown table."""
+    """Measure every combination and publish the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=3.0, help="per measurement")
     parser.add_argument("--servers", default="1,2", help="numbers of servers, by commas")
     options = parser.parse_args()
-    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at start; checks a second\n")
-    print("| servers | " + " | ".join(f"{count} inputs" for count in INPUTS_A_FUNCTION) + " |")
-    print("|---|" + "---|" * len(INPUTS_A_FUNCTION))
+    load, rows = os.getloadavg()[0], []
     for servers in map(int, options.servers.split(",")):
         with Sandbox(servers=servers) as box:
             rates = [rate(box, servers, count, options.seconds) for count in INPUTS_A_FUNCTION]
-        print(f"| {servers} | " + " | ".join(f"{one:,.0f}" for one in rates) + " |")
+        rows.append([servers, *(f"{one:,.0f}" for one in rates)])
+    table = markdown(["servers", *(f"{count} inputs" for count in INPUTS_A_FUNCTION)], rows)
+    publish("sandbox_rate", f"Load {load:.1f} at start.\n\n{table}")
 
 
 if __name__ == "__main__":

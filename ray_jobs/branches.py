@@ -10,16 +10,16 @@ import ray.data
 from ray.data import Dataset
 
 from ray_jobs.job import Blocks, Pending
-from ray_jobs.plan import UNREADABLE
+from ray_jobs.plan import QUERY_FELL, UNREADABLE
 from ray_jobs.plan_source import PlanSource
 from ray_jobs.rounds import RoundRow
-from ray_jobs.rows import CREATED_AT, FAILED, ROUNDS
+from ray_jobs.rows import CREATED_AT, FAILED, PLAN_SCHEMA, REJECTED, ROUNDS
 from ray_jobs.storage import Store
 
 
-def read_plan(store: Store, name: str, blocks: Blocks) -> Dataset:
-    """The pending rows of one branch of the plan, in PLAN_SCHEMA."""
-    source = PlanSource(store, name, blocks)
+def read_plan(store: Store, name: str, blocks: Blocks, schema: pa.Schema = PLAN_SCHEMA) -> Dataset:
+    """The pending rows of one branch of the plan, which was written in `schema`."""
+    source = PlanSource(store, name, blocks, schema)
     rows: Dataset = ray.data.read_datasource(source, override_num_blocks=max(1, len(blocks)))
     return rows
 
@@ -43,12 +43,17 @@ def union(branches: Iterable[Dataset]) -> Dataset | None:
 
 
 def unreadable_seeds(rows: pa.Table) -> pa.Table:
-    """One failed round 0 for each seed that could not be read."""
+    """One round 0 for each seed that could not be read, failed, or that fell by a rule on queries, rejected."""
     rounds = [
-        [{"round": 0, "parent_round": 0, "status": FAILED, "stage": "read", "reason": reason, "error": error}]
+        [{"round": 0, "parent_round": 0, **_fate(reason), "reason": reason, "error": error}]
         for reason, error in zip(rows["seed_reason"].to_pylist(), rows["seed_error"].to_pylist(), strict=True)
     ]
     return begun(rows, rounds)
+
+
+def _fate(reason: str) -> RoundRow:
+    fell = reason.startswith(QUERY_FELL)
+    return {"status": REJECTED, "stage": "query"} if fell else {"status": FAILED, "stage": "read"}
 
 
 def begun(rows: pa.Table, rounds: Sequence[Sequence[RoundRow] | None]) -> pa.Table:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_data, cli_jobs, cli_optimize, cli_report, cli_score
+from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -23,13 +23,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
     epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
-    "or damaged, 6 a pool cannot do its work, 7 no cluster, 10 stopped on request. After 4, 6 and 10 the same "
-    "command goes on.",
+    "or damaged, 6 a pool cannot do its work, 7 no cluster, 10 stopped on request, 11 the budget is spent. "
+    "After 4, 6 and 10 the same command goes on.",
 )
 
 app.add_typer(cli_score.app)
+app.add_typer(cli_analyse.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_optimize.app)
+app.add_typer(cli_plan.app)
 app.add_typer(cli_report.app)
 
 
@@ -39,35 +41,47 @@ def run(
     output: Output = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N seeds only.")] = None,
     settings: Overrides = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=AMOUNT",
+            help="Stop before all sessions have taken this: gpu_hours=100 or money=250; repeatable.",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse an output that is not empty.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="With --fresh: empty the output first.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish, finish
+    from ray_jobs.kinds import jobs_of, run_all
     from ray_jobs.preflight import empty_output
-    from ray_jobs.run import run as run_job
     from ray_jobs.show import print_report
-    from ray_jobs.synthesize import SynthesisJob
 
     if delete and not fresh:
         raise typer.BadParameter("--delete goes with --fresh only")
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
+    overrides += [f"limits.budget.{one}" for one in budget or []]
     loaded = load_config(config, overrides, output)
+    check_finish(loaded)
     if fresh:
         empty_output(loaded, delete)
-    print_report(run_job(SynthesisJob(loaded), verbose), loaded.output)
+    print_report(run_all(jobs_of(loaded), verbose), loaded.output)
+    finish(loaded, verbose, typer.echo)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
     """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish
+    from ray_jobs.kinds import jobs_of
     from ray_jobs.preflight import check_places
-    from ray_jobs.synthesize import SynthesisJob
 
     loaded = load_config(config, settings or [], output)
-    check_places(SynthesisJob(loaded))
+    check_finish(loaded)
+    check_places(jobs_of(loaded)[-1])
     typer.echo(f"{config}: valid")
 
 
@@ -96,25 +110,28 @@ def status(
     if address:
         cli_jobs.show_job(output, address)
         return
-    from ray_jobs.status import describe
-    from ray_jobs.status import status as read_status
+    from ray_jobs.status import describe_all
 
-    typer.echo(describe(read_status(_open(output, storage))))
+    typer.echo(describe_all(_open(output, storage)))
 
 
 @app.command(epilog="Example: evolve verify out/first && echo sound")
 def verify(output: Target, storage: Storage = None) -> None:
     """Recount a whole output: rows without outcome or with two, checksums, readable files. Exit code 5 if unsound."""
+    from ray_jobs.kinds import stores_of
     from ray_jobs.verify import verify as recount
 
-    verdict = recount(_open(output, storage))
-    state = "finished" if verdict.finished else "not finished"
-    typer.echo(
-        f"{verdict.done:,} of {verdict.rows:,} rows have an outcome, {verdict.records:,} records in {verdict.parts:,} "
-        f"parts, {state}"
-    )
-    if verdict.problems:
-        raise DamagedOutput(f"{output}: {len(verdict.problems)} problems\n  " + "\n  ".join(verdict.problems))
+    problems = list[str]()
+    for phase, store in stores_of(_open(output, storage)).items():
+        verdict = recount(store)
+        state = "finished" if verdict.finished else "not finished"
+        typer.echo(
+            f"{phase}{': ' if phase else ''}{verdict.done:,} of {verdict.rows:,} rows have an outcome, "
+            f"{verdict.records:,} records in {verdict.parts:,} parts, {state}"
+        )
+        problems += verdict.problems
+    if problems:
+        raise DamagedOutput(f"{output}: {len(problems)} problems\n  " + "\n  ".join(problems))
     typer.echo("no problem found")
 
 
@@ -122,15 +139,17 @@ def verify(output: Target, storage: Storage = None) -> None:
 def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
     from ray_jobs.configuration import parse_storage
+    from ray_jobs.kinds import run_all, stored_jobs, stores_of
     from ray_jobs.retry import forget_failed
     from ray_jobs.run import resume
     from ray_jobs.show import print_report
-    from ray_jobs.stored import stored_job
 
     store = _open(output, storage)
-    job = stored_job(store, output, parse_storage(storage))
-    typer.echo(f"{forget_failed(store):,} failed rows run again")
-    print_report(resume(job, verbose), output)
+    first, *later = stored_jobs(store, output, parse_storage(storage))
+    again = sum(forget_failed(one) for one in stores_of(store).values())
+    typer.echo(f"{again:,} failed rows run again")
+    report = resume(first, verbose)
+    print_report(run_all(later, verbose) if later else report, output)
 
 
 cli_data.register(app)

@@ -14,15 +14,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ray_jobs.config import RunConfig
 from ray_jobs.errors import ConfigError
+from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingConfig, FinishingRunConfig
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
+AUTOIF = "autoif"
+"""The kind of strategy whose runs have a configuration of their own."""
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig:
-    """Read and check the run configuration at `path`, as `read_config` does."""
-    return read_config(RunConfig, path, overrides, output)
+def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> FinishingConfig:
+    """Read and check the run configuration at `path`, as `read_config` does. The strategy's kind tells which it is."""
+    raw = _read(path, overrides, output)
+    strategy = raw.get("strategy")
+    if isinstance(strategy, dict) and strategy.get("kind") == AUTOIF:
+        return validated(FinishingAutoIFConfig, raw, str(path))
+    return validated(FinishingRunConfig, raw, str(path))
 
 
 def read_config(
@@ -33,12 +39,14 @@ def read_config(
     `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
     Raises ConfigError with one line a wrong field.
     """
-    raw = _read_yaml(path)
+    return validated(model, _read(path, overrides, output), str(path))
+
+
+def overridden(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`raw`, changed in place by "dotted.path=value" with YAML values. Raises ConfigError."""
     for override in overrides:
-        _override(raw, override)
-    if output is not None:
-        raw["output"] = output
-    return validated(model, raw, str(path))
+        replace_setting(raw, override)
+    return raw
 
 
 def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> AnyConfig:
@@ -73,7 +81,15 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def _read(path: Path, overrides: Sequence[str], output: str | None) -> dict[str, Any]:
+    raw = overridden(read_settings(path), overrides)
+    if output is not None:
+        raw["output"] = output
+    return raw
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file. Raises ConfigError where it cannot be read or holds something else."""
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
@@ -87,7 +103,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def replace_setting(raw: dict[str, Any], override: str) -> None:
+    """Apply one "dotted.path=value" to a configuration that is not checked yet. Raises ConfigError where it is none."""
     path, equals, value = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected dotted.path=value, such as strategy.rounds=3")
@@ -122,7 +139,8 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{place}: unknown field{hint} (allowed: {', '.join(allowed)})"
         case "union_tag_invalid":
             context = detail["ctx"]
-            return f"{place}.kind: expected one of {context['expected_tags']}, got {context['tag']!r}"
+            tags = context["expected_tags"] + (f", '{AUTOIF}'" if place == "strategy" else "")
+            return f"{place}.kind: expected one of {tags}, got {context['tag']!r}"
         case "model_type" | "dict_type":
             return f"{place}: expected a group of settings, got {_shortened(detail['input'])}"
         case "too_short":
@@ -149,6 +167,9 @@ def _locate(loc: Sequence[str], model: type[BaseModel]) -> tuple[list[str], list
         if part == "[key]" or (not models and _is_union(annotation)):
             continue
         path.append(part)
+        if typing.get_origin(annotation) is tuple:
+            annotation = typing.get_args(annotation)[0]
+            continue
         fields = {name: field for model in models.values() for name, field in model.model_fields.items()}
         keyed = typing.get_origin(annotation) is dict
         allowed = [] if keyed else sorted(fields)

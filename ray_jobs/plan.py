@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import compress
@@ -28,6 +28,8 @@ from ray_jobs.storage import Store
 INDEX = "plan/index.json"
 UNREADABLE = "_unreadable"
 """The folder, in place of an evolver's name, of seeds that could not be read."""
+QUERY_FELL = "query_"
+"""What the reason of a seed there begins with that could be read but fell by a rule, such as query_too_short."""
 ROWS_PER_GROUP = 256
 
 
@@ -99,7 +101,7 @@ class Fanout:
 
     def row_id(self, seed_id: str, evolver: str, sample: int) -> str:
         """BLAKE2b-128 of all that determines a row."""
-        return _digest(seed_id, self.strategy_fingerprint, evolver, str(sample))
+        return digest(seed_id, self.strategy_fingerprint, evolver, str(sample))
 
     def _luck(self, seed_id: str, evolver: str) -> float:
         """Weighted rendezvous hashing: u ** (1 / w) is greatest for an evolver with probability w / sum of all w.
@@ -107,7 +109,7 @@ class Fanout:
         Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006). Where an evolver is added,
         a seed either stays or moves to the new one.
         """
-        draw = (int(_digest(seed_id, evolver, str(self.run_seed))[:13], 16) + 1) / (16**13 + 1)
+        draw = (int(digest(seed_id, evolver, str(self.run_seed))[:13], 16) + 1) / (16**13 + 1)
         return float(draw ** (1 / self.evolvers[evolver]))
 
 
@@ -162,15 +164,20 @@ def _unplanned(batch: SeedBatch, known: IdSet) -> SeedBatch:
 
 
 def _append(store: Store, index: PlanIndex, batch: SeedBatch, fanout: Fanout) -> None:
-    """Number the batch's seeds and write their rows, one file an evolver."""
+    """Number the batch's seeds and write their rows."""
     rows: dict[str, list[dict[str, Any]]] = {}
     for place, seed in enumerate(batch.seeds, start=index.seeds):
         for evolver in fanout.chosen(seed.seed_id):
-            rows.setdefault(evolver, []).extend(_rows(seed, place, evolver, fanout))
+            rows.setdefault(evolver, []).extend(planned_rows(seed, place, evolver, fanout))
     if batch.bad:
-        rows[UNREADABLE] = [_unreadable(bad) for bad in batch.bad]
+        rows[UNREADABLE] = [unreadable(bad) for bad in batch.bad]
         index.unreadable.update(bad.reason for bad in batch.bad)
     index.seeds += len(batch.seeds)
+    add_rows(store, index, rows)
+
+
+def add_rows(store: Store, index: PlanIndex, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Number rows and write them, one file an evolver. They count once the index is written."""
     for evolver, planned in rows.items():
         file = PlanFile(evolver, index.rows, len(planned))
         numbered = [{"plan_row": number, **row} for number, row in enumerate(planned, start=index.rows)]
@@ -179,7 +186,8 @@ def _append(store: Store, index: PlanIndex, batch: SeedBatch, fanout: Fanout) ->
         index.rows += file.rows
 
 
-def _rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:
+def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:
+    """The rows of one seed through one evolver, one a sample, as in PLAN_SCHEMA but for their numbers."""
     for sample in range(fanout.samples):
         yield {
             "row_id": fanout.row_id(seed.seed_id, evolver, sample),
@@ -193,7 +201,8 @@ def _rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict
         }
 
 
-def _unreadable(bad: BadSeed) -> dict[str, Any]:
+def unreadable(bad: BadSeed) -> dict[str, Any]:
+    """The row of a seed that could not be read."""
     return {
         "row_id": bad.seed_id,
         "seed_id": bad.seed_id,
@@ -220,5 +229,6 @@ def _planned_ids(store: Store, index: PlanIndex) -> IdSet:
     return known
 
 
-def _digest(*parts: str) -> str:
+def digest(*parts: str) -> str:
+    """BLAKE2b-128 of some texts, in hex."""
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()

@@ -26,9 +26,13 @@ PLAN_SCHEMA = pa.schema(
         pa.field("seed_output", pa.string()),
         pa.field("seed_reason", pa.string()),
         pa.field("seed_error", pa.string()),
+        pa.field("context", pa.string()),
     ]
 )
-"""One planned row. A seed that could not be read has no evolver, and says why in `seed_reason` and `seed_error`."""
+"""One planned row. A seed that could not be read has no evolver, and says why in `seed_reason` and `seed_error`.
+
+`context` is what an earlier phase found out about the row, as JSON, for jobs that have phases.
+"""
 
 ROUND_TYPE = pa.struct(
     [
@@ -42,6 +46,7 @@ ROUND_TYPE = pa.struct(
         pa.field("instruction", pa.string()),
         pa.field("trajectory", pa.string()),
         pa.field("output", pa.string()),
+        pa.field("rejected_outputs", pa.list_(pa.string())),
         pa.field("evolve_finish_reason", pa.string()),
         pa.field("respond_finish_reason", pa.string()),
         pa.field("prompt_tokens", pa.int64()),
@@ -54,6 +59,8 @@ ROUND_TYPE = pa.struct(
         pa.field("n_a", pa.int32()),
         pa.field("ifd", pa.float64()),
         pa.field("ic_ifd", pa.float64()),
+        pa.field("instruction_length", pa.int32()),
+        pa.field("reward", pa.float64()),
         pa.field("score_note", pa.string()),
     ]
 )
@@ -97,8 +104,11 @@ RECORD_SCHEMA = pa.schema(
         pa.field("mean_top1_prob", pa.float64()),
         pa.field("scorer_model", pa.string()),
         *(ROUND_TYPE.field(name) for name in ("loss_q", "loss_a_given_q", "loss_a", "n_q", "n_a")),
-        *(ROUND_TYPE.field(name) for name in ("ifd", "ic_ifd", "score_note")),
+        *(ROUND_TYPE.field(name) for name in ("ifd", "ic_ifd", "instruction_length")),
+        pa.field("reward_model", pa.string()),
+        *(ROUND_TYPE.field(name) for name in ("reward", "score_note")),
         pa.field("trajectory", pa.string()),
+        pa.field("rejected_outputs", pa.list_(pa.string())),
         *_TAIL,
     ]
 )
@@ -117,6 +127,7 @@ REJECTED_SCHEMA = pa.schema(
         pa.field("seed_instruction", pa.string(), nullable=False),
         pa.field("prompt_tokens", pa.int64()),
         pa.field("completion_tokens", pa.int64()),
+        pa.field("trajectory", pa.string()),
         *_TAIL,
     ]
 )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ray_jobs import lease, manifest, report
+from ray_jobs.autoif import funnel
+from ray_jobs.autoif.phases import autoif_stores, funnel_so_far
 from ray_jobs.errors import OutputError
+from ray_jobs.kinds import stores_of
 from ray_jobs.lease import Holder
 from ray_jobs.plan import PlanIndex, load_index
 from ray_jobs.report import Session
@@ -34,6 +38,18 @@ def status(store: Store) -> Status:
     return Status(plan, done, lease.current(store), store.exists(report.SUCCESS), report.load_sessions(store))
 
 
+def describe_all(store: Store) -> str:
+    """The state of an output in lines for people, phase by phase where it has more than one."""
+    stores = stores_of(store)
+    if "" in stores:
+        return describe(status(store))
+    lines = []
+    for name in autoif_stores(store):
+        begun = describe(status(stores[name])).splitlines() if name in stores else ["not begun"]
+        lines += [f"phase {name}", *(f"  {line}" for line in begun)]
+    return "\n".join([*lines, *funnel.describe(funnel_so_far(stores))])
+
+
 def describe(state: Status) -> str:
     """The state in lines for people."""
     tally, plan = state.tally, state.plan
@@ -49,8 +65,16 @@ def describe(state: Status) -> str:
     for name, pool in report.pools(state.sessions).items():
         rate = pool["tokens_per_actor_second"]
         speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"
-        lines.append(f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts")
+        lines.append(
+            f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts{_cost(pool)}"
+        )
     return "\n".join(lines)
+
+
+def _cost(pool: dict[str, Any]) -> str:
+    """What a pool has taken, as far as its configuration says what an actor takes."""
+    taken = {"GPU-hours": pool.get("gpu_hours"), "of money": pool.get("cost")}
+    return "".join(f", {amount:,.2f} {what}" for what, amount in taken.items() if amount)
 
 
 def _condition(state: Status) -> str:

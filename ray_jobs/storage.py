@@ -101,6 +101,10 @@ class Store:
         """The same store, which waits up to `seconds` in each operation for a server that is away."""
         return open_store(self.url, self._options, seconds)
 
+    def below(self, folder: str) -> Store:
+        """The store whose root is `folder` in this one."""
+        return open_store(self.url_of(folder), self._options, self._patience)
+
     def __repr__(self) -> str:
         return f"Store({self.url!r})"  # without the options, which may hold credentials
 

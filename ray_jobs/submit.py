@@ -17,7 +17,7 @@ from pathlib import Path
 from ray._private.ray_constants import RAY_RUNTIME_ENV_IGNORE_GITIGNORE
 from ray._private.runtime_env.packaging import create_package
 
-from ray_jobs.config import RunConfig
+from ray_jobs.config import JobConfig
 from ray_jobs.configuration import load_config
 from ray_jobs.errors import ConfigError
 from ray_jobs.job_client import JobClient
@@ -95,7 +95,7 @@ def environment(names: Sequence[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
-def check_output(run: RunConfig) -> None:
+def check_output(run: JobConfig) -> None:
     """Refuse an output that only one node would see, and that ends with the job. Raises ConfigError."""
     if "://" not in run.output and not Path(run.output).is_absolute():
         raise ConfigError(

@@ -6,22 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from evolve.autoif.asking import ask
-from evolve.autoif.records import Check, Fallen
+from evolve.autoif.records import Check
 from evolve.autoif.rules import Threshold
+from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Sampling, Usage
+from evolve.records import Answer, Failed, Prompt, Rejected, Response, Sampling
+from evolve.rounds import draw_seed, usage_of
 from evolve.sandbox.records import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Responses:
-    """K samples; one that is empty, cut off or refused falls."""
-
-    texts: tuple[str, ...]
-    fallen: tuple[Fallen, ...]
-    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,26 +32,44 @@ class PreferencePair:
     rejected: ScoredResponse
 
 
-def respond(
-    instruction: str, query: str, samples: int, template: Template, sampling: Sampling, rng: Random
-) -> Flow[Responses]:
-    """Ask `samples` times for a response that follows the instruction."""
-    found: list[str] = []
-    fallen: list[Fallen] = []
-    usage = Usage()
-    for _ in range(samples):
-        text = template.render(instruction=instruction, query=query)
-        reply = yield from ask("respond", "response", text, sampling, rng)
-        if isinstance(reply, Fallen):
-            fallen.append(reply)
-            continue
-        usage += reply.usage
-        if reply.truncated or not reply.text.strip():
-            reason = "truncated" if reply.truncated else "empty"
-            fallen.append(Fallen("respond", "response", reason, reply.text))
-        else:
-            found.append(reply.text.strip())
-    return Responses(tuple(found), tuple(fallen), usage)
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How a response ends, and its accuracy as in ScoredResponse; None where no function looked at it."""
+
+    answer: Answer
+    accuracy: float | None = None
+
+
+def respond(instruction: str, query: str, template: Template, sampling: Sampling, rng: Random) -> Flow[Answer]:
+    """Ask once for a response that follows the instruction. One that is empty or cut off is rejected."""
+    try:
+        reply = yield Prompt(template.render(instruction=instruction, query=query), sampling, draw_seed(rng))
+    except PromptRefused as refused:
+        return Failed(type(refused).__name__, str(refused))
+    usage = usage_of(reply)
+    if reply.finish_reason == "length" or not reply.text.strip():
+        reason = "truncated" if reply.finish_reason == "length" else "empty_response"
+        return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)
+    return Response(reply.text.strip(), reply.finish_reason, usage)
+
+
+def verify(answers: Sequence[Answer], functions: Sequence[str], least: Threshold, check: Check) -> list[Verified]:
+    """Each answer with its accuracy; a response that does not reach `least` is rejected with "accuracy".
+
+    Answers that are no responses stay as they are.
+    """
+    texts = list(dict.fromkeys(answer.text for answer in answers if isinstance(answer, Response)))
+    accuracies = {one.text: one.accuracy for one in score_responses(functions, texts, check)}
+    return [_verified(answer, accuracies, least) for answer in answers]
+
+
+def _verified(answer: Answer, accuracies: dict[str, float], least: Threshold) -> Verified:
+    if not isinstance(answer, Response):
+        return Verified(answer)
+    accuracy = accuracies[answer.text]
+    if not least.met(accuracy):
+        return Verified(Rejected("accuracy", answer.text, "", answer.usage, answer.finish_reason), accuracy)
+    return Verified(answer, accuracy)
 
 
 def score_responses(functions: Sequence[str], responses: Sequence[str], check: Check) -> list[ScoredResponse]:
@@ -74,17 +84,6 @@ def score_responses(functions: Sequence[str], responses: Sequence[str], check: C
         for place, result in enumerate(check(source, responses)):
             hits[place] += result == Verdict(True)
     return [ScoredResponse(text, hit / len(functions)) for text, hit in zip(responses, hits, strict=True)]
-
-
-def keep_responses(scored: Sequence[ScoredResponse], least: Threshold) -> tuple[list[ScoredResponse], list[Fallen]]:
-    """Those whose mean accuracy reaches the threshold, and the others."""
-    kept = [one for one in scored if least.met(one.accuracy)]
-    fallen = [
-        Fallen("respond", "response", "accuracy", one.text, f"{one.accuracy:.3f}")
-        for one in scored
-        if not least.met(one.accuracy)
-    ]
-    return kept, fallen
 
 
 def choose_pairs(

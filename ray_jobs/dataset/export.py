@@ -75,7 +75,8 @@ def export(
     exported.sides = {side: WRITERS[file](target, side, wanted.schema, shard_bytes) for side in sides}
     _write(source, wanted, exported)
     if not any(side.records for side in exported.sides.values()):
-        raise ConfigError(f"{store.url}: no record has all of {', '.join(wanted.needs)}")
+        needs = ", ".join(wanted.needs)
+        raise ConfigError(f"--format {name}: no record of {store.url} has all of {needs}{_hint(name)}")
     _describe(target, wanted, exported)
     return exported
 
@@ -91,14 +92,17 @@ def on_validation_side(seed_id: str, validation: Fraction) -> bool:
 
 def _check_columns(source: Source, wanted: Format) -> None:
     missing = [name for name in (*wanted.needs, "seed_id") if name not in source.schema.names]
-    if {"chosen", "rejected"} & set(missing):
-        raise ConfigError(
-            f"--format dpo: {source.store.url} has no columns chosen and rejected. The format needs pairs of answers "
-            "to the same instruction and input of which one is known to be better; these records have one answer each, "
-            "and their scores rate instructions, not answers"
-        )
     if missing:
         raise ConfigError(f"--format {wanted.name}: {source.store.url} lacks the columns {', '.join(missing)}")
+
+
+def _hint(name: str) -> str:
+    if name != "dpo":
+        return ""
+    return (
+        ". The format needs pairs of answers to the same question of which one is known to be better, as AutoIF finds "
+        "them; where each instruction has one answer there are none, and scores rate instructions, not answers"
+    )
 
 
 def _check_sides(source: Source, validation: Fraction) -> None:
@@ -125,7 +129,7 @@ def _write(source: Source, wanted: Format, exported: Exported) -> None:
                 exported.incomplete += 1
             else:
                 aside = on_validation_side(seed_id, exported.validation)
-                rows[VALIDATION if aside else TRAIN].append(wanted.row(row))
+                rows[VALIDATION if aside else TRAIN] += wanted.rows(row)
         for side, shards in exported.sides.items():
             shards.add(pa.RecordBatch.from_pylist(rows[side], wanted.schema))
     for shards in exported.sides.values():

@@ -21,7 +21,7 @@ _TEXT = pa.string()
 
 @dataclass(frozen=True)
 class Format:
-    """A format: the columns that it is made from, its schema, how to make a row, and its LLaMA-Factory description.
+    """A format: the columns that it is made from, its schema, how to make rows, and its LLaMA-Factory description.
 
     A record in which a column of `needs` is null has no row.
     """
@@ -29,7 +29,7 @@ class Format:
     name: str
     needs: Sequence[str]
     schema: pa.Schema
-    row: Callable[[Row], dict[str, Any]]
+    rows: Callable[[Row], list[dict[str, Any]]]
     description: Mapping[str, Any]
 
     def described(self, folder: str) -> dict[str, Any]:
@@ -50,22 +50,27 @@ def _asked(row: Row) -> str:
     return question(row["instruction"], row["input"])
 
 
-def _columns(row: Row) -> dict[str, Any]:
-    return dict(row)
+def _columns(row: Row) -> list[dict[str, Any]]:
+    return [dict(row)]
 
 
-def _sharegpt(row: Row) -> dict[str, Any]:
+def _sharegpt(row: Row) -> list[dict[str, Any]]:
     turns = [{"from": "human", "value": _asked(row)}, {"from": "gpt", "value": row["output"]}]
-    return {"record_id": row["record_id"], "conversations": turns}
+    return [{"record_id": row["record_id"], "conversations": turns}]
 
 
-def _messages(row: Row) -> dict[str, Any]:
+def _messages(row: Row) -> list[dict[str, Any]]:
     turns = [{"role": "user", "content": _asked(row)}, {"role": "assistant", "content": row["output"]}]
-    return {"record_id": row["record_id"], "messages": turns}
+    return [{"record_id": row["record_id"], "messages": turns}]
+
+
+def _pairs(row: Row) -> list[dict[str, Any]]:
+    asked = {name: row[name] for name in ("record_id", "instruction", "input")}
+    return [{**asked, "chosen": row["output"], "rejected": worse} for worse in row["rejected_outputs"]]
 
 
 _ANSWERED = ("record_id", "instruction", "input", "output")
-_PREFERRED = ("record_id", "instruction", "input", "chosen", "rejected")
+_PREFERRED = (*_ANSWERED, "rejected_outputs")
 FORMATS: Mapping[str, Format] = {
     one.name: one
     for one in (
@@ -111,7 +116,7 @@ FORMATS: Mapping[str, Format] = {
             "dpo",
             _PREFERRED,
             _schema(instruction=_TEXT, input=_TEXT, chosen=_TEXT, rejected=_TEXT),
-            _columns,
+            _pairs,
             {
                 "formatting": "alpaca",
                 "ranking": True,

@@ -20,7 +20,7 @@ from ray_jobs.rows import FAILED, KEPT, REJECTED, ROW_SCHEMA, flatten, split_out
 from ray_jobs.storage import Store
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
-LABELS = {"run_id": "run", "strategy": "evol_instruct", "scorer_model": None}
+LABELS = {"run_id": "run", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None}
 MODELS = {"a": "model-a", "b": "model-b"}
 
 

@@ -288,6 +288,11 @@ COMMANDS: dict[str, tuple[list[str], int, str]] = {
         2,
         "expected FIELD=NAME",
     ),
+    "scoring with an unknown setting": (
+        ["score", "a.jsonl", "FOLDER/o", "--model", "m", "--set", "scorer.atention=packed"],
+        2,
+        "scorer.atention: unknown field; did you mean attention?",
+    ),
     "scoring without a model": (["score", "a.jsonl", "FOLDER/o", "--model", "./none"], 2, "there is no folder ./none"),
 }
 

@@ -222,20 +222,6 @@ def test_an_entry_without_files_does_not_take_along_what_it_replaces(small: Path
     check_parts(store, ROWS)
 
 
-def test_a_part_of_an_earlier_version_may_lack_columns(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path))
-    rows = finished({1: [kept_round()], 2: [kept_round()]})
-    kept, rejected = outcomes(rows)
-    commit(
-        store, write_part(store, kept.drop_columns(["trajectory", "score_note"]), rejected, rows["plan_row"].to_numpy())
-    )
-    add_part(store, 3)
-    join(store, Lease(store, 0))
-    table = ds.dataset(tmp_path / "data").to_table()
-    assert table.schema.equals(RECORD_SCHEMA)
-    assert table["instruction"].to_pylist() == ["evolved 1"] * 3
-
-
 def test_a_damaged_part_is_not_joined(small: Path) -> None:
     store = open_store(str(small))
     damaged = load(store).entries[2].files[0].path

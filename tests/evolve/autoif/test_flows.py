@@ -17,7 +17,7 @@ from evolve.autoif.responses import respond
 from evolve.autoif.templates import Templates
 from evolve.autoif.verification import write_verifications
 from evolve.flow import Flow, drive
-from evolve.records import Prompt, Sampling
+from evolve.records import Answer, Failed, Prompt, Rejected, Response, Sampling, Usage
 from evolve.scripted_engine import Script, ScriptedEngine
 
 Outcome = TypeVar("Outcome")
@@ -103,21 +103,30 @@ def test_unreadable_judgements_fall() -> None:
     assert score == Fallen("quality", "response", "no_score", "Hm")
 
 
-def test_responses_that_are_empty_fall() -> None:
-    engine = Scripted(lambda place: ["one", "  ", "three"][place])
-    result = engine.run(respond("Use no vowels", "Why?", 3, TEMPLATES.respond, SAMPLING, Random(0)))
-    assert result.texts == ("one", "three")
-    assert [one.reason for one in result.fallen] == ["empty"]
+def test_responses_that_are_empty_or_cut_off_are_rejected() -> None:
+    replies = {reply: Scripted(reply).run(_respond()) for reply in (" one ", "  ")}
+    assert replies[" one "] == Response("one", "stop", Usage(replies[" one "].usage.prompt_tokens, 40))
+    assert isinstance(replies["  "], Rejected)
+    assert replies["  "].reason == "empty_response"
+    cut = Scripted("one", Script(median_tokens=9)).run(_respond(Sampling(max_tokens=8)))
+    assert isinstance(cut, Rejected)
+    assert (cut.reason, cut.text, cut.usage.completion_tokens) == ("truncated", "one", 8)
+
+
+def _respond(sampling: Sampling = SAMPLING) -> Flow[Answer]:
+    return respond("Use no vowels", "Why?", TEMPLATES.respond, sampling, Random(0))
 
 
 def test_refused_prompts_fall_and_end_nothing() -> None:
     engine = Scripted("x", REFUSING)
     replies = engine.run(write_verifications("a", 2, TEMPLATES.verify, SAMPLING, Random(0)))
-    answers = engine.run(respond("a", "b", 2, TEMPLATES.respond, SAMPLING, Random(0)))
+    answer = engine.run(respond("a", "b", TEMPLATES.respond, SAMPLING, Random(0)))
     described = engine.run(back_translate(["a"], 3, TEMPLATES.back_translate, SAMPLING, Random(0)))
     more = engine.run(augment(["a"], 3, TEMPLATES.augment, SAMPLING, Random(0)))
     label, _ = engine.run(judge("a", "b", TEMPLATES.nli, Random(0)))
     score, _ = engine.run(score_quality("a", "b", "c", TEMPLATES.quality, Random(0)))
-    fallen = [*replies.fallen, *answers.fallen, *described.fallen, *more.fallen, label, score]
-    assert [one.reason for one in fallen if isinstance(one, Fallen)] == ["refused"] * 8
+    fallen = [*replies.fallen, *described.fallen, *more.fallen, label, score]
+    assert [one.reason for one in fallen if isinstance(one, Fallen)] == ["refused"] * 6
+    assert isinstance(answer, Failed)
+    assert answer.error == "PromptRefused"
     assert engine.asked == []

@@ -13,11 +13,12 @@ from evolve.autoif.nli import contradicted
 from evolve.autoif.quality import too_low
 from evolve.autoif.queries import pair, usable_queries
 from evolve.autoif.records import Fallen
-from evolve.autoif.responses import ScoredResponse, choose_pairs, keep_responses, score_responses
+from evolve.autoif.responses import ScoredResponse, Verified, choose_pairs, score_responses, verify
 from evolve.autoif.rules import AUTOIF_PAPER, OFFICIAL, PAPER, PRESETS, Threshold
 from evolve.autoif.templates import TEMPLATES, Templates, load_constraints
 from evolve.errors import TemplateError
 from evolve.prompts import SHIPPED
+from evolve.records import Answer, Failed, Rejected, Response, Usage
 from evolve.sandbox import Sandbox
 
 
@@ -84,11 +85,27 @@ def test_responses_get_their_mean_accuracy(box: Sandbox) -> None:
     ]
     scored = score_responses(functions, ["ABC", "abc", "AB", ""], box.check)
     assert [one.accuracy for one in scored] == [0.75, 0.25, 0.25, 0.0]
-    kept, fallen = keep_responses(scored, AUTOIF_PAPER.response or Threshold(1))
-    assert [one.text for one in kept] == ["ABC"]
-    assert [(one.text, one.reason, one.detail) for one in fallen][-1] == ("", "accuracy", "0.000")
     with pytest.raises(ValueError, match="at least one function"):
         score_responses([], ["x"], box.check)
+
+
+def test_responses_fall_below_the_threshold(box: Sandbox) -> None:
+    functions = [
+        "def evaluate(response): return len(response) > 2",
+        "def evaluate(response): return response.isupper()",
+    ]
+    answers: list[Answer] = [
+        Response("ABC", "stop", Usage(3, 2)),
+        Rejected("truncated", "AB"),
+        Response("abc", "stop", Usage(3, 1)),
+        Response("ABC", "stop", Usage()),
+        Failed("PromptRefused", "no"),
+    ]
+    found = verify(answers, functions, Threshold(0.5, strict=True), box.check)
+    assert [one.accuracy for one in found] == [1.0, None, 0.5, 1.0, None]
+    fallen = Rejected("accuracy", "abc", "", Usage(3, 1), "stop")
+    assert [one.answer for one in found] == [answers[0], answers[1], fallen, answers[3], answers[4]]
+    assert verify(answers[1:2], functions, Threshold(0.5), box.check) == [Verified(answers[1])]
 
 
 def test_pairs_are_the_best_against_those_that_fail_everywhere() -> None:

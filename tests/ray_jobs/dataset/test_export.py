@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa
 import pytest
 import yaml
 
@@ -17,11 +16,8 @@ from ray_jobs.dataset.export import FileKind, export, on_validation_side
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
 from ray_jobs.errors import ConfigError, OutputError
-from ray_jobs.rows import RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
 from tests.ray_jobs.dataset.outputs import Record, read_records, record, write_output
-
-PAIRS = RECORD_SCHEMA.append(pa.field("chosen", pa.string())).append(pa.field("rejected", pa.string()))
 
 
 @pytest.fixture(autouse=True)
@@ -31,11 +27,11 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def pairs(tmp_path: Path) -> Store:
-    """An output whose records have pairs of answers, but for three of them."""
+    """An output whose records have an answer and one or two worse ones, but for three of them that have none worse."""
     store = open_store(str(tmp_path / "pairs"))
-    texts = [{"chosen": f"good {number}", "rejected": f"bad {number}"} for number in range(40)]
-    texts[3], texts[4], texts[5] = {"chosen": "x", "rejected": None}, {"chosen": None, "rejected": "x"}, {}
-    write_output(store, [[record(number, **one) for number, one in enumerate(texts)]], PAIRS)
+    worse = [None if number in (3, 4, 5) else [f"bad {number}"] for number in range(40)]
+    worse[6] = ["bad 6", "worse 6"]
+    write_output(store, [[record(number, rejected_outputs=one) for number, one in enumerate(worse)]])
     return store
 
 
@@ -130,13 +126,14 @@ def test_dpo_takes_pairs_and_counts_records_without(pairs: Store, target: Store)
     entry = json.loads(target.read_bytes("dataset_info.json"))["evolved_train"]
     assert entry["ranking"] is True
     rows = load(Path(target.url), "evolved_train")
-    assert len(rows) == 37
-    prompt = expected(record(7))["prompt"]
-    assert understood(entry, rows[4]) == {"prompt": prompt, "chosen": "good 7", "rejected": "bad 7"}
+    assert len(rows) == 38
+    for row, number, worse in ((rows[3], 6, "bad 6"), (rows[4], 6, "worse 6"), (rows[5], 7, "bad 7")):
+        asked = expected(record(number))
+        assert understood(entry, row) == {"prompt": asked["prompt"], "chosen": asked["answer"], "rejected": worse}
 
 
 def test_dpo_of_single_answers_says_what_is_missing(output: Store, target: Store) -> None:
-    with pytest.raises(ConfigError, match=r"no columns chosen and rejected. The format needs pairs of answers"):
+    with pytest.raises(ConfigError, match=r"no record of .*rejected_outputs\. The format needs pairs of answers"):
         export(output, target, "dpo", "jsonl")
     assert target.list() == []
 

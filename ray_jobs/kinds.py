@@ -1,0 +1,71 @@
+"""Which jobs a configuration or an output stands for, in the order in which they run.
+
+Most runs are one job. An AutoIF run is three, whose outputs lie in each other: see ray_jobs/autoif/phases.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ray_jobs.analysis.analyse import analysis_job
+from ray_jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.analysis.job import AnalysisJob
+from ray_jobs.autoif.config import AutoIFConfig
+from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs, autoif_stores
+from ray_jobs.config import RunConfig, ScoreConfig
+from ray_jobs.errors import OutputError
+from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
+from ray_jobs.job import Job, PooledJob
+from ray_jobs.plan import INDEX
+from ray_jobs.report import RUN, read_run
+from ray_jobs.run import Say, run
+from ray_jobs.score_pairs import ScorePairsJob
+from ray_jobs.storage import Store
+from ray_jobs.synthesize import SynthesisJob
+
+KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
+    SynthesisJob.kind: (FinishingRunConfig, lambda config: [SynthesisJob(config)]),
+    ScorePairsJob.kind: (ScoreConfig, lambda config: [ScorePairsJob(config)]),
+    AugmentPhase.kind: (FinishingAutoIFConfig, autoif_jobs),
+    AnalysisJob.kind: (AnalysisRunConfig, lambda config: [analysis_job(config)]),
+}
+"""The kinds of a run's first job, with its configuration and all its jobs."""
+
+
+def jobs_of(config: RunConfig | AutoIFConfig) -> list[Job]:
+    """The jobs of a configuration. Raises ConfigError."""
+    return autoif_jobs(config) if isinstance(config, AutoIFConfig) else [SynthesisJob(config)]
+
+
+def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) -> dict[str, Any]:
+    """Begin or resume jobs one after the other, and return the last one's report. Raises as `run` does."""
+    report: dict[str, Any] = {}
+    for place, job in enumerate(jobs, start=1):
+        if len(jobs) > 1:
+            say(f"phase {place} of {len(jobs)}: {job.config.output}")
+        report = run(job, verbose, say)
+    return report
+
+
+def stores_of(store: Store) -> dict[str, Store]:
+    """The outputs of an output's jobs that have a plan, by the names of the phases; "" where there is one alone."""
+    phases = autoif_stores(store)
+    begun = {name: one for name, one in phases.items() if one.exists(INDEX)}
+    return begun if next(iter(phases)) in begun else {"": store}
+
+
+def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequence[PooledJob]:
+    """The jobs of the output in `store`, for `output` and `storage` as they are now: options are never written down.
+
+    Raises OutputError where there is no run, or one whose configuration this version does not know.
+    """
+    first = next(iter(stores_of(store).values()))
+    stored = read_run(first)
+    model, jobs = KINDS[stored["kind"]]
+    try:
+        return jobs(model.model_validate({**stored["configuration"], "output": output, "storage": storage}))
+    except ValidationError as error:
+        raise OutputError(f"{first.url_of(RUN)}: its configuration cannot be used by this version: {error}") from None

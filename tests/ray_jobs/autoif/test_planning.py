@@ -1,0 +1,128 @@
+"""Plans that grow with what the phase before has kept, and leave alone what was planned."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from evolve.autoif.augment import Augmented
+from evolve.autoif.rules import PAPER
+from evolve.records import Usage
+from ray_jobs.autoif.planning import Planner
+from ray_jobs.autoif.rounds import augmented_round
+from ray_jobs.errors import SeedError
+from ray_jobs.manifest import commit
+from ray_jobs.parts import write_part
+from ray_jobs.plan import UNREADABLE, load_index
+from ray_jobs.rounds import RoundRow
+from ray_jobs.rows import KEPT
+from ray_jobs.seeds import SeedSource
+from ray_jobs.storage import Store, open_store
+from tests.ray_jobs.samples import finished, outcomes, write_seeds
+
+RULES = replace(PAPER, queries=2)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path / "before"))
+
+
+@pytest.fixture
+def planner(tmp_path: Path) -> Planner:
+    return Planner(open_store(str(tmp_path / "plan")), "key", lambda: None)
+
+
+def add(source: Store, number: int, one: RoundRow, evolver: str = "a") -> None:
+    """Commit a part with one row of one record."""
+    rows = finished({number: [one]}, evolver)
+    commit(source, write_part(source, *outcomes(rows), rows["plan_row"].to_numpy()))
+
+
+def call(*instructions: str) -> RoundRow:
+    return augmented_round(Augmented(instructions, (), Usage()))
+
+
+def instruction(text: str) -> RoundRow:
+    output = json.dumps([{"source": "def evaluate(response): return True", "accuracy": 1.0}])
+    return {"round": 1, "parent_round": 0, "status": KEPT, "instruction": text, "output": output}
+
+
+def planned(planner: Planner, evolver: str = "a") -> list[dict[str, Any]]:
+    index = load_index(planner.store)
+    assert index is not None
+    tables = [pq.read_table(f"{planner.store.url}/{file.path}") for file in index.files if file.evolver == evolver]
+    rows: list[dict[str, Any]] = pa.concat_tables(tables).sort_by("plan_row").to_pylist() if tables else []
+    assert [row["plan_row"] for row in rows] == sorted({row["plan_row"] for row in rows})
+    return rows
+
+
+def test_calls_are_planned_once_for_each_evolver(planner: Planner) -> None:
+    index = planner.calls(["Use no vowels", "Write in rhyme"], ["a", "b"], 3)
+    assert (index.rows, index.seeds) == (6, 2)
+    assert planner.calls(["Use no vowels", "Write in rhyme"], ["a", "b"], 3) == index
+    for evolver in ("a", "b"):
+        rows = planned(planner, evolver)
+        assert [row["sample"] for row in rows] == [0, 1, 2]
+        assert {row["seed_instruction"] for row in rows} == {"Use no vowels\nWrite in rhyme"}
+    assert len({row["row_id"] for evolver in ("a", "b") for row in planned(planner, evolver)}) == 6
+
+
+def test_instructions_of_a_call_that_ran_again_are_added(planner: Planner, source: Store) -> None:
+    add(source, 0, call("Use only verbs", "use only verbs!"))
+    add(source, 2, call("Name a river"), evolver="b")
+    first = planner.instructions(source, ["Use no vowels"], ["a", "b"], 0.8)
+    assert (first.rows, first.seeds, first.duplicates) == (5, 4, 1)
+    before = planned(planner)
+    assert [(row["seed_instruction"], row["seed_reason"]) for row in before] == [
+        ("Use no vowels", None),
+        ("Use only verbs", None),
+        ("use only verbs!", "duplicate"),
+    ]
+    assert before[2]["seed_error"] == "of: Use only verbs"
+    add(source, 1, call("Use no vowels", "Use only nouns", "Use only verbs"))
+    again = planner.instructions(source, ["Use no vowels"], ["a", "b"], 0.8)
+    assert (again.rows, again.seeds, again.duplicates) == (8, 5, 3)
+    rows = planned(planner)
+    assert rows[:3] == before
+    assert [(row["seed_instruction"], row["seed_reason"]) for row in rows[3:]] == [
+        ("Use no vowels", "duplicate"),
+        ("Use only nouns", None),
+        ("Use only verbs", "duplicate"),
+    ]
+    assert [row["seed_instruction"] for row in planned(planner, "b")] == ["Use no vowels", "Name a river"]
+
+
+def test_an_instruction_keeps_its_queries(planner: Planner, source: Store, tmp_path: Path) -> None:
+    path = tmp_path / "queries.jsonl"
+    queries = [f"What is the use of thing number {number}?" for number in range(6)]
+    write_seeds(path, [*queries, "Short?"])
+    add(source, 0, instruction("Use only verbs"))
+    first = planner.answers(source, SeedSource((str(path),)), RULES, 0)
+    assert (first.rows, first.seeds, dict(first.unreadable)) == (3, 6, {"query_too_short": 1})
+    before = planned(planner)
+    assert len({row["seed_instruction"] for row in before}) == 2
+    context = json.loads(before[0]["context"])
+    assert context["instruction"] == "Use only verbs"
+    assert context["functions"] == ["def evaluate(response): return True"]
+    write_seeds(path, [*queries, "Short?", "And what is the use of all the other things?"])
+    assert planner.answers(source, SeedSource((str(path),)), RULES, 0).rows == 3
+    add(source, 1, instruction("Use only nouns"), evolver="b")
+    assert planner.answers(source, SeedSource((str(path),)), RULES, 0).rows == 5
+    assert planned(planner) == before
+    assert len(planned(planner, "b")) == 2
+    assert [row["seed_reason"] for row in planned(planner, UNREADABLE)] == ["query_too_short"]
+
+
+def test_without_a_usable_query_nothing_is_planned(planner: Planner, source: Store, tmp_path: Path) -> None:
+    write_seeds(tmp_path / "queries.jsonl", ["Short?"])
+    add(source, 0, instruction("Use only verbs"))
+    with pytest.raises(SeedError, match=r"none of 1 queries has more than 20 and fewer than 300 characters"):
+        planner.answers(source, SeedSource((str(tmp_path / "queries.jsonl"),)), RULES, 0)
+    assert load_index(planner.store) is None
