@@ -77,7 +77,7 @@ class SampledRespond(RecordingActor, RespondActor):
 
 
 class SampledScore(ScoreActor):
-    """The scorer's actor: a block is one call, for it takes one after the other."""
+    """The scorer's actor: a block is one call, for blocks take turns with the model."""
 
     def __init__(self, job: Any) -> None:
         started = time.monotonic()
@@ -93,10 +93,10 @@ class SampledScore(ScoreActor):
         """All calls so far."""
         return self._calls
 
-    def block(self, table: pa.Table) -> tuple[pa.Table, float]:
+    async def block(self, table: pa.Table) -> tuple[pa.Table, float]:
         """Score a block; also how many seconds it took."""
         began = time.monotonic()
-        scored = self(table)
+        scored = await self(table)
         ended = time.monotonic()
         self._calls.append(Call("", began, ended, sum(scored_tokens(scored).values()), 0))
         return scored, ended - began
@@ -219,7 +219,7 @@ class _Actor:
             num_gpus=pool.gpus,
             resources=pool.resources or None,
             accelerator_type=pool.accelerator_type,
-            max_concurrency=1 if self.kind is SampledScore else pool.batches_in_flight,
+            max_concurrency=pool.batches_in_flight,
         ).remote(self.job)
 
 
