@@ -75,7 +75,7 @@ def test_a_forecast_comes_true(tmp_path: Path) -> None:
 def test_a_run_stops_before_it_takes_more_than_its_budget(tmp_path: Path) -> None:
     # the evolver's actor costs one a second; ending may take twenty seconds and fifteen more
     with pytest.raises(BudgetSpent, match=r"limits.budget.money allows 50"):
-        run(SynthesisJob(config(tmp_path, limits=limits(50))))
+        run(SynthesisJob(config(tmp_path, decode_rate=20, limits=limits(50))))
     [session] = load_sessions(open_store(str(tmp_path / "out")))
     spent = sum(pool["cost"] for pool in session.pools.values())
     assert 15 < spent <= 50
