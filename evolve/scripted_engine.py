@@ -32,18 +32,18 @@ class Script:
     It takes `load_seconds` to load. Rates are tokens a second a request; 0 means at once. Lengths are log-normal with
     the given median and sigma of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers,
     "auto_evol" the four steps of Auto Evol-Instruct, "method" new methods for it, "autoif" all parts of AutoIF (see
-    scripted_autoif.py). `refuse_share` of prompts are refused; prompts that hold `refuse_text` always are. `die_after`
-    prompts the engine dies, once per folder `marks` where that is given, so that its successor lives. `call_log` is a
-    file to which each call appends the digest of its prompt, for counting work from outside; `slot_log` one to which
-    each call that takes time appends when it took its slot and when it left it, in seconds of the system's monotonic
-    clock.
+    scripted_autoif.py), "judge" verdicts. `refuse_share` of prompts are refused; prompts that hold `refuse_text` always
+    are. `die_after` prompts the engine dies, once per folder `marks` where that is given, so that its successor lives.
+    `call_log` is a file to which each call appends the digest of its prompt, for counting work from outside; `slot_log`
+    one to which each call that takes time appends when it took its slot and when it left it, in seconds of the system's
+    monotonic clock.
     """
 
     load_seconds: float = 0.0
     slots: int = 256
     prefill_rate: float = 0.0
     decode_rate: float = 0.0
-    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
     median_tokens: int = 40
     sigma: float = 0.0
     refuse_share: float = 0.0
@@ -158,7 +158,22 @@ def method_reply(prompt: Prompt) -> str:
     return f"<method>Method {_digest(prompt)}: make this task harder.\n{{instruction}}</method>"
 
 
-REPLIES = {"topic": scripted_reply, "auto_evol": auto_evol_reply, "method": method_reply, "autoif": autoif_reply}
+def judge_reply(prompt: Prompt) -> str:
+    """A label, a score and a side in one, as every question to a judge may read it; a quarter get no verdict."""
+    if _breaks_off(prompt):
+        return "That is not for me to say."
+    draw = int(_digest(prompt), 16) // 4
+    label = ("very easy", "easy", "medium", "hard", "very hard")[draw % 5]
+    return f"{label}, {draw % 101}, {('A', 'B', 'TIE')[draw % 3]}"
+
+
+REPLIES = {
+    "topic": scripted_reply,
+    "auto_evol": auto_evol_reply,
+    "method": method_reply,
+    "autoif": autoif_reply,
+    "judge": judge_reply,
+}
 
 
 def _breaks_off(prompt: Prompt) -> bool:

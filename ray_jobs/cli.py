@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
+from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_score.app)
+app.add_typer(cli_analyse.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_optimize.app)
 app.add_typer(cli_plan.app)
@@ -53,6 +54,7 @@ def run(
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish, finish
     from ray_jobs.kinds import jobs_of, run_all
     from ray_jobs.preflight import empty_output
     from ray_jobs.show import print_report
@@ -62,19 +64,23 @@ def run(
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
     overrides += [f"limits.budget.{one}" for one in budget or []]
     loaded = load_config(config, overrides, output)
+    check_finish(loaded)
     if fresh:
         empty_output(loaded, delete)
     print_report(run_all(jobs_of(loaded), verbose), loaded.output)
+    finish(loaded, verbose, typer.echo)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
     """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish
     from ray_jobs.kinds import jobs_of
     from ray_jobs.preflight import check_places
 
     loaded = load_config(config, settings or [], output)
+    check_finish(loaded)
     check_places(jobs_of(loaded)[-1])
     typer.echo(f"{config}: valid")
 

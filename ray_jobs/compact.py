@@ -61,7 +61,7 @@ def join_parts(
         may_go_on()
         for part, content in zip(entry.files, contents, strict=True):
             folder = part.path.split("/")[0]
-            for records in read_pieces(pa.BufferReader(content), folder):
+            for records in read_pieces(pa.BufferReader(content)):
                 writer.add(folder, records)
         members.append(entry)
         left, taken = left - entry.size, taken + entry.size

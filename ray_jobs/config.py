@@ -59,7 +59,7 @@ class ScriptedConfig(Strict):
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
@@ -217,14 +217,19 @@ class RayConfig(Strict):
     object_store_memory: int | None = Field(None, ge=78643200)
 
 
-class JobConfig(Strict):
-    """What every kind of run has: an output, what it reads, when it gives up, where it runs."""
+class OutputConfig(Strict):
+    """What everything has that writes an output with pools: the output, when it gives up, where it runs."""
 
     output: str
     storage: dict[str, Any] = Field(default_factory=dict)
-    seeds: SeedsConfig
     limits: LimitsConfig = LimitsConfig()
     ray: RayConfig = RayConfig()
+
+
+class JobConfig(OutputConfig):
+    """What every kind of run has: an output, and seeds."""
+
+    seeds: SeedsConfig
 
 
 class ScoreConfig(JobConfig):

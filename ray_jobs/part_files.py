@@ -15,7 +15,8 @@ from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA, ROW_GROUP_ROWS
 from ray_jobs.storage import Store
 from ray_jobs.tally import Tally, tally_records
 
-SCHEMAS = {DATA: RECORD_SCHEMA, REJECTED: REJECTED_SCHEMA}
+NOTHING = {DATA: RECORD_SCHEMA.empty_table(), REJECTED: REJECTED_SCHEMA.empty_table()}
+"""No records: of any layout, for they count as none."""
 PIECE_ROWS = 4096
 ROW_GROUP_BYTES = 64 << 20
 
@@ -25,20 +26,20 @@ def pieces(store: Store, entry: Entry) -> Iterator[tuple[str, pa.Table]]:
     for part in entry.files:
         folder = part.path.split("/")[0]
         with store.open_input(part.path) as opened:
-            for table in read_pieces(opened, folder):
+            for table in read_pieces(opened):
                 yield folder, table
 
 
-def read_pieces(opened: Any, folder: str) -> Iterator[pa.Table]:
-    """The records of one file of `folder`, open or in an Arrow buffer's reader, at most PIECE_ROWS at a time."""
+def read_pieces(opened: Any) -> Iterator[pa.Table]:
+    """The records of one file, open or in an Arrow buffer's reader, at most PIECE_ROWS at a time."""
     with pq.ParquetFile(opened) as file:
         for batch in file.iter_batches(PIECE_ROWS):
-            yield pa.Table.from_batches([batch]).cast(SCHEMAS[folder])
+            yield pa.Table.from_batches([batch]).replace_schema_metadata()
 
 
 def tally_piece(folder: str, records: pa.Table) -> Tally:
     """Count records of the file in `folder`."""
-    return tally_records(*(records if one == folder else schema.empty_table() for one, schema in SCHEMAS.items()))
+    return tally_records(*(records if one == folder else nothing for one, nothing in NOTHING.items()))
 
 
 class PartWriter:
@@ -48,7 +49,7 @@ class PartWriter:
     """
 
     def __init__(self, row_group: int = ROW_GROUP_BYTES) -> None:
-        self._files = {folder: _File(schema, row_group) for folder, schema in SCHEMAS.items()}
+        self._files = {folder: _File(row_group) for folder in (DATA, REJECTED)}
 
     def add(self, folder: str, records: pa.Table) -> None:
         """Add records to the file in `folder`."""
@@ -66,9 +67,9 @@ class PartWriter:
 
 
 class _File:
-    def __init__(self, schema: pa.Schema, row_group: int) -> None:
+    def __init__(self, row_group: int) -> None:
         self._buffer, self._row_group = BytesIO(), row_group
-        self._writer = pq.ParquetWriter(self._buffer, schema, compression=COMPRESSION)
+        self._writer: pq.ParquetWriter | None = None
         self._waiting: list[pa.Table] = []
         self._waiting_rows = self._waiting_bytes = 0
         self.records = 0
@@ -89,12 +90,15 @@ class _File:
 
     def close(self) -> bytes:
         self._write_group()
-        self._writer.close()
+        if self._writer:
+            self._writer.close()
         return self._buffer.getvalue()
 
     def _write_group(self) -> None:
         if self._waiting:
             group = pa.concat_tables(self._waiting)
+            if self._writer is None:
+                self._writer = pq.ParquetWriter(self._buffer, group.schema, compression=COMPRESSION)
             self._writer.write_table(group, row_group_size=group.num_rows)
             self._waiting = []
             self._waiting_rows = self._waiting_bytes = 0

@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Datasink
 from ray.data.block import Block, BlockAccessor
@@ -27,9 +26,10 @@ from ray.data.datasource.datasink import WriteResult
 
 from ray_jobs import manifest
 from ray_jobs.board import Board
+from ray_jobs.layout import Layout
 from ray_jobs.lease import Lease
 from ray_jobs.manifest import Entry, Part, Rows
-from ray_jobs.rows import ROW_GROUP_ROWS, flatten, split_outcomes
+from ray_jobs.rows import ROW_GROUP_ROWS
 from ray_jobs.storage import Store
 from ray_jobs.tally import Tally, tally_records
 
@@ -37,30 +37,22 @@ DATA, REJECTED = "data", "rejected"
 COMPRESSION = "zstd"
 
 
-@dataclass(frozen=True)
-class RunLabels:
-    """Columns that the run gives: `constants` for all records, and the model of each evolver."""
-
-    constants: Mapping[str, str | None]
-    evolver_models: dict[str, str]
-
-
 class PartsSink(Datasink[None]):
     """Writes and commits the rows of one write task as one part. Rows that never began are left out."""
 
-    def __init__(self, store: Store, lease: Lease, labels: RunLabels, board: Board) -> None:
-        self._store, self._lease, self._labels, self._board = store, lease, labels, board
+    def __init__(self, store: Store, lease: Lease, layout: Layout, board: Board) -> None:
+        self._store, self._lease, self._layout, self._board = store, lease, layout, board
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> None:  # noqa: ARG002
         """Commit what is finished in `blocks`. Raises LeaseLost where another run has taken the output over."""
         tables = [BlockAccessor.for_block(block).to_arrow() for block in blocks]
-        finished = [table.filter(pc.is_valid(table["rounds"])) for table in tables if table.num_rows]
+        finished = [self._layout.finished(table) for table in tables if table.num_rows]
         rows = pa.concat_tables(finished) if finished else None
         if rows is None or not rows.num_rows:
             return
-        records = flatten(rows, self._labels.constants, self._labels.evolver_models)
+        records = self._layout.split(rows)
         self._lease.check()
-        written = write_part(self._store, *split_outcomes(records), rows["plan_row"].to_numpy())
+        written = write_part(self._store, *records, rows["plan_row"].to_numpy())
         entry = replace(written, lease=self._lease.number)
         if commit_held(self._store, entry, self._lease):
             self._board.committed(entry)

@@ -16,6 +16,7 @@ from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
+from ray_jobs.analysis.config import EncoderConfig
 from ray_jobs.autoif.config import ClassifierConfig
 from ray_jobs.config import (
     EngineConfig,
@@ -38,7 +39,7 @@ from ray_jobs.seeds import read_seeds
 from ray_jobs.settings import changes
 from ray_jobs.storage import Store, open_store
 
-AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, RewardConfig, ClassifierConfig)
+AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, RewardConfig, ClassifierConfig, EncoderConfig)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from typing import Any
 from ray_jobs.board import PoolState, Snapshot
 from ray_jobs.config import PoolConfig
 from ray_jobs.errors import DamagedOutput, OutputError
+from ray_jobs.layout import RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.parts import RunLabels
 from ray_jobs.plan import PlanIndex
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
@@ -103,6 +103,17 @@ def read_json(store: Store, path: str) -> dict[str, Any]:
         raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
     if not isinstance(value, dict):
         raise DamagedOutput(f"{store.url_of(path)}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def read_list(store: Store, path: str) -> list[dict[str, Any]]:
+    """A JSON list of objects. Raises DamagedOutput where it is not one."""
+    try:
+        value = json.loads(store.read_bytes(path))
+    except ValueError as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
+    if not isinstance(value, list):
+        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON list, got {type(value).__name__}")
     return value
 
 

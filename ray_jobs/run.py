@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,10 +21,10 @@ from ray_jobs.cluster import cluster, configure_data
 from ray_jobs.compact import join_parts, small_parts
 from ray_jobs.config import PoolConfig
 from ray_jobs.errors import BudgetSpent, JobError, OutputError, PoolError, StorageError
-from ray_jobs.job import Job, Pending
+from ray_jobs.job import Pending, PooledJob
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
-from ray_jobs.parts import PartsSink, RunLabels
+from ray_jobs.parts import PartsSink
 from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
 from ray_jobs.plan_source import fitting_rows, pending_blocks
 from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
@@ -43,7 +42,7 @@ SAVE_SECONDS = 30.0
 Say = Callable[[str], None]
 
 
-def run(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+def run(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
     """Begin or resume the run of `job`, and return its report once every planned row has an outcome.
 
     Raises SeedError, StorageError, OutputError where another run is at work or the settings have changed, PoolError,
@@ -52,12 +51,12 @@ def run(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
     return _hold(job, verbose, say, lambda run: run.plan())
 
 
-def resume(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
     """As `run`, for an output that is planned: its seed files are not looked at."""
     return _hold(job, verbose, say, lambda run: run.planned())
 
 
-def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+def _hold(job: PooledJob, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
     job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
@@ -71,17 +70,12 @@ def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) 
 
 @dataclass
 class _Run:
-    job: Job
+    job: PooledJob
     store: Store
     holder: lease.LeaseHolder
     request: StopRequest
     verbose: bool
     say: Say
-
-    @cached_property
-    def labels(self) -> RunLabels:
-        """Labels under the run's id: the digest of its settings."""
-        return self.job.labels(fingerprint(self.job.settings()))
 
     def plan(self) -> PlanIndex:
         """Settle the settings, then plan what is not planned yet."""
@@ -171,7 +165,7 @@ class _Run:
         # connecting to Ray puts a signal handler of its own in place of ours
         with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
             board = Board.create(pools)
-            sink = PartsSink(self.store, self.lease, self.labels, board)
+            sink = PartsSink(self.store, self.lease, job.layout(fingerprint(job.settings())), board)
 
             def stream() -> None:
                 configure_data(limits, self.verbose)
@@ -216,10 +210,11 @@ class _Run:
 
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
         sessions = report.load_sessions(self.store)
-        result = report.make_report(plan, self.job.records_per_row, self.labels, found, sessions)
+        labels = self.job.labels(fingerprint(self.job.settings()))
+        result = report.make_report(plan, self.job.records_per_row, labels, found, sessions)
         result |= self.job.summary(self.store, found)
         self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
-        report.write_card(self.store, result, *self.job.description())
+        self.job.conclude(self.store, result)
         self.store.write_bytes(report.SUCCESS, b"")
         return result
 

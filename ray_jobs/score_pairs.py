@@ -13,7 +13,7 @@ from ray_jobs.board import Board
 from ray_jobs.branches import begun, read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig, ScoreConfig
 from ray_jobs.job import Pending, SeededJob
-from ray_jobs.parts import RunLabels
+from ray_jobs.layout import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import SCORE, through_pool
 from ray_jobs.preflight import absolute, check_scorer

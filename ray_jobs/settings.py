@@ -11,17 +11,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ray_jobs.config import JobConfig
+from ray_jobs.config import OutputConfig
 
 # Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
 # engines go by "*" in them, for one may have any name, such as "pool".
-_ENGINE = r"((evolvers|engines)/\*|responder|judge)/engine"
+_ENGINE = r"((evolvers|engines)/\*|responder|judge|analysis/judge)/engine"
 HARMLESS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"output|(storage|seeds|limits|ray)(/.*)?",
-        r"((evolvers|engines)/\*|responder|scorer|judge|nli)/pool/.*",
+        r"output|source|(storage|seeds|limits|ray|finish)(/.*)?",
+        r"((evolvers|engines)/\*|responder|scorer|judge|nli|analysis/(judge|encoder|reward))/pool/.*",
         r"templates|strategy/(templates|method|constraints|preset)|strategy/sandbox/(servers|allow_missing)",
+        r"analysis/templates|analysis/encoder/(device|batch|threads)|analysis/reward/(device|token_budget)",
         rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
         rf"{_ENGINE}/environment/.*",
         rf"{_ENGINE}/(load_seconds|slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log|slot_log)",
@@ -36,7 +37,7 @@ ABSENT = "nothing"
 Path = tuple[str, ...]
 
 
-def result_settings(config: JobConfig, weights_count: bool = True) -> dict[str, Any]:
+def result_settings(config: OutputConfig, weights_count: bool = True) -> dict[str, Any]:
     """The settings that change results, by dotted path. Evolvers' weights do only where seeds are split by them."""
     return {
         ".".join(path): value

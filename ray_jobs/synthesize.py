@@ -13,8 +13,8 @@ from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig, PoolResponderConfig, RunConfig, ScorerConfig
 from ray_jobs.job import Pending, SeededJob
+from ray_jobs.layout import RunLabels
 from ray_jobs.methods import held_out
-from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import RESPOND, SCORE, pool_name, through_pool
 from ray_jobs.preflight import absolute, check

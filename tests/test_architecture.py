@@ -21,8 +21,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pyarrow": ("ray_jobs/", "scoring/"),
     "vllm": ("evolve/vllm_engine.py",),
     "fsspec": ("ray_jobs/storage.py",),
+    "matplotlib": ("ray_jobs/dataset/page/style.py", "ray_jobs/dataset/page/plots.py"),
+    "jinja2": ("ray_jobs/dataset/page/page.py",),
     "torch": (
         "scoring/forward/",
+        "scoring/encoder.py",
         "ray_jobs/demo_models.py",  # converts model files by hand, outside any run
     ),
 }

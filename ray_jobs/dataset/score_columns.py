@@ -78,6 +78,7 @@ ORDERS: Mapping[str, Order] = {
     "loss_q": "lowest",
     "n_q": "lowest",
     "instruction_length": "lowest",
+    "repeats": "lowest",
 }
 
 
@@ -91,6 +92,8 @@ def score_column(source: Source, name: str) -> ScoreColumn:
     beside = analyses.columns(source.store)
     if name in beside:
         lookup = analyses.load(source.store, beside[name], name)
-        return ScoreColumn(name, ("record_id",), lambda batch: lookup.of(batch.column("record_id")), "highest")
-    known = ", ".join([*DERIVED, *numbers, *sorted(beside)])
+        return ScoreColumn(
+            name, ("record_id",), lambda batch: lookup.of(batch.column("record_id")), ORDERS.get(name, "highest")
+        )
+    known = ", ".join([*DERIVED, *numbers, *sorted(beside.keys() - numbers)])
     raise ConfigError(f"--by {name}: expected a score, one of {known}")

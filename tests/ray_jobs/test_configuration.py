@@ -13,6 +13,7 @@ from evolve.elimination import Elimination
 from ray_jobs.config import PoolResponderConfig, RunConfig
 from ray_jobs.configuration import load_config, parse_storage
 from ray_jobs.errors import ConfigError
+from ray_jobs.finish_config import FinishingRunConfig
 
 BASE = """
 output: out
@@ -21,7 +22,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "evolvers, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, sharing, storage, strategy"
+    "evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, sharing, storage, "
+    "strategy"
 )
 ENGINE = "kind: scripted"
 
@@ -301,4 +303,4 @@ def test_storage_options_from_the_command_line() -> None:
 
 def test_a_configuration_survives_json(tmp_path: Path) -> None:
     run = load(tmp_path, "{scorer: {model: m}, strategy: {elimination: wizardlm, templates: x}}")
-    assert RunConfig.model_validate(json.loads(run.model_dump_json())) == run
+    assert FinishingRunConfig.model_validate(json.loads(run.model_dump_json())) == run
