@@ -104,11 +104,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=100_000, help="planned rows, half of them through each evolver")
     parser.add_argument("--rounds", type=int, nargs="+", default=[3, 1], help="one job for each")
-    parser.add_argument("--batch-rows", type=int, help="rows a block; the default is the pools' own")
+    parser.add_argument("--batch-rows", type=int, nargs="+", default=[256, 512], help="rows a block; jobs for each")
     args = parser.parse_args()
     even_priority()
-    pool = {"size": 1} | ({"batch_rows": args.batch_rows} if args.batch_rows else {})
-    publish("pipeline_overhead", "\n\n".join(table(measure(args.rows, rounds, pool)) for rounds in args.rounds))
+    jobs = [(rows, rounds) for rows in args.batch_rows for rounds in args.rounds]
+    tables = [
+        f"Blocks of {rows} rows. {table(measure(args.rows, rounds, {'size': 1, 'batch_rows': rows}))}"
+        for rows, rounds in jobs
+    ]
+    publish("pipeline_overhead", "\n\n".join(tables))
 
 
 if __name__ == "__main__":

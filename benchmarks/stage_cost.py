@@ -84,7 +84,7 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     evolve, respond, score = actors(run, board)
     tables = watch.time("evolve", lambda: through(evolve, tables))
     tables = watch.time("respond", lambda: through(respond, tables))
-    tables = watch.time("score", lambda: [score(table) for table in tables])
+    tables = watch.time("score", lambda: through(score, tables))
     labels = job.labels("benchmark")
     flat = watch.time(
         "lay out as records",

@@ -122,7 +122,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample that has gone through all pools. `rows` are the finished ones, in ROW_SCHEMA; `bytes` their Parquet."""
+    """A sample that has gone through all pools. `rows` are the finished ones, `bytes` what they take in full parts."""
 
     stages: Mapping[str, Stage]
     rows: Sequence[Mapping[str, Any]]
@@ -255,13 +255,20 @@ def _planned(drawn: Draw, evolver: str, fanout: Fanout, batch_rows: int) -> list
 
 
 def _finished(job: SynthesisJob, stages: Mapping[str, Stage], tables: Sequence[pa.Table]) -> Sample:
-    """Write the parts that a run would write into a folder that goes again, for their size."""
-    labels, size, outcomes = job.labels("sample"), 0, Counter[tuple[str, str]]()
+    """Write the parts that a run would write into a folder that goes again, for their size.
+
+    A short last block is left out of the size, for it would count what every file costs too often.
+    """
+    labels, size, sized, outcomes = job.labels("sample"), 0, 0, Counter[tuple[str, str]]()
+    longest = max(table.num_rows for table in tables)
     with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
         for table in tables:
             records = split_outcomes(flatten(table, labels.constants, labels.evolver_models))
             entry = write_part(open_store(folder), *records, table["plan_row"].to_numpy())
-            size += sum(part.bytes for part in entry.files)
+            if table.num_rows == longest:
+                size += sum(part.bytes for part in entry.files)
+                sized += longest
             for (_, _, status, reason), count in entry.tally.outcomes.items():
                 outcomes[status, reason if status != KEPT else ""] += count
-    return Sample(stages, [row for table in tables for row in table.to_pylist()], size, outcomes)
+    rows = [row for table in tables for row in table.to_pylist()]
+    return Sample(stages, rows, round(size * len(rows) / sized), outcomes)

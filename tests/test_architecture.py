@@ -21,6 +21,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "pyarrow": ("ray_jobs/", "scoring/"),
     "vllm": ("evolve/vllm_engine.py",),
     "fsspec": ("ray_jobs/storage.py",),
+    "matplotlib": ("ray_jobs/dataset/page/style.py", "ray_jobs/dataset/page/plots.py"),
+    "jinja2": ("ray_jobs/dataset/page/page.py",),
     "torch": (
         "scoring/forward/",
         "scoring/encoder.py",

@@ -84,7 +84,7 @@ class Phase(Job):
     def labels(self, run_id: str) -> RunLabels:
         """Run, strategy, and the model of each evolver."""
         constants: dict[str, str | None] = {"run_id": run_id, "strategy": "autoif"}
-        constants |= {"responder_model": None, "scorer_model": None}
+        constants |= {"responder_model": None, "scorer_model": None, "reward_model": None}
         return RunLabels(constants, {name: one.engine.model for name, one in self._run.evolvers.items()})
 
     def _through(self, rows: Dataset, name: str, actor: type[Any], model: ModelConfig, board: Board) -> Dataset:

@@ -1,5 +1,6 @@
 """A sequence classification model with one label: the inputs of texts in, one logit a text out."""
 
+import inspect
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -27,6 +28,8 @@ class RewardModel:
     def __init__(self, config: RewardConfig) -> None:
         self._model = load_reward_model(config)
         self.context = context_length(self._model)
+        # Some tokenizers give more than their model takes.
+        self._arguments = set(inspect.signature(self._model.forward).parameters)
         self._threads = torch.get_num_threads()
         self._budget = config.token_budget or CEILING[self._model.device.type]
         # The logit is read at the last token that is no padding, which without a padding token cannot be told.
@@ -64,7 +67,7 @@ class RewardModel:
                 [text[name] + [filling.get(name, 0)] * (longest - len(text[name])) for text in texts],
                 device=self._model.device,
             )
-            for name in texts[0]
+            for name in texts[0].keys() & self._arguments
         }
         values: list[float] = self._model(**inputs).logits[:, 0].float().tolist()
         return values

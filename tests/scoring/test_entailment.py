@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertForSequenceClassification
 
 from scoring.entailment import Entailment
 from scoring.errors import ModelLoadError
-from tests.scoring.tiny_models import FAMILIES, build_tokenizer, save_model
+from tests.scoring.tiny_models import FAMILIES, build_tokenizer, save_classifier, save_model
 
-LABELS = {0: "ENTAILMENT", 1: "neutral", 2: "Contradiction"}
+LABELS = ("ENTAILMENT", "neutral", "Contradiction")
 PAIRS = [
     ("Bake bread.", "Mix flour and water; bake it."),
     ("Name three rivers.", "Name no river."),
@@ -24,22 +24,12 @@ PAIRS = [
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random classifier with three labels; weights are drawn wide, so that labels differ by text."""
-    folder, tokenizer = tmp_path_factory.mktemp("classifier"), build_tokenizer(bos=False)
-    tokenizer.pad_token, tokenizer.model_max_length = "</s>", 64
-    torch.manual_seed(3)
-    config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=64, initializer_range=0.5, id2label=LABELS, label2id={v: k for k, v in LABELS.items()},
-    )  # fmt: skip
-    BertForSequenceClassification(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_classifier(tmp_path_factory.mktemp("classifier"), LABELS)
 
 
 def test_labels_are_the_models_own_and_the_likeliest_wins(folder: Path) -> None:
     model = Entailment(str(folder), "cpu")
-    assert model.labels == tuple(LABELS.values())
+    assert model.labels == LABELS
     reference = BertForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = build_tokenizer(bos=False)
     expected = []

@@ -1,5 +1,6 @@
 """Tiny models of several families with tokenizers of their own, and the rule written plainly to compare."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
     CohereConfig,
     Gemma2Config,
     Gemma3TextConfig,
@@ -84,6 +87,21 @@ def save_reward_model(folder: Path, config: PretrainedConfig, tokenizer: PreTrai
     torch.manual_seed(3)
     settings = config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25}
     AutoModelForSequenceClassification.from_config(type(config).from_dict(settings)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_classifier(folder: Path, labels: Sequence[str]) -> Path:
+    """A random sequence-classification model of pairs, with these labels. Weights are drawn wide, as above."""
+    tokenizer = build_tokenizer(bos=False)
+    tokenizer.pad_token, tokenizer.model_max_length = "</s>", 64
+    torch.manual_seed(3)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        max_position_embeddings=64, initializer_range=0.5, id2label=dict(enumerate(labels)),
+        label2id={label: place for place, label in enumerate(labels)},
+    )  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -12,8 +12,10 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from ray_jobs.autoif.config import AutoIFConfig
+from ray_jobs.autoif.classifier import ClassifierActor, ClassifierJob
+from ray_jobs.autoif.config import AutoIFConfig, ClassifierConfig
 from ray_jobs.autoif.preparation import guards, prepare
+from ray_jobs.board import Board
 from ray_jobs.cli import main
 from ray_jobs.dataset.export import export
 from ray_jobs.errors import ConfigError, SettingsChanged
@@ -22,8 +24,10 @@ from ray_jobs.show import print_report
 from ray_jobs.status import describe_all
 from ray_jobs.storage import open_store
 from ray_jobs.verify import verify
+from scoring.entailment import Entailment
 from tests.ray_jobs.autoif.samples import autoif_config
-from tests.ray_jobs.samples import write_seeds
+from tests.ray_jobs.samples import finished, kept_round, write_seeds
+from tests.scoring.tiny_models import save_classifier
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -201,6 +205,27 @@ def test_functions_cases_and_replies_that_fall_are_kept_too(first: Finished) -> 
     ]
     assert replies
     assert all(some[0]["text"] == "I would rather not write code." for some in replies)
+
+
+def test_a_classifier_labels_in_place_of_the_judge(first: Finished, tmp_path: Path) -> None:
+    model = str(save_classifier(tmp_path, ("entailment", "neutral", "contradiction")))
+    found = [one for one in records(first.output / "instructions") if one["trajectory"] and one["evolver"] == "small"]
+    rounds = {
+        number: [kept_round(instruction=one["instruction"], trajectory=one["trajectory"])]
+        for number, one in enumerate(found)
+    }
+    job = ClassifierJob("nli", ClassifierConfig(model=model, device="cpu", batch_size=2), Board.create(["nli"]))
+    labelled = ClassifierActor(job)(finished(rounds))
+    classifier, against = Entailment(model, "cpu"), 0
+    for (one,) in labelled["rounds"].to_pylist():
+        account = json.loads(one["trajectory"])
+        expected = classifier.label([(one["instruction"], text) for text in account["back_translations"]])
+        assert account["labels"] == expected
+        assert (one["status"], one["reason"]) == (
+            ("rejected", "contradiction") if "contradiction" in expected else ("kept", None)
+        )
+        against += "contradiction" in expected
+    assert 0 < against < len(found)
 
 
 def test_pairs_are_exported(first: Finished, tmp_path: Path) -> None:
