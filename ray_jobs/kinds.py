@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ray_jobs.autoif.config import AutoIFConfig
-from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs, autoif_stores
+from ray_jobs.autoif.phase import autoif_stores
+from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs
 from ray_jobs.config import RunConfig, ScoreConfig
 from ray_jobs.errors import OutputError
 from ray_jobs.job import Job
