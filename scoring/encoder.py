@@ -1,4 +1,4 @@
-"""Texts in, unit vectors out: a sentence encoder of Hugging Face's, mean-pooled; with `forward/` all that imports torch.
+"""Texts in, unit vectors out: a sentence encoder of Hugging Face's, mean-pooled. It and `forward/` alone import torch.
 
 The pooling is that of sentence-transformers' models of this kind: the mean of the last hidden states over the tokens
 that are no padding, scaled to length 1.
