@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModel, AutoTokenizer
 
 from scoring.errors import ModelLoadError, ModelNotFound
@@ -90,7 +91,7 @@ def _load(model: str) -> tuple[Any, Any]:
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(model)
         loaded, report = loader.from_pretrained(model, dtype="float32", output_loading_info=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError, SafetensorError) as error:
         raise ModelLoadError(f"{model}: does not load as an encoder: {error}") from error
     # the pooler is a head that mean pooling does not use, and that some models come without
     if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
