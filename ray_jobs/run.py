@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -117,8 +117,8 @@ class _Run:
 
     @property
     def lease(self) -> lease.Lease:
-        """The right to write to the output."""
-        return self.holder.lease
+        """The right to write to the output, looked at as patiently as the output is; heartbeats cannot wait."""
+        return replace(self.holder.lease, store=self.store)
 
     def _before_writing(self) -> None:
         """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
@@ -178,7 +178,7 @@ class _Run:
             queues = Queues.of(pools, job.block_rows())
             with make_display(job.pool_rows(pending), plan.rows, int(done.sum()), queues) as display:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
-                saver = _Saver(self.lease, number, pools, display, metrics)
+                saver = _Saver(self.holder.lease, number, pools, display, metrics)
 
                 def show(snapshot: Snapshot) -> None:
                     saver.show(snapshot)

@@ -59,7 +59,8 @@ def test_store_stops_for_a_while(
     behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
 ) -> None:
     job = make_job(behind_proxy)
-    outage(job, proxy, 8)
+    # longer than the client's own retries
+    outage(job, proxy, 30)
     job.verify()
     assert job.records() == undisturbed
 
