@@ -1,6 +1,8 @@
 """What the pipeline itself costs: the whole job with engines that answer at once.
 
-Plan, two evolver pools, responder, scorer and sink, on a local Ray and local disk; rows/s and CPU seconds a row.
+Plan, two evolver pools, responder, scorer and sink, on a local Ray and local disk; rows/s and CPU seconds a row, of the
+whole job with its start-up and of the steady middle of it. A row is one seed on its way through one evolver: with three
+rounds it makes three instructions, three answers and three scores.
 """
 
 from __future__ import annotations
@@ -9,15 +11,31 @@ import argparse
 import json
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import ray
-from processes import ProcessWatch
+from commits import CommitWatch
+from processes import ProcessWatch, even_priority
 from tables import markdown, publish
 
 from ray_jobs.config import RunConfig
 from ray_jobs.run import run
 from ray_jobs.synthesize import SynthesisJob
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One job: seconds and CPU seconds of all of it, and of its steady middle."""
+
+    rows: int
+    rounds: int
+    seconds: float
+    cpu: dict[str, float]
+    processes: dict[str, int]
+    steady_rows: int
+    steady_seconds: float
+    steady_cpu: dict[str, float]
 
 
 def write_seeds(path: Path, count: int) -> None:
@@ -28,15 +46,14 @@ def write_seeds(path: Path, count: int) -> None:
             file.write(json.dumps({"instruction": text}) + "\n")
 
 
-def configuration(folder: Path, batch_rows: int) -> RunConfig:
-    """Two evolvers on every seed, three rounds, everything scripted and instant."""
-    pool = {"size": 1, "batch_rows": batch_rows}
+def configuration(folder: Path, pool: dict[str, Any], rounds: int = 3) -> RunConfig:
+    """Two evolvers on every seed, everything scripted and instant."""
     instant = {"kind": "scripted"}
     return RunConfig.model_validate(
         {
             "output": str(folder / "out"),
             "seeds": {"path": str(folder / "seeds.jsonl")},
-            "strategy": {"rounds": 3},
+            "strategy": {"rounds": rounds},
             "evolvers": {
                 "small": {"engine": {**instant, "model": "small"}, "pool": pool},
                 "large": {"engine": {**instant, "model": "large"}, "pool": pool},
@@ -47,28 +64,55 @@ def configuration(folder: Path, batch_rows: int) -> RunConfig:
     )
 
 
-def main() -> None:
-    """Run the benchmark and publish its table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000, help="planned rows, half of them through each evolver")
-    parser.add_argument("--batch-rows", type=int, default=256)
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, ProcessWatch() as watch:
+def measure(rows: int, rounds: int, pool: dict[str, Any]) -> Measured:
+    """Run one job of `rows` planned rows."""
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write_seeds(folder / "seeds.jsonl", args.rows // 2)
-        ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        started = time.monotonic()
-        report = run(SynthesisJob(configuration(folder, args.batch_rows)))
-        seconds = time.monotonic() - started
-        ray.shutdown()
+        write_seeds(folder / "seeds.jsonl", rows // 2)
+        with ProcessWatch() as watch, CommitWatch(folder / "out") as commits:
+            started = time.monotonic()
+            report = run(SynthesisJob(configuration(folder, pool, rounds)))
+            seconds = time.monotonic() - started
     assert report["reconciles"]
-    rows = [["whole job", f"{seconds:.1f}", f"{args.rows / seconds:,.0f}", ""]]
-    for role, cpu in watch.cpu_by_role().items():
-        if cpu > 0.01 * seconds:
-            rows.append([role, f"{cpu:.1f}", "", f"{1000 * cpu / args.rows:.3f}"])
-    total = sum(watch.cpu_by_role().values())
-    rows.append(["all processes", f"{total:.1f}", "", f"{1000 * total / args.rows:.3f}"])
-    publish("pipeline_overhead", markdown(["", "seconds (wall, then CPU)", "rows/s", "CPU ms a row"], rows))
+    start, end, steady_rows = commits.middle()
+    processes = dict(watch.processes())
+    steady_cpu = watch.cpu_between(start, end)
+    return Measured(rows, rounds, seconds, watch.cpu_by_role(), processes, steady_rows, end - start, steady_cpu)
+
+
+def table(one: Measured) -> str:
+    """The job as lines: the whole, then each kind of process."""
+    headings = ["", "processes", "CPU seconds", "CPU ms a row", "of these in the steady middle"]
+    lines: list[list[str]] = []
+    for role, cpu in one.cpu.items():
+        if cpu > 0.01 * one.seconds:
+            steady = 1000 * one.steady_cpu.get(role, 0.0) / one.steady_rows
+            each = f"{1000 * cpu / one.rows:.3f}"
+            lines.append([role, str(one.processes[role]), f"{cpu:.1f}", each, f"{steady:.3f}"])
+    total, steady = sum(one.cpu.values()), sum(one.steady_cpu.values())
+    each = f"{1000 * total / one.rows:.3f}"
+    lines.append(["all processes", "", f"{total:.1f}", each, f"{1000 * steady / one.steady_rows:.3f}"])
+    return (
+        f"{one.rows:,} rows of {one.rounds} round(s): {one.seconds:.1f} s, {one.rows / one.seconds:,.0f} rows/s with "
+        f"start-up; {one.steady_rows / one.steady_seconds:,.0f} rows/s in the steady middle "
+        f"({one.steady_rows:,} rows in {one.steady_seconds:.1f} s).\n\n" + markdown(headings, lines)
+    )
+
+
+def main() -> None:
+    """Run the benchmark and publish its tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000, help="planned rows, half of them through each evolver")
+    parser.add_argument("--rounds", type=int, nargs="+", default=[3, 1], help="one job for each")
+    parser.add_argument("--batch-rows", type=int, nargs="+", default=[256, 512], help="rows a block; jobs for each")
+    args = parser.parse_args()
+    even_priority()
+    jobs = [(rows, rounds) for rows in args.batch_rows for rounds in args.rounds]
+    tables = [
+        f"Blocks of {rows} rows. {table(measure(args.rows, rounds, {'size': 1, 'batch_rows': rows}))}"
+        for rows, rounds in jobs
+    ]
+    publish("pipeline_overhead", "\n\n".join(tables))
 
 
 if __name__ == "__main__":

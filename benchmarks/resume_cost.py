@@ -2,21 +2,25 @@
 
 The run is the `evolve` command in a process of its own, killed with SIGKILL, with a scripted engine that logs every
 call; the rows counted are those of the engine's log. For the second table the committed part of a large output is
-written with the product's own functions, and all but a few rows of the plan are committed.
+written with the product's own functions, and all but a few rows of the plan are committed. In the end those are
+committed too, and the same command has nothing left to do but to join small parts.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import psutil
 import pyarrow as pa
@@ -33,8 +37,11 @@ from ray_jobs.storage import open_store
 ROOT = Path(__file__).parents[1]
 PART_ROWS = 128
 PENDING = 256
-LONGEST = 900.0
+LONGEST = 1800.0
+INSTRUCTION, RESPONSE = 300, 1000
+"""Characters of the committed records."""
 BLOCK_ROWS, BLOCKS = 16, 4
+TEXTS = Random(2)
 AT_ONCE = 4 * BLOCKS * BLOCK_ROWS
 """The rows that the killed run holds: twice `batches_in_flight` blocks in its actor, and as many on their way out."""
 
@@ -88,9 +95,25 @@ class Bench:
             time.sleep(0.02)
         return time.monotonic() - started, peak
 
+    def until_over(self) -> tuple[float, int]:
+        """Run the command to its end, which must be success: seconds, and the driver's peak resident memory."""
+        started, peak, process = time.monotonic(), 0, self.start()
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            with suppress(psutil.Error):
+                peak = max(peak, watched.memory_info().rss)
+            time.sleep(0.02)
+        if process.returncode:
+            raise SystemExit(f"the run failed: {(self.folder / 'log').read_text()[-2000:]}")
+        return time.monotonic() - started, peak
+
     def committed(self) -> int:
         """Rows with an outcome."""
         return sum(len(entry.rows) for entry in manifest.load(open_store(str(self.output))).entries)
+
+    def parts(self) -> int:
+        """Parts that are committed."""
+        return len(manifest.load(open_store(str(self.output))).entries)
 
     def _log_bytes(self) -> int:
         log = self.folder / "calls"
@@ -118,9 +141,7 @@ def kills(folder: Path, rows: int, times: int) -> list[list[str]]:
         calls_before, committed_before = calls_before + begun, committed_before + committed
         lines.append([f"kill {number}", f"{begun:,}", f"{committed:,}", f"{begun - committed:,}"])
         assert begun - committed <= AT_ONCE, f"{begun - committed} rows were lost, the run holds {AT_ONCE} at once"
-    process = bench.start()
-    if process.wait(LONGEST):
-        raise SystemExit(f"the run failed: {(bench.folder / 'log').read_text()[-2000:]}")
+    bench.until_over()
     calls = bench.calls()
     assert len(set(calls)) == bench.committed() == rows
     begun = len(calls) - calls_before
@@ -137,44 +158,75 @@ def commit_all_but(bench: Bench, pending: int) -> None:
     left = plan.rows - pending - bench.committed()
     done = manifest.load(store).done(plan.rows)
     for file in plan.files:
-        table = _with_rounds(pq.read_table(bench.output / file.path))
-        table = table.filter(pa.array(~done[file.first : file.first + file.rows])).slice(0, left)
+        table = pq.read_table(bench.output / file.path)
+        table = _with_rounds(table.filter(pa.array(~done[file.first : file.first + file.rows])).slice(0, left))
         left -= table.num_rows
         for start in range(0, table.num_rows, PART_ROWS):
             rows = table.slice(start, PART_ROWS).combine_chunks()
             records = flatten(
-                rows, {"run_id": "benchmark", "strategy": "evol_instruct", "scorer_model": None}, {"small": ""}
+                rows,
+                {"run_id": "benchmark", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None},
+                {"small": ""},
             )
             manifest.commit(store, write_part(store, *split_outcomes(records), rows["plan_row"].to_numpy()))
 
 
 def _with_rounds(table: pa.Table) -> pa.Table:
-    one = {
-        "round": 1,
-        "parent_round": 0,
-        "status": KEPT,
-        "operator": "deepen",
-        "instruction": "x" * 60,
-        "output": "y" * 60,
-    }
-    rounds = pa.array([[one]] * table.num_rows, ROUNDS.type)
+    rounds = pa.array([[_round()] for _ in range(table.num_rows)], ROUNDS.type)
     now = pa.array([datetime.now(UTC)] * table.num_rows, CREATED_AT.type)
     return table.append_column(ROUNDS, rounds).append_column(CREATED_AT, now)
 
 
+def _round() -> dict[str, Any]:
+    texts = {"instruction": _text(INSTRUCTION), "output": _text(RESPONSE)}
+    return {"round": 1, "parent_round": 0, "status": KEPT, "operator": "deepen", **texts}
+
+
+def _text(length: int) -> str:
+    start = TEXTS.randrange(len(CORPUS) - length)
+    return CORPUS[start : start + length]
+
+
+def _corpus(random: Random) -> str:
+    """Seven million characters of made-up words."""
+    letters = "etaoinshrdlucmfw"
+    words = ["".join(random.choices(letters, k=random.randint(2, 9))) for _ in range(20_000)]
+    return " ".join(random.choices(words, k=1_200_000))
+
+
+CORPUS = _corpus(TEXTS)
+
+
 def resumes(folder: Path, sizes: Sequence[int]) -> Iterator[list[str]]:
-    """For each number of committed rows: seconds to plan it, parts, seconds to the first call, driver's memory."""
+    """For each number of committed rows, how a run resumes on them: seconds, parts and the driver's memory."""
     for rows in sizes:
         bench = Bench(folder / str(rows), rows + PENDING, 1, PART_ROWS)
         process = bench.start()
         first, _ = bench.until_called(process)
         kill(process)
         commit_all_but(bench, PENDING)
-        parts = len(manifest.load(open_store(str(bench.output))).entries)
+        parts = bench.parts()
         process = bench.start()
         seconds, peak = bench.until_called(process)
         kill(process)
-        yield [f"{rows:,}", f"{parts:,}", f"{first:.1f}", f"{seconds:.1f}", f"{peak / 2**20:,.0f}"]
+        commit_all_but(bench, 0)
+        joining, most = bench.until_over()
+        memory = [f"{one / 2**20:,.0f}" for one in (peak, most)]
+        line = [f"{rows:,}", f"{first:.1f}", f"{seconds:.1f}", memory[0], f"{parts:,}", f"{joining:.1f}", memory[1]]
+        yield [*line, f"{bench.parts():,}"]
+        shutil.rmtree(bench.folder)
+
+
+HEADINGS = (
+    "rows committed",
+    "s from the first command to its first engine call (plans all rows)",
+    "s from the same command to its first new engine call",
+    "driver's peak MiB until then",
+    "parts",
+    "s from the command to its end where only joining parts is left",
+    "driver's peak MiB",
+    "parts then",
+)
 
 
 def main() -> None:
@@ -190,9 +242,7 @@ def main() -> None:
             ["", "rows that the engine was asked for", "rows committed", "rows to do again"],
             kills(folder / "kills", args.rows, args.kills),
         )
-        headings = ["rows committed", "parts", "s from the first command to its first engine call (plans all rows)"]
-        headings += ["s from the same command to its first new engine call", "driver's peak MiB until then"]
-        resumed = markdown(headings, list(resumes(folder, [int(one) for one in args.committed.split(",")])))
+        resumed = markdown(HEADINGS, list(resumes(folder, [int(one) for one in args.committed.split(",")])))
     publish("resume_cost", f"A run of {args.rows:,} rows that holds {AT_ONCE} at once:\n\n{killed}\n\n{resumed}")
 
 

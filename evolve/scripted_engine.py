@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import math
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,18 +29,21 @@ CHARACTERS_PER_TOKEN = 4
 class Script:
     """How a scripted engine behaves. Every choice derives from the prompt's text and seed, never from order.
 
-    Rates are tokens a second a request; 0 means at once. Lengths are log-normal with the given median and sigma
-    of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers, "auto_evol" the four steps
-    of Auto Evol-Instruct, "method" new methods for it, "autoif" all parts of AutoIF (see scripted_autoif.py).
-    `refuse_share` of prompts are refused; prompts that hold `refuse_text` always are. `die_after` prompts the engine
-    dies, once per folder `marks` where that is given, so that its successor lives. `call_log` is a file to which each
-    call appends the digest of its prompt, for counting work from outside.
+    It takes `load_seconds` to load. Rates are tokens a second a request; 0 means at once. Lengths are log-normal with
+    the given median and sigma of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers,
+    "auto_evol" the four steps of Auto Evol-Instruct, "method" new methods for it, "autoif" all parts of AutoIF (see
+    scripted_autoif.py), "judge" verdicts. `refuse_share` of prompts are refused; prompts that hold `refuse_text` always
+    are. `die_after` prompts the engine dies, once per folder `marks` where that is given, so that its successor lives.
+    `call_log` is a file to which each call appends the digest of its prompt, for counting work from outside; `slot_log`
+    one to which each call that takes time appends when it took its slot and when it left it, in seconds of the system's
+    monotonic clock.
     """
 
+    load_seconds: float = 0.0
     slots: int = 256
     prefill_rate: float = 0.0
     decode_rate: float = 0.0
-    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
     median_tokens: int = 40
     sigma: float = 0.0
     refuse_share: float = 0.0
@@ -48,6 +52,7 @@ class Script:
     exit_code: int | None = None
     marks: str = ""
     call_log: str = ""
+    slot_log: str = ""
 
 
 class ScriptedEngine:
@@ -55,6 +60,7 @@ class ScriptedEngine:
 
     def __init__(self, script: Script | None = None, reply: Callable[[Prompt], str] | None = None) -> None:
         self.script = script or Script()
+        time.sleep(self.script.load_seconds)
         self._reply = reply or REPLIES[self.script.reply]
         self._slots = asyncio.Semaphore(self.script.slots)
         self._instant = not (self.script.prefill_rate or self.script.decode_rate)
@@ -63,7 +69,8 @@ class ScriptedEngine:
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt` after the scripted time, or fail as scripted."""
         self.calls += 1
-        self._log(prompt)
+        if self.script.call_log:
+            _append(self.script.call_log, _digest(prompt))
         self._maybe_die()
         draw = Random(_digest(prompt)) if self._needs_draw else None
         self._maybe_refuse(prompt, draw)
@@ -71,7 +78,11 @@ class ScriptedEngine:
         completion = self._complete(prompt, wanted)
         if not self._instant:
             async with self._slots:
+                taken = time.monotonic()
                 await asyncio.sleep(self._seconds(completion))
+                left = time.monotonic()
+            if self.script.slot_log:
+                _append(self.script.slot_log, f"{taken:.4f} {left:.4f}")
         return completion
 
     async def close(self) -> None:
@@ -123,10 +134,10 @@ class ScriptedEngine:
             return False
         return True
 
-    def _log(self, prompt: Prompt) -> None:
-        if self.script.call_log:
-            with Path(self.script.call_log).open("a", encoding="utf-8") as log:
-                log.write(_digest(prompt) + "\n")
+
+def _append(path: str, line: str) -> None:
+    with Path(path).open("a", encoding="utf-8") as log:
+        log.write(line + "\n")
 
 
 def scripted_reply(prompt: Prompt) -> str:
@@ -147,7 +158,22 @@ def method_reply(prompt: Prompt) -> str:
     return f"<method>Method {_digest(prompt)}: make this task harder.\n{{instruction}}</method>"
 
 
-REPLIES = {"topic": scripted_reply, "auto_evol": auto_evol_reply, "method": method_reply, "autoif": autoif_reply}
+def judge_reply(prompt: Prompt) -> str:
+    """A label, a score and a side in one, as every question to a judge may read it; a quarter get no verdict."""
+    if _breaks_off(prompt):
+        return "That is not for me to say."
+    draw = int(_digest(prompt), 16) // 4
+    label = ("very easy", "easy", "medium", "hard", "very hard")[draw % 5]
+    return f"{label}, {draw % 101}, {('A', 'B', 'TIE')[draw % 3]}"
+
+
+REPLIES = {
+    "topic": scripted_reply,
+    "auto_evol": auto_evol_reply,
+    "method": method_reply,
+    "autoif": autoif_reply,
+    "judge": judge_reply,
+}
 
 
 def _breaks_off(prompt: Prompt) -> bool:

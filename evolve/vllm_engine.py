@@ -19,6 +19,7 @@ from vllm.logprobs import FlatLogprobs, SampleLogprobs
 from vllm.outputs import CompletionOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
+from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
@@ -36,8 +37,11 @@ class VllmEngine:
     """
 
     def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
+        # the context picks vLLM's defaults for how much it batches: those of its offline class are the largest
+        # (256 sequences, 1,024 on large GPUs), those of an engine that is embedded without saying what for half of that
         self._engine = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments})
+            AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments}),
+            usage_context=UsageContext.LLM_CLASS,
         )
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._context = int(self._engine.model_config.max_model_len)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
+from evolve.current_row import ROW
 from evolve.engine import Engine
 from evolve.errors import EngineDied
 from evolve.flow import Strategy, drive
@@ -29,7 +30,7 @@ from ray_jobs.config import EngineConfig, RunConfig, ScorerConfig, SelfResponder
 from ray_jobs.engines import build_engine, build_responder
 from ray_jobs.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.rows import ROUNDS
-from ray_jobs.scores import build_scorer, score_rounds
+from ray_jobs.scores import build_scoring, score_rounds
 
 ENGINE_DIED = 70
 """The exit code of an actor whose engine died."""
@@ -61,7 +62,15 @@ class ScoreJob:
     board: Board
 
 
-class EvolveActor:
+class EngineActor:
+    """What holds an engine."""
+
+    def load(self, config: EngineConfig) -> Engine:
+        """Load the engine."""
+        return load_engine(config)
+
+
+class EvolveActor(EngineActor):
     """Takes rows through all rounds, and answers them too where the run says that evolvers answer themselves."""
 
     def __init__(self, job: PoolJob) -> None:
@@ -69,7 +78,7 @@ class EvolveActor:
         self._run = job.run
         self._strategy = job.strategy
         with self._meter.loading():
-            self._engine = load_engine(job.engine)
+            self._engine = self.load(job.engine)
         own = isinstance(job.run.responder, SelfResponderConfig)
         self._answers = Answers(build_responder(job.run), self._engine, job.run.seed, self._meter) if own else None
 
@@ -83,6 +92,7 @@ class EvolveActor:
     async def _row(self, row: Row) -> list[RoundRow] | None:
         if self._meter.stopped:
             return None
+        ROW.set(row["row_id"])
         with self._meter.row() as figures:
             rounds = await self._evolved(row)
             for one in rounds:
@@ -101,17 +111,17 @@ class EvolveActor:
         except EngineDied as died:
             end_actor(died, self._meter)
         except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
-            log.warning("row %s failed", row["row_id"], exc_info=True)
+            log.warning("row %s failed", row["row_id"], exc_info=True, extra={"row": row["row_id"]})
             return failed_rounds(range(1, self._strategy.rounds + 1), "evolve", error)
 
 
-class RespondActor:
+class RespondActor(EngineActor):
     """Answers the evolved instructions of a block."""
 
     def __init__(self, job: PoolJob) -> None:
         self._meter = Meter(job.board, job.pool)
         with self._meter.loading():
-            engine = load_engine(job.engine)
+            engine = self.load(job.engine)
         self._answers = Answers(build_responder(job.run), engine, job.run.seed, self._meter)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
@@ -122,6 +132,7 @@ class RespondActor:
         return with_rounds(table, rows)
 
     async def _row(self, row: Row) -> None:
+        ROW.set(row["row_id"])
         with self._meter.row() as figures:
             await self._answers.answer(row, figures, row["rounds"])
 
@@ -148,7 +159,8 @@ class Answers:
         except EngineDied as died:
             end_actor(died, self.meter)
         except Exception as error:  # as in EvolveActor
-            log.warning("answer to row %s round %s failed", row["row_id"], one["round"], exc_info=True)
+            where = {"row": row["row_id"], "round": one["round"]}
+            log.warning("answer to row %(row)s round %(round)s failed", where, exc_info=True, extra=where)
             settle_failure(one, "respond", error)
         else:
             settle_answer(one, answer)
@@ -156,24 +168,27 @@ class Answers:
 
 
 class ScoreActor:
-    """Scores the pairs of a block with IFD and IC-IFD."""
+    """Scores the pairs of a block with IFD and IC-IFD, and with what else the run asks for."""
 
     def __init__(self, job: ScoreJob) -> None:
         self._meter = Meter(job.board, job.pool)
         with self._meter.loading():
-            self._scorer = build_scorer(job.scorer)
+            self._scoring = build_scoring(job.scorer)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Score every round of a block that is still kept. Undefined scores are null, with a note."""
+    async def __call__(self, table: pa.Table) -> pa.Table:
+        """Score every round of a block that is still kept. Undefined scores are null, with a note.
+
+        Blocks take turns with the model; while one has it, the next is tokenised.
+        """
         rows = table.to_pylist()
         begun = [row for row in rows if row["rounds"] is not None]
         rounds = [(row, one) for row in begun for one in kept(row["rounds"])]
         with self._meter.rows(len(begun)) as figures:
-            score_rounds(self._scorer, rounds)
+            await asyncio.to_thread(score_rounds, self._scoring, rounds)
             for _, one in rounds:
                 figures.spend((one["n_q"] or 0) + (one["n_a"] or 0), 0)
             figures.count(one for _, one in rounds)
-        self._meter.report()
+        await asyncio.to_thread(self._meter.report)
         return with_rounds(table, rows)
 
 
@@ -193,7 +208,7 @@ def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
 
 def end_actor(died: EngineDied, meter: Meter) -> NoReturn:
     """Leave the process, so that Ray starts the actor anew and its blocks with it."""
-    log.error("%s; this actor ends and starts again", died)
+    log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
     meter.ended(one_line(died))
     logging.shutdown()
     os._exit(ENGINE_DIED)

@@ -6,6 +6,7 @@ second from a thread, so a row costs no message. `Board` is the handle that trav
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import uuid
@@ -32,14 +33,26 @@ ANSWER_SECONDS = 120.0
 
 @dataclass
 class Figures:
-    """What one worker has done since it started. Rows count as in flight from `began` to `done`."""
+    """What one worker has done since it started. Rows count as in flight from `began` to `done`.
+
+    `first_began` and `last_done` are moments of the worker's own monotonic clock.
+    """
 
     began: int = 0
     done: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     ready_at: float | None = None
+    first_began: float | None = None
+    last_done: float | None = None
+    held_seconds: float = 0.0
+    """How long the worker has lived, loading its model included."""
     outcomes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def busy_seconds(self) -> float:
+        """From the beginning of the first row to the end of the last."""
+        return self.last_done - self.first_began if self.last_done and self.first_began else 0.0
 
     def spend(self, prompt_tokens: int, completion_tokens: int) -> None:
         """Count tokens that a model read and wrote."""
@@ -56,6 +69,7 @@ class Figures:
         self.done += other.done
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
+        self.held_seconds += other.held_seconds
         self.outcomes.update(other.outcomes)
 
 
@@ -87,7 +101,7 @@ class BoardActor:
     """The state behind `Board`. `pools` gives the pools an order in displays."""
 
     def __init__(self, pools: Iterable[str]) -> None:
-        self._workers: dict[str, dict[str, tuple[Figures, float, float]]] = {pool: {} for pool in pools}
+        self._workers: dict[str, dict[str, tuple[Figures, float]]] = {pool: {} for pool in pools}
         self._causes: dict[str, str] = {}
         self._committed = Tally()
         self._parts: set[str] = set()
@@ -95,9 +109,7 @@ class BoardActor:
 
     def report(self, pool: str, worker: str, figures: Figures) -> bool:
         """Keep a worker's latest figures; answers whether the run is to stop."""
-        known = self._workers.setdefault(pool, {})
-        first = known[worker][2] if worker in known else time.monotonic()
-        known[worker] = (figures, time.monotonic(), first)
+        self._workers.setdefault(pool, {})[worker] = (figures, time.monotonic())
         return self._stopping
 
     def ended(self, pool: str, cause: str) -> None:
@@ -123,13 +135,12 @@ class BoardActor:
         return Snapshot(pools, self._committed, len(self._parts), self._stopping)
 
 
-def _pool_state(workers: Iterable[tuple[Figures, float, float]]) -> PoolState:
+def _pool_state(workers: Iterable[tuple[Figures, float]]) -> PoolState:
     state, now = PoolState(), time.monotonic()
-    for figures, heard, first in workers:
+    for figures, heard in workers:
         state.starts += 1
         state.figures.add(figures)
-        if figures.ready_at is not None:
-            state.busy_seconds += heard - first
+        state.busy_seconds += figures.busy_seconds
         if now - heard < 10 * REPORT_SECONDS:
             state.ready += figures.ready_at is not None
             state.loading += figures.ready_at is None
@@ -175,17 +186,24 @@ class Meter:
         self.figures = Figures()
         self.stopped = False
         self._board, self._pool, self._worker = board, pool, uuid.uuid4().hex
+        self._started = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name="meter", daemon=True)
         self._thread.start()
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """The block loads the model: tell the board why it failed, or that the worker is ready."""
+        """The block loads the model: tell the board why it failed, or that the worker is ready.
+
+        Libraries and model stay as long as the worker: from here on the garbage collector leaves them out. Otherwise
+        each of its full passes, which every few hundred rows bring about, would walk all of them again.
+        """
         try:
             yield
         except Exception as error:
             self.ended(f"its model cannot be loaded: {one_line(error)}")
             raise
+        gc.collect()
+        gc.freeze()
         self.figures.ready_at = time.time()
 
     def ended(self, cause: str) -> None:
@@ -197,9 +215,12 @@ class Meter:
     @contextmanager
     def rows(self, count: int) -> Iterator[Figures]:
         """Count `count` rows as in flight while the block runs, and as done after it."""
+        if self.figures.first_began is None:
+            self.figures.first_began = time.monotonic()
         self.figures.began += count
         yield self.figures
         self.figures.done += count
+        self.figures.last_done = time.monotonic()
 
     def row(self) -> AbstractContextManager[Figures]:
         """Count one row, as `rows` does."""
@@ -207,6 +228,7 @@ class Meter:
 
     def report(self) -> None:
         """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
+        self.figures.held_seconds = time.monotonic() - self._started
         # without the board the display misses this worker for a moment; its work goes on
         with suppress(RayError):
             self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))

@@ -13,13 +13,13 @@ from ray_jobs.job import Blocks, Pending
 from ray_jobs.plan import QUERY_FELL, UNREADABLE
 from ray_jobs.plan_source import PlanSource
 from ray_jobs.rounds import RoundRow
-from ray_jobs.rows import CREATED_AT, FAILED, REJECTED, ROUNDS
+from ray_jobs.rows import CREATED_AT, FAILED, PLAN_SCHEMA, REJECTED, ROUNDS
 from ray_jobs.storage import Store
 
 
-def read_plan(store: Store, name: str, blocks: Blocks) -> Dataset:
-    """The pending rows of one branch of the plan, in PLAN_SCHEMA."""
-    source = PlanSource(store, name, blocks)
+def read_plan(store: Store, name: str, blocks: Blocks, schema: pa.Schema = PLAN_SCHEMA) -> Dataset:
+    """The pending rows of one branch of the plan, which was written in `schema`."""
+    source = PlanSource(store, name, blocks, schema)
     rows: Dataset = ray.data.read_datasource(source, override_num_blocks=max(1, len(blocks)))
     return rows
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_data, cli_jobs, cli_optimize, cli_report, cli_score
+from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -23,13 +23,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
     epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
-    "or damaged, 6 a pool cannot do its work, 7 no cluster, 10 stopped on request. After 4, 6 and 10 the same "
-    "command goes on.",
+    "or damaged, 6 a pool cannot do its work, 7 no cluster, 10 stopped on request, 11 the budget is spent. "
+    "After 4, 6 and 10 the same command goes on.",
 )
 
 app.add_typer(cli_score.app)
+app.add_typer(cli_analyse.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_optimize.app)
+app.add_typer(cli_plan.app)
 app.add_typer(cli_report.app)
 
 
@@ -39,12 +41,20 @@ def run(
     output: Output = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N seeds only.")] = None,
     settings: Overrides = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=AMOUNT",
+            help="Stop before all sessions have taken this: gpu_hours=100 or money=250; repeatable.",
+        ),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse an output that is not empty.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="With --fresh: empty the output first.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish, finish
     from ray_jobs.kinds import jobs_of, run_all
     from ray_jobs.preflight import empty_output
     from ray_jobs.show import print_report
@@ -52,20 +62,25 @@ def run(
     if delete and not fresh:
         raise typer.BadParameter("--delete goes with --fresh only")
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
+    overrides += [f"limits.budget.{one}" for one in budget or []]
     loaded = load_config(config, overrides, output)
+    check_finish(loaded)
     if fresh:
         empty_output(loaded, delete)
     print_report(run_all(jobs_of(loaded), verbose), loaded.output)
+    finish(loaded, verbose, typer.echo)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
     """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
     from ray_jobs.configuration import load_config
+    from ray_jobs.finish import check_finish
     from ray_jobs.kinds import jobs_of
     from ray_jobs.preflight import check_places
 
     loaded = load_config(config, settings or [], output)
+    check_finish(loaded)
     check_places(jobs_of(loaded)[-1])
     typer.echo(f"{config}: valid")
 

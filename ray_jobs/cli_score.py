@@ -36,16 +36,26 @@ def score(
     truncate: Annotated[
         bool, typer.Option("--truncate", help="Cut text beyond the model's context, and note it.")
     ] = False,
+    reward_model: Annotated[
+        str | None, typer.Option(help="Also the reward by this model: sequence classification with one label.")
+    ] = None,
+    instruction_length: Annotated[
+        bool, typer.Option("--instruction-length", help="Also the instruction's length in the scorer's tokens.")
+    ] = False,
     actors: Annotated[int, typer.Option(min=1, help="How many scorers work side by side.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each scorer.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Score the first N pairs only.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, as scorer.token_budget=8192; repeatable."),
+    ] = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster; without one, a local one is started.")] = None,
     storage: Storage = None,
     verbose: Verbose = False,
 ) -> None:
     """Score the pairs of any dataset with IFD and IC-IFD; the same command resumes."""
     from ray_jobs.config import ScoreConfig
-    from ray_jobs.configuration import parse_storage, validated
+    from ray_jobs.configuration import parse_storage, replace_setting, validated
     from ray_jobs.run import run
     from ray_jobs.score_pairs import ScorePairsJob
     from ray_jobs.show import print_report
@@ -66,10 +76,14 @@ def score(
             "model": model,
             "mode": mode,
             "truncate": truncate,
-            "pool": {"size": actors, "gpus": gpus, "batch_rows": 512, "batches_in_flight": 1},
+            "reward": {"model": reward_model} if reward_model else None,
+            "instruction_length": instruction_length,
+            "pool": {"size": actors, "gpus": gpus, "batch_rows": 256, "batches_in_flight": 2},
         },
         "ray": {"address": address},
     }
+    for one in settings or []:
+        replace_setting(raw, one)
     print_report(run(ScorePairsJob(validated(ScoreConfig, raw, "evolve score")), verbose), output)
 
 

@@ -55,10 +55,11 @@ class ScriptedConfig(Strict):
 
     kind: Literal["scripted"]
     model: str = "scripted"
+    load_seconds: float = Field(0, ge=0)
     slots: int = Field(256, ge=1)
     prefill_rate: float = Field(0, ge=0)
     decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method", "autoif"] = "topic"
+    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
@@ -67,6 +68,7 @@ class ScriptedConfig(Strict):
     exit_code: int | None = None
     marks: str = ""
     call_log: str = ""
+    slot_log: str = ""
 
 
 EngineConfig = Annotated[
@@ -81,8 +83,9 @@ class PoolConfig(Strict):
     """An actor pool: a fixed `size`, or `min_size` to `max_size` actors.
 
     `gpus` and `cpus` are Ray's logical resources an actor; with tensor parallelism `gpus` is the number of cards.
-    `batch_rows` rows travel together, `batches_in_flight` of them run at once in an actor: their product should
-    exceed what the engine batches, or it idles between batches.
+    `batch_rows` rows travel together (fewer where a run is small for its pools), `batches_in_flight` of such blocks run
+    at once in an actor: their product should exceed what the engine batches, or it idles between blocks. `price` is
+    what an hour of one actor costs, its share of the machine included, in whatever money.
     """
 
     size: int | None = Field(None, ge=1)
@@ -90,10 +93,11 @@ class PoolConfig(Strict):
     max_size: int | None = Field(None, ge=1)
     gpus: float = Field(0, ge=0)
     cpus: float = Field(1, ge=0)
-    batch_rows: int = Field(128, ge=1)
+    batch_rows: int = Field(256, ge=1)
     batches_in_flight: int = Field(4, ge=1)
     resources: dict[str, float] = Field(default_factory=dict)
     accelerator_type: str | None = None
+    price: float = Field(0, ge=0)
 
     @model_validator(mode="after")
     def _one_way_to_size(self) -> Self:
@@ -141,8 +145,20 @@ ResponderConfig = Annotated[
 ]
 
 
+class RewardConfig(Strict):
+    """A sequence classification model with one label. The fields are those of scoring.RewardConfig."""
+
+    model: str
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = "auto"
+    token_budget: int | None = Field(None, ge=1)
+
+
 class ModelScorerConfig(Strict):
-    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig."""
+    """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig.
+
+    `reward` and `instruction_length` ask for scores beside these, taken in the same actors.
+    """
 
     kind: Literal["model"] = "model"
     model: str
@@ -154,6 +170,8 @@ class ModelScorerConfig(Strict):
     truncate: bool = False
     max_length: int | None = Field(None, ge=2)
     threads: int | None = Field(None, ge=1)
+    reward: RewardConfig | None = None
+    instruction_length: bool = False
     pool: PoolConfig = PoolConfig()
 
 
@@ -170,16 +188,25 @@ ScorerConfig = Annotated[
 ]
 
 
+class BudgetConfig(Strict):
+    """What all sessions of a run together may take: GPU-hours, and money at the pools' prices."""
+
+    gpu_hours: float | None = Field(None, gt=0)
+    money: float | None = Field(None, gt=0)
+
+
 class LimitsConfig(Strict):
     """When a run gives up: on pools that do not move, on engines that keep dying, on a store that is away.
 
-    `drain_seconds` is how long rows in flight may take to finish after a request to stop.
+    `drain_seconds` is how long rows in flight may take to finish after a request to stop, or when the `budget` is
+    about to be spent.
     """
 
     stall_seconds: float = Field(1800, gt=0)
     engine_restarts: int = Field(20, ge=0)
     drain_seconds: float = Field(600, ge=0)
     storage_seconds: float = Field(300, ge=0)
+    budget: BudgetConfig = BudgetConfig()
 
 
 class RayConfig(Strict):
@@ -190,14 +217,19 @@ class RayConfig(Strict):
     object_store_memory: int | None = Field(None, ge=78643200)
 
 
-class JobConfig(Strict):
-    """What every kind of run has: an output, what it reads, when it gives up, where it runs."""
+class OutputConfig(Strict):
+    """What everything has that writes an output with pools: the output, when it gives up, where it runs."""
 
     output: str
     storage: dict[str, Any] = Field(default_factory=dict)
-    seeds: SeedsConfig
     limits: LimitsConfig = LimitsConfig()
     ray: RayConfig = RayConfig()
+
+
+class JobConfig(OutputConfig):
+    """What every kind of run has: an output, and seeds."""
+
+    seeds: SeedsConfig
 
 
 class ScoreConfig(JobConfig):

@@ -14,21 +14,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from ray_jobs.autoif.config import AutoIFConfig
-from ray_jobs.config import RunConfig
 from ray_jobs.errors import ConfigError
+from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingConfig, FinishingRunConfig
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 AUTOIF = "autoif"
 """The kind of strategy whose runs have a configuration of their own."""
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> RunConfig | AutoIFConfig:
+def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> FinishingConfig:
     """Read and check the run configuration at `path`, as `read_config` does. The strategy's kind tells which it is."""
     raw = _read(path, overrides, output)
     strategy = raw.get("strategy")
-    is_autoif = isinstance(strategy, dict) and strategy.get("kind") == AUTOIF
-    return validated(AutoIFConfig, raw, str(path)) if is_autoif else validated(RunConfig, raw, str(path))
+    if isinstance(strategy, dict) and strategy.get("kind") == AUTOIF:
+        return validated(FinishingAutoIFConfig, raw, str(path))
+    return validated(FinishingRunConfig, raw, str(path))
 
 
 def read_config(
@@ -40,6 +40,13 @@ def read_config(
     Raises ConfigError with one line a wrong field.
     """
     return validated(model, _read(path, overrides, output), str(path))
+
+
+def overridden(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """`raw`, changed in place by "dotted.path=value" with YAML values. Raises ConfigError."""
+    for override in overrides:
+        replace_setting(raw, override)
+    return raw
 
 
 def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> AnyConfig:
@@ -75,15 +82,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def _read(path: Path, overrides: Sequence[str], output: str | None) -> dict[str, Any]:
-    raw = _read_yaml(path)
-    for override in overrides:
-        _override(raw, override)
+    raw = overridden(read_settings(path), overrides)
     if output is not None:
         raw["output"] = output
     return raw
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings in a YAML file. Raises ConfigError where it cannot be read or holds something else."""
     try:
         raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
@@ -97,7 +103,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return raw
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
+def replace_setting(raw: dict[str, Any], override: str) -> None:
+    """Apply one "dotted.path=value" to a configuration that is not checked yet. Raises ConfigError where it is none."""
     path, equals, value = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}: expected dotted.path=value, such as strategy.rounds=3")
@@ -160,6 +167,9 @@ def _locate(loc: Sequence[str], model: type[BaseModel]) -> tuple[list[str], list
         if part == "[key]" or (not models and _is_union(annotation)):
             continue
         path.append(part)
+        if typing.get_origin(annotation) is tuple:
+            annotation = typing.get_args(annotation)[0]
+            continue
         fields = {name: field for model in models.values() for name, field in model.model_fields.items()}
         keyed = typing.get_origin(annotation) is dict
         allowed = [] if keyed else sorted(fields)

@@ -16,6 +16,7 @@ JobError                1   anything below; 1 alone is never used for a known er
 │   └── TooManyRestarts     a pool's engines died more often than the configuration allows
 ├── ClusterError        7   a Ray cluster cannot be reached, or refuses what it is asked
 └── Stopped            10   the run was asked to stop; the same command goes on
+    └── BudgetSpent    11   the run has stopped before it takes more than its budget
 """
 
 from __future__ import annotations
@@ -99,3 +100,9 @@ class Stopped(JobError):
     """The run was asked to stop and has committed what was finished."""
 
     exit_code = 10
+
+
+class BudgetSpent(Stopped):
+    """Going on would take more than limits.budget allows. What was finished is committed."""
+
+    exit_code = 11

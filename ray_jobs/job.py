@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 from ray.data import Dataset
 
+from ray_jobs import report
 from ray_jobs.board import Board
-from ray_jobs.config import JobConfig, PoolConfig, SeedsConfig
+from ray_jobs.config import JobConfig, OutputConfig, PoolConfig, SeedsConfig
+from ray_jobs.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout, PlanIndex, make_plan
 from ray_jobs.plan_source import Slice
 from ray_jobs.seeds import SeedSource
@@ -38,14 +39,12 @@ class Pending:
         }
 
 
-class Job(ABC):
+class PooledJob(ABC):
     """One kind of run under one configuration. Making one checks what can be checked without a cluster."""
 
     kind: ClassVar[str]
     """The name of the kind in run.json."""
-
-    def __init__(self, config: JobConfig) -> None:
-        self.config = config
+    config: OutputConfig
 
     @property
     @abstractmethod
@@ -80,20 +79,45 @@ class Job(ABC):
         """The columns that are the same for many records."""
 
     @abstractmethod
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
-        """The finished rows, in ROW_SCHEMA, of everything that is pending. Lazy, as Ray Data is."""
+    def layout(self, run_id: str) -> Layout:
+        """How finished rows become records."""
 
     @abstractmethod
-    def description(self) -> tuple[str, str]:
-        """A title and a paragraph for the dataset card."""
+    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+        """The finished rows of everything that is pending, as the layout takes them. Lazy, as Ray Data is."""
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002
         """What the report tells beside what every run's does."""
         return {}
 
+    @abstractmethod
+    def conclude(self, store: Store, result: dict[str, Any]) -> None:
+        """Write what readers get besides the records and report.json, of which `result` is the content."""
+
+
+class Job(PooledJob):
+    """A run whose rows come from seeds, and end in the schema of evolved records."""
+
+    config: JobConfig
+
+    def __init__(self, config: JobConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def description(self) -> tuple[str, str]:
+        """A title and a paragraph for the dataset card."""
+
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""
         return seed_source(self.config.seeds)
+
+    def layout(self, run_id: str) -> Layout:
+        """A record a round."""
+        return RoundsLayout(self.labels(run_id))
+
+    def conclude(self, store: Store, result: dict[str, Any]) -> None:
+        """The dataset card."""
+        report.write_card(store, result, *self.description())
 
 
 class SeededJob(Job):

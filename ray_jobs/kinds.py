@@ -10,12 +10,16 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ray_jobs.analysis.analyse import analysis_job
+from ray_jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.autoif.phase import autoif_stores
 from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs
 from ray_jobs.config import RunConfig, ScoreConfig
 from ray_jobs.errors import OutputError
-from ray_jobs.job import Job
+from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
+from ray_jobs.job import Job, PooledJob
 from ray_jobs.plan import INDEX
 from ray_jobs.report import RUN, read_run
 from ray_jobs.run import Say, run
@@ -23,10 +27,11 @@ from ray_jobs.score_pairs import ScorePairsJob
 from ray_jobs.storage import Store
 from ray_jobs.synthesize import SynthesisJob
 
-KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], list[Job]]]] = {
-    SynthesisJob.kind: (RunConfig, lambda config: [SynthesisJob(config)]),
+KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
+    SynthesisJob.kind: (FinishingRunConfig, lambda config: [SynthesisJob(config)]),
     ScorePairsJob.kind: (ScoreConfig, lambda config: [ScorePairsJob(config)]),
-    AugmentPhase.kind: (AutoIFConfig, autoif_jobs),
+    AugmentPhase.kind: (FinishingAutoIFConfig, autoif_jobs),
+    AnalysisJob.kind: (AnalysisRunConfig, lambda config: [analysis_job(config)]),
 }
 """The kinds of a run's first job, with its configuration and all its jobs."""
 
@@ -36,7 +41,7 @@ def jobs_of(config: RunConfig | AutoIFConfig) -> list[Job]:
     return autoif_jobs(config) if isinstance(config, AutoIFConfig) else [SynthesisJob(config)]
 
 
-def run_all(jobs: Sequence[Job], verbose: bool = False, say: Say = print) -> dict[str, Any]:
+def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) -> dict[str, Any]:
     """Begin or resume jobs one after the other, and return the last one's report. Raises as `run` does."""
     report: dict[str, Any] = {}
     for place, job in enumerate(jobs, start=1):
@@ -53,7 +58,7 @@ def stores_of(store: Store) -> dict[str, Store]:
     return begun if next(iter(phases)) in begun else {"": store}
 
 
-def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> list[Job]:
+def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequence[PooledJob]:
     """The jobs of the output in `store`, for `output` and `storage` as they are now: options are never written down.
 
     Raises OutputError where there is no run, or one whose configuration this version does not know.

@@ -13,7 +13,7 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -42,20 +42,41 @@ class Part:
 class Entry:
     """One committed part: its files, the rows of the plan that it holds, and what became of their records.
 
-    `lease` is the number of the lease under which its rows were made; where a row is in two parts the later counts.
+    `lease` is the number of the lease under which its rows were made or joined; where a row is in two parts the later
+    counts. Rows and tally are held packed, for a run may have a million entries.
     """
 
     name: str
     files: tuple[Part, ...]
-    rows: Rows
-    tally: Tally
+    packed_rows: bytes
+    packed_tally: bytes
     replaces: tuple[str, ...] = ()
     lease: int = 0
+
+    @classmethod
+    def of(cls, name: str, files: Iterable[Part], rows: Rows, tally: Tally, replaces: Iterable[str] = ()) -> Entry:
+        """The entry of a part that holds `rows`, in any order."""
+        return cls(name, tuple(files), _pack(rows), _pack_tally(tally), tuple(replaces))
 
     @property
     def path(self) -> str:
         """Where the entry lies in the output."""
         return entry_path(self.name)
+
+    @property
+    def rows(self) -> Rows:
+        """The numbers of its rows in the plan, ascending. Unpacked anew each time."""
+        return _unpack(self.packed_rows)
+
+    @property
+    def tally(self) -> Tally:
+        """What became of its records. Unpacked anew each time."""
+        return Tally.from_json(json.loads(zlib.decompress(self.packed_tally)))
+
+    @property
+    def size(self) -> int:
+        """The size in bytes of the greater of its files."""
+        return max((part.bytes for part in self.files), default=0)
 
     def to_json(self) -> bytes:
         """The entry as it is stored. Rows are compressed deltas: consecutive rows cost next to nothing."""
@@ -63,7 +84,7 @@ class Entry:
             {
                 "name": self.name,
                 "files": [asdict(part) for part in self.files],
-                "rows": _pack(self.rows),
+                "rows": base64.b64encode(self.packed_rows).decode("ascii"),
                 "tally": self.tally.to_json(),
                 "replaces": self.replaces,
                 "lease": self.lease,
@@ -75,14 +96,10 @@ class Entry:
         """Read a stored entry. Raises DamagedOutput, naming `source`, where it is not one."""
         try:
             raw: dict[str, Any] = json.loads(data)
-            return cls(
-                name=raw["name"],
-                files=tuple(Part(**part) for part in raw["files"]),
-                rows=_unpack(raw["rows"]),
-                tally=Tally.from_json(raw["tally"]),
-                replaces=tuple(raw["replaces"]),
-                lease=raw["lease"],
-            )
+            files = [Part(**part) for part in raw["files"]]
+            rows = _unpack(base64.b64decode(raw["rows"]))
+            entry = cls.of(raw["name"], files, rows, Tally.from_json(raw["tally"]), raw["replaces"])
+            return replace(entry, lease=raw["lease"])
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise DamagedOutput(f"{source}: expected a manifest entry, got something else ({error})") from error
 
@@ -112,13 +129,18 @@ def entry_path(name: str) -> str:
 
 
 def load(store: Store) -> Manifest:
-    """Read all entries of an output. Memory is what the entries hold: a few bytes a row."""
+    """Read all entries of an output. Memory is about a kilobyte an entry."""
     paths = [path for path, _ in store.list(FOLDER) if path.endswith(".json")]
     with ThreadPoolExecutor(READERS) as pool:
         read = list(pool.map(lambda path: Entry.from_json(store.read_bytes(path), store.url_of(path)), paths))
-    gone = {name for entry in read for name in entry.replaces}
-    live = [entry for entry in read if entry.name not in gone]
-    return Manifest(live, [entry for entry in read if entry.name in gone])
+    return without_replaced(read)
+
+
+def without_replaced(entries: Sequence[Entry]) -> Manifest:
+    """Tell those entries that count from those that others among them replace."""
+    gone = {name for entry in entries for name in entry.replaces}
+    live = [entry for entry in entries if entry.name not in gone]
+    return Manifest(live, [entry for entry in entries if entry.name in gone])
 
 
 def commit(store: Store, entry: Entry) -> bool:
@@ -133,11 +155,15 @@ def forget(store: Store, entries: Iterable[Entry]) -> None:
     store.delete(part.path for entry in gone for part in entry.files)
 
 
-def _pack(rows: Rows) -> str:
+def _pack(rows: Rows) -> bytes:
     deltas = np.diff(np.sort(rows), prepend=0).astype("<i8")
-    return base64.b64encode(zlib.compress(deltas.tobytes(), 6)).decode("ascii")
+    return zlib.compress(deltas.tobytes(), 6)
 
 
-def _unpack(text: str) -> Rows:
-    deltas = np.frombuffer(zlib.decompress(base64.b64decode(text)), dtype="<i8")
+def _unpack(packed: bytes) -> Rows:
+    deltas = np.frombuffer(zlib.decompress(packed), dtype="<i8")
     return np.cumsum(deltas, dtype=np.int64)
+
+
+def _pack_tally(tally: Tally) -> bytes:
+    return zlib.compress(json.dumps(tally.to_json()).encode(), 1)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evolve.elimination import Elimination
-from ray_jobs.config import ENGINE_NAME, EngineConfig, JobConfig, LimitsConfig
+from ray_jobs.config import ENGINE_NAME, BudgetConfig, EngineConfig, JobConfig, LimitsConfig
 from ray_jobs.config_base import GreedyConfig, SamplingConfig, Strict
 from ray_jobs.errors import ConfigError
 from ray_jobs.strategy_config import EliminationConfig, RulesConfig
@@ -82,6 +82,12 @@ class SearchLimits(LimitsConfig):
     """As in a run. `drain_seconds` is how long a step under way may take to finish after a request to stop."""
 
     drain_seconds: float = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _no_budget(self) -> Self:
+        if self.budget != BudgetConfig():
+            raise ValueError("a search has no budget; search.steps bounds it")
+        return self
 
 
 class OptimizeConfig(JobConfig):

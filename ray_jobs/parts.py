@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from ray.data import Datasink
 from ray.data.block import Block, BlockAccessor
@@ -27,45 +26,36 @@ from ray.data.datasource.datasink import WriteResult
 
 from ray_jobs import manifest
 from ray_jobs.board import Board
+from ray_jobs.layout import Layout
 from ray_jobs.lease import Lease
-from ray_jobs.manifest import Entry, Part
-from ray_jobs.rows import ROW_GROUP_ROWS, flatten, split_outcomes
+from ray_jobs.manifest import Entry, Part, Rows
+from ray_jobs.rows import ROW_GROUP_ROWS
 from ray_jobs.storage import Store
-from ray_jobs.tally import tally_records
+from ray_jobs.tally import Tally, tally_records
 
 DATA, REJECTED = "data", "rejected"
-
-
-@dataclass(frozen=True)
-class RunLabels:
-    """Columns that the run gives: `constants` for all records, and the model of each evolver."""
-
-    constants: Mapping[str, str | None]
-    evolver_models: dict[str, str]
+COMPRESSION = "zstd"
 
 
 class PartsSink(Datasink[None]):
     """Writes and commits the rows of one write task as one part. Rows that never began are left out."""
 
-    def __init__(self, store: Store, lease: Lease, labels: RunLabels, board: Board) -> None:
-        self._store, self._lease, self._labels, self._board = store, lease, labels, board
+    def __init__(self, store: Store, lease: Lease, layout: Layout, board: Board) -> None:
+        self._store, self._lease, self._layout, self._board = store, lease, layout, board
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> None:  # noqa: ARG002
         """Commit what is finished in `blocks`. Raises LeaseLost where another run has taken the output over."""
         tables = [BlockAccessor.for_block(block).to_arrow() for block in blocks]
-        finished = [table.filter(pc.is_valid(table["rounds"])) for table in tables if table.num_rows]
+        finished = [self._layout.finished(table) for table in tables if table.num_rows]
         rows = pa.concat_tables(finished) if finished else None
         if rows is None or not rows.num_rows:
             return
-        records = flatten(rows, self._labels.constants, self._labels.evolver_models)
+        records = self._layout.split(rows)
         self._lease.check()
-        written = write_part(self._store, *split_outcomes(records), rows["plan_row"].to_numpy())
+        written = write_part(self._store, *records, rows["plan_row"].to_numpy())
         entry = replace(written, lease=self._lease.number)
-        if manifest.commit(self._store, entry):
+        if commit_held(self._store, entry, self._lease):
             self._board.committed(entry)
-        if self._lease.is_lost():
-            take_back(self._store, entry)
-            raise self._lease.lost()
 
     def on_write_complete(self, write_result: WriteResult[None]) -> None:
         """Nothing is left to do: each task has committed its part."""
@@ -75,19 +65,38 @@ class PartsSink(Datasink[None]):
         return "Parts"
 
 
-def write_part(
-    store: Store, kept: pa.Table, rejected: pa.Table, rows: np.ndarray[Any, Any], replaces: tuple[str, ...] = ()
-) -> Entry:
+def write_part(store: Store, kept: pa.Table, rejected: pa.Table, rows: Rows, replaces: tuple[str, ...] = ()) -> Entry:
     """Write the files of a part and return its entry, which the caller commits. Empty tables give no file."""
-    encoded = {folder: _encode(table) for folder, table in ((DATA, kept), (REJECTED, rejected)) if table.num_rows}
-    name = hashlib.blake2b(b"".join(encoded.values()), digest_size=12).hexdigest()
-    counts = {DATA: kept.num_rows, REJECTED: rejected.num_rows}
-    files = []
-    for folder, data in encoded.items():
+    tables = {folder: table for folder, table in ((DATA, kept), (REJECTED, rejected)) if table.num_rows}
+    files = {folder: (_encode(table), table.num_rows) for folder, table in tables.items()}
+    return store_part(store, files, rows, tally_records(kept, rejected), replaces)
+
+
+def store_part(
+    store: Store, files: Mapping[str, tuple[bytes, int]], rows: Rows, tally: Tally, replaces: tuple[str, ...] = ()
+) -> Entry:
+    """Store the encoded files of a part, each with its number of records, by folder; its entry is not committed yet."""
+    digest = hashlib.blake2b(digest_size=12)
+    for data, _ in files.values():
+        digest.update(data)
+    name, parts = digest.hexdigest(), []
+    for folder, (data, records) in files.items():
         path = f"{folder}/{name}.parquet"
         store.write_bytes(path, data)
-        files.append(Part(path, len(data), counts[folder], checksum(data)))
-    return Entry(name, tuple(files), np.sort(rows), tally_records(kept, rejected), replaces)
+        parts.append(Part(path, len(data), records, checksum(data)))
+    return Entry.of(name, parts, rows, tally, replaces)
+
+
+def commit_held(store: Store, entry: Entry, lease: Lease) -> bool:
+    """Commit a part under `lease`, as `manifest.commit` does; raises LeaseLost where another run has taken over.
+
+    Then the part is taken back if that run has no need of it.
+    """
+    new = manifest.commit(store, entry)
+    if lease.is_lost():
+        take_back(store, entry)
+        raise lease.lost()
+    return new
 
 
 def take_back(store: Store, entry: Entry) -> None:
@@ -95,17 +104,24 @@ def take_back(store: Store, entry: Entry) -> None:
 
     Otherwise it stays: the run that has the lease now has counted it, or will see it when it ends.
     """
-    later = [other.rows for other in manifest.load(store).entries if other.lease > entry.lease]
+    found = manifest.load(store)
+    # an entry of the same name may be the later run's own: joining the same parts gives the same part
+    later = [other.rows for other in found.entries if other.lease > entry.lease and other.name != entry.name]
     if later and np.isin(entry.rows, np.concatenate(later)).all():
         manifest.forget(store, [entry])
 
 
 def checksum(data: bytes) -> str:
     """BLAKE2b-128, in hex."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
+    return new_checksum(data).hexdigest()
+
+
+def new_checksum(data: bytes = b"") -> hashlib.blake2b:
+    """The checksum of `data`, to which more may be added."""
+    return hashlib.blake2b(data, digest_size=16)
 
 
 def _encode(table: pa.Table) -> bytes:
     buffer = BytesIO()
-    pq.write_table(table, buffer, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    pq.write_table(table, buffer, compression=COMPRESSION, row_group_size=ROW_GROUP_ROWS)
     return buffer.getvalue()

@@ -168,7 +168,7 @@ def _append(store: Store, index: PlanIndex, batch: SeedBatch, fanout: Fanout) ->
     rows: dict[str, list[dict[str, Any]]] = {}
     for place, seed in enumerate(batch.seeds, start=index.seeds):
         for evolver in fanout.chosen(seed.seed_id):
-            rows.setdefault(evolver, []).extend(_rows(seed, place, evolver, fanout))
+            rows.setdefault(evolver, []).extend(planned_rows(seed, place, evolver, fanout))
     if batch.bad:
         rows[UNREADABLE] = [unreadable(bad) for bad in batch.bad]
         index.unreadable.update(bad.reason for bad in batch.bad)
@@ -186,7 +186,8 @@ def add_rows(store: Store, index: PlanIndex, rows: Mapping[str, Sequence[Mapping
         index.rows += file.rows
 
 
-def _rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:
+def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:
+    """The rows of one seed through one evolver, one a sample, as in PLAN_SCHEMA but for their numbers."""
     for sample in range(fanout.samples):
         yield {
             "row_id": fanout.row_id(seed.seed_id, evolver, sample),

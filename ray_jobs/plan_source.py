@@ -21,8 +21,11 @@ from ray_jobs.storage import Store
 BYTES_PER_ROW = 1024
 """A guess for Ray Data's memory budget; it measures the real size of what is read."""
 
+LEAST_BLOCK_ROWS = 16
+"""Smaller blocks than that only where a configuration asks for them: each costs what 100 rows or so cost."""
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """Some rows of one plan file, by their place in it."""
 
@@ -33,9 +36,11 @@ class Slice:
 class PlanSource(Datasource):
     """The pending rows of one evolver, one block a read task, so that blocks keep the size they are given."""
 
-    def __init__(self, store: Store, name: str, blocks: Sequence[Sequence[Slice]]) -> None:
+    def __init__(
+        self, store: Store, name: str, blocks: Sequence[Sequence[Slice]], schema: pa.Schema = PLAN_SCHEMA
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._store, self._name, self._blocks = store, name, blocks
+        self._store, self._name, self._blocks, self._schema = store, name, blocks, schema
 
     def get_name(self) -> str:
         """The stage's name in Ray's dashboard."""
@@ -54,13 +59,21 @@ class PlanSource(Datasource):
         """One task a block, whatever parallelism Ray Data suggests."""
         return [
             ReadTask(
-                partial(read_block, self._store, block),
+                partial(read_block, self._store, block, self._schema),
                 BlockMetadata(_rows(block), BYTES_PER_ROW * _rows(block), None, None),
-                PLAN_SCHEMA,
+                self._schema,
                 per_task_row_limit,
             )
             for block in self._blocks
         ]
+
+
+def fitting_rows(block_rows: int, pending: int, blocks: int) -> int:
+    """How many rows a block should have: `block_rows`, or fewer where `pending` would not make `blocks` blocks then.
+
+    A run that is small for its pools would otherwise leave actors without a block.
+    """
+    return min(block_rows, max(LEAST_BLOCK_ROWS, -(-pending // blocks)))
 
 
 def pending_blocks(files: Iterable[PlanFile], done: npt.NDArray[np.bool_], block_rows: int) -> list[list[Slice]]:
@@ -79,15 +92,15 @@ def pending_blocks(files: Iterable[PlanFile], done: npt.NDArray[np.bool_], block
     return blocks
 
 
-def read_block(store: Store, block: Sequence[Slice]) -> list[pa.Table]:
+def read_block(store: Store, block: Sequence[Slice], schema: pa.Schema = PLAN_SCHEMA) -> list[pa.Table]:
     """The rows of one block, reading no more row groups than hold them."""
-    return [pa.concat_tables(_read_slice(store, one) for one in block).combine_chunks()]
+    return [pa.concat_tables(_read_slice(store, one, schema) for one in block).combine_chunks()]
 
 
-def _read_slice(store: Store, wanted: Slice) -> pa.Table:
+def _read_slice(store: Store, wanted: Slice, schema: pa.Schema) -> pa.Table:
     groups = np.unique(wanted.places // ROWS_PER_GROUP)
     with store.open_input(wanted.file.path) as opened:
-        table = pq.ParquetFile(opened).read_row_groups(groups.tolist()).cast(PLAN_SCHEMA)
+        table = pq.ParquetFile(opened).read_row_groups(groups.tolist()).cast(schema)
     # where each wanted row lies among the row groups that were read
     place_of_group = np.searchsorted(groups, wanted.places // ROWS_PER_GROUP) * ROWS_PER_GROUP
     return table.take(pa.array(place_of_group + wanted.places % ROWS_PER_GROUP))

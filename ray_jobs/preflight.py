@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
@@ -14,25 +16,30 @@ from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
+from ray_jobs.analysis.config import EncoderConfig
 from ray_jobs.autoif.config import ClassifierConfig
 from ray_jobs.config import (
     EngineConfig,
     JobConfig,
     ModelScorerConfig,
     PoolResponderConfig,
+    RewardConfig,
     RunConfig,
     ScorerConfig,
     VllmConfig,
 )
 from ray_jobs.engines import build_strategy
-from ray_jobs.errors import ConfigError, LeaseHeld, OutputError
+from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SettingsChanged, StorageError
 from ray_jobs.job import Job
 from ray_jobs.lease import current
 from ray_jobs.methods import saved_method
+from ray_jobs.plan import INDEX
+from ray_jobs.report import read_run
 from ray_jobs.seeds import read_seeds
-from ray_jobs.storage import open_store
+from ray_jobs.settings import changes
+from ray_jobs.storage import Store, open_store
 
-AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, ClassifierConfig)
+AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, RewardConfig, ClassifierConfig, EncoderConfig)
 
 
 @dataclass(frozen=True)
@@ -61,15 +68,53 @@ def check(run: RunConfig) -> Checked:
 
 
 def check_scorer(scorer: ScorerConfig | None) -> None:
-    """Check that the scorer's model is there. Raises ConfigError."""
+    """Check that the scorer's models are there, and that a reward model can be one. Raises ConfigError."""
     if isinstance(scorer, ModelScorerConfig):
         check_model("scorer.model", scorer.model)
+        if scorer.reward:
+            check_model("scorer.reward.model", scorer.reward.model)
+            _check_reward_model("scorer.reward.model", Path(scorer.reward.model))
 
 
 def check_places(job: Job) -> None:
     """Check that seeds can be read and that the output can be listed. Raises SeedError, StorageError."""
     read_seeds(job.seed_source())  # checks all files; reads no row before it is asked for one
     open_store(job.config.output, job.config.storage).list("manifest")
+
+
+def check_writable(job: Job) -> None:
+    """Check that the output takes files and that nothing else works on it. Raises StorageError, OutputError.
+
+    Leaves no file there. A local folder that is not there yet is not made: the one above it must be open to us.
+    """
+    store = open_store(job.config.output, job.config.storage)
+    holder = current(store)
+    if holder and holder.alive:
+        raise LeaseHeld(f"{store.url}: {holder} is working on this output")
+    if "://" in store.url or Path(store.url).is_dir():
+        probe = f".probe-{uuid.uuid4().hex}"
+        store.write_bytes(probe, b"")
+        store.delete([probe])
+        return
+    above = next(folder for folder in Path(store.url).parents if folder.exists())
+    if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+        raise StorageError(f"{store.url}: cannot be made, {above} cannot be written to")
+
+
+def check_settings(job: Job) -> None:
+    """Check that the output was not begun under settings that give other results. Raises SettingsChanged."""
+    store = open_store(job.config.output, job.config.storage)
+    if store.exists(INDEX):
+        refuse_changes(store, job.settings())
+
+
+def refuse_changes(store: Store, settings: dict[str, Any]) -> None:
+    """Raise SettingsChanged where the run in `store` was begun under other settings."""
+    if lines := changes(read_run(store)["result_settings"], settings):
+        raise SettingsChanged(
+            f"{store.url}: this output was begun with other settings; use them, or another output\n"
+            + "\n".join(f"  {line}" for line in lines)
+        )
 
 
 def empty_output(run: JobConfig, delete: bool) -> None:
@@ -88,8 +133,13 @@ def empty_output(run: JobConfig, delete: bool) -> None:
 
 def absolute(config: AnyModel) -> AnyModel:
     """The same model with a local folder written as an absolute path: workers have another working directory."""
+    changed: dict[str, Any] = {}
     folder = Path(config.model)
-    return config.model_copy(update={"model": str(folder.resolve())}) if folder.is_dir() else config
+    if folder.is_dir():
+        changed["model"] = str(folder.resolve())
+    if isinstance(config, ModelScorerConfig) and config.reward:
+        changed["reward"] = absolute(config.reward)
+    return config.model_copy(update=changed)
 
 
 def check_engine(place: str, engine: EngineConfig) -> None:
@@ -109,3 +159,21 @@ def check_model(place: str, model: str) -> None:
         raise ConfigError(f"{place}: there is no folder {model}; expected a model folder or a hub id such as ORG/NAME")
     if HF_HUB_OFFLINE and not isinstance(try_to_load_from_cache(model, "config.json"), str | os.PathLike):
         raise ConfigError(f"{place}: {model} is not in the local hub cache, and HF_HUB_OFFLINE forbids fetching it")
+
+
+def _check_reward_model(place: str, folder: Path) -> None:
+    """Refuse a folder whose model has another number of outputs than one. What the hub holds is seen when it loads."""
+    if not folder.is_dir():
+        return
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{place}: {folder / 'config.json'} is not JSON: {error}") from None
+    kinds = settings.get("architectures") or []
+    if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
+        found = ", ".join(kinds) or "one that names no architecture"
+        raise ConfigError(f"{place}: expected a sequence classification model, {folder} holds {found}")
+    # transformers writes out the labels, except where there are two without names
+    labels = len(settings.get("id2label") or "..")
+    if labels != 1:
+        raise ConfigError(f"{place}: expected a reward model with one label, {folder} has {labels}")

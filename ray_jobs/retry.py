@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from ray_jobs import lease, manifest, report
 from ray_jobs.manifest import Entry
-from ray_jobs.reconcile import read_part, rewrite
+from ray_jobs.part_files import pieces
+from ray_jobs.parts import REJECTED
+from ray_jobs.reconcile import rewrite
 from ray_jobs.rows import FAILED
 from ray_jobs.storage import Store
 
@@ -28,13 +30,17 @@ def forget_failed(store: Store) -> int:
 
 
 def _forget(store: Store, entry: Entry) -> int:
-    _, rejected = read_part(store, entry)
-    failed = rejected.filter(pc.and_(pc.equal(rejected["status"], FAILED), pc.not_equal(rejected["stage"], "read")))
-    rows = pc.unique(failed["plan_row"])
+    found = [_failed_rows(records) for folder, records in pieces(store, entry) if folder == REJECTED]
+    rows = pc.unique(pa.chunked_array(found, pa.int64()))
     if len(rows):
         store.delete([report.SUCCESS])
         rewrite(store, entry, _without(rows))
     return len(rows)
+
+
+def _failed_rows(rejected: pa.Table) -> pa.Array:
+    failed = pc.and_(pc.equal(rejected["status"], FAILED), pc.not_equal(rejected["stage"], "read"))
+    return rejected.filter(failed)["plan_row"].combine_chunks()
 
 
 def _has_failed(entry: Entry) -> bool:

@@ -59,6 +59,8 @@ ROUND_TYPE = pa.struct(
         pa.field("n_a", pa.int32()),
         pa.field("ifd", pa.float64()),
         pa.field("ic_ifd", pa.float64()),
+        pa.field("instruction_length", pa.int32()),
+        pa.field("reward", pa.float64()),
         pa.field("score_note", pa.string()),
     ]
 )
@@ -102,7 +104,9 @@ RECORD_SCHEMA = pa.schema(
         pa.field("mean_top1_prob", pa.float64()),
         pa.field("scorer_model", pa.string()),
         *(ROUND_TYPE.field(name) for name in ("loss_q", "loss_a_given_q", "loss_a", "n_q", "n_a")),
-        *(ROUND_TYPE.field(name) for name in ("ifd", "ic_ifd", "score_note")),
+        *(ROUND_TYPE.field(name) for name in ("ifd", "ic_ifd", "instruction_length")),
+        pa.field("reward_model", pa.string()),
+        *(ROUND_TYPE.field(name) for name in ("reward", "score_note")),
         pa.field("trajectory", pa.string()),
         pa.field("rejected_outputs", pa.list_(pa.string())),
         *_TAIL,

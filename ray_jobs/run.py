@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,19 +16,24 @@ from ray.exceptions import RayError
 
 from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
+from ray_jobs.budget import Budget, spent_by
 from ray_jobs.cluster import cluster, configure_data
-from ray_jobs.errors import JobError, OutputError, PoolError, SettingsChanged, StorageError
-from ray_jobs.job import Job, Pending
+from ray_jobs.compact import join_parts, small_parts
+from ray_jobs.config import PoolConfig
+from ray_jobs.errors import BudgetSpent, JobError, OutputError, PoolError, StorageError
+from ray_jobs.job import Pending, PooledJob
 from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
-from ray_jobs.parts import PartsSink, RunLabels
+from ray_jobs.parts import PartsSink
 from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
-from ray_jobs.plan_source import pending_blocks
-from ray_jobs.pools import lacking, logical_cpus
+from ray_jobs.plan_source import fitting_rows, pending_blocks
+from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
+from ray_jobs.preflight import refuse_changes
 from ray_jobs.progress import Display, make_display
+from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
 from ray_jobs.reconcile import reconcile
-from ray_jobs.settings import changes, fingerprint
+from ray_jobs.settings import fingerprint
 from ray_jobs.storage import Store, open_store
 from ray_jobs.watch import Execution, StopRequest, Watchdog, watch
 
@@ -38,48 +42,45 @@ SAVE_SECONDS = 30.0
 Say = Callable[[str], None]
 
 
-def run(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+def run(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
     """Begin or resume the run of `job`, and return its report once every planned row has an outcome.
 
     Raises SeedError, StorageError, OutputError where another run is at work or the settings have changed, PoolError,
-    and Stopped after SIGINT or SIGTERM; whatever was finished by then is committed.
+    Stopped after SIGINT or SIGTERM, and BudgetSpent; whatever was finished by then is committed.
     """
     return _hold(job, verbose, say, lambda run: run.plan())
 
 
-def resume(job: Job, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
     """As `run`, for an output that is planned: its seed files are not looked at."""
     return _hold(job, verbose, say, lambda run: run.planned())
 
 
-def _hold(job: Job, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+def _hold(job: PooledJob, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
     job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
     try:
-        one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, verbose, say)
-        return one.complete(plan(one))
+        with StopRequest().listening() as request:
+            one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, request, verbose, say)
+            return one.complete(plan(one))
     finally:
         holder.release()
 
 
 @dataclass
 class _Run:
-    job: Job
+    job: PooledJob
     store: Store
     holder: lease.LeaseHolder
+    request: StopRequest
     verbose: bool
     say: Say
-
-    @cached_property
-    def labels(self) -> RunLabels:
-        """Labels under the run's id: the digest of its settings."""
-        return self.job.labels(fingerprint(self.job.settings()))
 
     def plan(self) -> PlanIndex:
         """Settle the settings, then plan what is not planned yet."""
         self._settle_settings()
-        return self.job.plan(self.store, self.lease.check)
+        return self.job.plan(self.store, self._before_writing)
 
     def planned(self) -> PlanIndex:
         """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
@@ -90,30 +91,39 @@ class _Run:
         return plan
 
     def complete(self, plan: PlanIndex) -> dict[str, Any]:
-        """Work off what is pending until nothing is."""
+        """Work off what is pending until nothing is, then join small parts."""
         found, repairs = reconcile(self.store, plan.rows, self.lease)
         done = found.done(plan.rows)
         left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
         rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
         self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
-        with StopRequest().listening() as request:
-            while not done.all():
-                self.lease.check()
-                self.store.delete([report.SUCCESS])
-                before = int(done.sum())
-                # kilobytes a part, which nobody needs while engines work
-                del found
-                self._execute(plan, done, request)
-                found, repairs = reconcile(self.store, plan.rows, self.lease)
-                done = found.done(plan.rows)
-                if int(done.sum()) == before:
-                    raise PoolError("a whole pass over the pending rows has committed none of them")
+        executions = 0
+        while not done.all() or small_parts(found.entries):
+            self._before_writing()
+            self.store.delete([report.SUCCESS])
+            before = int(done.sum())
+            if done.all():
+                self._join(found)
+            # kilobytes a part, which nobody needs while engines work
+            del found
+            if not done.all():
+                executions += 1
+                self._execute(plan, done, executions)
+            found, repairs = reconcile(self.store, plan.rows, self.lease)
+            done = found.done(plan.rows)
+            if int(done.sum()) == before < plan.rows:
+                raise PoolError("a whole pass over the pending rows has committed none of them")
         return self._finish(plan, found)
 
     @property
     def lease(self) -> lease.Lease:
         """The right to write to the output."""
         return self.holder.lease
+
+    def _before_writing(self) -> None:
+        """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
+        self.lease.check()
+        self.request.check()
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.
@@ -124,12 +134,7 @@ class _Run:
         if self.store.exists(report.SEARCH):
             raise OutputError(f"{self.store.url}: this is the output of a search; give the run one of its own")
         if self.store.exists(INDEX):
-            before = report.read_run(self.store)["result_settings"]
-            if lines := changes(before, settings):
-                raise SettingsChanged(
-                    f"{self.store.url}: this output was begun with other settings; use them, or another output\n"
-                    + "\n".join(f"  {line}" for line in lines)
-                )
+            refuse_changes(self.store, settings)
         content = {
             "kind": self.job.kind,
             "run_id": fingerprint(settings),
@@ -142,21 +147,25 @@ class _Run:
         self.store.write_bytes(report.RUN, json.dumps(content, indent=1).encode())
 
     def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
-        blocks = {
-            name: pending_blocks([file for file in plan.files if file.evolver == name], done, rows)
-            for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items()
-        }
+        wanted = blocks_at_once(self.job.pools().values())
+        blocks = {}
+        for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items():
+            files = [file for file in plan.files if file.evolver == name]
+            left = sum(int((~done[file.first : file.first + file.rows]).sum()) for file in files)
+            blocks[name] = pending_blocks(files, done, fitting_rows(rows, left, wanted))
         unreadable = blocks.pop(UNREADABLE)
         return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
 
-    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], request: StopRequest) -> None:
-        """One pass over everything that is pending."""
+    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
+        """Pass number `number` over everything that is pending."""
         job, limits = self.job, self.job.config.limits
         pending, pools = self._pending(plan, done), job.pools()
+        budget = Budget(limits, pools, spent_by(report.load_sessions(self.store)))
+        budget.check_start()
         # connecting to Ray puts a signal handler of its own in place of ours
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), request.listening():
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
             board = Board.create(pools)
-            sink = PartsSink(self.store, self.lease, self.labels, board)
+            sink = PartsSink(self.store, self.lease, job.layout(fingerprint(job.settings())), board)
 
             def stream() -> None:
                 configure_data(limits, self.verbose)
@@ -166,23 +175,46 @@ class _Run:
             watchdog = Watchdog(limits, sizes, lambda: lacking(pools))
             execution = Execution(stream)
             execution.start()
-            with make_display(job.pool_rows(pending), plan.rows, int(done.sum())) as display:
+            queues = Queues.of(pools, job.block_rows())
+            with make_display(job.pool_rows(pending), plan.rows, int(done.sum()), queues) as display:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
-                saver = _Saver(self.lease.store, self.lease.number, display, metrics)
+                saver = _Saver(self.lease, number, pools, display, metrics)
+
+                def show(snapshot: Snapshot) -> None:
+                    saver.show(snapshot)
+                    try:
+                        budget.check(snapshot)
+                    except BudgetSpent as spent:
+                        self.request.ask(spent)
+
                 try:
-                    watch(execution, board, watchdog, request, saver.show, self.holder.check)
+                    watch(execution, board, watchdog, self.request, show, self.holder.check)
                 except RayError as error:
                     raise _job_error(error, saver.latest) from error
                 finally:
                     execution.end()
                     saver.save()
 
+    def _join(self, found: Manifest) -> None:
+        """Join small parts, while no task writes."""
+
+        def may_go_on() -> None:
+            self.holder.check()
+            self.request.check()
+
+        small = small_parts(found.entries)
+        # Ray's own signal handler may have stayed
+        with self.request.listening():
+            joined = join_parts(self.store, small, self.lease, may_go_on)
+        self.say(f"{len(small):,} small parts joined into {joined:,}")
+
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
         sessions = report.load_sessions(self.store)
-        result = report.make_report(plan, self.job.records_per_row, self.labels, found, sessions)
+        labels = self.job.labels(fingerprint(self.job.settings()))
+        result = report.make_report(plan, self.job.records_per_row, labels, found, sessions)
         result |= self.job.summary(self.store, found)
         self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
-        report.write_card(self.store, result, *self.job.description())
+        self.job.conclude(self.store, result)
         self.store.write_bytes(report.SUCCESS, b"")
         return result
 
@@ -190,8 +222,16 @@ class _Run:
 class _Saver:
     """Shows and exports snapshots, and writes the session down every half minute, so that a kill leaves its figures."""
 
-    def __init__(self, store: Store, number: int, display: Display, metrics: RunMetrics) -> None:
-        self._store, self._number, self._display, self._metrics = store, number, display, metrics
+    def __init__(
+        self,
+        held: lease.Lease,
+        execution: int,
+        pools: Mapping[str, PoolConfig],
+        display: Display,
+        metrics: RunMetrics,
+    ) -> None:
+        self._lease, self._execution, self._pools = held, execution, pools
+        self._display, self._metrics = display, metrics
         self._started, self._saved = datetime.now(UTC), time.monotonic()
         self.latest: Snapshot | None = None
 
@@ -207,7 +247,8 @@ class _Saver:
         # figures about the run, which must neither end it nor keep its watch waiting
         with suppress(StorageError):
             if self.latest:
-                report.Session.of(self._number, self._started, self.latest).save(self._store)
+                session = report.Session.of(self._lease.number, self._started, self.latest, self._pools)
+                session.save(self._lease.store, self._execution)
 
 
 def _job_error(error: RayError, latest: Snapshot | None) -> JobError:

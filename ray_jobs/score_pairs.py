@@ -13,11 +13,12 @@ from ray_jobs.board import Board
 from ray_jobs.branches import begun, read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig, ScoreConfig
 from ray_jobs.job import Pending, SeededJob
-from ray_jobs.parts import RunLabels
+from ray_jobs.layout import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import SCORE, through_pool
 from ray_jobs.preflight import absolute, check_scorer
 from ray_jobs.rows import KEPT
+from ray_jobs.scores import reward_model
 from ray_jobs.seeds import SeedSource
 from ray_jobs.settings import result_settings
 from ray_jobs.storage import Store
@@ -78,8 +79,9 @@ class ScorePairsJob(SeededJob):
         return {SCORE: pending.rows().get(PAIRS, 0)}
 
     def labels(self, run_id: str) -> RunLabels:
-        """Run and scorer."""
-        return RunLabels({"run_id": run_id, "strategy": None, "scorer_model": self._scorer.model}, {})
+        """Run, scorer and reward model."""
+        models = {"scorer_model": self._scorer.model, "reward_model": reward_model(self._scorer)}
+        return RunLabels({"run_id": run_id, "strategy": None, **models}, {})
 
     def description(self) -> tuple[str, str]:
         """The scorer."""

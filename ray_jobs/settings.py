@@ -11,31 +11,33 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ray_jobs.config import JobConfig
+from ray_jobs.config import OutputConfig
 
 # Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
 # engines go by "*" in them, for one may have any name, such as "pool".
-_ENGINE = r"((evolvers|engines)/\*|responder|judge)/engine"
+_ENGINE = r"((evolvers|engines)/\*|responder|judge|analysis/judge)/engine"
 HARMLESS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"output|(storage|seeds|limits|ray)(/.*)?",
-        r"((evolvers|engines)/\*|responder|scorer|judge|nli)/pool/.*",
+        r"output|source|(storage|seeds|limits|ray|finish)(/.*)?",
+        r"((evolvers|engines)/\*|responder|scorer|judge|nli|analysis/(judge|encoder|reward))/pool/.*",
         r"templates|strategy/(templates|method|constraints|preset)|strategy/sandbox/(servers|allow_missing)",
+        r"analysis/templates|analysis/encoder/(device|batch|threads)|analysis/reward/(device|token_budget)",
         rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
         rf"{_ENGINE}/environment/.*",
-        rf"{_ENGINE}/(slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log)",
+        rf"{_ENGINE}/(load_seconds|slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log|slot_log)",
         rf"{_ENGINE}/arguments/(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
         rf"{_ENGINE}/arguments/(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
         rf"{_ENGINE}/arguments/(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",
         r"scorer/(device|attention|token_budget|threads)|nli/(device|batch_size)",
+        r"scorer/reward/(device|token_budget)",
     )
 )
 ABSENT = "nothing"
 Path = tuple[str, ...]
 
 
-def result_settings(config: JobConfig, weights_count: bool = True) -> dict[str, Any]:
+def result_settings(config: OutputConfig, weights_count: bool = True) -> dict[str, Any]:
     """The settings that change results, by dotted path. Evolvers' weights do only where seeds are split by them."""
     return {
         ".".join(path): value

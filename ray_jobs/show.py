@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -59,6 +59,28 @@ def print_report(report: dict[str, Any], output: str) -> None:
         f"{records['failed']:,} failed" + ("" if report["reconciles"] else " - these do not add up")
     )
     console.print(f"output: {output}", soft_wrap=True)
+
+
+def print_summary(entries: Sequence[dict[str, Any]], output: str) -> None:
+    """Print the summary of an analysis, one line a group: its numbers, without those that are tables themselves."""
+    console = Console()
+    for entry in entries:
+        facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in _plain(entry).items())
+        group = f"{entry['evolver'] or '(no evolver)'}, round {entry['round']}"
+        console.print(f"{group}: {facts}", soft_wrap=True, highlight=False, markup=False)
+    console.print(f"output: {output}", soft_wrap=True)
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, str]:
+    """The plain values of an entry, those with bounds as "0.5 (0.4 to 0.6)"."""
+    plain = {}
+    for name, value in entry.items():
+        if name in ("evolver", "round") or isinstance(value, dict | list) or name.endswith(("_low", "_high")):
+            continue
+        low, high = entry.get(f"{name}_low"), entry.get(f"{name}_high")
+        text = f"{value:,}" if isinstance(value, int) else _number(value) if isinstance(value, float) else value or "-"
+        plain[name] = text if low is None or high is None else f"{text} ({_number(low)} to {_number(high)})"
+    return plain
 
 
 def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from ray_jobs import lease, manifest, report
 from ray_jobs.autoif import funnel
@@ -64,8 +65,16 @@ def describe(state: Status) -> str:
     for name, pool in report.pools(state.sessions).items():
         rate = pool["tokens_per_actor_second"]
         speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"
-        lines.append(f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts")
+        lines.append(
+            f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts{_cost(pool)}"
+        )
     return "\n".join(lines)
+
+
+def _cost(pool: dict[str, Any]) -> str:
+    """What a pool has taken, as far as its configuration says what an actor takes."""
+    taken = {"GPU-hours": pool.get("gpu_hours"), "of money": pool.get("cost")}
+    return "".join(f", {amount:,.2f} {what}" for what, amount in taken.items() if amount)
 
 
 def _condition(state: Status) -> str:

@@ -11,13 +11,14 @@ from evolve.method import Method
 from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
 from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union, unreadable_rows
-from ray_jobs.config import PoolConfig, PoolResponderConfig, RunConfig
+from ray_jobs.config import PoolConfig, PoolResponderConfig, RunConfig, ScorerConfig
 from ray_jobs.job import Pending, SeededJob
+from ray_jobs.layout import RunLabels
 from ray_jobs.methods import held_out
-from ray_jobs.parts import RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import RESPOND, SCORE, pool_name, through_pool
 from ray_jobs.preflight import absolute, check
+from ray_jobs.scores import reward_model
 from ray_jobs.settings import fingerprint, result_settings
 from ray_jobs.storage import Store
 
@@ -39,25 +40,37 @@ class SynthesisJob(SeededJob):
         Each evolver's pool reads its own part of the plan, so that all of them run side by side and no row travels
         through a pool that is not its own.
         """
-        run, strategy = self._run, self._strategy
+        run = self._run
         rows = union(
             through_pool(
                 read_plan(store, name, blocks),
                 pool_name(name),
                 EvolveActor,
-                PoolJob(run, strategy, pool_name(name), absolute(run.evolvers[name].engine), board),
+                self.evolver_job(name, board),
                 run.evolvers[name].pool,
             )
             for name, blocks in pending.branches.items()
         )
         if rows and isinstance(run.responder, PoolResponderConfig):
-            respond = PoolJob(run, strategy, RESPOND, absolute(run.responder.engine), board)
+            respond = self.responder_job(run.responder, board)
             rows = through_pool(rows, RESPOND, RespondActor, respond, run.responder.pool)
         if rows and run.scorer:
-            rows = through_pool(rows, SCORE, ScoreActor, ScoreJob(SCORE, absolute(run.scorer), board), run.scorer.pool)
+            rows = through_pool(rows, SCORE, ScoreActor, self.scorer_job(run.scorer, board), run.scorer.pool)
         finished = union(one for one in (rows, unreadable_rows(store, pending)) if one)
         assert finished is not None, "a stream is asked for only while rows are pending"
         return finished
+
+    def evolver_job(self, name: str, board: Board) -> PoolJob:
+        """What an actor of this evolver's pool is built with."""
+        return PoolJob(self._run, self._strategy, pool_name(name), absolute(self._run.evolvers[name].engine), board)
+
+    def responder_job(self, responder: PoolResponderConfig, board: Board) -> PoolJob:
+        """What an actor of the responder's pool is built with."""
+        return PoolJob(self._run, self._strategy, RESPOND, absolute(responder.engine), board)
+
+    def scorer_job(self, scorer: ScorerConfig, board: Board) -> ScoreJob:
+        """What an actor of the scorer's pool is built with."""
+        return ScoreJob(SCORE, absolute(scorer), board)
 
     @property
     def records_per_row(self) -> int:
@@ -109,6 +122,7 @@ class SynthesisJob(SeededJob):
         run = self._run
         constants: dict[str, str | None] = {"run_id": run_id, "strategy": run.strategy.kind}
         constants["scorer_model"] = run.scorer.model if run.scorer else None
+        constants["reward_model"] = reward_model(run.scorer)
         if isinstance(run.responder, PoolResponderConfig):
             constants["responder_model"] = run.responder.engine.model
         return RunLabels(constants, {name: evolver.engine.model for name, evolver in run.evolvers.items()})

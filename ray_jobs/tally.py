@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import pyarrow as pa
@@ -19,7 +18,7 @@ the evolver "" and round 0."""
 
 PAIRS = "pairs"
 """The sum that counts preference pairs: a record's output against each of its rejected outputs."""
-_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", PAIRS)
+_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", "reward", PAIRS)
 
 
 @dataclass(slots=True)
@@ -80,36 +79,32 @@ class Tally:
         """The opposite of `to_json`."""
         tally = cls(rows=raw["rows"])
         for *key, count in raw["outcomes"]:
-            tally.outcomes[_shared(*key)] = count
+            tally.outcomes[tuple(key)] = count
         for *key, value, count in raw["sums"]:
-            tally.sums[_shared(*key)] = value
-            tally.counts[_shared(*key)] = count
+            tally.sums[tuple(key)] = value
+            tally.counts[tuple(key)] = count
         return tally
 
 
-@cache
-def _shared(*key: Any) -> tuple[Any, ...]:
-    # of a million entries in memory each would have its own, and they are the greater part of it
-    return key
-
-
 def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
-    """Count the records of one part: `kept` in RECORD_SCHEMA, `rejected` in REJECTED_SCHEMA."""
-    ids = pa.chunked_array([*kept["row_id"].chunks, *rejected["row_id"].chunks], pa.string())
-    tally = Tally(rows=pc.count_distinct(ids).as_py())
-    kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
-    for group in kept.group_by(["evolver", "round"]).aggregate(_sums()).to_pylist():
+    """Count the records of one part, kept, and rejected or failed; only columns that there are are summed."""
+    numbers = pa.chunked_array([*kept["plan_row"].chunks, *rejected["plan_row"].chunks], pa.int64())
+    tally = Tally(rows=pc.count_distinct(numbers).as_py())
+    if "rejected_outputs" in kept.column_names:
+        kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
+    summed = [column for column in _SUMMED if column in kept.column_names]
+    for group in kept.group_by(["evolver", "round"]).aggregate(_sums(summed)).to_pylist():
         key = (group["evolver"] or "", group["round"])
-        tally.outcomes[(*key, KEPT, "")] = group["row_id_count"]
-        for column in _SUMMED:
+        tally.outcomes[(*key, KEPT, "")] = group["record_id_count"]
+        for column in summed:
             tally.sums[(*key, column)] = group[f"{column}_sum"] or 0
             tally.counts[(*key, column)] = group[f"{column}_count"]
-    turned_down = rejected.group_by(["evolver", "round", "status", "reason"]).aggregate([("row_id", "count")])
+    turned_down = rejected.group_by(["evolver", "round", "status", "reason"]).aggregate([("record_id", "count")])
     for group in turned_down.to_pylist():
         key = (group["evolver"] or "", group["round"])
-        tally.outcomes[(*key, group["status"], group["reason"])] = group["row_id_count"]
+        tally.outcomes[(*key, group["status"], group["reason"])] = group["record_id_count"]
     return tally
 
 
-def _sums() -> list[tuple[str, str]]:
-    return [("row_id", "count"), *((column, how) for column in _SUMMED for how in ("sum", "count"))]
+def _sums(columns: Iterable[str]) -> list[tuple[str, str]]:
+    return [("record_id", "count"), *((column, how) for column in columns for how in ("sum", "count"))]

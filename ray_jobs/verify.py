@@ -11,13 +11,16 @@ import pyarrow.compute as pc
 
 from ray_jobs import manifest, report
 from ray_jobs.errors import OutputError, StorageError
-from ray_jobs.manifest import Entry
-from ray_jobs.parts import DATA, REJECTED, checksum
+from ray_jobs.manifest import Entry, Part
+from ray_jobs.part_files import pieces, tally_piece
+from ray_jobs.parts import DATA, REJECTED, new_checksum
 from ray_jobs.plan import UNREADABLE, PlanIndex, load_index
-from ray_jobs.reconcile import read_part
+from ray_jobs.rows import RECORD_SCHEMA
 from ray_jobs.storage import Store
-from ray_jobs.tally import tally_records
+from ray_jobs.tally import Tally
 
+READ_BYTES = 8 << 20
+KEYS = pa.schema([RECORD_SCHEMA.field(name) for name in ("record_id", "plan_row")])
 SHOWN = 5
 """How many examples a problem names."""
 
@@ -35,7 +38,10 @@ class Verdict:
 
 
 def verify(store: Store) -> Verdict:
-    """Read everything and recount. Memory is one part and two bytes a row. Raises OutputError where nothing is."""
+    """Read everything and recount. Raises OutputError where nothing is.
+
+    Memory is two bytes a row, the keys of one part's records, and a piece of its file.
+    """
     rounds = int(report.read_run(store)["records_per_row"])
     plan = load_index(store)
     if plan is None:
@@ -46,7 +52,8 @@ def verify(store: Store) -> Verdict:
     problems = list(_stray_files(store, [*found.entries, *found.replaced]))
     records = 0
     for entry in found.entries:
-        in_plan = entry.rows[(entry.rows >= 0) & (entry.rows < plan.rows)]
+        rows = entry.rows
+        in_plan = rows[(rows >= 0) & (rows < plan.rows)]
         seen[in_plan] += seen[in_plan] < np.iinfo(np.uint8).max
         problems += [f"part {entry.name}: {problem}" for problem in _part_problems(store, entry, plan, rounds)]
         records += sum(part.records for part in entry.files)
@@ -70,19 +77,31 @@ def _stray_files(store: Store, entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _part_problems(store: Store, entry: Entry, plan: PlanIndex, rounds: int) -> Iterator[str]:
+    keys, tally = [KEYS.empty_table()], Tally()
     try:
         for part in entry.files:
-            if checksum(store.read_bytes(part.path)) != part.checksum:
+            if _checksum(store, part) != part.checksum:
                 yield f"{part.path} is not what was written: its checksum differs"
-        kept, rejected = read_part(store, entry)
+        for folder, records in pieces(store, entry):
+            keys.append(records.select(KEYS.names))
+            tally.add(tally_piece(folder, records))
     except (StorageError, pa.ArrowException, OSError) as error:
         yield f"cannot be read: {error}"
         return
-    yield from _content_problems(kept, rejected, entry, plan, rounds)
+    if tally.outcomes != entry.tally.outcomes:
+        yield "its manifest entry counts other outcomes than its files hold"
+    yield from _row_problems(pa.concat_tables(keys), entry, plan, rounds)
 
 
-def _content_problems(kept: pa.Table, rejected: pa.Table, entry: Entry, plan: PlanIndex, rounds: int) -> Iterator[str]:
-    keys = pa.concat_tables([table.select(["record_id", "plan_row"]) for table in (kept, rejected)])
+def _checksum(store: Store, part: Part) -> str:
+    digest = new_checksum()
+    with store.open_input(part.path) as opened:
+        while data := opened.read(READ_BYTES):
+            digest.update(data)
+    return digest.hexdigest()
+
+
+def _row_problems(keys: pa.Table, entry: Entry, plan: PlanIndex, rounds: int) -> Iterator[str]:
     repeated = keys.num_rows - pc.count_distinct(keys["record_id"]).as_py()
     if repeated:
         yield f"{repeated:,} records stand there twice"
@@ -92,8 +111,6 @@ def _content_problems(kept: pa.Table, rejected: pa.Table, entry: Entry, plan: Pl
     wrong = rows[counts != np.where(_unreadable(rows, plan), 1, rounds)]
     if wrong.size:
         yield f"{wrong.size:,} rows do not have the records of all their rounds: {_examples(wrong.tolist())}"
-    if tally_records(kept, rejected).outcomes != entry.tally.outcomes:
-        yield "its manifest entry counts other outcomes than its files hold"
 
 
 def _unreadable(

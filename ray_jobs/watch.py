@@ -68,10 +68,15 @@ class Execution(threading.Thread):
 
 
 class StopRequest:
-    """Set by SIGINT or SIGTERM; a second one ends the process the usual way."""
+    """Set by SIGINT or SIGTERM; a second one ends the process the usual way. `why` is what to raise in the end."""
 
     def __init__(self) -> None:
         self.name: str | None = None
+        self.why: Stopped | None = None
+
+    def ask(self, why: Stopped) -> None:
+        """Ask for a stop, unless one is asked for already."""
+        self.why = self.why or why
 
     @contextmanager
     def listening(self) -> Iterator[StopRequest]:
@@ -83,10 +88,16 @@ class StopRequest:
             for one, handler in before.items():
                 signal.signal(one, handler)
 
+    def check(self) -> None:
+        """Raise `why` once a stop is asked for."""
+        if self.why:
+            raise self.why
+
     def _take(self, number: int, _: FrameType | None) -> None:
         if self.name is not None:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
+        self.ask(Stopped(f"stopped by {self.name}; what was finished is committed, and the same command goes on"))
 
 
 @dataclass
@@ -162,7 +173,7 @@ def watch(
         snapshot = board.snapshot()
         show(snapshot)
         watchdog.check(snapshot)
-        if request.name:
+        if request.why:
             stop = stop or Stop(watchdog.limits.drain_seconds)
             # again and again, for a board that has started anew does not know
             board.stop()
@@ -172,8 +183,7 @@ def watch(
     show(board.snapshot())
     if execution.error:
         raise execution.error
-    if request.name:
-        raise Stopped(f"stopped by {request.name}; what was finished is committed, and the same command goes on")
+    request.check()
 
 
 class Stop:
@@ -195,5 +205,7 @@ class Stop:
 
 
 def _movement(snapshot: Snapshot) -> tuple[Any, ...]:
+    # an actor that starts counts: a machine has come, and its model may take as long to load again
     pools = snapshot.pools.values()
-    return (snapshot.parts, *((pool.figures.completion_tokens, pool.figures.done, pool.ready) for pool in pools))
+    done = ((pool.starts, pool.ready, pool.figures.completion_tokens, pool.figures.done) for pool in pools)
+    return (snapshot.parts, *done)

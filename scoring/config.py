@@ -46,6 +46,25 @@ class ScorerConfig:
         _at_least("threads", self.threads, 1)
 
 
+@dataclass(frozen=True, slots=True)
+class RewardConfig:
+    """Settings of a `RewardScorer`; raises `ConfigError` where one is not allowed.
+
+    model: folder or hub id of a Hugging Face sequence classification model with one label.
+    dtype, device: as in `ScorerConfig`.
+    token_budget: tokens of one forward pass, padding included; None takes a default for the device.
+    """
+
+    model: str
+    dtype: Dtype = "auto"
+    device: str = "auto"
+    token_budget: int | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("dtype", self.dtype, get_args(Dtype))
+        _at_least("token_budget", self.token_budget, 1)
+
+
 def _one_of(field: str, value: object, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise ConfigError(f"{field}: {value!r} is not one of {', '.join(allowed)}")

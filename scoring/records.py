@@ -49,3 +49,11 @@ class Scores:
     def ifd_ppl(self) -> float | None:
         """exp(L(A|Q)) / exp(L(A))."""
         return ifd_perplexity(self.loss_a_given_q, self.loss_a)
+
+
+@dataclass(frozen=True, slots=True)
+class Reward:
+    """What a reward model makes of one pair: its single logit, None where undefined; `note` then says why."""
+
+    value: float | None
+    note: str | None = None

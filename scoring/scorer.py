@@ -5,11 +5,13 @@ Pairs are taken in windows; while the model runs one, a thread tokenises the nex
 
 import math
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import compress
+from threading import Lock
 
+from scoring.ahead import one_ahead
 from scoring.config import ScorerConfig
 from scoring.records import Pair, Scores
-from scoring.spans import LossName, PairTokeniser, TokenisedPair
+from scoring.spans import LossName, PairTokeniser, TokenisedPair, is_unicode
 
 OUT_OF_MEMORY = "out of memory"
 ZERO_LOSS = "zero loss: a ratio is undefined"
@@ -22,17 +24,19 @@ WINDOW = 1024
 class Scorer:
     """Scores pairs with one causal language model; raises `ScoringError` if model or settings do not fit.
 
-    Not for two threads at once.
+    Threads may share it: they take turns with the model, and what one needs to have tokenised is, meanwhile.
     """
 
     def __init__(self, config: ScorerConfig) -> None:
         # Imported here so that reading records or formulas never costs the import of torch.
-        from scoring.loss import LossModel
+        from scoring.forward.loss import LossModel
         from scoring.tokenizer import ModelTokenizer
 
         self._model = LossModel(config)
         limit = config.max_length or self._model.context
-        self._tokenise = PairTokeniser(ModelTokenizer(config.model), config.mode, limit, config.truncate)
+        self._turn = Lock()
+        self._tokenizer = ModelTokenizer(config.model)
+        self._tokenise = PairTokeniser(self._tokenizer, config.mode, limit, config.truncate)
 
     @property
     def token_budget(self) -> int:
@@ -45,19 +49,20 @@ class Scorer:
         Never raises for a pair's content: what cannot be scored has None for a loss and says why in its note.
         Pass hundreds of pairs or more at once; that fills the forward passes.
         """
-        return [scores for window in self._tokenised(pairs) for scores in self._score(window)]
+        windows = (pairs[start : start + WINDOW] for start in range(0, len(pairs), WINDOW))
+        return [scores for window in one_ahead(self._tokenise, windows) for scores in self._score(window)]
 
-    def _tokenised(self, pairs: Sequence[Pair]) -> Iterator[list[TokenisedPair]]:
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tokenise") as thread:
-            upcoming = thread.submit(self._tokenise, pairs[:WINDOW])
-            for following in range(WINDOW, len(pairs) + WINDOW, WINDOW):
-                current = upcoming.result()
-                upcoming = thread.submit(self._tokenise, pairs[following : following + WINDOW])
-                yield current
+    def instruction_lengths(self, pairs: Sequence[Pair]) -> list[int | None]:
+        """Tokens of each pair's instruction alone, without input and special tokens; None for invalid Unicode."""
+        readable = [is_unicode(pair.instruction) for pair in pairs]
+        texts = [pair.instruction for pair in compress(pairs, readable)]
+        lengths = map(len, self._tokenizer.encode(texts, special=False))
+        return [next(lengths) if fine else None for fine in readable]
 
     def _score(self, window: Sequence[TokenisedPair]) -> Iterator[Scores]:
         sequences = [sequence for pair in window for sequence in pair.sequences]
-        means = iter(self._model.mean_losses(sequences))
+        with self._turn:
+            means = iter(self._model.mean_losses(sequences))
         for pair in window:
             losses: dict[LossName, float] = {}
             notes = list(pair.notes)

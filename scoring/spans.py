@@ -92,7 +92,7 @@ class PairTokeniser:
 
     def __call__(self, pairs: Sequence[Pair]) -> list[TokenisedPair]:
         """One `TokenisedPair` for each pair, in order."""
-        readable = [_is_unicode(pair.question) and _is_unicode(pair.output) for pair in pairs]
+        readable = [is_unicode(pair.question) and is_unicode(pair.output) for pair in pairs]
         valid = list(compress(pairs, readable))
         laid_out = map(self._lay_out, valid, self._encode(valid))
         return [next(laid_out) if fine else TokenisedPair((), (INVALID_UNICODE,)) for fine in readable]
@@ -163,7 +163,8 @@ def _edge_notes(pair: Pair, encoded: EncodedPair) -> Iterator[str]:
         yield ONE_TOKEN_RESPONSE
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold `text`: it has no half of a surrogate pair."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ray_jobs.manifest import Manifest
-from ray_jobs.reconcile import read_part
+from ray_jobs.part_files import pieces
+from ray_jobs.parts import DATA
 from ray_jobs.rows import FAILED, KEPT
 from ray_jobs.storage import Store
 from ray_jobs.tally import PAIRS, Tally
@@ -138,11 +139,10 @@ def _by_evolver(store: Store, found: Manifest) -> list[tuple[str, list[Record]]]
     """All records of an output, kept ones with a status and no stage, by evolver."""
     records: dict[str, list[Record]] = {}
     for entry in found.entries:
-        kept, rejected = read_part(store, entry)
-        for one in kept.select(["evolver", "trajectory"]).to_pylist():
-            records.setdefault(one["evolver"], []).append({"status": KEPT, "stage": None, **one})
-        for one in rejected.select(["evolver", "trajectory", "status", "stage", "reason"]).to_pylist():
-            records.setdefault(one["evolver"], []).append(one)
+        for folder, piece in pieces(store, entry):
+            ended = [] if folder == DATA else ["status", "stage", "reason"]
+            for one in piece.select(["evolver", "trajectory", *ended]).to_pylist():
+                records.setdefault(one["evolver"], []).append({"status": KEPT, "stage": None, **one})
     return sorted(records.items())
 
 

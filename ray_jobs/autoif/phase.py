@@ -18,7 +18,7 @@ from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union
 from ray_jobs.config import PoolConfig
 from ray_jobs.job import Job, Pending
-from ray_jobs.parts import RunLabels
+from ray_jobs.layout import RunLabels
 from ray_jobs.plan import PlanIndex
 from ray_jobs.pools import pool_name, through_pool
 from ray_jobs.preflight import absolute
@@ -70,7 +70,7 @@ class Phase(Job):
     def labels(self, run_id: str) -> RunLabels:
         """Run, strategy, and the model of each evolver."""
         constants: dict[str, str | None] = {"run_id": run_id, "strategy": "autoif"}
-        constants |= {"responder_model": None, "scorer_model": None}
+        constants |= {"responder_model": None, "scorer_model": None, "reward_model": None}
         return RunLabels(constants, {name: one.engine.model for name, one in self.run.evolvers.items()})
 
     def through(self, rows: Dataset, name: str, actor: type[Any], model: ModelConfig, board: Board) -> Dataset:

@@ -23,8 +23,8 @@ from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig
 from ray_jobs.job import Job, Pending
+from ray_jobs.layout import RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.parts import RunLabels
 from ray_jobs.plan import PlanIndex
 from ray_jobs.pools import RESPOND, SCORE, through_pool
 from ray_jobs.preflight import absolute

@@ -23,8 +23,9 @@ from ray_jobs import manifest
 from ray_jobs.autoif.rounds import as_json
 from ray_jobs.dataset.words import question
 from ray_jobs.errors import SeedError
+from ray_jobs.part_files import pieces
+from ray_jobs.parts import DATA
 from ray_jobs.plan import INDEX, QUERY_FELL, UNREADABLE, PlanIndex, add_rows, digest, load_index, unreadable
-from ray_jobs.reconcile import read_part
 from ray_jobs.seeds import Seed, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.storage import Store
 
@@ -183,7 +184,12 @@ def _state(source: Store) -> str:
 
 def _kept(source: Store, columns: Sequence[str]) -> list[Row]:
     """The kept records of a finished phase, in the order of its plan."""
-    tables = [read_part(source, entry)[0].select([*columns, "plan_row"]) for entry in manifest.load(source).entries]
+    tables = [
+        records.select([*columns, "plan_row"])
+        for entry in manifest.load(source).entries
+        for folder, records in pieces(source, entry)
+        if folder == DATA
+    ]
     return pa.concat_tables(tables).sort_by("plan_row").to_pylist() if tables else []
 
 

@@ -1,4 +1,7 @@
-"""Looks scores up that analyses have written beside the data: `analyses/NAME.parquet`, one line a record id."""
+"""Looks scores up in tables beside the data that have one line a record id.
+
+They are those of finished analyses, `analyses/NAME/data/*.parquet`, and a user's own, `analyses/NAME.parquet`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.errors import DamagedOutput, OutputError
+from ray_jobs.parts import DATA
+from ray_jobs.report import SUCCESS
 from ray_jobs.storage import Store
 from scoring.select import Scores
 
@@ -36,17 +41,32 @@ def id_bytes(ids: pa.Array) -> npt.NDArray[np.bytes_]:
     return np.array(ids.cast(pa.binary()).to_pylist(), dtype=np.bytes_)
 
 
-def columns(store: Store) -> dict[str, list[str]]:
-    """The numeric columns of all analyses, each with the paths of the tables that have it."""
-    found: dict[str, list[str]] = {}
-    for path, _ in store.list(FOLDER):
-        if path.endswith(".parquet"):
-            with store.open_input(path) as opened:
-                schema = pq.read_schema(opened)
-            for field in schema:
-                if is_number(field.type):
-                    found.setdefault(field.name, []).append(path)
+Table = tuple[str, tuple[str, ...]]
+"""Where a table lies, for messages, and the paths of its files."""
+
+
+def columns(store: Store) -> dict[str, list[Table]]:
+    """The numeric columns of all tables, each with the tables that have it."""
+    found: dict[str, list[Table]] = {}
+    for table in _tables(store):
+        with store.open_input(table[1][0]) as opened:
+            schema = pq.read_schema(opened)
+        for field in schema:
+            if is_number(field.type):
+                found.setdefault(field.name, []).append(table)
     return found
+
+
+def _tables(store: Store) -> list[Table]:
+    listed = [path.split("/") for path, _ in store.list(FOLDER)]
+    finished = {parts[1] for parts in listed if parts[2:] == [SUCCESS]}
+    files: dict[str, list[str]] = {}
+    for parts in listed:
+        path = "/".join(parts)
+        own = len(parts) == 2 and path.endswith(".parquet")
+        if own or (parts[1] in finished and parts[2] == DATA):
+            files.setdefault(path if own else f"{FOLDER}/{parts[1]}", []).append(path)
+    return [(place, tuple(paths)) for place, paths in files.items()]
 
 
 def is_number(kind: pa.DataType) -> bool:
@@ -54,17 +74,22 @@ def is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def load(store: Store, paths: list[str], column: str) -> Lookup:
+def load(store: Store, tables: list[Table], column: str) -> Lookup:
     """Read a column. Raises OutputError where several tables have it, DamagedOutput where an id is there twice."""
-    if len(paths) > 1:
-        raise OutputError(f"{store.url}: the column {column} is in {' and in '.join(paths)}; expected it in one")
-    with store.open_input(paths[0]) as opened:
-        table = pq.read_table(opened, columns=[KEY, column]).drop_null()
+    if len(tables) > 1:
+        places = " and in ".join(place for place, _ in tables)
+        raise OutputError(f"{store.url}: the column {column} is in {places}; expected it in one")
+    place, paths = tables[0]
+    parts = []
+    for path in paths:
+        with store.open_input(path) as opened:
+            parts.append(pq.read_table(opened, columns=[KEY, column]).drop_null())
+    table = pa.concat_tables(parts)
     if not table.num_rows:
-        raise OutputError(f"{store.url_of(paths[0])}: holds no value of {column}")
+        raise OutputError(f"{store.url_of(place)}: holds no value of {column}")
     ids = id_bytes(table[KEY].combine_chunks())
     order = np.argsort(ids)
     ids = ids[order]
     if (ids[1:] == ids[:-1]).any():
-        raise DamagedOutput(f"{store.url_of(paths[0])}: expected each {KEY} once, found one twice")
+        raise DamagedOutput(f"{store.url_of(place)}: expected each {KEY} once, found one twice")
     return Lookup(ids, table[column].to_numpy().astype(np.float64)[order])

@@ -71,7 +71,15 @@ DERIVED: Mapping[str, ScoreColumn] = {
         ScoreColumn("instruction_characters", ("instruction",), _characters, "lowest"),
     )
 }
-ORDERS: Mapping[str, Order] = {"ic_ifd": "highest", "ifd": "highest", "loss_q": "lowest", "n_q": "lowest"}
+ORDERS: Mapping[str, Order] = {
+    "ic_ifd": "highest",
+    "ifd": "highest",
+    "reward": "highest",
+    "loss_q": "lowest",
+    "n_q": "lowest",
+    "instruction_length": "lowest",
+    "repeats": "lowest",
+}
 
 
 def score_column(source: Source, name: str) -> ScoreColumn:
@@ -84,6 +92,8 @@ def score_column(source: Source, name: str) -> ScoreColumn:
     beside = analyses.columns(source.store)
     if name in beside:
         lookup = analyses.load(source.store, beside[name], name)
-        return ScoreColumn(name, ("record_id",), lambda batch: lookup.of(batch.column("record_id")), "highest")
-    known = ", ".join([*DERIVED, *numbers, *sorted(beside)])
+        return ScoreColumn(
+            name, ("record_id",), lambda batch: lookup.of(batch.column("record_id")), ORDERS.get(name, "highest")
+        )
+    known = ", ".join([*DERIVED, *numbers, *sorted(beside.keys() - numbers)])
     raise ConfigError(f"--by {name}: expected a score, one of {known}")

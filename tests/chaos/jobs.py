@@ -17,11 +17,11 @@ import yaml
 
 from ray_jobs.manifest import FOLDER as MANIFEST
 from ray_jobs.storage import Store, open_store
-from tests.chaos.nodes import Nodes, until
+from tests.chaos.nodes import STARTUP, Nodes, until
 
 ROOT = Path(__file__).parents[2]
-STARTUP = 240.0
-"""Seconds that a command may take from its start to its first engine call, on a machine that others use too."""
+LONGEST = 480.0
+"""Seconds that a command of the short tests may take to its end, on a machine that others use too."""
 
 Records = set[tuple[str | None, ...]]
 
@@ -60,7 +60,7 @@ def settings(nodes: Nodes, folder: Path, place: Place, seeds: int) -> dict[str, 
         },
         "responder": {"engine": {**engine, "model": "responder", "slots": 64}, "pool": pool},
         "scorer": {"kind": "scripted", "pool": pool},
-        "limits": {"stall_seconds": 120, "storage_seconds": 60, "engine_restarts": 50},
+        "limits": {"stall_seconds": 300, "storage_seconds": 60, "engine_restarts": 50},
         "ray": {"address": nodes.address},
     }
 
@@ -101,7 +101,7 @@ class Job:
         until(lambda: command.is_over or self.calls > before, STARTUP, "the first call of an engine")
         return command
 
-    def finish(self, seconds: float = 240.0) -> str:
+    def finish(self, seconds: float = LONGEST) -> str:
         """Run to the end, which must be success; its output."""
         command = self.start()
         assert command.wait(seconds) == 0, command.text
@@ -110,12 +110,12 @@ class Job:
     def verify(self) -> None:
         """`evolve verify` must find nothing, and the run finished."""
         command = self._start_verify()
-        assert command.wait(120) == 0, command.text
+        assert command.wait(STARTUP) == 0, command.text
         assert "not finished" not in command.text, command.text
 
     def verify_code(self) -> int:
         """The exit code of `evolve verify`."""
-        return self._start_verify().wait(120)
+        return self._start_verify().wait(STARTUP)
 
     def prompts(self) -> set[str]:
         """The digests of all prompts that the engines have been given."""

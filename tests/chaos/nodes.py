@@ -14,6 +14,8 @@ import psutil
 from ray.cluster_utils import Cluster
 
 Value = TypeVar("Value")
+STARTUP = 240.0
+"""Seconds that a process may take from its start to its first work, on a machine that others use too."""
 OBJECT_STORE = 100 << 20
 # a lost node is noticed in seconds instead of half a minute; workers start when they are needed
 SETTINGS = {
@@ -56,7 +58,7 @@ class Nodes:
             found += [one for one in raylet.children(recursive=True) if title in _title(one)]
         return found
 
-    def kill(self, title: str, within: float = 60.0) -> None:
+    def kill(self, title: str, within: float = STARTUP) -> None:
         """SIGKILL one worker process with that title, waiting for one to be there."""
         until(lambda: self.kill_any(title), within, f"a worker process named {title}")
 

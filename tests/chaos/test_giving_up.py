@@ -9,8 +9,9 @@ import pytest
 
 from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import Command, Place
+from tests.chaos.nodes import STARTUP
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def place(tmp_path: Path) -> Place:
     return Place(str(tmp_path / "out"))
 
 
-def message(command: Command, seconds: float = 180) -> str:
+def message(command: Command, seconds: float = STARTUP) -> str:
     """What the command says at its end, which must be exit code 6, without a traceback."""
     assert command.wait(seconds) == 6, command.text
     # Ray's own lines, which begin with the word raylet, may come before

@@ -8,10 +8,10 @@ from random import Random
 import pytest
 
 from tests.chaos.conftest import MakeJob
-from tests.chaos.jobs import Job, Place, Records
+from tests.chaos.jobs import LONGEST, Job, Place, Records
 from tests.chaos.nodes import Nodes
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 VICTIMS = ("evolve_small", "evolve_large", "respond", "score", "BoardActor")
 
@@ -42,7 +42,7 @@ def test_actors_killed(place: Place, cluster: Nodes, make_job: MakeJob, undistur
     for title in random.sample(VICTIMS, len(VICTIMS)):
         cluster.kill(title)
         time.sleep(random.uniform(0, 1))
-    assert command.wait(240) == 0, command.text
+    assert command.wait(LONGEST) == 0, command.text
     job.verify()
     assert job.records() == undisturbed
 
@@ -53,6 +53,6 @@ def test_node_lost_and_another_added(s3_place: Place, cluster: Nodes, make_job: 
     command = job.start_working()
     cluster.lose()
     cluster.add()
-    assert command.wait(240) == 0, command.text
+    assert command.wait(LONGEST) == 0, command.text
     job.verify()
     assert job.records() == undisturbed

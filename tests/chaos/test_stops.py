@@ -8,10 +8,10 @@ import time
 import pytest
 
 from tests.chaos.conftest import MakeJob
-from tests.chaos.jobs import STARTUP, Place, Records
-from tests.chaos.nodes import Nodes, until
+from tests.chaos.jobs import Place, Records
+from tests.chaos.nodes import STARTUP, Nodes, until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.mark.chaos_long
@@ -19,14 +19,14 @@ pytestmark = pytest.mark.timeout(900)
 def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     command = job.start()
-    until(lambda: job.store.list("lease"), 120, "the lease")
+    until(lambda: job.store.list("lease"), STARTUP, "the lease")
     second = job.start()
-    assert second.wait(120) == 5, second.text
+    assert second.wait(STARTUP) == 5, second.text
     assert "is working on this output" in second.text
     until(lambda: job.calls, STARTUP, "the first call of an engine")
     asked_at = time.monotonic()
     command.send(number)
-    assert command.wait(120) == 10, command.text
+    assert command.wait(STARTUP) == 10, command.text
     assert time.monotonic() - asked_at < 90
     assert number.name in command.text
     assert job.parts > 0
@@ -43,13 +43,13 @@ def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJo
 def test_run_that_was_taken_for_dead(s3_place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     first = job.start_working()
-    until(lambda: job.parts, 120, "the first part")
+    until(lambda: job.parts, STARTUP, "the first part")
     first.send(signal.SIGSTOP)
     # a suspended driver gives no CPUs back
     cluster.add()
     job.finish()
     first.send(signal.SIGCONT)
-    assert first.wait(120) == 5, first.text
+    assert first.wait(STARTUP) == 5, first.text
     assert "another run has taken this output over" in first.text
     job.verify()
     assert job.records() == undisturbed

@@ -7,17 +7,17 @@ import time
 import pytest
 
 from tests.chaos.conftest import MakeJob
-from tests.chaos.jobs import Command, Job, Place, Records
-from tests.chaos.nodes import Nodes, until
+from tests.chaos.jobs import LONGEST, Command, Job, Place, Records
+from tests.chaos.nodes import STARTUP, Nodes, until
 from tests.ray_jobs.fault_proxy import FaultProxy, Hold
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 
 def kill_writer_at(hold: Hold, command: Command, cluster: Nodes, proxy: FaultProxy) -> None:
     """Hold a request of a write task and SIGKILL the task's process meanwhile; the request is then dropped."""
     proxy.hold = hold
-    until(lambda: hold.taken.is_set() or command.is_over, 120, f"a request that matches {hold.pattern}")
+    until(lambda: hold.taken.is_set() or command.is_over, STARTUP, f"a request that matches {hold.pattern}")
     assert hold.taken.is_set(), command.text
     assert cluster.kill_all("ray::Write")
     hold.dropped.set()
@@ -36,7 +36,7 @@ def test_writer_killed_around_its_commit(
     )
     for hold in (half_written, uncommitted, committed_unheard):
         kill_writer_at(hold, command, cluster, proxy)
-    assert command.wait(240) == 0, command.text
+    assert command.wait(LONGEST) == 0, command.text
     job.verify()
     assert job.records() == undisturbed
 
@@ -67,12 +67,12 @@ def test_store_stops_for_a_while(
 def outage(job: Job, proxy: FaultProxy, seconds: float) -> None:
     """The store stops while a run is at work, and comes back; the run ends well."""
     command = job.start_working()
-    until(lambda: job.parts, 120, "the first part")
+    until(lambda: job.parts, STARTUP, "the first part")
     proxy.away = True
     time.sleep(seconds)
     assert not command.is_over, command.text
     proxy.away = False
-    assert command.wait(240) == 0, command.text
+    assert command.wait(LONGEST) == 0, command.text
 
 
 @pytest.mark.chaos_long
@@ -80,7 +80,7 @@ def test_store_that_stays_away_ends_the_run(behind_proxy: Place, proxy: FaultPro
     job = make_job(behind_proxy, limits__storage_seconds=2)
     command = job.start_working()
     proxy.away = True
-    assert command.wait(180) == 4, command.text
+    assert command.wait(STARTUP) == 4, command.text
     assert "the store does not answer" in command.text
     assert "Traceback" not in command.text[command.text.index("\nerror: ") :]
 
@@ -94,7 +94,7 @@ def test_request_that_arrives_after_the_end(
     job = make_job(behind_proxy)
     command = job.start_working()
     proxy.hold = late = Hold(pattern, late=True)
-    until(late.taken.is_set, 120, "a write task")
+    until(late.taken.is_set, STARTUP, "a write task")
     command.kill()
     job.finish()
     assert job.records() == undisturbed

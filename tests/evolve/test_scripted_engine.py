@@ -140,6 +140,14 @@ def test_the_call_log_has_one_line_a_call(tmp_path: Path) -> None:
     assert lines[0] == lines[2] != lines[1]
 
 
+def test_the_slot_log_says_when_slots_were_taken(tmp_path: Path) -> None:
+    log = tmp_path / "slots"
+    ask(ScriptedEngine(Script(slots=1, decode_rate=400, slot_log=str(log))), prompt("a"), prompt("b"))
+    first, second = ([float(one) for one in line.split()] for line in log.read_text().splitlines())
+    assert first[1] - first[0] >= 0.1
+    assert second[0] >= first[1]
+
+
 def test_closing_twice_does_no_harm() -> None:
     engine = ScriptedEngine()
     asyncio.run(engine.close())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import secrets
@@ -21,6 +22,7 @@ from typing import Any
 import psutil
 import requests
 
+ROOT = Path(__file__).parents[2]
 START_SECONDS = 180
 STARTED = "Ray runtime started"
 
@@ -49,8 +51,12 @@ class RayHead:
 
 
 @contextmanager
-def ray_head(cpus: int) -> Iterator[RayHead]:
-    """Start a head with `cpus` logical CPUs, and end it and all its processes."""
+def ray_head(cpus: int, node_types: dict[str, Any] | None = None, delay_seconds: float = 0) -> Iterator[RayHead]:
+    """Start a head with `cpus` logical CPUs, and end it and all its processes.
+
+    With `node_types`, those of a cluster's configuration, it adds nodes of these types to itself, each
+    `delay_seconds` after it was wanted, and takes those away that idle for three seconds.
+    """
     folder = Path(tempfile.mkdtemp(prefix="rh-", dir="/tmp"))  # socket paths must stay short
     ports = dict(zip(("gcs", "dashboard", "metrics", "client", "agent"), free_ports(5), strict=True))
     token = secrets.token_hex(32)
@@ -72,6 +78,11 @@ def ray_head(cpus: int) -> Iterator[RayHead]:
         *(f"--metrics-export-port={ports['metrics']}", f"--ray-client-server-port={ports['client']}"),
         *(f"--dashboard-agent-listen-port={ports['agent']}", "--object-store-memory=100000000"),
     ]
+    if node_types is not None:
+        cluster = _cluster(cpus, node_types, head.gcs_address, delay_seconds)
+        (folder / "cluster.json").write_text(json.dumps(cluster))
+        command.append(f"--autoscaling-config={folder / 'cluster.json'}")
+        environment |= {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "PYTHONPATH": str(ROOT)}
     with (folder / "head.log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
@@ -80,6 +91,33 @@ def ray_head(cpus: int) -> Iterator[RayHead]:
     finally:
         _end(process)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _cluster(cpus: int, node_types: dict[str, Any], gcs_address: str, delay_seconds: float) -> dict[str, Any]:
+    """A cluster's configuration whose machines are processes of this one. The fake provider wants this head's name."""
+    head = {"ray.head.default": {"resources": {"CPU": cpus}, "node_config": {}, "max_workers": 0}}
+    return {
+        "cluster_name": "fake",
+        "max_workers": 8,
+        "upscaling_speed": 10,
+        "idle_timeout_minutes": 0.05,
+        "provider": {
+            "type": "external",
+            "module": "tests.ray_jobs.slow_nodes.SlowNodes",
+            "gcs_address": gcs_address,
+            "delay_seconds": delay_seconds,
+            "launch_multiple": True,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
+        "auth": {},
+        "file_mounts": {},
+        "cluster_synced_files": [],
+        "head_node_type": "ray.head.default",
+        "available_node_types": head | {name: {"node_config": {}, **one} for name, one in node_types.items()},
+        **{f"{who}_{what}": [] for who in ("head", "worker") for what in ("setup_commands", "start_ray_commands")},
+        **{name: [] for name in ("setup_commands", "initialization_commands")},
+    }
 
 
 def free_ports(count: int) -> list[int]:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 
 from ray_jobs.config import RunConfig
-from ray_jobs.manifest import Entry, commit
+from ray_jobs.manifest import Entry, commit, load
 from ray_jobs.parts import write_part
 from ray_jobs.rounds import RoundRow
 from ray_jobs.rows import FAILED, KEPT, REJECTED, ROW_SCHEMA, flatten, split_outcomes
 from ray_jobs.storage import Store
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
-LABELS = {"run_id": "run", "strategy": "evol_instruct", "scorer_model": None}
+LABELS = {"run_id": "run", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None}
 MODELS = {"a": "model-a", "b": "model-b"}
 
 
@@ -124,3 +126,24 @@ def add_part(store: Store, *numbers: int, commits: bool = True, replaces: tuple[
     if commits:
         assert commit(store, entry)
     return entry
+
+
+def record_counts(store: Store) -> Counter[str]:
+    """How often each record is in the output, as a reader without a manifest sees it."""
+    found = Counter[str]()
+    for folder in ("data", "rejected"):
+        if paths := [path for path, _ in store.list(folder)]:
+            dataset = ds.dataset(paths, filesystem=store.arrow_filesystem(), format="parquet")
+            found.update(dataset.to_table(columns=["record_id"])["record_id"].to_pylist())
+    return found
+
+
+def check_parts(store: Store, rows: set[int]) -> None:
+    """The output holds exactly `rows`, as `add_part` makes them, and its entries exactly its files."""
+    found = load(store)
+    assert not found.replaced
+    assert sorted(row for entry in found.entries for row in entry.rows.tolist()) == sorted(rows)
+    assert record_counts(store) == Counter(f"row{row:04d}-{number}" for row in rows for number in (1, 2))
+    files = {path for folder in ("data", "rejected") for path, _ in store.list(folder)}
+    assert files == {part.path for entry in found.entries for part in entry.files}
+    assert found.tally().rows == len(rows)

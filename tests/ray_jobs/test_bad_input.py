@@ -23,6 +23,7 @@ from ray_jobs.plan import PlanIndex, load_index
 from ray_jobs.plan import make_plan as plan_seeds
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
+from tests.ray_jobs.fault_proxy import Fault, fault_proxy
 from tests.ray_jobs.samples import run_config, write_seeds
 
 GOOD: dict[str, Any] = {
@@ -86,6 +87,11 @@ def parquet(folder: Path, table: pa.Table) -> dict[str, Any]:
 
 def fields(**changes: Any) -> Prepare:
     return lambda _: changes
+
+
+def no_seeds(folder: Path) -> dict[str, Any]:
+    (folder / "none").mkdir()
+    return {"seeds": {"path": str(folder / "none")}}
 
 
 def no_model(folder: Path) -> dict[str, Any]:
@@ -168,7 +174,13 @@ BEFORE_ANYTHING_STARTS: dict[str, tuple[Prepare, int, str]] = {
         2,
         "seeds.columns: expected none with seeds.layout messages",
     ),
+    "folder without a seed file": (no_seeds, 3, "none: no file of seeds there"),
     # stores and credentials
+    "output that is a file": (
+        lambda folder: {"output": str(folder / "seeds.jsonl")},
+        4,
+        "seeds.jsonl.*[Nn]ot a directory",
+    ),
     "URL of no known kind": (fields(output="s4://bucket/run"), 4, "s4://bucket/run: cannot open"),
     "S3 without a bucket": (fields(output="s3://"), 4, "names no bucket"),
     "store that does not answer": (
@@ -213,6 +225,51 @@ def test_a_bucket_that_is_not_there(
     assert "bucket does not exist" in told.error
 
 
+REFUSALS = {
+    "AccessDenied": "permission denied; these credentials may not do this here",
+    "InvalidAccessKeyId": "the credentials are not valid",
+    "SignatureDoesNotMatch": "the credentials are not valid",
+    "ExpiredToken": "the credentials are not valid",
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_credentials_that_a_store_refuses(
+    code: str, s3_url: str, s3_options: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with fault_proxy(s3_options["endpoint_url"]) as proxy:
+        proxy.method, proxy.faults = "GET", [Fault(403, code)]
+        storage = {**s3_options, "endpoint_url": proxy.url}
+        told = evolve(capsys, "run", str(config_file(tmp_path, {"output": f"{s3_url}/run", "storage": storage})))
+    assert told.code == 4, told.error
+    assert f"{s3_url}/run" in told.error
+    assert REFUSALS[code] in told.error, told.error
+
+
+DAMAGED: dict[str, tuple[str, str, str]] = {
+    "plan index": ("plan/index.json", "{", "plan/index.json: expected a plan index, got something else"),
+    "manifest entry": ("manifest/x.json", "[]", "manifest/x.json: expected a manifest entry, got something else"),
+    "lease": ("lease/000001.json", "{}", "lease/000001.json: expected a lease, got something else"),
+    "session": ("sessions/000001.json", "{}", "sessions/000001.json: expected a session, got something else"),
+    "settings that are no JSON": ("run.json", "{", "run.json: expected JSON, got something else"),
+    "settings of another type": ("run.json", "[]", "run.json: expected a JSON object, got list"),
+    "settings without a field": ("run.json", "{}", "run.json: the field configuration is missing"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_of_an_output(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, content, message = DAMAGED[name]
+    out = tmp_path / "out"
+    (out / "plan").mkdir(parents=True)
+    (out / "plan" / "index.json").write_bytes(PlanIndex().to_json())
+    (out / path).parent.mkdir(exist_ok=True)
+    (out / path).write_text(content)
+    told = evolve(capsys, "verify" if path == "run.json" else "status", str(out))
+    assert told.code == 5, told.error
+    assert f"{out}/{message}" in told.error
+
+
 COMMANDS: dict[str, tuple[list[str], int, str]] = {
     "no configuration file": (["run", "no-such.yaml"], 2, "no-such.yaml: cannot be read"),
     "override without a value": (["validate", "CONFIG", "--set", "rounds"], 2, "expected dotted.path=value"),
@@ -230,6 +287,11 @@ COMMANDS: dict[str, tuple[list[str], int, str]] = {
         ["score", "a.jsonl", "FOLDER/o", "--model", "m", "--columns", "output"],
         2,
         "expected FIELD=NAME",
+    ),
+    "scoring with an unknown setting": (
+        ["score", "a.jsonl", "FOLDER/o", "--model", "m", "--set", "scorer.atention=packed"],
+        2,
+        "scorer.atention: unknown field; did you mean attention?",
     ),
     "scoring without a model": (["score", "a.jsonl", "FOLDER/o", "--model", "./none"], 2, "there is no folder ./none"),
 }

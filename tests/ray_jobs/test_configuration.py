@@ -13,6 +13,7 @@ from evolve.elimination import Elimination
 from ray_jobs.config import PoolResponderConfig, RunConfig
 from ray_jobs.configuration import load_config, parse_storage
 from ray_jobs.errors import ConfigError
+from ray_jobs.finish_config import FinishingRunConfig
 
 BASE = """
 output: out
@@ -21,7 +22,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "evolvers, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, sharing, storage, strategy"
+    "evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, sharing, storage, "
+    "strategy"
 )
 ENGINE = "kind: scripted"
 
@@ -67,7 +69,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {kind: scripted}, pool: {sise: 1}}}",
             "evolvers.a.pool.sise: unknown field; did you mean size? (allowed: accelerator_type, batch_rows, "
-            "batches_in_flight, cpus, gpus, max_size, min_size, resources, size)",
+            "batches_in_flight, cpus, gpus, max_size, min_size, price, resources, size)",
         ),
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
@@ -82,7 +84,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
             "responder.pool.siz: unknown field; did you mean size? (allowed: accelerator_type, batch_rows, "
-            "batches_in_flight, cpus, gpus, max_size, min_size, resources, size)",
+            "batches_in_flight, cpus, gpus, max_size, min_size, price, resources, size)",
         ),
         (
             "responder: {kind: evolver, samplng: {}}",
@@ -95,7 +97,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "limits: {stall_second: 1}",
             "limits.stall_second: unknown field; did you mean stall_seconds? "
-            "(allowed: drain_seconds, engine_restarts, stall_seconds, storage_seconds)",
+            "(allowed: budget, drain_seconds, engine_restarts, stall_seconds, storage_seconds)",
         ),
         # missing
         ("seeds: {}", "seeds.path: is missing"),
@@ -301,4 +303,4 @@ def test_storage_options_from_the_command_line() -> None:
 
 def test_a_configuration_survives_json(tmp_path: Path) -> None:
     run = load(tmp_path, "{scorer: {model: m}, strategy: {elimination: wizardlm, templates: x}}")
-    assert RunConfig.model_validate(json.loads(run.model_dump_json())) == run
+    assert FinishingRunConfig.model_validate(json.loads(run.model_dump_json())) == run

@@ -51,14 +51,14 @@ def tallies(draw: st.DrawFn) -> Tally:
 @given(NUMBERS, tallies(), st.lists(st.text(max_size=5), max_size=2))
 def test_an_entry_survives_being_stored(rows: set[int], tally: Tally, replaces: list[str]) -> None:
     files = (Part("data/x.parquet", 3, 2, "ab"), Part("rejected/x.parquet", 1, 1, "cd"))
-    entry = Entry("x", files, np.array(sorted(rows), dtype=np.int64), tally, tuple(replaces))
+    entry = Entry.of("x", files, np.array(sorted(rows), dtype=np.int64), tally, replaces)
     read = Entry.from_json(entry.to_json(), "here")
     assert (read.name, read.files, read.replaces, read.tally) == (entry.name, files, tuple(replaces), tally)
     assert read.rows.tolist() == sorted(rows)
 
 
 def test_rows_that_follow_each_other_cost_next_to_nothing() -> None:
-    entry = Entry("x", (), np.arange(10**9, 10**9 + 1024), Tally())
+    entry = Entry.of("x", (), np.arange(10**9, 10**9 + 1024), Tally())
     assert len(entry.to_json()) < 250
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ray_jobs.plan import Fanout, PlanFile, PlanIndex, make_plan
-from ray_jobs.plan_source import PlanSource, Slice, pending_blocks, read_block
+from ray_jobs.plan_source import PlanSource, Slice, fitting_rows, pending_blocks, read_block
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.seeds import SeedSource
 from ray_jobs.storage import Store, open_store
@@ -78,3 +78,19 @@ def test_a_read_task_is_a_block_whatever_parallelism_is_asked_for(
     assert [task.metadata.num_rows for task in tasks] == [100] * 7 + [50]
     assert source.estimate_inmemory_data_size() == index.rows * 1024
     assert [row for task in tasks for table in task() for row in table["plan_row"].to_pylist()] == list(range(750))
+
+
+@pytest.mark.parametrize(
+    ("block_rows", "pending", "blocks", "rows"),
+    [
+        (256, 100_000, 8, 256),
+        (256, 1000, 8, 125),
+        (256, 1001, 8, 126),
+        (256, 60, 8, 16),
+        (4, 1000, 8, 4),
+        (4, 5, 8, 4),
+        (256, 0, 8, 16),
+    ],
+)
+def test_a_small_run_has_smaller_blocks(block_rows: int, pending: int, blocks: int, rows: int) -> None:
+    assert fitting_rows(block_rows, pending, blocks) == rows

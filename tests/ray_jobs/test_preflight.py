@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evolve.prompts import SHIPPED
+from ray_jobs.config import ModelScorerConfig
 from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SeedError, StorageError
 from ray_jobs.lease import acquire
 from ray_jobs.preflight import absolute, check, check_places, empty_output
@@ -83,6 +84,34 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     assert told(tmp_path, scorer={"model": str(tmp_path)}).startswith("scorer.model: ")
 
 
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (None, "there is no folder ./none; expected a model folder"),
+        ('{"architectures": ["LlamaForCausalLM"]}', "expected a sequence classification model, FOLDER holds LlamaForC"),
+        ("{}", "expected a sequence classification model, FOLDER holds one that names no architecture"),
+        (
+            '{"architectures": ["BertForSequenceClassification"]}',
+            "expected a reward model with one label, FOLDER has 2",
+        ),
+        (
+            '{"architectures": ["BertForSequenceClassification"], "id2label": {"0": "a", "1": "b", "2": "c"}}',
+            "expected a reward model with one label, FOLDER has 3",
+        ),
+        ("{", "config.json is not JSON"),
+    ],
+)
+def test_a_model_that_gives_no_reward_is_told(tmp_path: Path, settings: str | None, problem: str) -> None:
+    scorer, reward = tmp_path / "scorer", tmp_path / "reward"
+    for folder, text in ((scorer, "{}"), (reward, settings or "")):
+        folder.mkdir()
+        (folder / "config.json").write_text(text)
+    model = str(reward) if settings else "./none"
+    message = told(tmp_path, scorer={"model": str(scorer), "reward": {"model": model}})
+    assert message.startswith("scorer.reward.model: ")
+    assert problem.replace("FOLDER", str(reward)) in message
+
+
 @pytest.mark.parametrize("model", ["/no/such", "./model", "~/model", "gpt2", "a/b/c"])
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path, model: str) -> None:
     assert told(tmp_path, responder=vllm(model)) == (
@@ -116,6 +145,10 @@ def test_a_model_folder_goes_to_workers_by_its_full_path(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     engine = run_config(tmp_path, evolvers={"a": vllm("model")}).evolvers["a"].engine
     assert absolute(engine).model == str(tmp_path / "model")
+    scorer = run_config(tmp_path, scorer={"model": "model", "reward": {"model": "model"}}).scorer
+    assert isinstance(scorer, ModelScorerConfig)
+    moved = absolute(scorer)
+    assert moved.model == moved.reward.model == str(tmp_path / "model")
     hub = run_config(tmp_path, evolvers={"a": vllm("org/model")}).evolvers["a"].engine
     assert absolute(hub) == hub
 

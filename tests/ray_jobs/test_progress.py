@@ -12,7 +12,9 @@ import pytest
 from rich.console import Console
 
 from ray_jobs.board import BoardActor, Figures, PoolState, Snapshot
+from ray_jobs.config import PoolConfig
 from ray_jobs.progress import LineDisplay, LiveDisplay, PoolLine, clock, make_display
+from ray_jobs.queues import Queues
 from ray_jobs.tally import Tally
 
 TOTALS = {"evolve_a": 100, "respond": 100}
@@ -67,6 +69,41 @@ def test_a_pool_that_is_done_has_nothing_to_wait_for() -> None:
 def test_states(state: dict[str, int], words: str) -> None:
     (line,) = LineDisplay(TOTALS, 100, 0).lines(snapshot(evolve_a=pool(1, **state)))
     assert line.state == words
+
+
+def test_a_display_says_whose_queue_is_empty_or_full() -> None:
+    slow = PoolConfig(size=1, batch_rows=10, batches_in_flight=2)
+    pools = dict.fromkeys(("evolve_a", "evolve_b", "respond", "score"), slow)
+    display = LineDisplay(dict.fromkeys(pools, 1000), 1000, 0, Queues.of(pools, ["a", "b"]))
+
+    def states(score_began: int, respond_began: int, ready: int = 1) -> list[str]:
+        evolve = PoolState(Figures(began=60, done=50), ready=1, in_flight=10)
+        respond = PoolState(Figures(began=respond_began, done=60), ready=ready, in_flight=respond_began - 60)
+        score = PoolState(Figures(began=score_began, done=40), ready=1, in_flight=score_began - 40)
+        seen = snapshot(evolve_a=evolve, evolve_b=evolve, respond=respond, score=score)
+        return [line.state for line in display.lines(seen)]
+
+    # 100 rows are evolved, 60 answered; each actor takes 20 rows at once
+    assert states(respond_began=80, score_began=50) == [
+        "1 ready",
+        "1 ready",
+        "1 ready, queue full (20 rows)",
+        "1 ready",
+    ]
+    assert states(respond_began=81, score_began=60)[2:] == ["1 ready", "1 ready"]
+    assert states(respond_began=81, score_began=55)[3] == "1 ready"
+    assert states(respond_began=65, score_began=40)[3] == "1 ready, queue full (20 rows)"
+    assert states(respond_began=65, score_began=59)[3] == "1 ready"
+    assert states(respond_began=100, score_began=60, ready=3)[2] == "3 ready, queue empty"
+
+
+def test_pools_without_branches_of_their_name_are_a_chain() -> None:
+    pool = PoolConfig(size=1)
+    assert Queues.of({"score": pool}, ["pairs"]).before == {}
+    assert Queues.of({"generate": pool, "check": pool, "score": pool}, ["x"]).before == {
+        "check": ("generate",),
+        "score": ("check",),
+    }
 
 
 def test_lines_come_every_ten_seconds_and_say_everything(capsys: pytest.CaptureFixture[str]) -> None:

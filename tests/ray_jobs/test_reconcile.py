@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ray_jobs.errors import DamagedOutput
 from ray_jobs.lease import Lease
-from ray_jobs.manifest import Entry, load
+from ray_jobs.manifest import Entry
+from ray_jobs.part_files import pieces
 from ray_jobs.parts import write_part
-from ray_jobs.reconcile import Repairs, read_part, reconcile, rewrite
+from ray_jobs.reconcile import Repairs, reconcile, rewrite
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.samples import add_part
+from tests.ray_jobs.samples import add_part, check_parts
 
 TOTAL = 20
 
@@ -31,27 +30,6 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
         return open_store(str(tmp_path / "out"))
     url, options = request.getfixturevalue("s3_url"), request.getfixturevalue("s3_options")
     return open_store(f"{url}/run", options)
-
-
-def records(store: Store) -> Counter[str]:
-    """How often each record is in the output, as a reader without a manifest sees it."""
-    found = Counter[str]()
-    for folder in ("data", "rejected"):
-        if paths := [path for path, _ in store.list(folder)]:
-            dataset = ds.dataset(paths, filesystem=store.arrow_filesystem(), format="parquet")
-            found.update(dataset.to_table(columns=["record_id"])["record_id"].to_pylist())
-    return found
-
-
-def check(store: Store, rows: set[int]) -> None:
-    """The output holds exactly `rows`, and its entries exactly its files."""
-    found = load(store)
-    assert not found.replaced
-    assert sorted(row for entry in found.entries for row in entry.rows.tolist()) == sorted(rows)
-    assert records(store) == Counter(f"row{row:04d}-{number}" for row in rows for number in (1, 2))
-    files = {path for folder in ("data", "rejected") for path, _ in store.list(folder)}
-    assert files == {part.path for entry in found.entries for part in entry.files}
-    assert found.tally().rows == len(rows)
 
 
 def keep(*rows: int) -> Any:
@@ -80,7 +58,7 @@ def test_files_that_no_entry_names_are_removed(store: Store) -> None:
     _, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert repairs == Repairs(leftover_files=3)
     assert str(repairs) == "3 leftover files removed, 0 doubled rows dropped, 0 parts without files forgotten"
-    check(store, {1})
+    check_parts(store, {1})
 
 
 @pytest.mark.parametrize("gone", [0, 1])
@@ -91,7 +69,7 @@ def test_an_entry_whose_file_is_gone_is_forgotten(store: Store, gone: int) -> No
     found, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert repairs == Repairs(broken_parts=1)
     assert found.done(TOTAL).nonzero()[0].tolist() == [1]
-    check(store, {1})
+    check_parts(store, {1})
 
 
 def test_a_row_in_two_parts_stays_in_one(store: Store) -> None:
@@ -100,7 +78,7 @@ def test_a_row_in_two_parts_stays_in_one(store: Store) -> None:
     add_part(store, 3)
     _, repairs = reconcile(store, TOTAL, Lease(store, 0))
     assert repairs == Repairs(doubled_rows=2)
-    check(store, {1, 2, 3, 4})
+    check_parts(store, {1, 2, 3, 4})
     assert reconcile(store, TOTAL, Lease(store, 0))[1] == Repairs()
 
 
@@ -118,14 +96,16 @@ def test_rewriting_keeps_what_is_selected(store: Store) -> None:
     new = rewrite(store, old, keep(1, 3))
     assert new is not None
     assert new.replaces == (old.name,)
-    kept, rejected = read_part(store, new)
-    assert kept["plan_row"].to_pylist() == rejected["plan_row"].to_pylist() == [1, 3]
-    check(store, {1, 3})
+    assert {folder: table["plan_row"].to_pylist() for folder, table in pieces(store, new)} == {
+        "data": [1, 3],
+        "rejected": [1, 3],
+    }
+    check_parts(store, {1, 3})
 
 
 def test_rewriting_to_nothing_removes_the_part(store: Store) -> None:
     assert rewrite(store, add_part(store, 1), keep()) is None
-    check(store, set())
+    check_parts(store, set())
 
 
 def test_rewriting_to_the_same_changes_nothing(store: Store) -> None:
@@ -137,7 +117,7 @@ def test_rewriting_to_the_same_changes_nothing(store: Store) -> None:
 
 def killed_rewrites(store: Store, old: Entry) -> Iterator[set[int]]:
     """Every state in which a kill may leave a rewrite of `old` (rows 1, 2) to row 1, with the rows that then count."""
-    kept, rejected = (table.filter(keep(1)(table)) for table in read_part(store, old))
+    kept, rejected = (table.filter(keep(1)(table)) for _, table in pieces(store, old))
     one_file = write_part(store, kept, rejected.slice(0, 0), old.rows[:1], (old.name,))
     yield {1, 2}
     store.delete(part.path for part in one_file.files)
@@ -158,7 +138,7 @@ def test_a_rewrite_killed_between_two_steps_is_finished_or_undone(tmp_path: Path
     for number, rows in enumerate(killed_rewrites(store, old)):
         if number == step:
             reconcile(store, TOTAL, Lease(store, 0))
-            check(store, rows)
+            check_parts(store, rows)
             return
 
 
@@ -168,7 +148,7 @@ def test_a_removal_killed_between_two_steps_is_finished(tmp_path: Path, step: in
     entry = add_part(store, 1)
     store.delete([entry.path, *(part.path for part in entry.files)][: step + 1])
     reconcile(store, TOTAL, Lease(store, 0))
-    check(store, set())
+    check_parts(store, set())
 
 
 PARTS = st.lists(st.sets(st.integers(0, TOTAL - 1), min_size=1, max_size=5), max_size=6, unique_by=frozenset)
@@ -189,4 +169,4 @@ def test_any_mixture_ends_with_each_row_once(
             committed.append(entry)
             whole |= rows
     reconcile(store, TOTAL, Lease(store, 0))
-    check(store, whole)
+    check_parts(store, whole)

@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
 
 from evolve.evol_instruct import operator_order
 from ray_jobs.config import RunConfig
-from ray_jobs.errors import SettingsChanged
+from ray_jobs.errors import SettingsChanged, Stopped
+from ray_jobs.manifest import commit, forget, load
+from ray_jobs.part_files import pieces
+from ray_jobs.parts import write_part
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.run import run
 from ray_jobs.seeds import seed_id
 from ray_jobs.show import print_report, print_rows
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.verify import verify
 from tests.ray_jobs.samples import run_config, write_seeds
 
 ROUNDS = 3
@@ -173,6 +181,7 @@ def test_means_and_pools_are_reported(first: Finished) -> None:
 
 
 def test_what_lies_in_the_output(first: Finished) -> None:
+    assert [len(list((first.output / folder).iterdir())) for folder in ("data", "rejected", "manifest")] == [1, 1, 1]
     names = {path.name for path in first.output.iterdir()}
     assert names == {
         "data", "lease", "manifest", "plan", "rejected", "sessions", "README.md", "_SUCCESS", "report.json", "run.json"
@@ -210,6 +219,26 @@ def test_the_same_command_again_asks_no_engine(again: Finished) -> None:
         f"plan: {len(SEEDS)} seeds, {ROWS} rows, {ROWS} done "
         "(0 leftover files removed, 0 doubled rows dropped, 0 parts without files forgotten)"
     ]
+
+
+def test_a_signal_ends_the_joining_of_parts_and_the_same_command_goes_on(again: Finished) -> None:
+    store, records = open_store(str(again.output)), sorted(record["record_id"] for record in again.records())
+    (joined,) = load(store).entries
+    tables = [dict(pieces(store, joined))[folder] for folder in ("data", "rejected")]
+    for rows in np.array_split(joined.rows, 5):
+        commit(
+            store, write_part(store, *(one.filter(pc.is_in(one["plan_row"], pa.array(rows))) for one in tables), rows)
+        )
+    forget(store, [joined])
+    with pytest.raises(Stopped, match="stopped by SIGTERM; what was finished is committed"):
+        run(SynthesisJob(again.config), say=lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    assert len(load(store).entries) == 5
+    said = list[str]()
+    run(SynthesisJob(again.config), say=said.append)
+    assert said[1:] == ["5 small parts joined into 1"]
+    assert verify(store).problems == []
+    assert sorted(record["record_id"] for record in again.records()) == records
+    assert not again.calls
 
 
 def test_added_seeds_alone_are_run(again: Finished) -> None:

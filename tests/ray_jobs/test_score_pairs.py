@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from pyarrow import csv
+from pyarrow import parquet as pq
+from transformers import AutoTokenizer, LlamaConfig
 
 from ray_jobs.config import ScoreConfig
 from ray_jobs.errors import SettingsChanged
@@ -16,8 +22,9 @@ from ray_jobs.run import resume, run
 from ray_jobs.score_pairs import ScorePairsJob
 from ray_jobs.storage import open_store
 from ray_jobs.verify import verify
-from scoring.records import Pair
+from scoring import Pair, RewardConfig, RewardScorer
 from scoring.scripted import ScriptedScorer
+from tests.scoring.tiny_models import FAMILIES, GROUPED, build_tokenizer, save_model, save_reward_model
 
 PAIRS = [
     {"instruction": "Name a river.", "input": "", "output": "The Rhine."},
@@ -26,6 +33,7 @@ PAIRS = [
     {"instruction": "Name a river.", "input": "", "output": "The Rhine."},
     {"instruction": "Say nothing.", "input": "", "output": ""},
 ]
+NAMES = {"instruction": "question", "input": "context", "output": "answer"}
 BAD = '{"instruction": 3, "output": "x"}'
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -80,6 +88,49 @@ def test_the_same_command_resumes_and_added_pairs_are_scored(tmp_path: Path) -> 
     report = run(job(tmp_path), say=said.append)
     assert "5 rows, 4 done" in said[0]
     assert report["records"]["kept"] == 5
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "parquet"])
+def test_other_files_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any], kind: str) -> None:
+    renamed = pa.table({name: [pair[key] for pair in PAIRS] for key, name in NAMES.items()})
+    buffer = BytesIO()
+    if kind == "json":
+        buffer.write(json.dumps(renamed.to_pylist()).encode())
+    else:
+        csv.write_csv(renamed, buffer) if kind == "csv" else pq.write_table(renamed, buffer)
+    open_store(s3_url, s3_options).write_bytes(f"pairs.{kind}", buffer.getvalue())
+    seeds = {"path": f"{s3_url}/pairs.{kind}", "columns": NAMES, "storage": s3_options}
+    config = {"output": f"{s3_url}/out", "storage": s3_options, "seeds": seeds, "scorer": {"kind": "scripted"}}
+    report = run(ScorePairsJob(ScoreConfig.model_validate(config)), say=lambda _: None)
+    assert report["records"] == {"planned": 4, "kept": 4, "rejected": 0, "failed": 0}
+    assert verify(open_store(f"{s3_url}/out", s3_options)).finished
+
+
+def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
+    """In the scorer's actor, with real models; without being asked for, the same columns hold nulls."""
+    write(tmp_path)
+    run(job(tmp_path), say=lambda _: None)
+    plain = ds.dataset(tmp_path / "out" / "data").to_table()
+    shutil.rmtree(tmp_path / "out")
+    scorer = save_model(tmp_path / "scorer", FAMILIES["llama"], bos=True)
+    reward = save_reward_model(tmp_path / "reward", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
+    asked = {"reward": {"model": str(reward), "token_budget": 64}, "instruction_length": True, "threads": 1}
+    report = run(job(tmp_path, kind="model", model=str(scorer), **asked), say=lambda _: None)
+    found = records(tmp_path)
+    pairs = [Pair(one["instruction"], one["input"], one["output"]) for one in found]
+    expected = RewardScorer(RewardConfig(str(reward))).score(pairs)
+    assert [one["reward"] for one in found[:3]] == pytest.approx([one.value for one in expected[:3]], rel=1e-4)
+    assert found[3]["reward"] is None
+    tokenizer = AutoTokenizer.from_pretrained(scorer)
+    lengths = [len(tokenizer.encode(pair.instruction, add_special_tokens=False)) for pair in pairs]
+    assert [one["instruction_length"] for one in found] == lengths
+    assert {one["reward_model"] for one in found} == {str(reward)}
+    assert "empty response: reward is undefined" in found[3]["score_note"]
+    mean = sum(one["reward"] for one in found[:3]) / 3
+    assert report["groups"][0]["mean_reward"] == pytest.approx(mean)
+    assert plain.schema == ds.dataset(tmp_path / "out" / "data").to_table().schema
+    for name in ("reward", "reward_model", "instruction_length"):
+        assert set(plain[name].to_pylist()) == {None}
 
 
 def test_another_scorer_is_refused(tmp_path: Path) -> None:

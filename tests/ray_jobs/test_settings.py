@@ -62,6 +62,7 @@ def changed(path: str, value: object, base: dict[str, Any] = BASE) -> list[str]:
         ("evolvers/a/engine/arguments/gpu_memory_utilization", 0.5),
         ("evolvers/pool/engine/decode_rate", 10),
         ("evolvers/pool/engine/call_log", "x"),
+        ("evolvers/pool/engine/slot_log", "x"),
         ("responder/engine/url", "http://two"),
         ("responder/engine/retries", 1),
         ("scorer/device", "cpu"),

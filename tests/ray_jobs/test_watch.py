@@ -67,6 +67,8 @@ def test_whatever_moves_is_no_stall() -> None:
     watching = watchdog()
     moving = [
         snapshot({"evolve_a": pool()}),
+        snapshot({"evolve_a": pool(starts=1, loading=1)}),
+        snapshot({"evolve_a": pool(starts=1, ready=1)}),
         snapshot({"evolve_a": pool(ready=1)}),
         snapshot({"evolve_a": pool(ready=1, tokens=5)}),
         snapshot({"evolve_a": pool(ready=1, tokens=5, done=1)}),

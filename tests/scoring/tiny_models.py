@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
@@ -77,6 +78,15 @@ def save_model(folder: Path, config: PretrainedConfig, bos: bool, chat_template:
     torch.manual_seed(7)
     config = type(config).from_dict(config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25})
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_reward_model(folder: Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> Path:
+    """A random sequence classification model with its tokenizer; weights drawn wide, as above."""
+    torch.manual_seed(3)
+    settings = config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25}
+    AutoModelForSequenceClassification.from_config(type(config).from_dict(settings)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from ray_jobs.dataset.page.analysed import Analysis
 from ray_jobs.dataset.page.blocks import Block, Note, Section, Table
-from ray_jobs.dataset.page.view import NONE, View, round_title
+from ray_jobs.dataset.page.view import NONE, OFFERED, View, round_title
 
-OFFERED = ("difficulty", "difficulty_score", "diversity", "trajectories", "top1", "win")
-"""The analyses that `evolve analyse` offers."""
+BOUNDS = ("_low", "_high")
+"""What is added to a field's name for the bounds of its interval."""
 
 
 def analyses_section(view: View) -> Section:
@@ -18,16 +18,17 @@ def analyses_section(view: View) -> Section:
     blocks: list[Block] = [_summary(view, one) for one in view.analyses.values() if one.entries]
     for name in OFFERED:
         if name not in view.analyses:
-            blocks.append(Note(f"{name}: not analysed. To measure it, run", f"evolve analyse {view.quoted} {name}"))
+            blocks.append(Note(f"{name}: not analysed. To measure it, run", view.command(name)))
     return Section("analyses", "Analyses", blocks)
 
 
 def _summary(view: View, analysis: Analysis) -> Table:
-    plain = list(dict.fromkeys(name for one in analysis.entries for name, value in one.items() if _is_plain(value)))
-    fields = [name for name in plain if name not in ("evolver", "round")]
-    rows = [[*_who(view, one), *(_cell(one.get(name)) for name in fields)] for one in analysis.entries]
+    plain = dict.fromkeys(name for one in analysis.entries for name, value in one.items() if _is_plain(value))
+    fields = [name for name in plain if name not in ("evolver", "round") and not name.endswith(BOUNDS)]
+    rows = [[*_who(view, one), *(_cell(one, name) for name in fields)] for one in analysis.entries]
     headings = ["evolver", "round", *(name.replace("_", " ") for name in fields)]
-    return Table(f"{analysis.name}: what analyses/{analysis.name}/summary.json says.", headings, rows, 2)
+    caption = f"{analysis.name}: analyses/{analysis.name}/summary.json, means and shares with their 95 % intervals."
+    return Table(caption, headings, rows, 2)
 
 
 def _who(view: View, entry: Mapping[str, Any]) -> tuple[str, str]:
@@ -38,7 +39,13 @@ def _is_plain(value: Any) -> bool:
     return not isinstance(value, (dict, list))
 
 
-def _cell(value: Any) -> str:
+def _cell(entry: Mapping[str, Any], name: str) -> str:
+    low, high = (entry.get(f"{name}{bound}") for bound in BOUNDS)
+    value = _number(entry.get(name))
+    return value if low is None or high is None else f"{value} ({_number(low)} to {_number(high)})"
+
+
+def _number(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.4g}"
     return NONE if value is None else f"{value:,}" if isinstance(value, int) else str(value)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from ray_jobs.dataset.page.histogram import Histogram
+from ray_jobs.dataset.page.histogram import Floats, Histogram
 from ray_jobs.dataset.page.style import (
     HATCHES,
     LINES,
@@ -34,13 +34,15 @@ def distributions(groups: Mapping[str, Sequence[tuple[str, Histogram]]], axis: s
     occur, so that one has the same colour in every picture.
     """
     most = 4 if len(groups) == 4 else 3
-    low, high = _range([one for drawn in groups.values() for _, one in drawn])
+    everything = [one for drawn in groups.values() for _, one in drawn]
+    low, high = _range(everything)
+    bars = min(BARS, 4 + 2 * max(one.n for one in everything).bit_length())
 
     def paint(shape: Shape) -> Drawing:
         drawing, axes = panels(shape, len(groups), most, 2.5, share_y=True)
         for ax, (title, drawn) in zip(axes, groups.items(), strict=True):
             for name, one in drawn:
-                _outline(ax, one, low, high, names.index(name), name)
+                _outline(ax, one.density(low, high, bars), one.quantile(0.5), names.index(name), name)
             ax.set(title=title, xlabel=axis, xlim=(low, high))
             shares_axis(ax)
             ax.grid(axis="y")
@@ -48,7 +50,7 @@ def distributions(groups: Mapping[str, Sequence[tuple[str, Histogram]]], axis: s
         for ax in axes[:: shape.columns(len(groups), most)]:
             ax.set_ylabel("share of records")
         if len(names) > 1:
-            legend(drawing, _fullest(axes), len(names))
+            legend(drawing, _fullest(axes))
         return drawing
 
     return paint
@@ -66,14 +68,12 @@ def _range(histograms: Sequence[Histogram]) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _outline(ax: Axes, one: Histogram, low: float, high: float, place: int, name: str) -> None:
-    if not one.n:
+def _outline(ax: Axes, bars: tuple[Floats, Floats], median: float | None, place: int, name: str) -> None:
+    edges, shares = bars
+    if median is None:
         return
-    edges, shares = one.density(low, high, min(BARS, 4 + 2 * one.n.bit_length()))
     ax.stairs(shares, edges, fill=True, color=colour(place), alpha=0.16)
     ax.stairs(shares, edges, color=colour(place), linestyle=LINES[place % len(LINES)], linewidth=1.6, label=name)
-    median = one.quantile(0.5)
-    assert median is not None, "a distribution with values has a median"
     ax.plot([median], [0], marker="^", markersize=8, color=colour(place), clip_on=False, zorder=5)
 
 
@@ -85,7 +85,7 @@ def funnel(stages: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Painte
         _side_by_side(ax, stages, counts, lambda value: f"{value:,.0f}")
         ax.set_xlabel("records")
         if len(counts) > 1:
-            legend(drawing, ax, len(counts))
+            legend(drawing, ax)
         return drawing
 
     return paint
@@ -102,7 +102,7 @@ def shares(categories: Sequence[str], values: Mapping[str, Sequence[float]], axi
         shares_axis(ax, "x")
         ax.set_xticks(np.linspace(0, 1, 6 if not shape.narrow else 3))
         if len(values) > 1:
-            legend(drawing, ax, len(values))
+            legend(drawing, ax)
         return drawing
 
     return paint
@@ -137,7 +137,7 @@ def stacked_levels(
             _stack(ax, bars, names, least)
             ax.set(title=title, xlim=(0, 1), xlabel="share of instructions")
             shares_axis(ax, "x")
-        legend(drawing, axes[0], len(names))
+        legend(drawing, axes[0])
         return drawing
 
     return paint
@@ -177,7 +177,7 @@ def intervals(panel_rows: Mapping[tuple[str, str], Sequence[Interval]]) -> Paint
             ax.set_yticks(range(len(lines)), labelled([label for label, *_ in lines]))
             ax.set(title=title, xlabel=unit, ylim=(len(lines) - 0.5, -0.5))
             ax.grid(axis="x")
-            ax.locator_params(axis="x", nbins=4)
+            ax.locator_params(axis="x", nbins=4 if shape.narrow else 3)
         return drawing
 
     return paint
@@ -207,7 +207,7 @@ def stacked_amounts(bars: Mapping[str, Sequence[float]], names: Sequence[str], a
         ax.margins(x=0.12)
         ax.grid(axis="x")
         ax.tick_params(axis="y", length=0)
-        legend(drawing, ax, len(names))
+        legend(drawing, ax)
         return drawing
 
     return paint

@@ -61,13 +61,14 @@ def difficulty_section(view: View) -> Section:
     """Difficulty levels by round, as the paper's Figure 2 shows, and the difficulty score of its Table 13."""
     blocks: list[Block] = []
     if analysis := view.analyses.get("difficulty"):
-        counts = {}
+        counts, unreadable = {}, {}
         for name, number in [(NOBODY, 0), *((name, one) for one in view.rounds for name in view.evolvers)]:
             entry = analysis.entry(name, number)
             if entry and sum(entry["labels"].values()):
                 title = f"{round_title(number)} · {view.title(name)}" if number else SEEDS
                 counts[title] = [int(entry["labels"].get(label, 0)) for label in LEVELS]
-        blocks += _levels(counts)
+                unreadable[title] = int(entry.get("unreadable", 0))
+        blocks += _levels(counts, unreadable)
     else:
         blocks.append(_not_analysed(view, "difficulty"))
     if "difficulty_score" in view.analyses:
@@ -75,7 +76,7 @@ def difficulty_section(view: View) -> Section:
     return Section("difficulty", "Difficulty", blocks)
 
 
-def _levels(counts: Mapping[str, Sequence[int]]) -> list[Block]:
+def _levels(counts: Mapping[str, Sequence[int]], unreadable: Mapping[str, int]) -> list[Block]:
     if not counts:
         return [Note("The analysis has no readable verdict.", warning=True)]
     picture = figure(
@@ -84,8 +85,12 @@ def _levels(counts: Mapping[str, Sequence[int]]) -> list[Block]:
         "How hard a judge model finds the instructions (the paper's Figure 2).",
         plots.stacked_levels({"": counts}, LEVELS, most=1),
     )
-    rows = [[title, *map(count, one), count(sum(one))] for title, one in counts.items()]
-    return [picture, Table("Instructions by difficulty level.", ["", *LEVELS, "all"], rows)]
+    rows = [[title, *map(count, one), count(sum(one)), count(unreadable[title])] for title, one in counts.items()]
+    headings = ["", *LEVELS, "all", "unreadable replies"]
+    return [
+        picture,
+        Table("Instructions by difficulty level, and replies of the judge that name none.", headings, rows),
+    ]
 
 
 def _measure_section(view: View, name: str, title: str, text: str) -> Section:
@@ -135,4 +140,4 @@ def _by_round(view: View, name: str) -> Groups:
 
 
 def _not_analysed(view: View, name: str) -> Note:
-    return Note("Not analysed. To measure it, run", command=f"evolve analyse {view.quoted} {name}")
+    return Note("Not analysed. To measure it, run", command=view.command(name))

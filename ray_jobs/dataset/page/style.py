@@ -85,11 +85,12 @@ def panels(shape: Shape, count: int, most: int, height: float, share_y: bool = F
     return drawing, flat[:count]
 
 
-def legend(drawing: Drawing, axes: Axes, entries: int) -> None:
-    """One legend for all panels, above them."""
+def legend(drawing: Drawing, axes: Axes) -> None:
+    """One legend for all panels, above them, in as many columns as its longest name leaves room for."""
     handles, labels = axes.get_legend_handles_labels()
-    wide = drawing.get_figwidth() > NARROW.width
-    drawing.legend(handles, labels, loc="outside upper left", ncols=min(entries, 5 if wide else 2))
+    inches = 0.65 + 0.085 * max(map(len, labels), default=0)
+    columns = max(1, int(drawing.get_figwidth() / inches))
+    drawing.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), columns))
 
 
 def figure(name: str, alt: str, caption: str, paint: Painter) -> Figure:

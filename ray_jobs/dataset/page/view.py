@@ -12,6 +12,15 @@ from ray_jobs.dataset.page.gather import Gathered
 from ray_jobs.dataset.page.inputs import NOBODY, Inputs
 
 NONE = "–"
+OFFERED: Mapping[str, str] = {
+    "difficulty": "--config examples/judge.yaml",
+    "difficulty_score": "--config examples/judge.yaml",
+    "diversity": "--set encoder.model=sentence-transformers/all-mpnet-base-v2",
+    "trajectories": "",
+    "top1": "",
+    "win": "--config examples/judge.yaml --set against=OTHER_OUTPUT",
+}
+"""The analyses that `evolve analyse` offers, each with what it needs on the command line."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +34,9 @@ class View:
     baseline: str | None
     pools: Sequence[PoolCost] = field(default_factory=list)
 
-    @property
-    def quoted(self) -> str:
-        """The output as a word of a shell command."""
-        return shlex.quote(self.place)
+    def command(self, analysis: str) -> str:
+        """What to type for an analysis that the output does not have."""
+        return f"evolve analyse {shlex.quote(self.place)} {analysis} {OFFERED[analysis]}".rstrip()
 
     @property
     def evolvers(self) -> Sequence[str]:

@@ -13,6 +13,7 @@ from evolve.autoif.rules import OFFICIAL, PAPER, PRESETS, Threshold
 from evolve.records import Sampling
 from ray_jobs.autoif.config import AutoIFConfig, AutoIFStrategyConfig
 from ray_jobs.autoif.preparation import prepare
+from ray_jobs.cli import main
 from ray_jobs.config import RunConfig
 from ray_jobs.configuration import load_config
 from ray_jobs.errors import ConfigError
@@ -128,3 +129,10 @@ def test_a_phase_knows_the_settings_that_change_its_results(tmp_path: Path) -> N
     assert changed(responder=other) == [3]
     assert changed({"sandbox": {"servers": 3, "allow_missing": ["network"]}}, limits={"stall_seconds": 9}) == []
     assert changed({"sandbox": {"memory_mb": 99}}) == [2, 3]
+
+
+def test_a_forecast_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(["plan", str(ROOT / "examples" / "autoif.yaml")])
+    assert exited.value.code == 2
+    assert "a run of AutoIF has no forecast" in capsys.readouterr().err

@@ -20,12 +20,11 @@ from tests.ray_jobs.dataset.outputs import RUN_ID, Record, record
 
 EVOLVERS = {"small": 1.15, "large": 1.0}
 """By how much an evolver's losses are greater."""
-ROUNDS = 3
 REASONS = (("rejected", "evolve", "unchanged"), ("rejected", "respond", "refusal"), ("failed", "score", "ScoringError"))
 LEVELS = ("very easy", "easy", "medium", "hard", "very hard")
 
 
-def write_compared(store: Store, seeds: int, parts: int = 1, **values: Any) -> list[Record]:
+def write_compared(store: Store, seeds: int, parts: int = 1, rounds: int = 2, **values: Any) -> list[Record]:
     """Make `store` a finished run of `seeds` seeds; return all records, kept ones without `status`.
 
     About a fifth of the records is turned down. `values` replace columns of all records.
@@ -35,11 +34,11 @@ def write_compared(store: Store, seeds: int, parts: int = 1, **values: Any) -> l
         _record(rng, seed, evolver, number) | values
         for seed in range(seeds)
         for evolver in EVOLVERS
-        for number in range(1, ROUNDS + 1)
+        for number in range(1, rounds + 1)
     ]
     for part in range(parts):
         _write_part(store, [one for one in found if one["seed_index"] % parts == part])
-    _write_run(store, seeds)
+    _write_run(store, seeds, rounds)
     return found
 
 
@@ -47,7 +46,7 @@ def _record(rng: np.random.Generator, seed: int, evolver: str, number: int) -> R
     row = seed * len(EVOLVERS) + list(EVOLVERS).index(evolver)
     harder = EVOLVERS[evolver] * (1 + 0.06 * number) * np.exp(0.15 * np.random.default_rng(seed).standard_normal())
     row_id = f"{row:032x}"
-    one = record(row * ROUNDS + number)
+    one = record(row * 3 + number)
     one |= {
         "record_id": f"{row_id}-{number}",
         "row_id": row_id,
@@ -83,14 +82,14 @@ def _write_part(store: Store, records: list[Record]) -> None:
     manifest.commit(store, write_part(store, *tables, rows))
 
 
-def _write_run(store: Store, seeds: int) -> None:
+def _write_run(store: Store, seeds: int, rounds: int) -> None:
     pool = {"gpus": 1}
     configuration = {
         "evolvers": {name: {"engine": {"model": f"model-{name}"}, "pool": pool} for name in EVOLVERS},
         "responder": {"engine": {"model": "answers"}, "pool": {"gpus": 4}},
         "scorer": {"model": "scores", "pool": {}},
     }
-    run = {"kind": "synthesis", "run_id": RUN_ID, "records_per_row": ROUNDS, "configuration": configuration}
+    run = {"kind": "synthesis", "run_id": RUN_ID, "records_per_row": rounds, "configuration": configuration}
     store.write_bytes(RUN, json.dumps(run).encode())
     files = [PlanFile(name, place * seeds, seeds) for place, name in enumerate(EVOLVERS)]
     store.write_bytes(INDEX, PlanIndex(rows=seeds * len(EVOLVERS), seeds=seeds, files=files).to_json())

@@ -10,10 +10,13 @@ import pyarrow as pa
 import pytest
 
 from ray_jobs.dataset.page import compare as comparison
+from ray_jobs.dataset.page.blocks import Note
 from ray_jobs.dataset.page.compare import KEPT_SHARE, TOKENS, compare
+from ray_jobs.dataset.page.comparison import comparison_section
 from ray_jobs.dataset.page.gather import Gathered, gather
 from ray_jobs.dataset.page.inputs import read_inputs
 from ray_jobs.dataset.page.seeds import SeedSample, SeedSums
+from ray_jobs.dataset.page.view import View
 from ray_jobs.storage import Store
 from tests.ray_jobs.dataset.compared import write_compared
 from tests.ray_jobs.dataset.outputs import Record
@@ -29,7 +32,7 @@ def records(output_of_two: tuple[Store, list[Record]]) -> list[Record]:
 
 @pytest.fixture
 def output_of_two(target: Store) -> tuple[Store, list[Record]]:
-    found = write_compared(target, SEEDS, parts=3)
+    found = write_compared(target, SEEDS, parts=3, rounds=3)
     return target, found
 
 
@@ -146,6 +149,12 @@ def test_one_seed_has_no_interval(target: Store) -> None:
     assert {(one.low, one.high) for one in compare(gathered.sums, "small", "large", None)} == {(None, None)}
 
 
+def test_evolvers_that_split_the_seeds_are_not_compared(gathered: Gathered) -> None:
+    assert gathered.sums
+    gathered.sums.ended[0, :, ::2] = gathered.sums.ended[1, :, 1::2] = 0
+    assert compare(gathered.sums, "small", "large", None) == []
+
+
 def test_a_sample_of_seeds_is_spread_and_always_the_same() -> None:
     sample, again = SeedSample(10_000, 100), SeedSample(10_000, 100)
     slots = sample.slots(pa.array([*range(10_000), None, 20_000, -3], pa.int64()))
@@ -165,3 +174,8 @@ def test_seeds_outside_the_sample_are_left_out(output_of_two: tuple[Store, list[
     chosen = np.flatnonzero(sums.sample.slots(pa.array(range(SEEDS))) >= 0).tolist()
     assert sums.kept.sum() == sum(one["seed_index"] in chosen for one in kept(records))
     assert sums.kept.sum() == sums.counts["ifd"].sum() > 0
+    view = View(store.url, inputs, Gathered(sums), {}, "large")
+    notes = " ".join(block.text for block in comparison_section(view).blocks if isinstance(block, Note))
+    assert "a random sample of 5 of 14 seeds" in notes
+    assert "(5 seeds for small)" in notes
+    assert "With fewer than 20 seeds such intervals are too narrow." in notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -109,11 +110,18 @@ def test_the_same_numbers_give_the_same_picture() -> None:
     assert figure("funnel", "", "", plots.funnel(["planned", "kept"], {"small": [3, 1]})).wide != one.wide
 
 
+def test_the_papers_figure_is_drawn_from_its_counts(shared: Path) -> None:
+    program = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "pictures" / "paper_figure2.py"))
+    published = json.loads((shared / "reference" / "published_figures.json").read_text())
+    with Image.open(io.BytesIO(program["draw"](published))) as image:
+        assert image.size[0] == 1410
+
+
 def test_the_numbers_are_those_of_the_records(compared: tuple[Store, list[Record]], whole: tuple[Page, Parsed]) -> None:
     records, text = compared[1], whole[1].text
     kept = [one for one in records if "status" not in one]
     small = [one for one in kept if one["evolver"] == "small"]
-    assert f"kept records{len(kept)}{len(kept) / len(records):.1%} of 360 planned" in text
+    assert f"kept records{len(kept)}{len(kept) / len(records):.1%} of 240 planned" in text
     tokens = sum(one["prompt_tokens"] + one["completion_tokens"] for one in records) / len(kept)
     assert f"{tokens:,.0f}" in text
     assert f"{sum(one['ic_ifd'] for one in small) / len(small):.3f}" in text
@@ -145,7 +153,7 @@ HOSTILE = '</dd></article><script>alert("x")</script><img src=x onerror=alert(1)
 
 def test_what_models_write_stays_text(target: Store) -> None:
     texts = {name: f"{HOSTILE} {name}" for name in ("instruction", "output", "input", "seed_instruction", "operator")}
-    write_compared(target, 3, **texts)
+    write_compared(target, 3, rounds=1, **texts)
     found = json.loads(target.read_bytes("run.json"))
     found["configuration"]["scorer"]["model"] = HOSTILE
     target.write_bytes("run.json", json.dumps(found).encode())
@@ -308,13 +316,14 @@ def test_the_command_writes_into_an_object_store(s3_url: str, s3_options: dict[s
     assert sum(ending.status == KEPT for _, _, ending in gather(read_inputs(store), lambda _: None).endings) > 0
 
 
-def test_the_command_writes_elsewhere_and_fails_in_one_line(output: Store, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ray_jobs.cli", "report", output.url, "--to", str(tmp_path / "page")]
+def test_the_command_writes_elsewhere_and_fails_in_one_line(target: Store, tmp_path: Path) -> None:
+    write_output(target, [[record(number, round=1) for number in range(12)]])
+    command = [sys.executable, "-m", "ray_jobs.cli", "report", target.url, "--to", str(tmp_path / "page")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"report: {tmp_path}/page/index.html" in done.stdout
     assert (tmp_path / "page" / INDEX).stat().st_size > 100_000
-    assert not output.exists(f"report/{INDEX}")
+    assert not target.exists(f"report/{INDEX}")
     refused = subprocess.run([*command, "--token-price", "x"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr

@@ -1,13 +1,19 @@
-"""Loading a causal language model, whole or not at all."""
+"""Loading a causal language model or a reward model, whole or not at all."""
 
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers.utils.import_utils import is_torch_cuda_available
 
-from scoring.config import ScorerConfig
-from scoring.errors import ModelLoadError, ModelNotFound
+from scoring.config import RewardConfig, ScorerConfig
+from scoring.errors import ModelLoadError, ModelNotFound, ModelUnsupported
 
 
 def load_model(config: ScorerConfig) -> PreTrainedModel:
@@ -15,10 +21,22 @@ def load_model(config: ScorerConfig) -> PreTrainedModel:
 
     Raises `ModelNotFound` or `ModelLoadError`; weights missing from the files are an error, never random.
     """
+    return _loaded(AutoModelForCausalLM, "a causal language model", config, _settings(config.model))
+
+
+def load_reward_model(config: RewardConfig) -> PreTrainedModel:
+    """The sequence classification model likewise. Raises `ModelUnsupported` as well, unless it has one label."""
+    settings = _settings(config.model)
+    if settings.num_labels != 1:
+        raise ModelUnsupported(
+            f"{config.model}: expected a reward model with one label, this has {settings.num_labels}"
+        )
+    return _loaded(AutoModelForSequenceClassification, "a sequence classification model", config, settings)
+
+
+def _loaded(loader: Any, kind: str, config: ScorerConfig | RewardConfig, settings: PretrainedConfig) -> PreTrainedModel:
     device = ("cuda" if is_torch_cuda_available() else "cpu") if config.device == "auto" else config.device
     dtype = ("float32" if device == "cpu" else "bfloat16") if config.dtype == "auto" else config.dtype
-    settings = _settings(config.model)
-    loader: Any = AutoModelForCausalLM
     try:
         model, report = loader.from_pretrained(
             config.model,
@@ -28,7 +46,7 @@ def load_model(config: ScorerConfig) -> PreTrainedModel:
         )
         model = model.to(device)
     except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise ModelLoadError(f"{config.model}: does not load as a causal language model: {error}") from error
+        raise ModelLoadError(f"{config.model}: does not load as {kind}: {error}") from error
     if report["missing_keys"]:
         names = ", ".join(sorted(report["missing_keys"])[:3])
         raise ModelLoadError(f"{config.model}: {len(report['missing_keys'])} weights are missing, such as {names}")

@@ -1,0 +1,122 @@
+"""What `evolve plan` foretells against what the run then measures, on scripted engines that take real time.
+
+Three runs of different shape: an evolver that the others wait for, a responder that they wait for, and two evolvers of
+different weight. Each is forecast from a sample, then run to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+import ray
+from tables import markdown, publish
+
+from ray_jobs.config import RunConfig
+from ray_jobs.outlook import Question, look_ahead
+from ray_jobs.run import run
+from ray_jobs.synthesize import SynthesisJob
+
+ENGINE = {"kind": "scripted", "slots": 16, "decode_rate": 40, "sigma": 0.6, "load_seconds": 2}
+
+
+def shapes(pool: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Each run's evolvers, responder and sharing."""
+
+    def stage(tokens: int, size: int, **more: Any) -> dict[str, Any]:
+        return {"engine": {**ENGINE, "median_tokens": tokens, **more}, "pool": {**pool, "size": size}}
+
+    return {
+        "slow evolver": {"evolvers": {"small": stage(40, 1)}, "responder": stage(40, 2, slots=32)},
+        "slow responder": {"evolvers": {"small": stage(30, 2)}, "responder": stage(80, 1)},
+        "two weights": {
+            "sharing": "split",
+            "evolvers": {"small": {**stage(30, 1), "weight": 1}, "large": {**stage(50, 2), "weight": 2}},
+            "responder": stage(40, 2, slots=32),
+        },
+    }
+
+
+def write_seeds(path: Path, count: int) -> None:
+    """Seeds of different lengths."""
+    lengths = Random(0)
+    with path.open("w", encoding="utf-8") as file:
+        for number in range(count):
+            text = f"Describe step {number} of a procedure. " + "More detail. " * lengths.randint(0, 30)
+            file.write(json.dumps({"instruction": text}) + "\n")
+
+
+def rows_per_second(output: Path) -> float:
+    """Between the first and the last tenth of the rows, by the times at which they were evolved."""
+    rows = ds.dataset(output / "data").to_table(["row_id", "created_at"]).to_pylist()
+    times = np.sort([time.timestamp() for time in {row["row_id"]: row["created_at"] for row in rows}.values()])
+    first, last = len(times) // 10, 9 * len(times) // 10
+    return float((last - first) / (times[last] - times[first]))
+
+
+def compare(name: str, config: RunConfig) -> list[list[str]]:
+    """Forecast a run and make it; one line a number."""
+    found = look_ahead(config, Question(), False, print)
+    foretold = found.forecast
+    assert foretold is not None
+    report = run(SynthesisJob(config))
+    output = Path(config.output)
+    tokens = sum(pool["prompt_tokens"] + pool["completion_tokens"] for pool in report["pools"].values())
+    size = sum(path.stat().st_size for part in ("data", "rejected") for path in (output / part).glob("*.parquet"))
+    pairs = {
+        "rows/s": (foretold.rows_per_second, rows_per_second(output), found.ranges["rows_per_second"]),
+        "tokens": (foretold.tokens, tokens, found.ranges["tokens"]),
+        "seconds": (foretold.seconds, report["seconds"], found.ranges["seconds"]),
+        "bytes": (foretold.bytes, size, found.ranges["bytes"]),
+    }
+    return [
+        [
+            f"{name} (waits for {foretold.bottleneck})",
+            what,
+            _short(said),
+            f"{_short(low)} to {_short(high)}",
+            _short(was),
+            f"{said / was - 1:+.1%}",
+        ]
+        for what, (said, was, (low, high)) in pairs.items()
+    ]
+
+
+def _short(number: float) -> str:
+    return f"{number:,.2f}" if number < 1000 else f"{number:,.0f}"
+
+
+def main() -> None:
+    """Run the benchmark and publish its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=400)
+    args = parser.parse_args()
+    pool = {"batch_rows": 8, "cpus": 0.5}
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_seeds(folder / "seeds.jsonl", args.seeds)
+        ray.init(num_cpus=8, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        for number, (title, shape) in enumerate(shapes(pool).items()):
+            raw = {
+                "output": str(folder / f"out-{number}"),
+                "seeds": {"path": str(folder / "seeds.jsonl")},
+                "strategy": {"rounds": 2},
+                "scorer": {"kind": "scripted", "pool": {**pool, "size": 1}},
+                **shape,
+            }
+            rows += compare(title, RunConfig.model_validate(raw))
+        ray.shutdown()
+    headings = ["run", "", "foretold", "95 % range (seeds)", "measured", "off by"]
+    publish("plan_forecast", markdown(headings, rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""What each stage's own code costs, in one process and without Ray Data: CPU milliseconds a row.
+
+The actors of the pipeline, with engines that answer at once, are given one block after another by hand. What
+pipeline_overhead.py measures beyond these figures is Ray's: its scheduler, its tasks, its object store.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import ray
+from pipeline_overhead import configuration, write_seeds
+from tables import markdown, publish
+
+from ray_jobs import manifest
+from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
+from ray_jobs.board import Board
+from ray_jobs.config import PoolResponderConfig, RunConfig
+from ray_jobs.engines import build_strategy
+from ray_jobs.parts import write_part
+from ray_jobs.plan import PlanIndex, make_plan
+from ray_jobs.plan_source import pending_blocks, read_block
+from ray_jobs.rows import flatten, split_outcomes
+from ray_jobs.storage import Store, open_store
+from ray_jobs.synthesize import SynthesisJob
+
+Result = TypeVar("Result")
+ROUNDS = 3
+
+
+class Stopwatch:
+    """CPU seconds of this process by stage; `profiled` is the stage whose functions are listed too."""
+
+    def __init__(self, profiled: str | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._profiled = profiled
+
+    def time(self, stage: str, work: Callable[[], Result]) -> Result:
+        """Do `work` and count it under `stage`."""
+        profile = cProfile.Profile()
+        started = time.process_time()
+        result = profile.runcall(work) if stage == self._profiled else work()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.process_time() - started
+        if stage == self._profiled:
+            pstats.Stats(profile).sort_stats("tottime").print_stats(30)
+        return result
+
+
+def read(store: Store, plan: PlanIndex, batch_rows: int) -> list[pa.Table]:
+    """All planned rows, in blocks that hold one evolver's each."""
+    done = np.zeros(plan.rows, dtype=np.bool_)
+    evolvers = {file.evolver: [one for one in plan.files if one.evolver == file.evolver] for file in plan.files}
+    return [
+        read_block(store, block)[0] for files in evolvers.values() for block in pending_blocks(files, done, batch_rows)
+    ]
+
+
+def through(actor: Any, tables: list[pa.Table]) -> list[pa.Table]:
+    """One block after another through an actor's coroutine."""
+
+    async def all_blocks() -> list[pa.Table]:
+        return [await actor(table) for table in tables]
+
+    return asyncio.run(all_blocks())
+
+
+def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
+    """Take `rows` rows through all stages."""
+    write_seeds(folder / "seeds.jsonl", rows // 2)
+    run = configuration(folder, {"size": 1, "batch_rows": batch_rows}, ROUNDS)
+    job, store, board = SynthesisJob(run), open_store(run.output, {}), Board.create([])
+    plan = watch.time("plan", lambda: make_plan(store, job.seed_source(), job.fanout()))
+    tables = watch.time("read the plan", lambda: read(store, plan, batch_rows))
+    evolve, respond, score = actors(run, board)
+    tables = watch.time("evolve", lambda: through(evolve, tables))
+    tables = watch.time("respond", lambda: through(respond, tables))
+    tables = watch.time("score", lambda: through(score, tables))
+    labels = job.labels("benchmark")
+    flat = watch.time(
+        "lay out as records",
+        lambda: [split_outcomes(flatten(one, labels.constants, labels.evolver_models)) for one in tables],
+    )
+    places = [table["plan_row"].to_numpy() for table in tables]
+    watch.time(
+        "encode, write, commit",
+        lambda: [manifest.commit(store, write_part(store, *one, at)) for one, at in zip(flat, places, strict=True)],
+    )
+
+
+def actors(run: RunConfig, board: Board) -> tuple[EvolveActor, RespondActor, ScoreActor]:
+    """One of each. Both evolvers' rows go through one actor: their engines are the same."""
+    assert isinstance(run.responder, PoolResponderConfig)
+    assert run.scorer
+    strategy = build_strategy(run.strategy)
+    evolve = EvolveActor(PoolJob(run, strategy, "evolve", run.evolvers["small"].engine, board))
+    respond = RespondActor(PoolJob(run, strategy, "respond", run.responder.engine, board))
+    return evolve, respond, ScoreActor(ScoreJob("score", run.scorer, board))
+
+
+def main() -> None:
+    """Run the benchmark and publish its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_240)
+    parser.add_argument("--batch-rows", type=int, default=256)
+    parser.add_argument("--profile", help="a stage whose functions are listed, most expensive first")
+    args = parser.parse_args()
+    watch = Stopwatch(args.profile)
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    with tempfile.TemporaryDirectory() as name:
+        measure(Path(name), args.rows, args.batch_rows, watch)
+    ray.shutdown()
+    lines = [[stage, f"{1000 * seconds / args.rows:.4f}"] for stage, seconds in watch.seconds.items()]
+    lines.append(["together", f"{1000 * sum(watch.seconds.values()) / args.rows:.4f}"])
+    text = f"{args.rows:,} rows of {ROUNDS} rounds, {args.batch_rows} a block.\n\n"
+    publish("stage_cost", text + markdown(["stage", "CPU ms a row"], lines))
+
+
+if __name__ == "__main__":
+    main()

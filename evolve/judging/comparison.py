@@ -1,0 +1,91 @@
+"""Whose answer a judge finds better, asked in both orders (arXiv 2412.11231, Figure 6).
+
+Judges favour a place. So each case is put twice, the sides exchanged: where the two verdicts name different sides, or
+one of them neither, the case is a tie, and the record says that they disagreed.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from evolve.flow import Flow
+from evolve.judging.asking import ask, digest
+from evolve.judging.records import GREEDY, Case, Finding, Judged, Side
+from evolve.prompts import load_template
+from evolve.records import Failed, Rejected, Sampling, Usage
+from evolve.rounds import usage_of
+
+Place = Literal["A", "B", "TIE"]
+_START = re.compile(
+    r"\W*(?:the\s+)?(?:(?:answer|pair|verdict)\W+)?(A|B|TIE)"
+    r"(?:\W*$|[^\w\s'’]|\s*\n|\s+(?:is\s+(?:\w+\s+)?better|wins|because)\b)",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(r"\b(?:(?:answer|pair|verdict)\W+(A|B)|(TIE))\b", re.IGNORECASE)
+_LETTER = re.compile(r"\b(A|B|TIE)\b")
+_LAST = re.compile(r"\b(?:A|B|TIE)\W*$")
+SCORES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
+
+
+class Comparison:
+    """Asks which side of a case is better: of two answers where the tasks are the same, of two pairs otherwise."""
+
+    def __init__(self, templates: Path | None = None, sampling: Sampling = GREEDY) -> None:
+        self._sampling = sampling
+        answers = {"task", "answer_a", "answer_b"}
+        pairs = {"task_a", "answer_a", "task_b", "answer_b"}
+        self._answers = load_template("judging/compare_answers", answers, folder=templates)
+        self._pairs = load_template("judging/compare_pairs", pairs, folder=templates)
+
+    def fingerprint(self) -> str:
+        """A digest of templates and sampling."""
+        return digest("comparison", [self._answers, self._pairs], self._sampling)
+
+    def ask(self, case: Case, rng: Random) -> Flow[Finding]:
+        """Two prompts. A reply that cannot be read in either order rejects the case as "no_verdict"."""
+        assert case.other is not None, "a comparison has two sides"
+        usage, found = Usage(), list[str]()
+        for first, second, names in ((case.side, case.other, _FORWARD), (case.other, case.side, _BACKWARD)):
+            reply = yield from ask(self._render(first, second), self._sampling, rng)
+            if isinstance(reply, Failed):
+                return reply
+            usage += usage_of(reply)
+            place = read_place(reply.text)
+            if place is None:
+                return Rejected("no_verdict", reply.text, usage=usage, finish_reason=reply.finish_reason)
+            found.append(names[place])
+        agreed = found[0] == found[1]
+        verdict = found[0] if agreed else "tie"
+        return Judged({"verdict": verdict, "agreed": agreed, "win_score": SCORES[verdict]}, usage)
+
+    def _render(self, first: Side, second: Side) -> str:
+        answers = {"answer_a": first.answer, "answer_b": second.answer}
+        if first.text == second.text:
+            return self._answers.render(task=first.text, **answers)
+        return self._pairs.render(task_a=first.text, task_b=second.text, **answers)
+
+
+_FORWARD: dict[Place, str] = {"A": "win", "B": "lose", "TIE": "tie"}
+_BACKWARD: dict[Place, str] = {"A": "lose", "B": "win", "TIE": "tie"}
+
+
+def read_place(text: str) -> Place | None:
+    """The side that a reply names: at its beginning, else the only one that it names, else the one it ends with.
+
+    An "a" inside a sentence is an article and says nothing.
+    """
+    if start := _START.match(text):
+        return _place(start[1])
+    named = {_place(side or tie) for side, tie in _NAMED.findall(text)}
+    if named:
+        return named.pop() if len(named) == 1 else None
+    letters = set(_LETTER.findall(text))
+    return _place(letters.pop()) if len(letters) == 1 and _LAST.search(text) else None
+
+
+def _place(text: str) -> Place:
+    upper = text.upper()
+    return "A" if upper == "A" else "B" if upper == "B" else "TIE"

@@ -1,0 +1,102 @@
+"""The configuration of analyses: what is measured and by which model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, Tag
+
+from ray_jobs.config import EngineConfig, OutputConfig, PoolConfig
+from ray_jobs.config_base import Strict, kind_or
+
+
+class JudgeConfig(Strict):
+    """A judge model: an engine and its pool."""
+
+    engine: EngineConfig
+    pool: PoolConfig = PoolConfig()
+
+
+class EncoderConfig(Strict):
+    """A sentence encoder and its pool. The fields are those of scoring.encoder.EncoderConfig."""
+
+    model: str
+    device: str = "auto"
+    max_length: int = Field(512, ge=1)
+    batch: int = Field(64, ge=1)
+    threads: int | None = Field(None, ge=1)
+    pool: PoolConfig = PoolConfig(batch_rows=1024, batches_in_flight=1)
+
+
+class InstructionJudgeConfig(Strict):
+    """A judge that looks at instructions one by one; with `seeds` at the seeds too."""
+
+    judge: JudgeConfig
+    seeds: bool = True
+    templates: Path | None = None
+
+
+class DifficultyConfig(InstructionJudgeConfig):
+    """How hard a judge finds instructions, as one of five labels."""
+
+    kind: Literal["difficulty"] = "difficulty"
+
+
+class DifficultyScoreConfig(InstructionJudgeConfig):
+    """How hard a judge finds instructions, as a number from 0 to 100."""
+
+    kind: Literal["difficulty_score"]
+
+
+class WinConfig(Strict):
+    """Whose answers a judge finds better: those of the output, or those of `against`, by default the same output.
+
+    Records meet by seed, round and sample, and by evolver unless `evolver` or `other_evolver` says whose they are.
+    """
+
+    kind: Literal["win"]
+    judge: JudgeConfig
+    against: str | None = None
+    evolver: str | None = None
+    other_evolver: str | None = None
+    templates: Path | None = None
+
+
+class DiversityConfig(Strict):
+    """How far the nearest other instruction is."""
+
+    kind: Literal["diversity"]
+    encoder: EncoderConfig
+    seeds: bool = True
+
+
+class TrajectoriesConfig(Strict):
+    """In how many ways instructions were evolved."""
+
+    kind: Literal["trajectories"]
+
+
+class Top1Config(Strict):
+    """How sure evolvers were of their tokens."""
+
+    kind: Literal["top1"]
+
+
+JudgeAnalysisConfig = DifficultyConfig | DifficultyScoreConfig | WinConfig
+AnalysisConfig = Annotated[
+    Annotated[DifficultyConfig, Tag("difficulty")]
+    | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
+    | Annotated[WinConfig, Tag("win")]
+    | Annotated[DiversityConfig, Tag("diversity")]
+    | Annotated[TrajectoriesConfig, Tag("trajectories")]
+    | Annotated[Top1Config, Tag("top1")],
+    kind_or("difficulty"),
+]
+
+
+class AnalysisRunConfig(OutputConfig):
+    """One analysis of the records in `source`; `output` is its folder there. `storage` is for both."""
+
+    source: str
+    analysis: AnalysisConfig

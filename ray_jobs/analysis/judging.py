@@ -1,0 +1,100 @@
+"""Analyses by a judge model: how hard instructions are, and whose answers are better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from evolve.errors import EvolveError
+from evolve.judging.comparison import Comparison
+from evolve.judging.difficulty import label_question, score_question
+from evolve.judging.records import Question
+from evolve.prompts import check_folder, shipped_names
+from ray_jobs.analysis.actors import JUDGE, JudgeActor, JudgeTask
+from ray_jobs.analysis.config import (
+    AnalysisRunConfig,
+    DifficultyConfig,
+    DifficultyScoreConfig,
+    JudgeAnalysisConfig,
+    WinConfig,
+)
+from ray_jobs.analysis.job import AnalysisJob
+from ray_jobs.analysis.matching import pairs
+from ray_jobs.analysis.planning import plan_rows
+from ray_jobs.analysis.summaries import Entry
+from ray_jobs.analysis.tables import DIFFICULTY, DIFFICULTY_SCORE, PLAN, WIN, FindingsLayout, Values
+from ray_jobs.board import Board
+from ray_jobs.dataset.source import open_source
+from ray_jobs.errors import ConfigError
+from ray_jobs.plan import PlanIndex
+from ray_jobs.preflight import absolute, check_engine
+from ray_jobs.storage import Store, open_store
+
+
+class JudgeJob(AnalysisJob):
+    """A question about each record."""
+
+    pool_name = JUDGE
+
+    def __init__(
+        self,
+        config: AnalysisRunConfig,
+        analysis: JudgeAnalysisConfig,
+        question: Question,
+        values: Values,
+        seeds: bool,
+        carried: Values = (),
+    ) -> None:
+        """`values` are the columns that verdicts fill, `carried` those of the plan that the table keeps."""
+        super().__init__(config, analysis.kind, analysis.judge.pool, FindingsLayout((*carried, *values)), seeds)
+        check_engine("judge.engine", analysis.judge.engine)
+        self._analysis, self._question, self._values = analysis, question, values
+
+    def actor(self, board: Board) -> tuple[type[Any], Any]:
+        """A judge with the question."""
+        return JudgeActor, JudgeTask(self._question, absolute(self._analysis.judge.engine), self._values, board)
+
+    def settings(self) -> dict[str, Any]:
+        """Those of the analysis, and the question's fingerprint, which stands for its templates."""
+        return super().settings() | {"question": self._question.fingerprint()}
+
+
+class DifficultyJob(JudgeJob):
+    """The difficulty of each instruction, as a label or as a number. Raises ConfigError."""
+
+    def __init__(self, config: AnalysisRunConfig, analysis: DifficultyConfig | DifficultyScoreConfig) -> None:
+        labels = isinstance(analysis, DifficultyConfig)
+        question = _checked(label_question if labels else score_question, analysis.templates)
+        super().__init__(config, analysis, question, DIFFICULTY if labels else DIFFICULTY_SCORE, analysis.seeds)
+
+
+class WinJob(JudgeJob):
+    """Each record against the one of the other output that it meets. Raises ConfigError."""
+
+    def __init__(self, config: AnalysisRunConfig, analysis: WinConfig) -> None:
+        carried = (PLAN.field("other_record_id"),)
+        super().__init__(config, analysis, _checked(Comparison, analysis.templates), WIN, False, carried)
+        self._win = analysis
+
+    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+        """The records that meet one of the other output by now."""
+        source, place = self.source(), self._win.against
+        other = open_source(open_store(place, self.config.storage)) if place else source
+        signature = f"{source.origin['fingerprint']} {other.origin['fingerprint']}"
+        return plan_rows(store, pairs(source, other, self._win), signature, before_writing)
+
+    def entries(self, store: Store) -> list[Entry]:
+        """As for every judge, with what was compared with."""
+        against = self._win.against or self.config.source
+        names = {"against": against, "against_evolver": self._win.other_evolver}
+        return [entry | names for entry in super().entries(store)]
+
+
+def _checked(question: Callable[[Path | None], Question], templates: Path | None) -> Question:
+    try:
+        if templates is not None:
+            check_folder(templates, shipped_names())
+        return question(templates)
+    except EvolveError as error:
+        raise ConfigError(f"templates: {error}") from None

@@ -1,0 +1,68 @@
+"""Analyses that need no model: they read columns of the data, and are made anew each time."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pyarrow as pa
+
+from evolve.trajectories import expected_distinct, phrases, smallest
+from ray_jobs.analysis.summaries import GROUP, Entry, groups, top1, write_summary
+from ray_jobs.analysis.tables import TRAJECTORIES
+from ray_jobs.dataset.shards import ParquetShards
+from ray_jobs.dataset.source import Source
+from ray_jobs.parts import DATA
+from ray_jobs.report import SUCCESS
+from ray_jobs.storage import Store
+
+KEYS = ("record_id", "seed_id", *GROUP)
+
+
+def measure_trajectories(source: Source, store: Store) -> None:
+    """The phrases of each record, and how many distinct ones each evolver and round has."""
+    _empty(store)
+    shards = ParquetShards(store, DATA, TRAJECTORIES)
+    counts: dict[tuple[str, int], Counter[str]] = {}
+    records: Counter[tuple[str, int]] = Counter()
+    for batch in source.batches([*KEYS, "trajectory", "operator"]):
+        rows = batch.to_pylist()
+        for row in rows:
+            group = row["evolver"] or "", row["round"]
+            row["phrases"] = phrases(row["trajectory"], row["operator"])
+            counts.setdefault(group, Counter()).update(row["phrases"])
+            records[group] += 1
+        shards.add(pa.RecordBatch.from_pylist(rows, TRAJECTORIES))
+    shards.close()
+    sample = smallest(counts.values())
+    _finish(store, [_trajectories(*group, records[group], counts[group], sample) for group in sorted(counts)])
+
+
+def measure_top1(source: Source, store: Store) -> None:
+    """The distribution of mean_top1_prob by evolver and round."""
+    _empty(store)
+    batches = list(source.batches([*GROUP, "mean_top1_prob"]))
+    table = pa.Table.from_batches(batches)
+    _finish(store, [{"evolver": evolver, "round": number} | top1(part) for evolver, number, part in groups(table)])
+
+
+def _trajectories(evolver: str, number: int, records: int, counts: Counter[str], sample: int) -> Entry:
+    expected = expected_distinct(counts, min(sample, counts.total()))
+    return {
+        "evolver": evolver or None,
+        "round": number,
+        "n": records,
+        "phrases": counts.total(),
+        "distinct": len(counts),
+        "sample": sample,
+        "expected_distinct": expected,
+    }
+
+
+def _empty(store: Store) -> None:
+    store.delete([SUCCESS])
+    store.delete(path for path, _ in store.list(DATA))
+
+
+def _finish(store: Store, entries: list[Entry]) -> None:
+    write_summary(store, entries)
+    store.write_bytes(SUCCESS, b"")

@@ -1,0 +1,91 @@
+"""The plan of an analysis: the records of a dataset, and its seeds, as rows to measure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
+from itertools import compress
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ray_jobs.analysis.tables import PLAN
+from ray_jobs.dataset.source import Source
+from ray_jobs.idset import ID_BYTES, IdSet
+from ray_jobs.plan import INDEX, ROWS_PER_GROUP, PlanFile, PlanIndex, load_index
+from ray_jobs.storage import Store
+
+RECORDS = "records"
+"""The one branch of the plan, in the place of an evolver."""
+COLUMNS = ("record_id", "seed_id", "evolver", "round", "sample", "instruction", "input", "output", "seed_instruction")
+Row = dict[str, Any]
+"""A row of the plan without its number."""
+
+
+def plan_rows(
+    store: Store, batches: Iterable[Sequence[Row]], signature: str, before_writing: Callable[[], None]
+) -> PlanIndex:
+    """Plan the rows whose records are not planned yet, and return the index of the whole plan.
+
+    Nothing is read where the plan was made whole of what has this `signature`. The index counts seeds among the rows.
+    """
+    index = load_index(store) or PlanIndex()
+    if index.signature == signature:
+        return index
+    known = _planned(store, index)
+    for batch in batches:
+        new = list(compress(batch, known.add([_digest(row["record_id"]) for row in batch])))
+        if new:
+            _append(store, index, new, before_writing)
+    index.signature = signature
+    before_writing()
+    store.write_bytes(INDEX, index.to_json())
+    return index
+
+
+def records_and_seeds(source: Source, seeds: bool) -> Iterator[list[Row]]:
+    """The records of a dataset without their outputs, and with `seeds` their seeds, as often as they occur."""
+    for batch in source.batches([name for name in COLUMNS if name != "output"]):
+        rows = []
+        for record in batch.to_pylist():
+            if seeds and record["round"] > 0:
+                rows.append(_seed(record))
+            rows.append({key: record[key] for key in ("record_id", "seed_id", "evolver", "round")} | _task(record))
+        yield rows
+
+
+def _seed(record: Row) -> Row:
+    seed = {"record_id": record["seed_id"], "seed_id": record["seed_id"], "evolver": None, "round": 0}
+    return seed | {"instruction": record["seed_instruction"], "input": record["input"]}
+
+
+def _task(record: Row) -> Row:
+    return {"instruction": record["instruction"], "input": record["input"]}
+
+
+def _append(store: Store, index: PlanIndex, rows: Sequence[Row], before_writing: Callable[[], None]) -> None:
+    file = PlanFile(RECORDS, index.rows, len(rows))
+    numbered = [{"plan_row": number, **row} for number, row in enumerate(rows, start=index.rows)]
+    buffer = BytesIO()
+    pq.write_table(pa.Table.from_pylist(numbered, PLAN), buffer, compression="zstd", row_group_size=ROWS_PER_GROUP)
+    before_writing()
+    store.write_bytes(file.path, buffer.getvalue())
+    index.files.append(file)
+    index.rows += file.rows
+    index.seeds += sum(row["round"] == 0 for row in rows)
+    store.write_bytes(INDEX, index.to_json())
+
+
+def _planned(store: Store, index: PlanIndex) -> IdSet:
+    known = IdSet()
+    for file in index.files:
+        with store.open_input(file.path) as opened:
+            ids = pq.read_table(opened, columns=["record_id"])["record_id"]
+        known.add([_digest(one) for one in ids.to_pylist()])
+    return known
+
+
+def _digest(record_id: str) -> bytes:
+    return hashlib.blake2b(record_id.encode(), digest_size=ID_BYTES).digest()

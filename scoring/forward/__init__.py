@@ -1,0 +1,1 @@
+"""What runs models: the one folder that imports torch. Token ids in; losses and rewards out."""

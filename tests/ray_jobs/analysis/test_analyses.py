@@ -1,0 +1,191 @@
+"""Analyses of a small output: every record measured once, summaries that their tables bear out, and resuming."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+import pytest
+
+from ray_jobs.analysis.analyse import analyse, folder_of
+from ray_jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.dataset.rule import Rule
+from ray_jobs.dataset.select import select
+from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
+from ray_jobs.kinds import run_all, stored_jobs
+from ray_jobs.retry import forget_failed
+from ray_jobs.status import status
+from ray_jobs.storage import open_store
+from ray_jobs.verify import verify
+from tests.ray_jobs.dataset.outputs import record, write_output
+from tests.scoring.tiny_encoder import save_encoder
+
+RECORDS = [record(number, sample=0) for number in range(60)]
+SEEDS = {one["seed_id"] for one in RECORDS}
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def judge(**engine: Any) -> dict[str, Any]:
+    return {"engine": {"kind": "scripted", "reply": "judge", **engine}, "pool": {"batch_rows": 16}}
+
+
+def config(source: Path, kind: str, **analysis: Any) -> AnalysisRunConfig:
+    raw = {"source": str(source), "output": folder_of(str(source), kind), "analysis": {"kind": kind, **analysis}}
+    return AnalysisRunConfig.model_validate(raw)
+
+
+def quiet(*arguments: Any) -> list[dict[str, Any]]:
+    return analyse(*arguments, say=lambda _: None)
+
+
+def rows(source: Path, name: str, folder: str = "data") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ds.dataset(source / "analyses" / name / folder).to_table().to_pylist()
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Sixty records of twelve seeds, two evolvers and three rounds."""
+    write_output(open_store(str(tmp_path / "run")), [RECORDS[:33], RECORDS[33:]])
+    return tmp_path / "run"
+
+
+def test_every_instruction_and_every_seed_is_judged_once(source: Path, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    summary = quiet(config(source, "difficulty", judge=judge(call_log=str(calls))))
+    judged, unread = rows(source, "difficulty"), rows(source, "difficulty", "rejected")
+    assert Counter(one["record_id"] for one in [*judged, *unread]) == Counter(
+        [*(one["record_id"] for one in RECORDS), *SEEDS]
+    )
+    assert len(calls.read_text().split()) == 72
+    assert {one["reason"] for one in unread} == {"no_label"}
+    assert {one["reply"] for one in unread} == {"That is not for me to say."}
+    groups = {(one["evolver"], one["round"]) for one in RECORDS} | {(None, 0)}
+    assert {(one["evolver"], one["round"]) for one in summary} == groups
+    for entry in summary:
+        own = [one for one in judged if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        levels = np.array([one["difficulty_level"] for one in own])
+        assert entry["n"] == len(own)
+        assert entry["unreadable"] == 10 + 2 * (entry["evolver"] is None) - len(own)
+        assert entry["labels"] == dict.fromkeys(entry["labels"], 0) | Counter(one["difficulty_label"] for one in own)
+        assert entry["mean_level"] == pytest.approx(levels.mean())
+        reach = 1.959964 * levels.std(ddof=1) / len(levels) ** 0.5
+        assert entry["mean_level_high"] == pytest.approx(levels.mean() + reach)
+    output = open_store(str(source / "analyses/difficulty"))
+    verdict = verify(output)
+    assert (verdict.rows, verdict.done, verdict.finished, list(verdict.problems)) == (72, 72, True, [])
+    assert status(output).finished
+
+
+def test_the_same_call_goes_on_with_what_is_new_and_refuses_another_judge(source: Path, tmp_path: Path) -> None:
+    first = config(source, "difficulty_score", judge=judge(call_log=str(tmp_path / "calls")), seeds=False)
+    quiet(first)
+    before = (tmp_path / "calls").read_text()
+    assert quiet(first) == quiet(first)
+    assert (tmp_path / "calls").read_text() == before
+    write_output(open_store(str(source)), [[record(number, sample=0) for number in range(60, 66)]])
+    summary = quiet(first)
+    assert len((tmp_path / "calls").read_text().split()) == len(before.split()) + 6
+    assert sum(one["n"] + one["unreadable"] for one in summary) == 66
+    assert all(0 <= one["difficulty_score"] <= 100 for one in rows(source, "difficulty_score"))
+    with pytest.raises(SettingsChanged, match=r"analysis\.judge\.engine\.model"):
+        quiet(config(source, "difficulty_score", judge=judge(model="other"), seeds=False))
+
+
+def test_what_is_measured_can_be_selected_by(source: Path, tmp_path: Path) -> None:
+    quiet(config(source, "difficulty_score", judge=judge()))
+    scores = {one["record_id"]: one["difficulty_score"] for one in rows(source, "difficulty_score")}
+    target = tmp_path / "best"
+    select(open_store(str(source)), open_store(str(target)), Rule("difficulty_score", top=5), say=lambda _: None)
+    best = [scores[one] for one in ds.dataset(target / "data").to_table()["record_id"].to_pylist()]
+    known = [scores[one["record_id"]] for one in RECORDS if one["record_id"] in scores]
+    assert sorted(best) == sorted(known)[-5:]
+    # an unfinished analysis is none
+    (source / "analyses/difficulty_score/_SUCCESS").unlink()
+    with pytest.raises(ConfigError, match="--by difficulty_score: expected a score"):
+        select(open_store(str(source)), open_store(str(tmp_path / "x")), Rule("difficulty_score", top=5))
+
+
+def test_failed_records_are_counted_and_run_again(source: Path) -> None:
+    refusing = config(source, "difficulty", judge=judge(refuse_text="step 7 "), seeds=False)
+    summary = quiet(refusing)
+    assert sum(one["failed"] for one in summary) == 1
+    output = str(source / "analyses/difficulty")
+    assert [one["reason"] for one in rows(source, "difficulty", "rejected") if one["status"] == "failed"] == [
+        "PromptRefused"
+    ]
+    assert forget_failed(open_store(output)) == 1
+    run_all(stored_jobs(open_store(output), output, {}), say=lambda _: None)
+    assert verify(open_store(output)).done == 60
+
+
+def test_evolvers_of_one_output_are_compared_seed_by_seed(source: Path) -> None:
+    other = [record(number, sample=0, evolver="small") for number in range(60, 90)]
+    write_output(
+        open_store(str(source)), [[one | {"seed_id": "s", "seed_instruction": "Q", "input": ""} for one in other]]
+    )
+    settings = {"judge": judge(), "evolver": "small", "other_evolver": "large"}
+    summary = quiet(config(source, "win", **settings))
+    found = {one["record_id"]: one for one in [*RECORDS, *other]}
+    met = rows(source, "win")
+    assert met
+    for one in met:
+        mine, theirs = found[one["record_id"]], found[one["other_record_id"]]
+        assert (mine["evolver"], theirs["evolver"]) == ("small", "large")
+        assert (mine["seed_instruction"], mine["input"], mine["round"]) == (
+            theirs["seed_instruction"],
+            theirs["input"],
+            theirs["round"],
+        )
+        assert one["verdict"] == "tie" or one["agreed"]
+    assert [one["against_evolver"] for one in summary] == ["large"] * len(summary)
+    for entry in summary:
+        verdicts = Counter(one["verdict"] for one in met if one["round"] == entry["round"])
+        assert (entry["win"], entry["tie"], entry["lose"]) == tuple(verdicts[name] for name in ("win", "tie", "lose"))
+        assert entry["win_rate"] == pytest.approx((entry["win"] + entry["tie"] / 2) / entry["n"])
+        assert entry["win_rate_low"] < entry["win_rate"] < entry["win_rate_high"]
+
+
+def test_two_outputs_are_compared_and_an_output_never_with_itself(source: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_output(open_store(str(other)), [[one | {"output": "Something else."} for one in RECORDS]])
+    summary = quiet(config(source, "win", judge=judge(), against=str(other)))
+    assert sum(one["n"] + one["unreadable"] for one in summary) == 60
+    assert {one["against"] for one in summary} == {str(other)}
+    with pytest.raises(ConfigError, match="would be compared with itself"):
+        quiet(config(other, "win", judge=judge(), against=str(other)))
+    strangers = tmp_path / "strangers"
+    write_output(open_store(str(strangers)), [[one | {"seed_instruction": "Other."} for one in RECORDS]])
+    with pytest.raises(OutputError, match="none of its records has a counterpart"):
+        quiet(config(strangers, "win", judge=judge(), against=str(other)))
+
+
+def test_distances_are_exact_within_each_group_and_a_search_goes_on(source: Path, tmp_path: Path) -> None:
+    encoder = {"model": str(save_encoder(tmp_path / "encoder")), "threads": 1, "pool": {"batch_rows": 16}}
+    summary = quiet(config(source, "diversity", encoder=encoder))
+    vectors = {one["record_id"]: one for one in rows(source, "embeddings")}
+    measured = {one["record_id"]: one for one in rows(source, "diversity")}
+    assert measured.keys() == vectors.keys() == {one["record_id"] for one in RECORDS} | SEEDS
+    for one in measured.values():
+        others = [
+            (2 - 2 * float(np.dot(vectors[one["record_id"]]["embedding"], other["embedding"])), name)
+            for name, other in vectors.items()
+            if name != one["record_id"] and (other["evolver"], other["round"]) == (one["evolver"], one["round"])
+        ]
+        assert one["neighbour_distance"] == pytest.approx(max(0, min(others)[0]), abs=2e-5)
+        assert one["repeats"] == sum(distance <= 0.05 for distance, _ in others)
+    for entry in summary:
+        own = [one for one in measured.values() if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        assert entry["n"] == len(own)
+        assert entry["mean_neighbour_distance"] == pytest.approx(np.mean([one["neighbour_distance"] for one in own]))
+        assert entry["repeated"] == pytest.approx(np.mean([one["repeats"] > 0 for one in own]))
+    files = sorted((source / "analyses/diversity/data").iterdir())
+    files[0].unlink()
+    kept = {file: file.stat().st_mtime_ns for file in files[1:]}
+    assert quiet(config(source, "diversity", encoder=encoder)) == summary
+    assert {file: file.stat().st_mtime_ns for file in files[1:]} == kept
+    assert files[0].exists()
