@@ -96,9 +96,9 @@ def _short(number: float) -> str:
 def main() -> None:
     """Run the benchmark and publish its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=320)
     args = parser.parse_args()
-    pool = {"batch_rows": 8, "cpus": 0.5}
+    pool = {"batch_rows": 16, "cpus": 0.5}
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -14,7 +14,8 @@ from ray_jobs.analysis.analyse import analysis_job
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.autoif.config import AutoIFConfig
-from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs, autoif_stores
+from ray_jobs.autoif.phase import autoif_stores
+from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs
 from ray_jobs.config import RunConfig, ScoreConfig
 from ray_jobs.errors import OutputError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig

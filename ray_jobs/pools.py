@@ -81,7 +81,7 @@ def blocks_at_once(pools: Iterable[PoolConfig]) -> int:
 def logical_cpus(pools: Iterable[PoolConfig]) -> int:
     """The logical CPUs that a local cluster needs to hold all pools at their greatest, and to write beside.
 
-    Two tasks write at once: each is a process of its own, which takes a second of CPU and more to start.
+    Each task that writes at the same time is a process of its own, which takes a second of CPU and more to start.
     """
     actors = sum(pool.bounds[1] * pool.cpus for pool in pools)
     return int(actors) + 2

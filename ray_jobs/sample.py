@@ -77,7 +77,7 @@ class SampledRespond(RecordingActor, RespondActor):
 
 
 class SampledScore(ScoreActor):
-    """The scorer's actor: a block is one call, for it takes one after the other."""
+    """The scorer's actor: a block is one call, for blocks take turns with the model."""
 
     def __init__(self, job: Any) -> None:
         started = time.monotonic()
@@ -93,10 +93,10 @@ class SampledScore(ScoreActor):
         """All calls so far."""
         return self._calls
 
-    def block(self, table: pa.Table) -> tuple[pa.Table, float]:
+    async def block(self, table: pa.Table) -> tuple[pa.Table, float]:
         """Score a block; also how many seconds it took."""
         began = time.monotonic()
-        scored = self(table)
+        scored = await self(table)
         ended = time.monotonic()
         self._calls.append(Call("", began, ended, sum(scored_tokens(scored).values()), 0))
         return scored, ended - began
@@ -122,7 +122,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample that has gone through all pools. `rows` are the finished ones, `bytes` what they take in full parts."""
+    """A sample that has gone through all pools. `rows` are the finished ones, `bytes` what they take as one part."""
 
     stages: Mapping[str, Stage]
     rows: Sequence[Mapping[str, Any]]
@@ -219,7 +219,7 @@ class _Actor:
             num_gpus=pool.gpus,
             resources=pool.resources or None,
             accelerator_type=pool.accelerator_type,
-            max_concurrency=1 if self.kind is SampledScore else pool.batches_in_flight,
+            max_concurrency=pool.batches_in_flight,
         ).remote(self.job)
 
 
@@ -255,20 +255,12 @@ def _planned(drawn: Draw, evolver: str, fanout: Fanout, batch_rows: int) -> list
 
 
 def _finished(job: SynthesisJob, stages: Mapping[str, Stage], tables: Sequence[pa.Table]) -> Sample:
-    """Write the parts that a run would write into a folder that goes again, for their size.
-
-    A short last block is left out of the size, for it would count what every file costs too often.
-    """
-    labels, size, sized, outcomes = job.labels("sample"), 0, 0, Counter[tuple[str, str]]()
-    longest = max(table.num_rows for table in tables)
+    """Write the sample as one part into a folder that goes again, for its size: a run joins its small parts."""
+    labels, whole = job.labels("sample"), pa.concat_tables(tables)
     with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
-        for table in tables:
-            records = split_outcomes(flatten(table, labels.constants, labels.evolver_models))
-            entry = write_part(open_store(folder), *records, table["plan_row"].to_numpy())
-            if table.num_rows == longest:
-                size += sum(part.bytes for part in entry.files)
-                sized += longest
-            for (_, _, status, reason), count in entry.tally.outcomes.items():
-                outcomes[status, reason if status != KEPT else ""] += count
-    rows = [row for table in tables for row in table.to_pylist()]
-    return Sample(stages, rows, round(size * len(rows) / sized), outcomes)
+        records = split_outcomes(flatten(whole, labels.constants, labels.evolver_models))
+        entry = write_part(open_store(folder), *records, whole["plan_row"].to_numpy())
+    outcomes: Counter[tuple[str, str]] = Counter()
+    for (_, _, status, reason), count in entry.tally.outcomes.items():
+        outcomes[status, reason if status != KEPT else ""] += count
+    return Sample(stages, whole.to_pylist(), sum(part.bytes for part in entry.files), outcomes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray_jobs import lease, manifest, report
 from ray_jobs.autoif import funnel
-from ray_jobs.autoif.phases import autoif_stores, funnel_so_far
+from ray_jobs.autoif.phase import autoif_stores, funnel_so_far
 from ray_jobs.errors import OutputError
 from ray_jobs.kinds import stores_of
 from ray_jobs.lease import Holder

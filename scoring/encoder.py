@@ -1,4 +1,4 @@
-"""Texts in, unit vectors out: a sentence encoder of Hugging Face's, mean-pooled; with `loss.py` all that imports torch.
+"""Texts in, unit vectors out: a sentence encoder of Hugging Face's, mean-pooled. It and `forward/` alone import torch.
 
 The pooling is that of sentence-transformers' models of this kind: the mean of the last hidden states over the tokens
 that are no padding, scaled to length 1.
@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel
 
-from scoring.errors import ModelLoadError, ModelNotFound
+from scoring.errors import ModelNotFound
 from scoring.neighbours import Vectors
+from scoring.pretrained import load_tokenizer, load_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,7 @@ class Encoder:
         if config.threads:
             torch.set_num_threads(config.threads)
         self._device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
-        self._tokenizer, self._model = _load(config.model)
-        self._model = self._model.to(self._device).eval()
+        self._tokenizer, self._model = _load(config.model, self._device)
         limit = getattr(self._model.config, "max_position_embeddings", config.max_length)
         self._length = min(config.max_length, limit, self._tokenizer.model_max_length)
         self._batch = config.batch
@@ -83,16 +83,9 @@ class Encoder:
         return unit
 
 
-def _load(model: str) -> tuple[Any, Any]:
+def _load(model: str, device: str) -> tuple[Any, Any]:
     if Path(model).exists() and not (Path(model) / "config.json").is_file():
         raise ModelNotFound(f"{model}: expected a folder with a config.json")
-    loader: Any = AutoModel
-    try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(model)
-        loaded, report = loader.from_pretrained(model, dtype="float32", output_loading_info=True)
-    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        raise ModelLoadError(f"{model}: does not load as an encoder: {error}") from error
     # the pooler is a head that mean pooling does not use, and that some models come without
-    if missing := sorted(key for key in report["missing_keys"] if not key.startswith("pooler.")):
-        raise ModelLoadError(f"{model}: {len(missing)} weights are missing, such as {missing[0]}")
-    return tokenizer, loaded
+    loaded = load_whole(AutoModel, model, "an encoder", device, may_lack=("pooler.",), dtype="float32")
+    return load_tokenizer(model), loaded

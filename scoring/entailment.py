@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification
 from transformers.utils.import_utils import is_torch_cuda_available
 
-from scoring.errors import ModelLoadError
+from scoring.pretrained import load_tokenizer, load_whole
 
 
 class Entailment:
@@ -19,15 +18,9 @@ class Entailment:
 
     def __init__(self, model: str, device: str = "auto", batch_size: int = 32) -> None:
         place = ("cuda" if is_torch_cuda_available() else "cpu") if device == "auto" else device
-        loader: Any = AutoModelForSequenceClassification
-        try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model)
-            loaded, report = loader.from_pretrained(model, output_loading_info=True)
-            self._model = loaded.to(place).eval().requires_grad_(False)
-        except (OSError, ValueError, ImportError, RuntimeError) as error:
-            raise ModelLoadError(f"{model}: does not load as a sequence-classification model: {error}") from error
-        if missing := sorted(report["missing_keys"]):
-            raise ModelLoadError(f"{model}: {len(missing)} weights are missing, such as {', '.join(missing[:3])}")
+        kind = "a sequence-classification model"
+        self._model = load_whole(AutoModelForSequenceClassification, model, kind, place).requires_grad_(False)
+        self._tokenizer = load_tokenizer(model)
         names = self._model.config.id2label
         self.labels: tuple[str, ...] = tuple(names[place] for place in range(len(names)))
         self._batch_size = batch_size

@@ -4,7 +4,7 @@ ScoringError
 ├── ConfigError            a setting has a value that is not allowed, or one this machine cannot serve
 └── ModelError
     ├── ModelNotFound      nothing under that path or hub id
-    ├── ModelLoadError     something is there that cannot be loaded as a causal language model
+    ├── ModelLoadError     something is there that cannot be loaded as what is wanted
     └── ModelUnsupported   it loads, but cannot be scored as configured
 
 A row never raises: what is wrong with a row ends up in its `Scores.note`.
@@ -28,7 +28,7 @@ class ModelNotFound(ModelError):
 
 
 class ModelLoadError(ModelError):
-    """The files are there, but do not load as a causal language model with all its weights."""
+    """The files are there, but do not load as the kind of model that is wanted with all its weights."""
 
 
 class ModelUnsupported(ModelError):

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from threading import Lock
-from typing import Any
 
-from transformers import AutoTokenizer
-
-from scoring.errors import ModelLoadError, ModelUnsupported
+from scoring.errors import ModelUnsupported
+from scoring.pretrained import load_tokenizer
 from scoring.records import Pair
 
 _AS_IS = {"truncation": False, "padding": False, "verbose": False}
@@ -16,7 +14,7 @@ class ModelTokenizer:
     """A Hugging Face tokenizer as a `scoring.encoding.TextTokenizer`, for any number of threads."""
 
     def __init__(self, model: str) -> None:
-        self._tokenizer = _load(model)
+        self._tokenizer = load_tokenizer(model)
         self._turn = Lock()
         self.bos_id: int | None = self._tokenizer.bos_token_id
         added = self._tokenizer.added_tokens_decoder.items()
@@ -57,7 +55,7 @@ class RewardTokenizer:
     """
 
     def __init__(self, model: str) -> None:
-        self._tokenizer = _load(model)
+        self._tokenizer = load_tokenizer(model)
         self.limit = int(self._tokenizer.model_max_length)
 
     def __call__(self, pairs: Sequence[Pair]) -> list[dict[str, list[int]]]:
@@ -73,10 +71,3 @@ class RewardTokenizer:
     def _chat(self, pair: Pair) -> str:
         turns = [{"role": "user", "content": pair.question}, {"role": "assistant", "content": pair.output}]
         return str(self._tokenizer.apply_chat_template(turns, tokenize=False))
-
-
-def _load(model: str) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ModelLoadError(f"{model}: its tokenizer does not load: {error}") from error

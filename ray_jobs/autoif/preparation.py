@@ -9,8 +9,8 @@ from evolve.autoif.rules import Rules
 from evolve.autoif.templates import PLACEHOLDERS, Templates, load_constraints
 from evolve.errors import EvolveError, SandboxError
 from evolve.prompts import check_folder, shipped_names
-from ray_jobs.autoif.actors import Kit
 from ray_jobs.autoif.config import AutoIFConfig, ClassifierConfig, JudgeNliConfig
+from ray_jobs.autoif.stages import Kit
 from ray_jobs.errors import ConfigError
 from ray_jobs.preflight import check_engine, check_model, check_scorer
 from ray_jobs.settings import fingerprint, result_settings

@@ -14,6 +14,7 @@ from transformers.utils.import_utils import is_torch_cuda_available
 
 from scoring.config import RewardConfig, ScorerConfig
 from scoring.errors import ModelLoadError, ModelNotFound, ModelUnsupported
+from scoring.pretrained import load_whole
 
 
 def load_model(config: ScorerConfig) -> PreTrainedModel:
@@ -37,20 +38,9 @@ def load_reward_model(config: RewardConfig) -> PreTrainedModel:
 def _loaded(loader: Any, kind: str, config: ScorerConfig | RewardConfig, settings: PretrainedConfig) -> PreTrainedModel:
     device = ("cuda" if is_torch_cuda_available() else "cpu") if config.device == "auto" else config.device
     dtype = ("float32" if device == "cpu" else "bfloat16") if config.dtype == "auto" else config.dtype
-    try:
-        model, report = loader.from_pretrained(
-            config.model,
-            dtype=dtype,
-            attn_implementation=_own_attention(settings),
-            output_loading_info=True,
-        )
-        model = model.to(device)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        raise ModelLoadError(f"{config.model}: does not load as {kind}: {error}") from error
-    if report["missing_keys"]:
-        names = ", ".join(sorted(report["missing_keys"])[:3])
-        raise ModelLoadError(f"{config.model}: {len(report['missing_keys'])} weights are missing, such as {names}")
-    loaded: PreTrainedModel = model.eval()
+    loaded: PreTrainedModel = load_whole(
+        loader, config.model, kind, device, dtype=dtype, attn_implementation=_own_attention(settings)
+    )
     return loaded
 
 

@@ -61,12 +61,13 @@ def head() -> Iterator[RayHead]:
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    """A small Ray of this machine, in which `run` works without starting one of its own."""
+    """A small Ray of this machine, its GPUs mere numbers, in which `run` works without starting one of its own."""
     # short, for the paths of Unix sockets are limited
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         ray.init(
             address="local",
             num_cpus=12,
+            num_gpus=4,
             object_store_memory=100 << 20,
             include_dashboard=False,
             log_to_driver=False,

@@ -107,6 +107,9 @@ def _cluster(cpus: int, node_types: dict[str, Any], gcs_address: str, delay_seco
             "gcs_address": gcs_address,
             "delay_seconds": delay_seconds,
             "launch_multiple": True,
+            # all of them have one address
+            "use_node_id_as_ip": True,
+            "worker_liveness_check": False,
             "disable_node_updaters": True,
             "disable_launch_config_check": True,
         },

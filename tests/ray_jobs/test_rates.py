@@ -1,10 +1,13 @@
-"""How fast an engine is, from the calls of a sample: hand-made calls, and the scripted engine on the real clock."""
+"""How fast an engine is, from the calls of a sample: hand-made and simulated ones."""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import json
+import math
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -33,27 +36,41 @@ def test_a_sample_too_small_to_fill_an_engine_gives_a_lower_bound() -> None:
     assert steady_rate(calls, 8) == (pytest.approx(20 / 4), False)
 
 
-@pytest.mark.parametrize("offered", [64, 16])
-def test_the_speed_of_a_scripted_engine_is_the_one_in_its_script(offered: int) -> None:
-    script = Script(slots=16, decode_rate=200, sigma=0.5, median_tokens=40)
-    engine = RecordingEngine(ScriptedEngine(script))
+def simulated(offered: int) -> list[Call]:
+    """Two hundred calls of an engine with 16 slots that writes 200 tokens a second in each; `offered` wait or run."""
+    draw, free, ends, calls = Random(0), [0.0] * 16, list[float](), list[Call]()
+    for number in range(200):
+        tokens = max(1, round(draw.lognormvariate(math.log(40), 0.5)))
+        began = 0.0 if number < offered else sorted(ends)[number - offered]
+        ends.append(max(began, heapq.heappop(free)) + tokens / 200)
+        heapq.heappush(free, ends[-1])
+        calls.append(Call(f"row{number}", began, ends[-1], 10, tokens))
+    return sorted(calls, key=lambda call: call.ended)
 
-    async def row(number: int, gate: asyncio.Semaphore) -> None:
-        async with gate:
-            ROW.set(f"row{number}")
-            await engine.generate(Prompt("x" * 40, Sampling(), number))
+
+@pytest.mark.parametrize("offered", [64, 16])
+def test_the_speed_of_an_engine_is_what_its_slots_do(offered: int) -> None:
+    calls = simulated(offered)
+    rate, full = steady_rate(calls, 16)
+    # ten tokens are read for each call beside those that take time
+    written = sum(call.completion_tokens for call in calls)
+    assert full
+    assert rate == pytest.approx(16 * 200 * (written + 2000) / written, rel=0.05)
+
+
+def test_a_recorded_call_knows_its_row_and_tokens() -> None:
+    engine = RecordingEngine(ScriptedEngine(Script(median_tokens=7)))
+
+    async def row(number: int) -> None:
+        ROW.set(f"row{number}")
+        await engine.generate(Prompt("x" * 40, Sampling(), number))
 
     async def work() -> None:
-        gate = asyncio.Semaphore(offered)
-        await asyncio.gather(*(row(number, gate) for number in range(200)))
+        await asyncio.gather(*map(row, range(20)))
 
     asyncio.run(work())
-    assert {call.row for call in engine.calls} == {f"row{number}" for number in range(200)}
-    rate, full = steady_rate(engine.calls, 16)
-    # 16 at once at 200 tokens written a second, and ten read for each call beside them
-    written = sum(call.completion_tokens for call in engine.calls)
-    assert full
-    assert rate == pytest.approx(16 * 200 * (written + 2000) / written, rel=0.1)
+    assert {call.row for call in engine.calls} == {f"row{number}" for number in range(20)}
+    assert {(call.prompt_tokens, call.completion_tokens) for call in engine.calls} == {(10, 7)}
 
 
 POOL = PoolConfig(batch_rows=64, batches_in_flight=4)
