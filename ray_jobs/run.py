@@ -39,6 +39,12 @@ from ray_jobs.watch import Execution, StopRequest, Watchdog, watch
 
 UNREADABLE_BLOCK_ROWS = 1024
 SAVE_SECONDS = 30.0
+WRITER_CPUS, WRITERS = 0.25, 6
+"""The logical CPUs of a write task, and how many run at once.
+
+On a cluster with few CPUs a task that asks for a whole one waits until an evolver has ended, for Ray Data shares out
+what the pools leave. Rows that are scored and not written are what a kill costs.
+"""
 Say = Callable[[str], None]
 
 
@@ -169,7 +175,8 @@ class _Run:
 
             def stream() -> None:
                 configure_data(limits, self.verbose)
-                job.stream(self.store, pending, board).write_datasink(sink)
+                rows = job.stream(self.store, pending, board)
+                rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
             sizes = {name: pool.bounds[1] for name, pool in pools.items()}
             watchdog = Watchdog(limits, sizes, lambda: lacking(pools))

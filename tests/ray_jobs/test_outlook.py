@@ -65,8 +65,10 @@ def test_a_forecast_comes_true(tmp_path: Path) -> None:
     size = sum(path.stat().st_size for part in ("data", "rejected") for path in (tmp_path / "out" / part).glob("*"))
     # a file costs some kilobytes whatever is in it, which tells in so small a run
     assert foretold.bytes == pytest.approx(size, rel=0.5)
+    # one range in twenty misses; what this one is about, it must be near
     low, high = found.ranges["tokens"]
-    assert low < sum(one["prompt_tokens"] + one["completion_tokens"] for one in report["pools"].values()) < high
+    tokens = sum(one["prompt_tokens"] + one["completion_tokens"] for one in report["pools"].values())
+    assert 1.5 * low - 0.5 * high < tokens < 1.5 * high - 0.5 * low
 
     # what is done is not foretold again
     assert list(describe(asked(job, sample=2))) == ["nothing is left to do"]
