@@ -16,8 +16,8 @@ from scoring import Pair, Scorer, ScorerConfig
 folder, headroom, lengths = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 pairs = [Pair("Why?", "", "water " * length) for length in lengths]
 scorer = Scorer(ScorerConfig(folder, token_budget=1_000_000, max_length=1_000_000, threads=1))
-# all code is loaded, and every length has been run, before memory becomes scarce
-scorer.score(pairs[:3])
+# all code is loaded before memory becomes scarce
+scorer.score([pairs[0], pairs[-1]])
 if headroom:
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + headroom, used + headroom))
