@@ -85,26 +85,29 @@ def slots(engine: EngineConfig, pool: PoolConfig) -> int:
 def steady_rate(calls: Sequence[Call], slots: int) -> tuple[float, bool]:
     """Tokens a second of an engine that runs `slots` calls at once, and whether the calls kept it full for long enough.
 
-    With enough to do, `slots` places work off in each second `slots` seconds of what the calls hold them for. Where the
-    sample was too small for that, all of its tokens count over all of its time, which is a lower bound.
+    What it does until the last moment at which `slots` calls were under way goes on in a long run; how much of all work
+    that was is told by how long calls held their places. Where it was too little, all tokens count over all of the
+    time, which is a lower bound.
     """
     began, ended = sorted(call.began for call in calls), sorted(call.ended for call in calls)
-    held, tokens = sum(held_seconds(calls, slots)), sum(call.tokens for call in calls)
-    full_seconds = _last_full(began, ended, slots) - began[0]
-    full = slots * full_seconds >= ENOUGH * held > 0
-    seconds = held / slots if full else ended[-1] - began[0]
+    until = _last_full(began, ended, slots)
+    places = held_places(calls, slots)
+    early = sum(max(0.0, min(until, left) - taken) for taken, left in places)
+    held, tokens = sum(left - taken for taken, left in places), sum(call.tokens for call in calls)
+    full = early >= ENOUGH * held > 0
+    seconds = (until - began[0]) * held / early if full else ended[-1] - began[0]
     return max(tokens, 1) / max(seconds, 1e-6), full
 
 
-def held_seconds(calls: Sequence[Call], slots: int) -> list[float]:
-    """How long each call held one of `slots` places, if they were given in the order of asking; it waited before."""
-    order = sorted(range(len(calls)), key=lambda place: calls[place].began)
+def held_places(calls: Sequence[Call], slots: int) -> list[tuple[float, float]]:
+    """From when to when each call held one of `slots` places, if these go to calls in order; before that it waited."""
+    order = sorted(range(len(calls)), key=lambda number: calls[number].began)
     freed = sorted(call.ended for call in calls)
-    held = [0.0] * len(calls)
-    for rank, place in enumerate(order):
-        call = calls[place]
+    held = [(0.0, 0.0)] * len(calls)
+    for rank, number in enumerate(order):
+        call = calls[number]
         taken = max(call.began, freed[rank - slots]) if rank >= slots else call.began
-        held[place] = max(0.0, call.ended - taken)
+        held[number] = min(taken, call.ended), call.ended
     return held
 
 

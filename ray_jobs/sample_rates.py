@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.pools import RESPOND, SCORE, pool_name
-from ray_jobs.rates import PoolRate, Rates, held_seconds, steady_rate
+from ray_jobs.rates import PoolRate, Rates, held_places, steady_rate
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.sample import Sample, Stage
 
@@ -133,8 +133,8 @@ def intervals(figures: SeedFigures, forecast: Callable[[Rates], Mapping[str, flo
 def _held(stage: Stage, slots: int) -> Mapping[str, float]:
     """How long the calls of each row held a place, by the row's id."""
     found: defaultdict[str, float] = defaultdict(float)
-    for call, seconds in zip(stage.calls, held_seconds(stage.calls, slots), strict=True):
-        found[call.row] += seconds
+    for call, (taken, left) in zip(stage.calls, held_places(stage.calls, slots), strict=True):
+        found[call.row] += left - taken
     known = found.keys() & stage.tokens.keys()
     return found if known else defaultdict(float, {row: float(sum(tokens)) for row, tokens in stage.tokens.items()})
 

@@ -18,7 +18,7 @@ from evolve.records import Prompt, Sampling
 from evolve.scripted_engine import Script, ScriptedEngine
 from ray_jobs.config import OpenAIConfig, PoolConfig, ScriptedConfig, VllmConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.rates import VLLM_SLOTS, held_seconds, read_rates, slots, steady_rate
+from ray_jobs.rates import VLLM_SLOTS, held_places, read_rates, slots, steady_rate
 
 
 def test_what_a_full_engine_does_counts_and_how_it_runs_dry_does_not() -> None:
@@ -30,10 +30,18 @@ def test_what_a_full_engine_does_counts_and_how_it_runs_dry_does_not() -> None:
     assert full
 
 
+def test_an_engine_that_is_not_kept_full_is_as_fast_as_it_was_in_company() -> None:
+    # two at once for one second in every two, ten tokens a second each; nothing runs in between
+    calls = [Call("", second, second + 1, 4, 6) for second in (0, 0, 2, 2, 4, 4, 6, 6)]
+    rate, full = steady_rate(calls, 2)
+    assert rate == pytest.approx(80 / 7)
+    assert full
+
+
 def test_a_call_holds_a_place_from_when_one_is_free() -> None:
     # four are asked for at once, and two run at once; the fifth comes when there is room
     calls = [Call("", began, ended, 0, 1) for began, ended in ((0, 1), (0, 2), (0, 3), (0, 5), (9, 10))]
-    assert held_seconds(calls, 2) == [1, 2, 2, 3, 1]
+    assert held_places(calls, 2) == [(0, 1), (0, 2), (1, 3), (2, 5), (9, 10)]
 
 
 def test_a_sample_too_small_to_fill_an_engine_gives_a_lower_bound() -> None:
