@@ -51,8 +51,8 @@ def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     context.max_consecutive_actor_init_deaths = limits.engine_restarts
     # a thread a task that reads its process's memory: nobody looks at it
     context.memory_usage_poll_interval_s = None
-    # ours says what is waited for, and gives up first
-    context.execution_no_progress_timeout_s = 2 * limits.stall_seconds
+    # ours says what is waited for, and sees tokens and actors that come, where Ray Data sees blocks alone
+    context.execution_no_progress_timeout_s = -1
 
 
 def _connect(verbose: bool, where: dict[str, Any]) -> None:
