@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -94,5 +95,7 @@ def _quieten(verbose: bool) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    # a small run has fewer blocks than tasks that may write, which is in order
+    warnings.filterwarnings("default" if verbose else "ignore", "The maximum number of concurrent tasks")
     # what ends a run is told by ours, once; Ray Data logs it with its own stack as well
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
