@@ -10,6 +10,11 @@ from evolve.records import Completion, Prompt
 class Engine(Protocol):
     """Completes prompts. Many `generate` calls run at once on one event loop; the engine does its own batching."""
 
+    @property
+    def slots(self) -> int | None:
+        """How many completions it works on at once, others waiting in its queue; None where it cannot tell."""
+        ...
+
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`.
 

@@ -32,6 +32,11 @@ class OpenAIEngine:
             max_retries=retries,
         )
 
+    @property
+    def slots(self) -> None:
+        """Servers do not tell."""
+        return None
+
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt` as one user turn."""
         sampling = prompt.sampling

@@ -35,6 +35,11 @@ class RecordingEngine:
         self._engine = engine
         self.calls: list[Call] = []
 
+    @property
+    def slots(self) -> int | None:
+        """The inner engine's."""
+        return self._engine.slots
+
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt` with the inner engine; what that raises is raised, and leaves no Call."""
         began = time.monotonic()

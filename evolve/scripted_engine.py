@@ -66,6 +66,11 @@ class ScriptedEngine:
         self._instant = not (self.script.prefill_rate or self.script.decode_rate)
         self.calls = 0
 
+    @property
+    def slots(self) -> int:
+        """Those of the script."""
+        return self.script.slots
+
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt` after the scripted time, or fail as scripted."""
         self.calls += 1

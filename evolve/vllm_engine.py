@@ -46,6 +46,11 @@ class VllmEngine:
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._context = int(self._engine.model_config.max_model_len)
 
+    @property
+    def slots(self) -> int:
+        """vLLM's limit of sequences in a batch; long ones may fill its cache before."""
+        return int(self._engine.vllm_config.scheduler_config.max_num_seqs)
+
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. The completion is cut where the model's context ends, with finish reason "length"."""
         tokens = self._encode(prompt.text)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +36,9 @@ from ray_jobs.scores import build_scoring, score_rounds
 
 ENGINE_DIED = 70
 """The exit code of an actor whose engine died."""
+
+ROWS_A_SLOT = 1.25
+"""Rows under way for each of an engine's slots: more than one, since some rows are between two prompts."""
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -71,7 +76,11 @@ class EngineActor:
 
 
 class EvolveActor(EngineActor):
-    """Takes rows through all rounds, and answers them too where the run says that evolvers answer themselves."""
+    """Takes rows through all rounds, and answers them too where the run says that evolvers answer themselves.
+
+    Rows begin in the order in which they came, a few more than the engine has slots. Were all begun at once, their
+    rounds would take turns: every block would end at the same time, and only then would the engine get new rows.
+    """
 
     def __init__(self, job: PoolJob) -> None:
         self._meter = Meter(job.board, job.pool)
@@ -79,6 +88,7 @@ class EvolveActor(EngineActor):
         self._strategy = job.strategy
         with self._meter.loading():
             self._engine = self.load(job.engine)
+        self._turns = asyncio.Semaphore(rows_at_once(self._engine))
         own = isinstance(job.run.responder, SelfResponderConfig)
         self._answers = Answers(build_responder(job.run), self._engine, job.run.seed, self._meter) if own else None
 
@@ -90,8 +100,10 @@ class EvolveActor(EngineActor):
         return begun(table, rounds)
 
     async def _row(self, row: Row) -> list[RoundRow] | None:
-        if self._meter.stopped:
-            return None
+        async with self._turns:
+            return None if self._meter.stopped else await self._begun(row)
+
+    async def _begun(self, row: Row) -> list[RoundRow]:
         ROW.set(row["row_id"])
         with self._meter.row() as figures:
             rounds = await self._evolved(row)
@@ -190,6 +202,11 @@ class ScoreActor:
             figures.count(one for _, one in rounds)
         await asyncio.to_thread(self._meter.report)
         return with_rounds(table, rows)
+
+
+def rows_at_once(engine: Engine) -> int:
+    """How many rows keep the engine full; without a limit where it does not tell its slots."""
+    return sys.maxsize if engine.slots is None else math.ceil(ROWS_A_SLOT * engine.slots)
 
 
 def load_engine(config: EngineConfig) -> Engine:

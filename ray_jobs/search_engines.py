@@ -57,11 +57,12 @@ class PooledEngine:
     def __init__(self, actors: Sequence[Any], in_flight: int) -> None:
         self._actors = actors
         self._load = [0] * len(actors)
-        self._slots = asyncio.Semaphore(in_flight * len(actors))
+        self.slots = in_flight * len(actors)
+        self._free = asyncio.Semaphore(self.slots)
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. Raises PromptRefused; a RayError where the actors cannot be kept alive."""
-        async with self._slots:
+        async with self._free:
             place = min(range(len(self._actors)), key=self._load.__getitem__)
             self._load[place] += 1
             try:
