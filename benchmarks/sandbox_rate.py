@@ -16,7 +16,7 @@ from tables import markdown, publish
 
 from evolve.sandbox import Sandbox, Verdict
 
-INPUTS_A_FUNCTION = (1, 8, 24, 100)
+INPUTS_A_FUNCTION = (1, 4, 8, 24, 100)
 FUNCTION = """
 import re
 WORD = re.compile(r"[A-Za-z']+")

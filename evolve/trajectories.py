@@ -22,11 +22,12 @@ _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 def phrases(trajectory: str | None, operator: str | None) -> list[str]:
     """The distinct phrases of one record, in order: those of its methods, or its operator where it has none.
 
-    `trajectory` is JSON as `evolve.auto_evol.trajectory_json` writes it.
+    `trajectory` is JSON as `evolve.auto_evol.trajectory_json` writes it, or as another strategy does, without methods.
     """
-    methods = json.loads(trajectory)["methods"] if trajectory else []
-    found = [phrase for method in methods if (phrase := key_phrase(method))]
-    return list(dict.fromkeys(found)) if trajectory else [operator] if operator else []
+    methods = json.loads(trajectory).get("methods") if trajectory else None
+    if methods is None:
+        return [operator] if operator else []
+    return list(dict.fromkeys(phrase for method in methods if (phrase := key_phrase(method))))
 
 
 def key_phrase(method: str) -> str:

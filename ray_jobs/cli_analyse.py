@@ -17,10 +17,13 @@ def analyse(
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of a run or of a selection.")],
     name: Annotated[
         str,
-        typer.Argument(metavar="NAME", help="difficulty, difficulty_score, diversity, trajectories, top1 or win."),
+        typer.Argument(
+            metavar="NAME", help="difficulty, difficulty_score, diversity, reward, trajectories, top1 or win."
+        ),
     ],
     config: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The analysis's settings, a YAML file: its judge or encoder.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The analysis's settings in YAML: its judge, encoder or reward model."),
     ] = None,
     settings: Overrides = None,
     address: Annotated[str | None, typer.Option(help="A Ray cluster; without one, a local one is started.")] = None,

@@ -10,6 +10,7 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    RewardAnalysisConfig,
     Top1Config,
     TrajectoriesConfig,
     WinConfig,
@@ -73,6 +74,7 @@ StepConfig = Annotated[
     | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
     | Annotated[WinConfig, Tag("win")]
     | Annotated[DiversityConfig, Tag("diversity")]
+    | Annotated[RewardAnalysisConfig, Tag("reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
     | Annotated[Top1Config, Tag("top1")]
     | Annotated[SelectConfig, Tag("select")]

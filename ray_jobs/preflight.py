@@ -16,7 +16,7 @@ from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
-from ray_jobs.analysis.config import EncoderConfig
+from ray_jobs.analysis.config import EncoderConfig, RewardModelConfig
 from ray_jobs.autoif.config import ClassifierConfig
 from ray_jobs.config import (
     EngineConfig,
@@ -39,7 +39,9 @@ from ray_jobs.seeds import read_seeds
 from ray_jobs.settings import changes
 from ray_jobs.storage import Store, open_store
 
-AnyModel = TypeVar("AnyModel", EngineConfig, ScorerConfig, RewardConfig, ClassifierConfig, EncoderConfig)
+AnyModel = TypeVar(
+    "AnyModel", EngineConfig, ScorerConfig, RewardModelConfig, RewardConfig, ClassifierConfig, EncoderConfig
+)
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,7 @@ def check_scorer(scorer: ScorerConfig | None) -> None:
     if isinstance(scorer, ModelScorerConfig):
         check_model("scorer.model", scorer.model)
         if scorer.reward:
-            check_model("scorer.reward.model", scorer.reward.model)
-            _check_reward_model("scorer.reward.model", Path(scorer.reward.model))
+            check_reward_model("scorer.reward.model", scorer.reward.model)
 
 
 def check_places(job: Job) -> None:
@@ -161,8 +162,13 @@ def check_model(place: str, model: str) -> None:
         raise ConfigError(f"{place}: {model} is not in the local hub cache, and HF_HUB_OFFLINE forbids fetching it")
 
 
-def _check_reward_model(place: str, folder: Path) -> None:
-    """Refuse a folder whose model has another number of outputs than one. What the hub holds is seen when it loads."""
+def check_reward_model(place: str, model: str) -> None:
+    """As `check_model`, and refuse a folder whose model has another number of outputs than one.
+
+    What the hub holds is seen when it loads.
+    """
+    check_model(place, model)
+    folder = Path(model)
     if not folder.is_dir():
         return
     try:

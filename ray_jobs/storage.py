@@ -183,6 +183,9 @@ class Store:
             with suppress(MissingFile):
                 self._persist("delete", path, partial(self._fs.rm_file, self._path(path)))
 
+    def remove_folder(self, path: str) -> None:
+        """Remove a folder that holds nothing, where folders exist by themselves."""
+
     def open_input(self, path: str) -> BinaryIO:
         """Open a file for reading, seekable, as pyarrow wants it. Its reads raise StorageErrors too."""
         raw = self._persist("read", path, lambda: self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD))
@@ -244,6 +247,11 @@ class _LocalStore(Store):
 
     def arrow_filesystem(self) -> arrow.FileSystem:
         return arrow.SubTreeFileSystem(self._root or "/", arrow.LocalFileSystem())
+
+    def remove_folder(self, path: str) -> None:
+        # it may not be there, or hold something since
+        with suppress(OSError):
+            Path(self._path(path)).rmdir()
 
     def _children(self, folder: str) -> Sequence[dict[str, Any]]:
         infos = super()._children(folder)

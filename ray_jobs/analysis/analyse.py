@@ -10,6 +10,7 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    RewardAnalysisConfig,
     Top1Config,
     TrajectoriesConfig,
     WinConfig,
@@ -18,6 +19,7 @@ from ray_jobs.analysis.diversity import EMBEDDINGS, EncodeJob, measure_distances
 from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.analysis.judging import DifficultyJob, WinJob
 from ray_jobs.analysis.local import measure_top1, measure_trajectories
+from ray_jobs.analysis.rewards import RewardJob
 from ray_jobs.analysis.summaries import SUMMARY
 from ray_jobs.dataset.analyses import FOLDER
 from ray_jobs.dataset.source import open_source
@@ -59,6 +61,8 @@ def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:
             return WinJob(config, analysis)
         case DiversityConfig() as analysis:
             return EncodeJob(config, analysis)
+        case RewardAnalysisConfig() as analysis:
+            return RewardJob(config, analysis)
         case other:
             raise ConfigError(f"{other.kind}: has no pool, and so nothing to run again")
 

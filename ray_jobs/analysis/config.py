@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
-from ray_jobs.config import EngineConfig, OutputConfig, PoolConfig
+from ray_jobs.config import EngineConfig, OutputConfig, PoolConfig, RewardConfig
 from ray_jobs.config_base import Strict, kind_or
 
 
@@ -26,6 +26,12 @@ class EncoderConfig(Strict):
     max_length: int = Field(512, ge=1)
     batch: int = Field(64, ge=1)
     threads: int | None = Field(None, ge=1)
+    pool: PoolConfig = PoolConfig(batch_rows=1024, batches_in_flight=1)
+
+
+class RewardModelConfig(RewardConfig):
+    """A reward model and its pool."""
+
     pool: PoolConfig = PoolConfig(batch_rows=1024, batches_in_flight=1)
 
 
@@ -71,6 +77,13 @@ class DiversityConfig(Strict):
     seeds: bool = True
 
 
+class RewardAnalysisConfig(Strict):
+    """How good a reward model finds the answers."""
+
+    kind: Literal["reward"]
+    reward: RewardModelConfig
+
+
 class TrajectoriesConfig(Strict):
     """In how many ways instructions were evolved."""
 
@@ -89,6 +102,7 @@ AnalysisConfig = Annotated[
     | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
     | Annotated[WinConfig, Tag("win")]
     | Annotated[DiversityConfig, Tag("diversity")]
+    | Annotated[RewardAnalysisConfig, Tag("reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
     | Annotated[Top1Config, Tag("top1")],
     kind_or("difficulty"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from ray.data import Dataset
 
 from ray_jobs.analysis.config import AnalysisRunConfig
-from ray_jobs.analysis.planning import RECORDS, plan_rows, records_and_seeds
+from ray_jobs.analysis.planning import RECORDS, Row, plan_rows, records_and_seeds
 from ray_jobs.analysis.summaries import Entry, pool_summary, write_summary
 from ray_jobs.analysis.tables import PLAN, FindingsLayout
 from ray_jobs.board import Board
@@ -56,8 +56,11 @@ class AnalysisJob(PooledJob):
     def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
         """The records that the dataset has by now."""
         source = self.source()
-        rows = records_and_seeds(source, self._seeds)
-        return plan_rows(store, rows, str(source.origin["fingerprint"]), before_writing)
+        return plan_rows(store, self.rows(source), str(source.origin["fingerprint"]), before_writing)
+
+    def rows(self, source: Source) -> Iterator[list[Row]]:
+        """What is measured of a dataset: instructions, unless a job needs more."""
+        return records_and_seeds(source, self._seeds)
 
     def pools(self) -> dict[str, PoolConfig]:
         """One pool."""

@@ -19,7 +19,8 @@ from ray_jobs.storage import Store
 
 RECORDS = "records"
 """The one branch of the plan, in the place of an evolver."""
-COLUMNS = ("record_id", "seed_id", "evolver", "round", "sample", "instruction", "input", "output", "seed_instruction")
+KEYS = ("record_id", "seed_id", "evolver", "round")
+COLUMNS = (*KEYS, "sample", "instruction", "input", "output", "seed_instruction")
 Row = dict[str, Any]
 """A row of the plan without its number."""
 
@@ -45,6 +46,12 @@ def plan_rows(
     return index
 
 
+def answered(source: Source) -> Iterator[list[Row]]:
+    """The records of a dataset with their outputs."""
+    for batch in source.batches([*KEYS, "instruction", "input", "output"]):
+        yield batch.to_pylist()
+
+
 def records_and_seeds(source: Source, seeds: bool) -> Iterator[list[Row]]:
     """The records of a dataset without their outputs, and with `seeds` their seeds, as often as they occur."""
     for batch in source.batches([name for name in COLUMNS if name != "output"]):
@@ -52,7 +59,7 @@ def records_and_seeds(source: Source, seeds: bool) -> Iterator[list[Row]]:
         for record in batch.to_pylist():
             if seeds and record["round"] > 0:
                 rows.append(_seed(record))
-            rows.append({key: record[key] for key in ("record_id", "seed_id", "evolver", "round")} | _task(record))
+            rows.append({key: record[key] for key in KEYS} | _task(record))
         yield rows
 
 

@@ -99,6 +99,12 @@ def win(table: pa.Table) -> Entry:
     return {**counts, "disagreed": disagreed, **rate}
 
 
+def reward(table: pa.Table) -> Entry:
+    """The distribution of the rewards."""
+    values = numbers(table, "reward")
+    return {**mean("mean_reward", values), **quantiles(values)}
+
+
 def diversity(table: pa.Table) -> Entry:
     """The distances, and how many records have others near them."""
     distances, repeats = numbers(table, "neighbour_distance"), numbers(table, "repeats")
@@ -127,6 +133,7 @@ POOLED: Mapping[str, tuple[tuple[str, ...], Statistics]] = {
     "difficulty": (("difficulty_label", "difficulty_level"), difficulty),
     "difficulty_score": (("difficulty_score",), difficulty_score),
     "win": (("verdict", "agreed"), win),
+    "reward": (("reward",), reward),
     "embeddings": (("truncated",), embeddings),
 }
 

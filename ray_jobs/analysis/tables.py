@@ -53,6 +53,7 @@ WIN = (
     pa.field("agreed", pa.bool_()),
     pa.field("win_score", pa.float64()),
 )
+REWARD = (pa.field("reward", pa.float64()),)
 EMBEDDING = (pa.field("embedding", pa.list_(pa.float32())), pa.field("truncated", pa.bool_()))
 NEIGHBOURS = pa.schema(
     [

@@ -16,13 +16,16 @@ import yaml
 
 from ray_jobs.dataset.formats import FORMATS, Format
 from ray_jobs.dataset.shards import SHARD_BYTES, JsonlShards, ParquetShards, Shards
-from ray_jobs.dataset.source import Source, empty_target, open_source
+from ray_jobs.dataset.source import Source, open_source
+from ray_jobs.dataset.target import Contents, check_target, new_dataset
 from ray_jobs.errors import ConfigError
 from ray_jobs.report import CARD
 from ray_jobs.storage import Store
 
 TRAIN, VALIDATION = "train", "validation"
 DATASET_INFO, EXPORT = "dataset_info.json", "export.json"
+CONTENTS = Contents((TRAIN, VALIDATION, DATASET_INFO, CARD), EXPORT)
+"""What an export writes."""
 DATASET_NAME = "evolved"
 FileKind = Literal["jsonl", "parquet"]
 WRITERS: Mapping[FileKind, type[Shards]] = {"jsonl": JsonlShards, "parquet": ParquetShards}
@@ -61,11 +64,12 @@ def export(
 ) -> Exported:
     """Write the dataset in `store`, of a run or a selection, to `target` in the format `name`.
 
-    `validation` is the share of seeds whose records are set aside, at least 0 and below 1. Raises OutputError where
-    `target` is not empty or `store` holds no dataset; ConfigError where the data lack what the format needs, or a
+    `validation` is the share of seeds whose records are set aside, at least 0 and below 1. What an export that was
+    killed has left in `target` is made anew. Raises OutputError where anything else is there or `store` holds no
+    dataset; LeaseHeld where a process is writing there; ConfigError where the data lack what the format needs, or a
     side of the split would be empty.
     """
-    empty_target(target)
+    check_target(target, CONTENTS)
     source, wanted = open_source(store), FORMATS[name]
     _check_columns(source, wanted)
     sides = [TRAIN, VALIDATION] if validation else [TRAIN]
@@ -73,11 +77,12 @@ def export(
         _check_sides(source, validation)
     exported = Exported(name, file, validation, source.origin)
     exported.sides = {side: WRITERS[file](target, side, wanted.schema, shard_bytes) for side in sides}
-    _write(source, wanted, exported)
-    if not any(side.records for side in exported.sides.values()):
-        needs = ", ".join(wanted.needs)
-        raise ConfigError(f"--format {name}: no record of {store.url} has all of {needs}{_hint(name)}")
-    _describe(target, wanted, exported)
+    with new_dataset(target, CONTENTS):
+        _write(source, wanted, exported)
+        if not any(side.records for side in exported.sides.values()):
+            needs = ", ".join(wanted.needs)
+            raise ConfigError(f"--format {name}: no record of {store.url} has all of {needs}{_hint(name)}")
+        _describe(target, wanted, exported)
     return exported
 
 

@@ -54,7 +54,10 @@ def _words(batch: pa.RecordBatch) -> Scores:
 
 def word_counts(texts: pa.Array) -> Scores:
     """The words between white space in each text, NaN for null."""
-    return floats(pc.list_value_length(pc.utf8_split_whitespace(pc.utf8_trim_whitespace(texts))))
+    trimmed = pc.utf8_trim_whitespace(texts)
+    # an empty text splits into one empty piece
+    words = pc.if_else(pc.equal(trimmed, ""), 0, pc.list_value_length(pc.utf8_split_whitespace(trimmed)))
+    return floats(words)
 
 
 def _characters(batch: pa.RecordBatch) -> Scores:
@@ -83,13 +86,16 @@ ORDERS: Mapping[str, Order] = {
 
 
 def score_column(source: Source, name: str) -> ScoreColumn:
-    """The score of this name. Raises ConfigError where there is none, naming those that there are."""
+    """The score of this name: a column of the data that has values, or else one of a table beside them.
+
+    Raises ConfigError where there is none, naming those that there are.
+    """
     if name in DERIVED:
         return DERIVED[name]
     numbers = [field.name for field in source.schema if analyses.is_number(field.type)]
-    if name in numbers:
-        return ScoreColumn(name, (name,), _number(name), ORDERS.get(name))
     beside = analyses.columns(source.store)
+    if name in numbers and (name not in beside or _has_values(source, name)):
+        return ScoreColumn(name, (name,), _number(name), ORDERS.get(name))
     if name in beside:
         lookup = analyses.load(source.store, beside[name], name)
         return ScoreColumn(
@@ -97,3 +103,7 @@ def score_column(source: Source, name: str) -> ScoreColumn:
         )
     known = ", ".join([*DERIVED, *numbers, *sorted(beside.keys() - numbers)])
     raise ConfigError(f"--by {name}: expected a score, one of {known}")
+
+
+def _has_values(source: Source, name: str) -> bool:
+    return any(batch.column(name).null_count < batch.num_rows for batch in source.batches([name]))

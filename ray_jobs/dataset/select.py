@@ -17,10 +17,11 @@ from ray_jobs.dataset.near_duplicates import SignatureFile, near_duplicates
 from ray_jobs.dataset.outcomes import Counts, Outcome, Outcomes, count
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.score_columns import score_column
-from ray_jobs.dataset.selection_files import Selection, write_selection
+from ray_jobs.dataset.selection_files import CONTENTS, Selection, write_selection
 from ray_jobs.dataset.shards import SHARD_BYTES, ParquetShards
 from ray_jobs.dataset.sieve import Sieve, Sifted
-from ray_jobs.dataset.source import empty_target, open_source
+from ray_jobs.dataset.source import open_source
+from ray_jobs.dataset.target import check_target, new_dataset
 from ray_jobs.dataset.words import question
 from ray_jobs.parts import DATA
 from ray_jobs.storage import Store
@@ -39,10 +40,11 @@ def select(
 ) -> Selection:
     """Write the dataset of `rule` to `target` and return its account. `benchmarks` holds test sets to keep out.
 
-    The same source and rule give the same files, byte for byte, but for the time in selection.json. Raises
-    OutputError where `target` is not empty or `store` holds no dataset, ConfigError for a rule that does not fit it.
+    The same source and rule give the same files, byte for byte, but for the time in selection.json. What a selection
+    that was killed has left in `target` is made anew. Raises OutputError where anything else is there or `store` holds
+    no dataset, LeaseHeld where a process is writing there, ConfigError for a rule that does not fit.
     """
-    empty_target(target)
+    check_target(target, CONTENTS)
     source = open_source(store)
     column = score_column(source, rule.by)
     rule = rule.ordered(column.order)
@@ -54,10 +56,11 @@ def select(
         say("reading the texts that the score keeps")
         found = _read_texts(sieve, rule, index)
     say("writing what is kept")
-    shards = ParquetShards(target, DATA, source.schema, shard_bytes)
-    counts = _copy(sieve, rule, found, shards)
-    selection = Selection(rule, source.origin, sieve.cuts, counts, shards.parts, index.files if index else ())
-    write_selection(target, selection)
+    with new_dataset(target, CONTENTS):
+        shards = ParquetShards(target, DATA, source.schema, shard_bytes)
+        counts = _copy(sieve, rule, found, shards)
+        selection = Selection(rule, source.origin, sieve.cuts, counts, shards.parts, index.files if index else ())
+        write_selection(target, selection)
     return selection
 
 

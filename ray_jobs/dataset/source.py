@@ -110,9 +110,3 @@ def _schema(store: Store, path: str) -> pa.Schema:
             return pq.read_schema(opened)
     except pa.ArrowInvalid as error:
         raise DamagedOutput(f"{store.url_of(path)}: expected a Parquet file: {error}") from None
-
-
-def empty_target(store: Store) -> None:
-    """Raises OutputError where the folder that is to be written to is not empty."""
-    if names := store.names():
-        raise OutputError(f"{store.url}: expected an empty or a new folder, found {', '.join(names[:3])}")

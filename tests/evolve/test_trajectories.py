@@ -33,6 +33,7 @@ def test_a_record_counts_each_phrase_once_and_without_methods_its_operator() -> 
     trajectory = json.dumps({"methods": ["Narrow it: a", "narrow IT (b)", "Deepen", "the"], "plan": "all"})
     assert phrases(trajectory, "method:abc") == ["narrow", "deepen"]
     assert phrases(None, "deepen") == ["deepen"]
+    assert phrases(json.dumps({"constraint": "Use no commas.", "accuracy": 1.0}), "constraint") == ["constraint"]
     assert phrases(None, None) == []
 
 

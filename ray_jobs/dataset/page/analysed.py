@@ -31,6 +31,7 @@ COLUMNS: Mapping[str, str] = {
     "difficulty": "difficulty_level",
     "difficulty_score": "difficulty_score",
     "diversity": "neighbour_distance",
+    "reward": "reward",
 }
 """The column that the page reads of the table of an analysis."""
 

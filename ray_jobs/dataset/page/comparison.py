@@ -16,13 +16,13 @@ from ray_jobs.dataset.page.compare import (
     common_seeds,
     compare,
 )
-from ray_jobs.dataset.page.measures import DIFFICULTY, IC_IFD, MEASURES, TOP1
+from ray_jobs.dataset.page.measures import DIFFICULTY, DISTANCE, IC_IFD, MEASURES, REWARD, TOP1
 from ray_jobs.dataset.page.seeds import SeedSums
 from ray_jobs.dataset.page.style import figure
 from ray_jobs.dataset.page.view import NONE, View, count, round_title
 
 ALL = "all rounds"
-ORDER = (IC_IFD, "ifd", DIFFICULTY, "difficulty_level", "neighbour_distance", TOP1, "instruction_words", "output_words")
+ORDER = (IC_IFD, "ifd", DIFFICULTY, "difficulty_level", DISTANCE, REWARD, TOP1, "instruction_words", "output_words")
 
 
 @dataclass(frozen=True)

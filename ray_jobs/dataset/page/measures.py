@@ -60,11 +60,12 @@ RECORD_MEASURES: Sequence[RecordMeasure] = (
     RecordMeasure("instruction_words", "instruction length", "words", WORDS, 1, *_words_of("instruction")),
     RecordMeasure("output_words", "response length", "words", WORDS, 1, *_words_of("output")),
 )
-DIFFICULTY, DISTANCE = "difficulty_score", "neighbour_distance"
+DIFFICULTY, DISTANCE, REWARD = "difficulty_score", "neighbour_distance", "reward"
 ANALYSED_MEASURES: Sequence[Measure] = (
     Measure("difficulty_level", "difficulty level", "levels, 1 to 5", Scale(0.5, 5.5, 5), 2),
     Measure(DIFFICULTY, "difficulty score", "points of 100", Scale(-0.5, 100.5, 101), 1),
     Measure(DISTANCE, "neighbour distance", "squared L2", Scale(0, 2, 800), 3),
+    Measure(REWARD, "reward", "logit", Scale(-50, 50, 2000), 2),
 )
 """Columns of the tables that analyses leave, by which the page compares records."""
 MEASURES: Mapping[str, Measure] = {one.name: one for one in (*RECORD_MEASURES, *ANALYSED_MEASURES)}

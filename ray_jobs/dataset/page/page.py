@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from ray_jobs.dataset.page.scores import (
     difficulty_section,
     distance_section,
     length_section,
+    reward_section,
     score_sections,
     top1_section,
 )
@@ -29,6 +31,7 @@ from ray_jobs.dataset.page.view import NONE, View, count, percent
 
 INDEX = "index.html"
 TEMPLATE = "page.html.j2"
+_PICTURES = re.compile(r'<meta name="pictures" content="([a-z0-9. -]*)">')
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class Page:
         return {**self.pictures, INDEX: self.html.encode()}
 
 
+def pictures_of(html: str) -> list[str]:
+    """The pictures that stand beside a page of ours, by file name; none for any other page."""
+    found = _PICTURES.search(html)
+    return found[1].split() if found else []
+
+
 def make_page(view: View) -> Page:
     """All sections of an output as one page that needs nothing beside it."""
     sections = [
@@ -51,6 +60,7 @@ def make_page(view: View) -> Page:
         *score_sections(view),
         difficulty_section(view),
         distance_section(view),
+        reward_section(view),
         top1_section(view),
         length_section(view),
         operators_section(view),
@@ -78,7 +88,7 @@ def _render(view: View, sections: Sequence[Section], pictures: Sequence[str]) ->
     )
     environment.filters["data_url"] = _data_url
     return environment.get_template(TEMPLATE).render(
-        head=_head(view), cards=_cards(view), sections=sections, files=[INDEX, *pictures], view=view
+        head=_head(view), cards=_cards(view), sections=sections, files=[INDEX, *pictures], pictures=pictures, view=view
     )
 
 

@@ -8,7 +8,7 @@ from ray_jobs.dataset.page.analysed import read_analyses
 from ray_jobs.dataset.page.costs import Prices, pool_costs
 from ray_jobs.dataset.page.gather import Say, gather
 from ray_jobs.dataset.page.inputs import Inputs, read_inputs
-from ray_jobs.dataset.page.page import Page, make_page
+from ray_jobs.dataset.page.page import INDEX, Page, make_page, pictures_of
 from ray_jobs.dataset.page.view import View
 from ray_jobs.errors import ConfigError
 from ray_jobs.storage import Store
@@ -38,11 +38,13 @@ def report(
 
 
 def write(page: Page, target: Store, folder: str = "") -> Sequence[str]:
-    """Write the page's files, replacing those of an earlier one; their URLs, the page's last."""
-    paths = {f"{folder}/{name}" if folder else name: data for name, data in page.files().items()}
-    for path, data in paths.items():
-        target.write_bytes(path, data)
-    return [target.url_of(path) for path in paths]
+    """Write the page's files, and remove pictures that only an earlier one had; their URLs, the page's last."""
+    place = target.below(folder) if folder else target
+    earlier = pictures_of(place.read_bytes(INDEX).decode(errors="replace")) if place.exists(INDEX) else []
+    for name, data in page.files().items():
+        place.write_bytes(name, data)
+    place.delete(name for name in earlier if name not in page.pictures)
+    return [place.url_of(name) for name in page.files()]
 
 
 def _baseline(inputs: Inputs, wanted: str | None) -> str | None:

@@ -8,7 +8,7 @@ from ray_jobs.dataset.page import plots
 from ray_jobs.dataset.page.blocks import Block, Note, Section, Table
 from ray_jobs.dataset.page.histogram import Histogram
 from ray_jobs.dataset.page.inputs import NOBODY
-from ray_jobs.dataset.page.measures import DISTANCE, IC_IFD, MEASURES, TOP1
+from ray_jobs.dataset.page.measures import DISTANCE, IC_IFD, MEASURES, REWARD, TOP1
 from ray_jobs.dataset.page.style import figure
 from ray_jobs.dataset.page.view import NONE, View, count, round_title
 
@@ -55,6 +55,15 @@ def distance_section(view: View) -> Section:
         "for a repeat. Higher is more varied (the paper's Figure 4)."
     )
     return _measure_section(view, DISTANCE, title, text)
+
+
+def reward_section(view: View) -> Section:
+    """How good a reward model finds the answers."""
+    title = "Reward"
+    if "reward" not in view.analyses:
+        return Section(REWARD, title, [_not_analysed(view, "reward")])
+    text = "The logit of a reward model for instruction and response: higher is better. No two models' logits compare."
+    return _measure_section(view, REWARD, title, text)
 
 
 def difficulty_section(view: View) -> Section:

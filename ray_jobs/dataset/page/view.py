@@ -16,6 +16,7 @@ OFFERED: Mapping[str, str] = {
     "difficulty": "--config examples/judge.yaml",
     "difficulty_score": "--config examples/judge.yaml",
     "diversity": "--set encoder.model=sentence-transformers/all-mpnet-base-v2",
+    "reward": "--set reward.model=Skywork/Skywork-Reward-Llama-3.1-8B-v0.2",
     "trajectories": "",
     "top1": "",
     "win": "--config examples/judge.yaml --set against=OTHER_OUTPUT",

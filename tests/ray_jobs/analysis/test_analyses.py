@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow.dataset as ds
 import pytest
+import ray
+import yaml
+from transformers import LlamaConfig
 
+from ray_jobs import manifest
 from ray_jobs.analysis.analyse import analyse, folder_of
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.dataset.rule import Rule
@@ -20,8 +28,12 @@ from ray_jobs.retry import forget_failed
 from ray_jobs.status import status
 from ray_jobs.storage import open_store
 from ray_jobs.verify import verify
-from tests.ray_jobs.dataset.outputs import record, write_output
+from scoring import Pair, RewardConfig, RewardScorer
+from tests.chaos.jobs import Command
+from tests.chaos.nodes import STARTUP, until
+from tests.ray_jobs.dataset.outputs import read_records, record, write_output
 from tests.scoring.tiny_encoder import save_encoder
+from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_reward_model
 
 RECORDS = [record(number, sample=0) for number in range(60)]
 SEEDS = {one["seed_id"] for one in RECORDS}
@@ -195,3 +207,67 @@ def test_distances_are_exact_within_each_group_and_a_search_goes_on(source: Path
     assert quiet(config(source, "diversity", encoder=encoder)) == summary
     assert {file: file.stat().st_mtime_ns for file in files[1:]} == kept
     assert files[0].exists()
+
+
+def test_a_reward_model_goes_over_what_is_there(source: Path, tmp_path: Path) -> None:
+    odd = [record(60, sample=0, output="the rain " * 300), record(61, sample=0, output="")]
+    write_output(open_store(str(source)), [odd])
+    model = str(save_reward_model(tmp_path / "m", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True)))
+    summary = quiet(config(source, "reward", reward={"model": model, "pool": {"batch_rows": 32}}))
+    measured = {one["record_id"]: one for one in rows(source, "reward")}
+    assert measured.keys() == {one["record_id"] for one in RECORDS}
+    pairs = [Pair(one["instruction"], one["input"], one["output"]) for one in RECORDS]
+    expected = [one.value for one in RewardScorer(RewardConfig(model)).score(pairs)]
+    assert [measured[one["record_id"]]["reward"] for one in RECORDS] == pytest.approx(expected, rel=1e-4)
+    lost = {one["record_id"]: one for one in rows(source, "reward", "rejected")}
+    assert lost.keys() == {one["record_id"] for one in odd}
+    assert {(one["stage"], one["reason"]) for one in lost.values()} == {("reward", "no_reward")}
+    assert lost[odd[0]["record_id"]]["error"].startswith("reward: too long: ")
+    assert lost[odd[1]["record_id"]]["error"] == "empty response: reward is undefined"
+    for entry in summary:
+        own = [one for one in measured.values() if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        assert (entry["n"], len(entry["quantiles"])) == (len(own), 5)
+        assert entry["mean_reward"] == pytest.approx(np.mean([one["reward"] for one in own]))
+    assert sum(one["unreadable"] for one in summary) == 2
+    # the data have a column of this name, which this run has left empty
+    target = open_store(str(tmp_path / "best"))
+    select(open_store(str(source)), target, Rule("reward", top=5), say=lambda _: None)
+    best = [measured[one["record_id"]]["reward"] for one in read_records(target)]
+    assert sorted(best) == sorted(one["reward"] for one in measured.values())[-5:]
+
+
+def judges() -> list[psutil.Process]:
+    """The judging actors of the local Ray."""
+    return [one for one in psutil.Process().children(recursive=True) if "judge" in _title(one)]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path: Path) -> None:
+    undisturbed = quiet(config(source, "difficulty", judge=judge()))
+    calm = rows(source, "difficulty"), rows(source, "difficulty", "rejected")
+    shutil.rmtree(source / "analyses")
+    log = tmp_path / "calls"
+    settings = judge(call_log=str(log), slots=8, decode_rate=80)  # half a second a call, eight at once
+    (tmp_path / "judge.yaml").write_text(yaml.safe_dump({"judge": settings}))
+    address = ray.get_runtime_context().gcs_address
+    analyse_it = ["analyse", str(source), "difficulty", "--config", str(tmp_path / "judge.yaml"), "--address", address]
+    output = open_store(str(source / "analyses/difficulty"))
+    command = Command(analyse_it, tmp_path)
+    until(lambda: command.is_over or output.list("manifest"), STARTUP, "the first committed part")
+    assert command.kill()
+    until(lambda: not judges(), STARTUP, "the end of the killed driver's actors")
+    calls, done = len(log.read_text().split()), sum(len(entry.rows) for entry in manifest.load(output).entries)
+    assert 0 < done < calls <= 72
+    again = Command(analyse_it, tmp_path)
+    assert again.wait(STARTUP) == 0, again.text
+    assert len(log.read_text().split()) == calls + 72 - done
+    key = itemgetter("record_id")
+    for found, expected in zip((rows(source, "difficulty"), rows(source, "difficulty", "rejected")), calm, strict=True):
+        assert sorted(found, key=key) == sorted(expected, key=key)
+    assert json.loads((source / "analyses/difficulty/summary.json").read_text()) == undisturbed

@@ -44,6 +44,7 @@ def test_a_summary_is_printed_and_written(output: str, capsys: pytest.CaptureFix
         (["top1", "--set", "judge.engine.model=x"], "analysis.judge: unknown field (allowed: kind)"),
         (["diversity", "--set", "encoder.model=/absent/model"], "encoder.model: there is no folder /absent/model"),
         (["difficulty", "--set", "judge.engine.model=/absent/model"], "judge.engine.model: there is no folder"),
+        (["reward", "--set", "reward.model=/absent/model"], "reward.model: there is no folder /absent/model"),
         (["win", "--config", "/absent/judge.yaml"], "/absent/judge.yaml: cannot be read"),
     ],
 )

@@ -103,7 +103,7 @@ def _write_run(store: Store, seeds: int, rounds: int) -> None:
 
 
 def write_analyses(store: Store, records: list[Record]) -> None:
-    """Leave finished analyses of the kept records: difficulty, difficulty_score and diversity, with seeds."""
+    """Leave finished analyses of the kept records: reward, and with seeds difficulty, difficulty_score, diversity."""
     rng = np.random.default_rng(3)
     kept = [one for one in records if "status" not in one]
     lines = [(one["record_id"], one["seed_id"], one["evolver"], one["round"]) for one in kept]
@@ -114,11 +114,13 @@ def write_analyses(store: Store, records: list[Record]) -> None:
         "difficulty": {"difficulty_label": [LEVELS[one - 1] for one in levels], "difficulty_level": levels.tolist()},
         "difficulty_score": {"difficulty_score": np.clip(rng.normal(20 * hard, 9), 0, 100).tolist()},
         "diversity": {"neighbour_distance": rng.gamma(5, 0.05 + 0.01 * hard).tolist()},
+        "reward": {"reward": rng.normal(2 + hard[: len(kept)], 3).tolist()},
     }
     for name, table in columns.items():
-        keys = dict(zip(("record_id", "seed_id", "evolver", "round"), map(list, zip(*lines, strict=True)), strict=True))
+        own = lines[: len(kept)] if name == "reward" else lines
+        keys = dict(zip(("record_id", "seed_id", "evolver", "round"), map(list, zip(*own, strict=True)), strict=True))
         write_table(store, name, pa.table({**keys, **table}))
-        groups = dict.fromkeys((evolver, number) for _, _, evolver, number in lines)
+        groups = dict.fromkeys((evolver, number) for _, _, evolver, number in own)
         entries = [_entry(one, lines, levels) for one in groups]
         store.write_bytes(f"analyses/{name}/summary.json", json.dumps(entries).encode())
         store.write_bytes(f"analyses/{name}/_SUCCESS", b"")

@@ -26,7 +26,7 @@ from ray_jobs.dataset.page.costs import Prices, money_per_kept, parse_token_pric
 from ray_jobs.dataset.page.gather import gather
 from ray_jobs.dataset.page.inputs import read_inputs
 from ray_jobs.dataset.page.page import INDEX, Page
-from ray_jobs.dataset.page.report import report
+from ray_jobs.dataset.page.report import report, write
 from ray_jobs.dataset.page.style import figure
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
@@ -93,7 +93,7 @@ def test_the_page_needs_nothing_beside_it(whole: tuple[Page, Parsed]) -> None:
 
 def test_every_picture_is_whole_and_described(whole: tuple[Page, Parsed]) -> None:
     page, parsed = whole
-    assert len(page.pictures) == 2 * len(parsed.named("img")) == 2 * len(parsed.named("source")) == 26
+    assert len(page.pictures) == 2 * len(parsed.named("img")) == 2 * len(parsed.named("source")) == 28
     assert all(len(one["alt"] or "") > 30 for one in parsed.named("img"))
     for name, data in page.pictures.items():
         with Image.open(io.BytesIO(data)) as image:
@@ -143,9 +143,22 @@ def test_a_browser_shows_it_without_complaint(whole: tuple[Page, Parsed], tmp_pa
     assert seen.messages == []
     assert seen.facts["width"] == width  # nothing makes the page itself scroll sideways
     assert all(drawn for drawn, _, _ in seen.facts["images"])
-    assert len(seen.facts["images"]) == 13
+    assert len(seen.facts["images"]) == 14
     assert all(seen.facts["links"])
     assert seen.facts["small"] == 0
+
+
+def test_pictures_that_only_an_earlier_page_had_are_removed(whole: tuple[Page, Parsed], target: Store) -> None:
+    target.write_bytes("report/mine.png", b"a picture of somebody's own")
+    write(whole[0], target, "report")
+    pictures = {f"report/{name}" for name in whole[0].pictures}
+    assert {path for path, _ in target.list()} == pictures | {"report/index.html", "report/mine.png"}
+    write_output(target, [[record(number) for number in range(6)]])
+    page, _ = page_of(target)
+    assert 0 < len(page.pictures) < len(pictures)
+    write(page, target, "report")
+    left = {path for path, _ in target.list("report")}
+    assert left == {*(f"report/{name}" for name in page.files()), "report/mine.png"}
 
 
 HOSTILE = '</dd></article><script>alert("x")</script><img src=x onerror=alert(1)> & {{ 7 * 7 }} \x00\u202e$\\frac$'

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from ray_jobs.dataset.rule import Rule
+from ray_jobs.dataset.score_columns import word_counts
 from ray_jobs.dataset.select import select
-from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
+from ray_jobs.errors import ConfigError, DamagedOutput, LeaseHeld, OutputError
 from ray_jobs.rows import RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
 from tests.ray_jobs.dataset.outputs import RUN_ID, ids, read_records, record, write_output
@@ -174,3 +178,54 @@ def test_selections_work_on_s3(s3_url: str, s3_options: dict[str, Any], output: 
     assert files(kept) == files(target)
     with pytest.raises(OutputError, match="expected an empty or a new folder"):
         select(there, kept, QUARTER, say=quiet)
+
+
+WRITING = """
+import sys, time
+from ray_jobs.dataset.selection_files import CONTENTS
+from ray_jobs.dataset.target import new_dataset
+from ray_jobs.storage import open_store
+target = open_store(sys.argv[1])
+with new_dataset(target, CONTENTS):
+    for name in ("data/00000.parquet", "data/00007.parquet", "README.md"):
+        target.write_bytes(name, b"half")
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_what_a_killed_selection_has_left_is_made_anew(output: Store, target: Store, tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", WRITING, target.url], stdout=subprocess.PIPE) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"writing\n"
+        with pytest.raises(LeaseHeld, match=f"process {writer.pid} .* is working on this output"):
+            select(output, target, QUARTER, say=quiet)
+        writer.kill()
+    target.write_bytes("notes.txt", b"mine")
+    with pytest.raises(OutputError, match=r"expected an empty or a new folder, found README.md, data, notes.txt"):
+        select(output, target, QUARTER, say=quiet)
+    target.delete(["notes.txt"])
+    select(output, target, QUARTER, say=quiet)
+    undisturbed = open_store(str(tmp_path / "undisturbed"))
+    select(output, undisturbed, QUARTER, say=quiet)
+    assert files(target) == files(undisturbed)
+    assert target.names() == ["README.md", "data", "selection.json"]
+
+
+def test_rewards_of_the_run_come_before_those_of_a_table(output: Store, target: Store, tmp_path: Path) -> None:
+    ordered = sorted(ids(read_records(output)))
+    write_analysis(output, "reward", {"record_id": ordered, "reward": [float(place) for place in range(60)]})
+    select(output, target, Rule("reward", top=1), say=quiet)
+    assert ids(read_records(target)) == [ordered[-1]]
+    scored = open_store(str(tmp_path / "scored"))
+    write_output(scored, [[record(number, reward=-float(number)) for number in range(60)]])
+    write_analysis(scored, "reward", {"record_id": ordered, "reward": [float(place) for place in range(60)]})
+    best = open_store(str(tmp_path / "best"))
+    select(scored, best, Rule("reward", top=1), say=quiet)
+    assert [one["reward"] for one in read_records(best)] == [0.0]
+
+
+def test_an_empty_text_has_no_words() -> None:
+    counts = word_counts(pa.array(["", " \n", "one", " two\u3000words\t", None]))
+    assert counts[:4].tolist() == [0, 0, 1, 2]
+    assert np.isnan(counts[4])

@@ -1,0 +1,81 @@
+"""The analysis by a reward model: how good the answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ray_jobs.analysis.config import AnalysisRunConfig, RewardAnalysisConfig, RewardModelConfig
+from ray_jobs.analysis.job import AnalysisJob
+from ray_jobs.analysis.planning import Row, answered
+from ray_jobs.analysis.tables import REWARD, FindingsLayout, with_findings
+from ray_jobs.board import Board, Meter
+from ray_jobs.dataset.source import Source
+from ray_jobs.preflight import absolute, check_reward_model
+from ray_jobs.rows import FAILED, KEPT, REJECTED
+from scoring import Pair, Reward, RewardConfig, RewardScorer
+from scoring.reward import OUT_OF_MEMORY
+
+POOL = "reward"
+"""The pool, and the stage at which its rows fail."""
+
+
+class RewardJob(AnalysisJob):
+    """The reward of each record. Raises ConfigError."""
+
+    pool_name = POOL
+
+    def __init__(self, config: AnalysisRunConfig, analysis: RewardAnalysisConfig) -> None:
+        super().__init__(config, analysis.kind, analysis.reward.pool, FindingsLayout(REWARD), seeds=False)
+        check_reward_model("reward.model", analysis.reward.model)
+        self._reward = analysis.reward
+
+    def rows(self, source: Source) -> Iterator[list[Row]]:
+        """Records with their outputs; a seed has none."""
+        return answered(source)
+
+    def actor(self, board: Board) -> tuple[type[Any], Any]:
+        """A reward model."""
+        return RewardActor, RewardTask(absolute(self._reward), board)
+
+
+@dataclass(frozen=True)
+class RewardTask:
+    """What an actor with a reward model needs to know."""
+
+    reward: RewardModelConfig
+    board: Board
+
+
+class RewardActor:
+    """Gives each pair of a block its reward."""
+
+    def __init__(self, job: RewardTask) -> None:
+        self._meter = Meter(job.board, POOL)
+        with self._meter.loading():
+            settings = job.reward.model_dump(exclude={"pool"})
+            self._scorer = RewardScorer(RewardConfig(**settings))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Score a block. Once the run is to stop, blocks come back without an outcome."""
+        rows = table.to_pylist()
+        if self._meter.stopped:
+            return with_findings(table, [{} for _ in rows], REWARD)
+        with self._meter.rows(len(rows)) as figures:
+            pairs = [Pair(row["instruction"], row["input"], row["output"] or "") for row in rows]
+            findings = [finding_row(reward) for reward in self._scorer.score(pairs)]
+            figures.count(findings)
+        self._meter.report()
+        return with_findings(table, findings, REWARD)
+
+
+def finding_row(reward: Reward) -> Row:
+    """A reward in the columns of `with_findings`. Where memory was short the pair has failed: it can be tried again."""
+    if reward.value is not None:
+        return {"status": KEPT, "reward": reward.value}
+    if reward.note == OUT_OF_MEMORY:
+        return {"status": FAILED, "stage": POOL, "reason": "OutOfMemory", "error": reward.note}
+    return {"status": REJECTED, "stage": POOL, "reason": "no_reward", "error": reward.note}
