@@ -58,5 +58,6 @@ def test_evolvers_do_not_run_ahead_of_the_responder(tmp_path: Path) -> None:
     with Ahead(asked, answered) as ahead:
         assert run(SynthesisJob(config), say=lambda _: None)["rows"]["done"] == 2 * SEEDS
     in_hand = 2 * BLOCKS * BLOCK_ROWS
-    # in the responder's queue, as many again before it, and what both evolvers have in hand
-    assert BLOCK_ROWS < max(ahead.rows) <= 4 * in_hand
+    # the responder has its fill, as much waits before it, and both evolvers may end what they have in hand and pass on
+    # what they had; without being held back they were 74 rows ahead
+    assert BLOCK_ROWS < max(ahead.rows) <= 6 * in_hand
