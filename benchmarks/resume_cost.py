@@ -1,7 +1,8 @@
 """What a kill costs: rows that engines work on twice, and the seconds and memory until a resumed run asks an engine.
 
 The run is the `evolve` command in a process of its own, killed with SIGKILL, with a scripted engine that logs every
-call; the rows counted are those of the engine's log. For the second table the committed part of a large output is
+call; the rows counted are those of the engine's log: in flight are those that it was asked for and no part holds, done
+again are those that it is asked for a second time. For the second table the committed part of a large output is
 written with the product's own functions, and all but a few rows of the plan are committed. In the end those are
 committed too, and the same command has nothing left to do but to join small parts.
 """
@@ -15,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -42,12 +45,37 @@ INSTRUCTION, RESPONSE = 300, 1000
 """Characters of the committed records."""
 BLOCK_ROWS, BLOCKS = 16, 4
 TEXTS = Random(2)
-AT_ONCE = 4 * BLOCKS * BLOCK_ROWS
-"""Rows in the killed run's actor, twice `batches_in_flight` blocks, and as many again that wait to be written."""
+KILL_HEADINGS = (
+    "",
+    "rows that the engine was asked for",
+    "rows committed",
+    "in flight at the kill",
+    "of these with the evolver or waiting to be answered",
+    "with the responder or waiting to be written",
+    "done again",
+)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command until it was killed: what its evolving engine was asked for, and rows whose answer was begun."""
+
+    asked: list[str]
+    answers: int
+    committed: int
+
+    def line(self, name: str, again: int) -> list[str]:
+        """Its line in the table; `again` of its rows were asked for once more."""
+        rows = len(self.asked)
+        return [
+            name,
+            *(f"{count:,}" for count in (rows, self.committed, rows - self.committed)),
+            *(f"{count:,}" for count in (rows - self.answers, self.answers - self.committed, again)),
+        ]
 
 
 class Bench:
-    """One output in `folder`: `rows` seeds, one evolver that answers itself, one round, so one evolving call a row."""
+    """One output in `folder`: `rows` seeds, an evolver and a responder, one round: one call of either a row."""
 
     def __init__(self, folder: Path, rows: int, decode_rate: float, block_rows: int) -> None:
         folder.mkdir()
@@ -59,7 +87,7 @@ class Bench:
             "sigma": 0.5,
             "call_log": str(folder / "calls"),
         }
-        answering = {**engine, "call_log": ""}
+        answering = {**engine, "call_log": str(folder / "answers")}
         pool = {"size": 1, "batch_rows": block_rows, "batches_in_flight": BLOCKS}
         config = {
             "output": str(self.output),
@@ -81,8 +109,11 @@ class Bench:
 
     def calls(self) -> list[str]:
         """The digests of all prompts that the evolving engine was given."""
-        log = self.folder / "calls"
-        return log.read_text().split() if log.exists() else []
+        return self._digests("calls")
+
+    def answers(self) -> int:
+        """How many prompts the responding engine was given."""
+        return len(self._digests("answers"))
 
     def until_called(self, process: subprocess.Popen[bytes]) -> tuple[float, int]:
         """Wait for the next engine call: seconds, and the driver's peak resident memory in bytes until then."""
@@ -115,6 +146,10 @@ class Bench:
         """Parts that are committed."""
         return len(manifest.load(open_store(str(self.output))).entries)
 
+    def _digests(self, name: str) -> list[str]:
+        log = self.folder / name
+        return log.read_text().split() if log.exists() else []
+
     def _log_bytes(self) -> int:
         log = self.folder / "calls"
         return log.stat().st_size if log.exists() else 0
@@ -130,23 +165,37 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def kills(folder: Path, rows: int, times: int) -> list[list[str]]:
     """Kill one run several times; a line a kill. Fails where a row is lost in the end."""
-    bench, random, lines = Bench(folder, rows, 100, BLOCK_ROWS), Random(1), []
-    calls_before = committed_before = 0
-    for number in range(1, times + 1):
+    bench, random, sessions = Bench(folder, rows, 100, BLOCK_ROWS), Random(1), list[Session]()
+
+    def note() -> None:
+        asked = bench.calls()[sum(len(one.asked) for one in sessions) :]
+        answers = bench.answers() - sum(one.answers for one in sessions)
+        sessions.append(Session(asked, answers, bench.committed() - sum(one.committed for one in sessions)))
+
+    for _ in range(times):
         process = bench.start()
         bench.until_called(process)
         time.sleep(random.uniform(3, 15))
         kill(process)
-        begun, committed = len(bench.calls()) - calls_before, bench.committed() - committed_before
-        calls_before, committed_before = calls_before + begun, committed_before + committed
-        lines.append([f"kill {number}", f"{begun:,}", f"{committed:,}", f"{begun - committed:,}"])
+        note()
     bench.until_over()
-    calls = bench.calls()
-    assert len(set(calls)) == bench.committed() == rows
-    begun = len(calls) - calls_before
-    lines.append(["to the end", f"{begun:,}", f"{rows - committed_before:,}", f"{begun - (rows - committed_before):,}"])
-    lines.append(["all", f"{len(calls):,}", f"{rows:,}", f"{len(calls) - rows:,}"])
-    return lines
+    note()
+    assert len(set(bench.calls())) == bench.committed() == rows
+    again = done_again(sessions)
+    names = [*(f"kill {number}" for number in range(1, times + 1)), "to the end"]
+    lines = [one.line(name, again[number]) for number, (name, one) in enumerate(zip(names, sessions, strict=True))]
+    return [*lines, ["all", f"{len(bench.calls()):,}", f"{rows:,}", "", "", "", f"{again.total():,}"]]
+
+
+def done_again(sessions: Sequence[Session]) -> Counter[int]:
+    """How many rows of each session were asked for again in a later one."""
+    found, latest = Counter[int](), dict[str, int]()
+    for number, one in enumerate(sessions):
+        for digest in one.asked:
+            if digest in latest:
+                found[latest[digest]] += 1
+            latest[digest] = number
+    return found
 
 
 def commit_all_but(bench: Bench, pending: int) -> None:
@@ -240,9 +289,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         if args.kills:
-            headings = ["", "rows that the engine was asked for", "rows committed", "rows to do again"]
-            table = markdown(headings, kills(folder / "kills", args.rows, args.kills))
-            held = f"A run of {args.rows:,} rows, about {AT_ONCE} of them at once in its pool and on their way out:"
+            table = markdown(KILL_HEADINGS, kills(folder / "kills", args.rows, args.kills))
+            held = (
+                f"A run of {args.rows:,} rows in blocks of {BLOCK_ROWS}; two actors take {BLOCKS} blocks at once each:"
+            )
             publish("kill_cost", f"{held}\n\n{table}")
         lines = list[list[str]]()
         for line in resumes(folder, [int(one) for one in args.committed.split(",") if one]):

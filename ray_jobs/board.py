@@ -75,13 +75,17 @@ class Figures:
 
 @dataclass
 class PoolState:
-    """One pool as the board knows it. `loading` and `ready` count workers heard from lately; `starts` counts all."""
+    """One pool as the board knows it. `loading` and `ready` count workers heard from lately; `starts` counts all.
+
+    `retried` are rows that workers had begun which are not heard from any more: Ray has others begin them again.
+    """
 
     figures: Figures = field(default_factory=Figures)
     starts: int = 0
     loading: int = 0
     ready: int = 0
     in_flight: int = 0
+    retried: int = 0
     busy_seconds: float = 0.0
     cause: str = ""
     """Why a worker of it ended last, as far as it could say so."""
@@ -129,14 +133,15 @@ class BoardActor:
     def snapshot(self) -> Snapshot:
         """Everything, summed by pool."""
         pools = {
-            name: replace(_pool_state(workers.values()), cause=self._causes.get(name, ""))
+            name: replace(pool_state(workers.values(), time.monotonic()), cause=self._causes.get(name, ""))
             for name, workers in self._workers.items()
         }
         return Snapshot(pools, self._committed, len(self._parts), self._stopping)
 
 
-def _pool_state(workers: Iterable[tuple[Figures, float]]) -> PoolState:
-    state, now = PoolState(), time.monotonic()
+def pool_state(workers: Iterable[tuple[Figures, float]], now: float) -> PoolState:
+    """A pool's workers added up, each with its figures and when it was heard from last, by the clock of `now`."""
+    state = PoolState()
     for figures, heard in workers:
         state.starts += 1
         state.figures.add(figures)
@@ -145,6 +150,8 @@ def _pool_state(workers: Iterable[tuple[Figures, float]]) -> PoolState:
             state.ready += figures.ready_at is not None
             state.loading += figures.ready_at is None
             state.in_flight += figures.began - figures.done
+        else:
+            state.retried += figures.began - figures.done
     return state
 
 

@@ -13,6 +13,7 @@ import ray
 from ray.data import DataContext
 from ray.data.context import EXECUTION_CALLBACKS_ENV_VAR
 
+from ray_jobs.backpressure import KeepQueuesShort
 from ray_jobs.config import LimitsConfig, RayConfig
 from ray_jobs.errors import PoolError
 from ray_jobs.watch import EndOnRequest
@@ -43,7 +44,8 @@ def cluster(config: RayConfig, cpus: int, verbose: bool) -> Iterator[None]:
 def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     """Set up Ray Data for the calling thread: our own progress display, and limits that are the run's."""
     # by name: in the context it would travel to actors that other jobs on the cluster share, and cannot import it
-    os.environ[EXECUTION_CALLBACKS_ENV_VAR] = f"{EndOnRequest.__module__}.{EndOnRequest.__qualname__}"
+    callbacks = (EndOnRequest, KeepQueuesShort)
+    os.environ[EXECUTION_CALLBACKS_ENV_VAR] = ",".join(f"{one.__module__}.{one.__qualname__}" for one in callbacks)
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.max_consecutive_actor_init_deaths = limits.engine_restarts

@@ -4,14 +4,18 @@ Blocks are small, for a kill costs what is in flight, and each block becomes a p
 them: it encodes a part anew from many, writes its files, commits its entry, which replaces theirs, and only then
 removes them. A kill between any two steps leaves what reconcile.py finishes or undoes: files without an entry, or
 entries that another one replaces. Memory is one joined part and one row group, whatever the size of the output.
+
+Parts with other columns, which another version of this project may have written, are not joined with each other: what
+columns an output has is no decision to be taken at its end.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
@@ -42,19 +46,29 @@ class Sizes:
 
 
 def small_parts(entries: Sequence[Entry], sizes: Sizes = Sizes()) -> list[Entry]:
-    """The parts that are to be joined, by their first row; none where there is but one."""
+    """The parts that are to be joined, those with the same columns together, by their first row.
+
+    A part that no other small one has the columns of is left out.
+    """
     small = [entry for entry in entries if entry.size < sizes.least]
-    return sorted(small, key=lambda entry: (int(entry.rows[0]), entry.name)) if len(small) > 1 else []
+    alike = Counter(entry.schema for entry in small)
+    found = [entry for entry in small if alike[entry.schema] > 1]
+    return sorted(found, key=lambda entry: (entry.schema, int(entry.rows[0]), entry.name))
 
 
 def join_parts(
     store: Store, small: Sequence[Entry], lease: Lease, may_go_on: Callable[[], None], sizes: Sizes = Sizes()
 ) -> int:
-    """Join `small` parts into as few as `sizes` allow, and return how many that are.
+    """Join `small` parts into as few as `sizes` and their columns allow, and return how many that are.
 
     `may_go_on` is called before each small part and ends the work by raising. Raises LeaseLost where another run has
     taken the output over, and DamagedOutput where a part's file is not what was written.
     """
+    alike = [list(entries) for _, entries in groupby(small, lambda entry: entry.schema)]
+    return sum(_join_alike(store, entries, lease, may_go_on, sizes) for entries in alike)
+
+
+def _join_alike(store: Store, small: Sequence[Entry], lease: Lease, may_go_on: Callable[[], None], sizes: Sizes) -> int:
     left = sum(entry.size for entry in small)
     joined, taken, writer, members = 0, 0, PartWriter(sizes.row_group), list[Entry]()
     for entry, contents in _read_ahead(store, small, lease):
@@ -82,7 +96,7 @@ def _replace(store: Store, members: Sequence[Entry], writer: PartWriter, lease: 
     # a driver that was suspended while it wrote finds its files removed as leftovers
     lease.check()
     # under our own lease: a late task of an earlier one, which holds rows of ours, is to take its part back
-    commit_held(store, replace(entry, lease=lease.number), lease)
+    commit_held(store, replace(entry, lease=lease.number, schema=members[0].schema), lease)
     manifest.forget(store, members)
 
 

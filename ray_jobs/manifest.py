@@ -43,7 +43,8 @@ class Entry:
     """One committed part: its files, the rows of the plan that it holds, and what became of their records.
 
     `lease` is the number of the lease under which its rows were made or joined; where a row is in two parts the later
-    counts. Rows and tally are held packed, for a run may have a million entries.
+    counts. `schema` is a digest of its files' columns, empty where it was not noted. Rows and tally are held packed,
+    for a run may have a million entries.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Entry:
     packed_tally: bytes
     replaces: tuple[str, ...] = ()
     lease: int = 0
+    schema: str = ""
 
     @classmethod
     def of(cls, name: str, files: Iterable[Part], rows: Rows, tally: Tally, replaces: Iterable[str] = ()) -> Entry:
@@ -88,6 +90,7 @@ class Entry:
                 "tally": self.tally.to_json(),
                 "replaces": self.replaces,
                 "lease": self.lease,
+                "schema": self.schema,
             }
         ).encode()
 
@@ -99,7 +102,8 @@ class Entry:
             files = [Part(**part) for part in raw["files"]]
             rows = _unpack(base64.b64decode(raw["rows"]))
             entry = cls.of(raw["name"], files, rows, Tally.from_json(raw["tally"]), raw["replaces"])
-            return replace(entry, lease=raw["lease"])
+            # entries of earlier versions have no schema
+            return replace(entry, lease=raw["lease"], schema=raw.get("schema", ""))
         except (ValueError, KeyError, TypeError, zlib.error) as error:
             raise DamagedOutput(f"{source}: expected a manifest entry, got something else ({error})") from error
 

@@ -30,6 +30,7 @@ METRICS = {
     "evolve_pool_rows": Metric(Counter, "Rows that a pool has finished.", ("pool",)),
     "evolve_pool_tokens": Metric(Counter, "Tokens that a pool's models read and wrote.", ("pool", "kind")),
     "evolve_pool_rows_in_flight": Metric(Gauge, "Rows that a pool's actors hold: its engines' queue.", ("pool",)),
+    "evolve_pool_rows_retried": Metric(Gauge, "Rows that lost actors had begun, which others begin again.", ("pool",)),
     "evolve_pool_actors": Metric(Gauge, "Actors heard from lately, loading or ready.", ("pool", "state")),
     "evolve_pool_actor_starts": Metric(
         Counter, "Actors started; those beyond the pool's greatest size are restarts.", ("pool",)
@@ -83,6 +84,7 @@ def _pool_readings(name: str, pool: PoolState) -> Iterator[Reading]:
     yield "evolve_pool_tokens", (name, "prompt"), pool.figures.prompt_tokens
     yield "evolve_pool_tokens", (name, "completion"), pool.figures.completion_tokens
     yield "evolve_pool_rows_in_flight", (name,), pool.in_flight
+    yield "evolve_pool_rows_retried", (name,), pool.retried
     yield "evolve_pool_actors", (name, "loading"), pool.loading
     yield "evolve_pool_actors", (name, "ready"), pool.ready
     yield "evolve_pool_actor_starts", (name,), pool.starts

@@ -87,8 +87,9 @@ def _grounds(found: Outlook) -> Iterator[str]:
         outcomes = ", ".join(f"{count:,} {what}" for what, count in found.outcomes.items())
         yield f"From {found.sampled_seeds:,} seeds, whose records were: {outcomes}."
         yield (
-            "Ranges: 95 % of the forecasts from resampled seeds. They cover how seeds differ, not whether engines "
-            "keep the speed that one actor had alone, and not waiting for machines, restarts and lost work."
+            "Ranges: 95 % of the forecasts from resampled seeds. They cover how seeds differ in tokens and in the time "
+            "that these take, not whether engines keep the speed that one actor had alone, and not waiting for "
+            "machines, restarts and lost work."
         )
     else:
         yield "From stated rates: no range is known."

@@ -12,6 +12,7 @@ which takes back a part that nobody needs. Neither can decide otherwise than the
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from io import BytesIO
@@ -69,7 +70,8 @@ def write_part(store: Store, kept: pa.Table, rejected: pa.Table, rows: Rows, rep
     """Write the files of a part and return its entry, which the caller commits. Empty tables give no file."""
     tables = {folder: table for folder, table in ((DATA, kept), (REJECTED, rejected)) if table.num_rows}
     files = {folder: (_encode(table), table.num_rows) for folder, table in tables.items()}
-    return store_part(store, files, rows, tally_records(kept, rejected), replaces)
+    entry = store_part(store, files, rows, tally_records(kept, rejected), replaces)
+    return replace(entry, schema=schema_digest(kept.schema, rejected.schema))
 
 
 def store_part(
@@ -85,6 +87,12 @@ def store_part(
         store.write_bytes(path, data)
         parts.append(Part(path, len(data), records, checksum(data)))
     return Entry.of(name, parts, rows, tally, replaces)
+
+
+def schema_digest(*schemas: pa.Schema) -> str:
+    """BLAKE2b-64 of the columns of a part's files, those of a file that it lacks included; metadata does not count."""
+    columns = [[f"{field.name} {field.type} {field.nullable}" for field in schema] for schema in schemas]
+    return hashlib.blake2b(json.dumps(columns).encode(), digest_size=8).hexdigest()
 
 
 def commit_held(store: Store, entry: Entry, lease: Lease) -> bool:

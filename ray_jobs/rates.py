@@ -1,7 +1,8 @@
 """How fast one actor of a pool works and what a row costs it: measured on a sample, or stated in a file.
 
 The speed that counts is the steady one. While it fills and while it runs dry an engine does less, which is much of
-a small sample and nothing of a long run; so only the time counts in which it had as much to do as it takes at once.
+a small sample and nothing of a long run; so what counts is how long each call kept one of its places, not how long the
+engine took for all of them.
 """
 
 from __future__ import annotations
@@ -84,17 +85,30 @@ def slots(engine: EngineConfig, pool: PoolConfig) -> int:
 def steady_rate(calls: Sequence[Call], slots: int) -> tuple[float, bool]:
     """Tokens a second of an engine that runs `slots` calls at once, and whether the calls kept it full for long enough.
 
-    Counts from the first call's beginning to the last moment at which `slots` calls were under way. Those are then half
-    done on average, as calls are at any moment that has nothing to do with their beginnings.
+    What it does until the last moment at which `slots` calls were under way goes on in a long run; how much of all work
+    that was is told by how long calls held their places. Where it was too little, all tokens count over all of the
+    time, which is a lower bound.
     """
     began, ended = sorted(call.began for call in calls), sorted(call.ended for call in calls)
     until = _last_full(began, ended, slots)
-    done = sum(call.tokens for call in calls if call.ended <= until)
-    under_way = sum(call.tokens for call in calls if call.began < until < call.ended)
-    total = sum(call.tokens for call in calls)
-    full = until > began[0] and done + under_way / 2 >= ENOUGH * total
-    tokens, seconds = (done + under_way / 2, until - began[0]) if full else (total, ended[-1] - began[0])
+    places = held_places(calls, slots)
+    early = sum(max(0.0, min(until, left) - taken) for taken, left in places)
+    held, tokens = sum(left - taken for taken, left in places), sum(call.tokens for call in calls)
+    full = early >= ENOUGH * held > 0
+    seconds = (until - began[0]) * held / early if full else ended[-1] - began[0]
     return max(tokens, 1) / max(seconds, 1e-6), full
+
+
+def held_places(calls: Sequence[Call], slots: int) -> list[tuple[float, float]]:
+    """From when to when each call held one of `slots` places, if these go to calls in order; before that it waited."""
+    order = sorted(range(len(calls)), key=lambda number: calls[number].began)
+    freed = sorted(call.ended for call in calls)
+    held = [(0.0, 0.0)] * len(calls)
+    for rank, number in enumerate(order):
+        call = calls[number]
+        taken = max(call.began, freed[rank - slots]) if rank >= slots else call.began
+        held[number] = min(taken, call.ended), call.ended
+    return held
 
 
 def _last_full(began: Sequence[float], ended: Sequence[float], slots: int) -> float:

@@ -9,13 +9,18 @@ from ray.exceptions import RayError
 from ray_jobs.errors import JobError, PoolError
 
 MAX_CHARACTERS = 600
+_ADVICE = re.compile(r"\s*\bFailed to [^\n]{1,100} after \d+/\d+ attempts \(total backoff .*", re.DOTALL)
+"""What Ray Data appends to the message of an error in a task: how to have it retry, which is not for our users."""
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception)\b", re.MULTILINE)
 
 
 def job_error(error: RayError) -> JobError:
     """`error` as one of ours: what a worker raised keeps its meaning if it is a JobError, else the pool is at fault."""
     cause = _root_cause(error)
-    return cause if isinstance(cause, JobError) else PoolError(_named(cause))
+    if not isinstance(cause, JobError):
+        return PoolError(_named(cause))
+    cause.args = (_ADVICE.sub("", str(cause)),)
+    return cause
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -32,5 +37,5 @@ def _named(error: BaseException) -> str:
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, RayError) and (raised := list(_RAISED.finditer(str(error)))):
         text = str(error)[raised[-1].start() :]
-    line = " ".join(text.split())
+    line = " ".join(_ADVICE.sub("", text).split())
     return line if len(line) <= MAX_CHARACTERS else f"{line[:MAX_CHARACTERS]}..."

@@ -100,7 +100,8 @@ def rewrite(store: Store, entry: Entry, keep: Callable[[pa.Table], pa.Array]) ->
     # a row's records may lie in several pieces
     tally.rows = len(left)
     if len(left):
-        new = replace(writer.finish(store, left, tally, (entry.name,)), lease=entry.lease)
+        new = writer.finish(store, left, tally, (entry.name,))
+        new = replace(new, lease=entry.lease, schema=entry.schema)
         manifest.commit(store, new)
     manifest.forget(store, [entry])
     return new if len(left) else None

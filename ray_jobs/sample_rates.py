@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.pools import RESPOND, SCORE, pool_name
-from ray_jobs.rates import PoolRate, Rates, steady_rate
+from ray_jobs.rates import PoolRate, Rates, held_places, steady_rate
 from ray_jobs.rows import FAILED, KEPT, REJECTED
-from ray_jobs.sample import Sample
+from ray_jobs.sample import Sample, Stage
 
 REPLICATES = 1000
 LEVEL = 0.95
@@ -22,7 +22,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Speed:
-    """What does not vary with the seeds: an actor's speed in tokens a second, whether its engine was full, seconds."""
+    """An actor on the whole sample: its speed in tokens a second, whether its engine was full, seconds."""
 
     tokens_per_second: float
     full: bool
@@ -31,11 +31,30 @@ class Speed:
 
 
 @dataclass(frozen=True)
+class PoolFigures:
+    """What each seed is to one pool: rows, tokens, and how long its calls held a place in the engine.
+
+    Where calls do not tell rows apart, as the scorer's, each token counts as a second: its speed does not vary then.
+    """
+
+    rows: Array
+    prompt: Array
+    completion: Array
+    held: Array
+
+    def relative_speed(self, times: Array) -> float:
+        """Tokens for each second that a place was held, where each seed stands `times` often, against the sample's."""
+        tokens = self.prompt + self.completion
+        held, tokens_then = float(self.held @ times), float(tokens @ times)
+        return tokens_then / held * float(self.held.sum() / tokens.sum()) if held and tokens_then else 1.0
+
+
+@dataclass(frozen=True)
 class SeedFigures:
-    """A sample by seed, one place each: for each pool rows, prompt and completion tokens; records by status; bytes."""
+    """A sample by seed, one place each: for each pool its figures; rows, records by status, bytes."""
 
     speeds: Mapping[str, Speed]
-    pools: Mapping[str, tuple[Array, Array, Array]]
+    pools: Mapping[str, PoolFigures]
     rows: Array
     records: Mapping[str, Array]
     bytes: Array
@@ -51,10 +70,11 @@ class SeedFigures:
 
         pools = {}
         for name, stage in sample.stages.items():
-            passed = [stage.tokens.get(row["row_id"]) for row in sample.rows]
+            ids = [row["row_id"] for row in sample.rows]
             mine = [float(_goes_through(name, row["evolver"])) for row in sample.rows]
-            prompt, completion = ([one[side] if one else 0.0 for one in passed] for side in (0, 1))
-            pools[name] = add_up(mine), add_up(prompt), add_up(completion)
+            prompt, completion = ([float(stage.tokens.get(one, (0, 0))[side]) for one in ids] for side in (0, 1))
+            held = _held(stage, slots[name])
+            pools[name] = PoolFigures(*map(add_up, (mine, prompt, completion, [held[one] for one in ids])))
         counts = [Counter(one["status"] for one in row["rounds"]) for row in sample.rows]
         text = np.array([_characters(row) for row in sample.rows])
         return cls(
@@ -83,16 +103,16 @@ class SeedFigures:
         rng, seeds = np.random.default_rng(0), len(self.rows)
         for _ in range(REPLICATES):
             weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds)).astype(float)
-            if all(counts @ weights for counts, _, _ in self.pools.values()):
+            if all(pool.rows @ weights for pool in self.pools.values()):
                 yield self.rates(weights)
 
     def _pool_rate(self, name: str, times: Array) -> PoolRate:
-        counts, prompt, completion = self.pools[name]
-        speed, rows = self.speeds[name], max(float(counts @ times), 1.0)
+        pool, speed = self.pools[name], self.speeds[name]
+        rows = max(float(pool.rows @ times), 1.0)
         return PoolRate(
-            tokens_per_second=speed.tokens_per_second,
-            prompt_tokens=float(prompt @ times) / rows,
-            completion_tokens=float(completion @ times) / rows,
+            tokens_per_second=speed.tokens_per_second * pool.relative_speed(times),
+            prompt_tokens=float(pool.prompt @ times) / rows,
+            completion_tokens=float(pool.completion @ times) / rows,
             load_seconds=speed.load_seconds,
             block_seconds=speed.block_seconds,
             full=speed.full,
@@ -108,6 +128,15 @@ def intervals(figures: SeedFigures, forecast: Callable[[Rates], Mapping[str, flo
         for name in (drawn[0] if drawn else ())
         for low, high in [np.percentile([one[name] for one in drawn], [tail, 100 - tail])]
     }
+
+
+def _held(stage: Stage, slots: int) -> Mapping[str, float]:
+    """How long the calls of each row held a place, by the row's id."""
+    found: defaultdict[str, float] = defaultdict(float)
+    for call, (taken, left) in zip(stage.calls, held_places(stage.calls, slots), strict=True):
+        found[call.row] += left - taken
+    known = found.keys() & stage.tokens.keys()
+    return found if known else defaultdict(float, {row: float(sum(tokens)) for row, tokens in stage.tokens.items()})
 
 
 def _goes_through(pool: str, evolver: str) -> bool:

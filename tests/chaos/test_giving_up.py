@@ -29,7 +29,7 @@ def message(command: Command, seconds: float = STARTUP) -> str:
 
 
 def test_resource_that_the_cluster_lacks(place: Place, make_job: MakeJob) -> None:
-    job = make_job(place, seeds=20, limits__stall_seconds=25)
+    job = make_job(place, seeds=20, limits__stall_seconds=10)
     job.config["responder"]["pool"] = {**job.config["responder"]["pool"], "resources": {"unobtainable": 1}}
     told = message(job.start())
     assert "pool respond" in told
@@ -37,7 +37,7 @@ def test_resource_that_the_cluster_lacks(place: Place, make_job: MakeJob) -> Non
 
 
 def test_engine_that_always_dies(place: Place, make_job: MakeJob) -> None:
-    job = make_job(place, seeds=20, limits__engine_restarts=2)
+    job = make_job(place, seeds=20, limits__engine_restarts=1)
     engine = job.config["evolvers"]["small"]["engine"]
     job.config["evolvers"]["small"]["engine"] = {**engine, "die_after": 3}
     told = message(job.start())

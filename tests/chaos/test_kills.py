@@ -29,7 +29,8 @@ def kill_driver(job: Job, random: Random) -> bool:
 
 def test_driver_killed(place: Place, make_job: MakeJob, undisturbed: Records) -> None:
     job, random = make_job(place), Random(3)
-    assert sum(kill_driver(job, random) for _ in range(3)) == 3
+    # one while it starts, one while engines work
+    assert sum(kill_driver(job, random) for _ in range(2)) == 2
     job.finish()
     job.verify()
     assert job.records() == undisturbed

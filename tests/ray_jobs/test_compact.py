@@ -10,6 +10,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -22,7 +24,7 @@ from ray_jobs.parts import commit_held, write_part
 from ray_jobs.reconcile import Repairs, reconcile
 from ray_jobs.rows import RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.samples import add_part, check_parts, finished, kept_round, outcomes
+from tests.ray_jobs.samples import add_part, check_parts, finished, kept_round, outcomes, rejected_round
 
 TOTAL = 60
 ROWS = set(range(12))
@@ -148,6 +150,26 @@ def test_joined_parts_have_the_size_that_is_wanted(seed: int, tmp_path: Path) ->
     assert found.done(first).all()
     assert sum(len(entry.rows) for entry in found.entries) == first
     assert small_parts(found.entries, sizes) == []
+
+
+def test_parts_with_other_columns_are_not_joined_with_each_other(small: Path) -> None:
+    store, lease = open_store(str(small)), Lease(open_store(str(small)), 1)
+    for number in range(12, 18):
+        kept, others = outcomes(finished({number: [kept_round(), rejected_round(2, 1)]}))
+        # one column more in some, another type in one, and both kinds of row everywhere between
+        more = pa.array([0.5] * kept.num_rows, pa.float32() if number == 17 else pa.float64())
+        commit(store, write_part(store, kept.append_column("score", more), others, np.array([number])))
+    odd = small_parts(load(store).entries)
+    assert len(odd) == 9
+    assert join_parts(store, odd, lease, lambda: None) == 2
+    found = load(store)
+    assert sorted(len(entry.rows) for entry in found.entries) == [1, 5, 12]
+    assert small_parts(found.entries) == []
+    assert reconcile(store, TOTAL, lease)[1] == Repairs()
+    check_parts(store, set(range(18)))
+    columns = {len(entry.rows): pq.read_schema(small / entry.files[0].path) for entry in found.entries}
+    assert columns[12].equals(RECORD_SCHEMA)
+    assert [columns[rows].field("score").type for rows in (5, 1)] == [pa.float64(), pa.float32()]
 
 
 def test_row_groups_are_not_those_of_the_small_parts(small: Path) -> None:

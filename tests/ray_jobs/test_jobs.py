@@ -119,6 +119,14 @@ def test_a_configuration_that_is_wrong_on_the_cluster_alone_ends_the_job_with_2(
     assert not place.output.exists()
 
 
+def test_a_job_whose_budget_does_not_reach_leaves_with_11(place: Place) -> None:
+    priced = ["--set", "limits.budget.money=1", "--set", "evolvers.a.pool.price=3600"]
+    done = place.evolve(*place.submit("spent", "--follow"), *priced)
+    assert done.returncode == 11, done.stdout + done.stderr
+    assert "error: limits.budget.money allows 1: 0.000 are spent" in done.stdout
+    assert "job spent: FAILED, exit code 11" in done.stdout
+
+
 def test_a_stopped_job_commits_what_was_finished_and_leaves_with_10(place: Place) -> None:
     followed = place.start(*place.submit("stopped", "--follow"), *SLOW)
     place.wait_for("stopped", committed=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,9 @@ def tallies(draw: st.DrawFn) -> Tally:
 @given(NUMBERS, tallies(), st.lists(st.text(max_size=5), max_size=2))
 def test_an_entry_survives_being_stored(rows: set[int], tally: Tally, replaces: list[str]) -> None:
     files = (Part("data/x.parquet", 3, 2, "ab"), Part("rejected/x.parquet", 1, 1, "cd"))
-    entry = Entry.of("x", files, np.array(sorted(rows), dtype=np.int64), tally, replaces)
+    entry = replace(Entry.of("x", files, np.array(sorted(rows), dtype=np.int64), tally, replaces), lease=3, schema="ef")
     read = Entry.from_json(entry.to_json(), "here")
+    assert (read.lease, read.schema) == (3, "ef")
     assert (read.name, read.files, read.replaces, read.tally) == (entry.name, files, tuple(replaces), tally)
     assert read.rows.tolist() == sorted(rows)
 

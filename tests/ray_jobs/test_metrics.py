@@ -40,7 +40,7 @@ def snapshot(rows: int, starts: int = 1, in_flight: int = 3) -> Snapshot:
     committed.outcomes[("small", 1, "kept", "")] = rows
     committed.outcomes[("small", 2, "kept", "")] = rows - 1
     committed.outcomes[("small", 2, "rejected", "refusal")] = 1
-    pool = PoolState(figures, starts=starts, loading=1, ready=2, in_flight=in_flight)
+    pool = PoolState(figures, starts=starts, loading=1, ready=2, in_flight=in_flight, retried=2 * (starts - 1))
     return Snapshot({"evolve_small": pool}, committed, parts=rows // 2, stopping=False)
 
 
@@ -85,6 +85,7 @@ def test_what_a_driver_shows_is_what_prometheus_reads(head: RayHead) -> None:
         ("ray_evolve_pool_tokens_total", f"kind=prompt,{pool}"): 140,
         ("ray_evolve_pool_tokens_total", f"kind=completion,{pool}"): 70,
         ("ray_evolve_pool_rows_in_flight", pool): 1,
+        ("ray_evolve_pool_rows_retried", pool): 4,
         ("ray_evolve_pool_actors", f"{pool},state=loading"): 1,
         ("ray_evolve_pool_actors", f"{pool},state=ready"): 2,
         ("ray_evolve_pool_actor_starts_total", pool): 3,

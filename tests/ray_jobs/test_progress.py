@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ray_jobs.board import BoardActor, Figures, PoolState, Snapshot
+from ray_jobs.board import BoardActor, Figures, PoolState, Snapshot, pool_state
 from ray_jobs.config import PoolConfig
 from ray_jobs.progress import LineDisplay, LiveDisplay, PoolLine, clock, make_display
 from ray_jobs.queues import Queues
@@ -138,6 +138,12 @@ def test_lines_where_there_is_no_terminal() -> None:
 )
 def test_clock(seconds: float | None, shown: str) -> None:
     assert clock(seconds) == shown
+
+
+def test_rows_of_a_worker_that_is_lost_begin_again() -> None:
+    lost, other = Figures(began=9, done=4, ready_at=1.0), Figures(began=7, done=6, ready_at=1.0)
+    state = pool_state([(lost, 100.0), (other, 115.0)], now=116.0)
+    assert (state.starts, state.ready, state.in_flight, state.retried) == (2, 1, 1, 5)
 
 
 def test_the_board_adds_workers_up() -> None:
