@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,8 +54,8 @@ def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     context.max_consecutive_actor_init_deaths = limits.engine_restarts
     # a thread a task that reads its process's memory: nobody looks at it
     context.memory_usage_poll_interval_s = None
-    # ours says what is waited for, and gives up first
-    context.execution_no_progress_timeout_s = 2 * limits.stall_seconds
+    # ours says what is waited for, and sees tokens and actors that come, where Ray Data sees blocks alone
+    context.execution_no_progress_timeout_s = -1
 
 
 def _connect(verbose: bool, where: dict[str, Any]) -> None:
@@ -98,5 +99,7 @@ def _quieten(verbose: bool) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    # a small run has fewer blocks than tasks that may write, which is in order
+    warnings.filterwarnings("default" if verbose else "ignore", "The maximum number of concurrent tasks")
     # what ends a run is told by ours, once; Ray Data logs it with its own stack as well
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
