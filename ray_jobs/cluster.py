@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +22,8 @@ from ray_jobs.watch import EndOnRequest
 QUIET = ("ray", "ray.train", "vllm", "transformers")
 
 KNOCK_SECONDS = 10.0
+IDLE_WORKER_MS = "60000"
+"""How long a process of a local cluster waits for its next task before it is ended."""
 
 
 @contextmanager
@@ -51,8 +54,8 @@ def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     context.max_consecutive_actor_init_deaths = limits.engine_restarts
     # a thread a task that reads its process's memory: nobody looks at it
     context.memory_usage_poll_interval_s = None
-    # ours says what is waited for, and gives up first
-    context.execution_no_progress_timeout_s = 2 * limits.stall_seconds
+    # ours says what is waited for, and sees tokens and actors that come, where Ray Data sees blocks alone
+    context.execution_no_progress_timeout_s = -1
 
 
 def _connect(verbose: bool, where: dict[str, Any]) -> None:
@@ -77,6 +80,8 @@ def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
         return {"address": config.address}
     if "RAY_ADDRESS" in os.environ:
         return {}
+    # Ray's own second is over before the next block is to be written, and starting a process costs a second of CPU
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_WORKER_MS)  # Ray's spelling
     return {
         "address": "local",
         "num_cpus": config.num_cpus or cpus,
@@ -94,5 +99,7 @@ def _quieten(verbose: bool) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    # a small run has fewer blocks than tasks that may write, which is in order
+    warnings.filterwarnings("default" if verbose else "ignore", "The maximum number of concurrent tasks")
     # what ends a run is told by ours, once; Ray Data logs it with its own stack as well
     logging.getLogger("ray.data").setLevel(logging.INFO if verbose else logging.CRITICAL)
