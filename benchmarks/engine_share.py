@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -112,8 +113,10 @@ def prompts_of(config: RunConfig) -> list[Prompt]:
 
 def alone(config: RunConfig, prompts: list[Prompt]) -> Measured:
     """The engine in a process of its own, given all prompts at once."""
-    with ProcessWatch() as watch, multiprocessing.get_context("spawn").Pool(1) as pool:
-        tokens, seconds = pool.apply(_all_at_once, (config.evolvers[EVOLVER].engine, prompts))
+    # not a Pool, whose processes may have none below them, as vLLM's engine is
+    executor = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+    with ProcessWatch() as watch, executor:
+        tokens, seconds = executor.submit(_all_at_once, config.evolvers[EVOLVER].engine, prompts).result()
     return Measured(tokens, seconds, watch.cpu_by_role())
 
 

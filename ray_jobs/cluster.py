@@ -22,6 +22,8 @@ from ray_jobs.watch import EndOnRequest
 QUIET = ("ray", "ray.train", "vllm", "transformers")
 
 KNOCK_SECONDS = 10.0
+IDLE_WORKER_MS = "60000"
+"""How long a process of a local cluster waits for its next task before it is ended."""
 
 
 @contextmanager
@@ -78,6 +80,8 @@ def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
         return {"address": config.address}
     if "RAY_ADDRESS" in os.environ:
         return {}
+    # Ray's own second is over before the next block is to be written, and starting a process costs a second of CPU
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_WORKER_MS)  # Ray's spelling
     return {
         "address": "local",
         "num_cpus": config.num_cpus or cpus,

@@ -97,7 +97,8 @@ def shares(categories: Sequence[str], values: Mapping[str, Sequence[float]], axi
     def paint(shape: Shape) -> Drawing:
         drawing, (ax,) = panels(shape, 1, 1, 0.5 + len(categories) * (0.24 * len(values) + 0.22))
         _side_by_side(ax, labelled(categories), values, lambda value: f"{value:.0%}")
-        ax.set_xlabel(axis)
+        # below the whole picture: beside long names the axis is shorter than its label
+        drawing.supxlabel(axis, fontsize="medium")
         ax.set_xlim(0, 1.08)
         shares_axis(ax, "x")
         ax.set_xticks(np.linspace(0, 1, 6 if not shape.narrow else 3))

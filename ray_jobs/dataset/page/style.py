@@ -86,10 +86,14 @@ def panels(shape: Shape, count: int, most: int, height: float, share_y: bool = F
 
 
 def legend(drawing: Drawing, axes: Axes) -> None:
-    """One legend for all panels, above them, in as many columns as its longest name leaves room for."""
+    """One legend for all panels, above them, in as many columns as its longest name leaves room for.
+
+    The drawing grows by the legend's lines beyond the first, for which `panels` has left room.
+    """
     handles, labels = axes.get_legend_handles_labels()
     inches = 0.65 + 0.085 * max(map(len, labels), default=0)
     columns = max(1, int(drawing.get_figwidth() / inches))
+    drawing.set_figheight(drawing.get_figheight() + 0.21 * (math.ceil(len(labels) / columns) - 1))
     drawing.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), columns))
 
 

@@ -21,7 +21,7 @@ from tests.ray_jobs.autoif.samples import ENGINE, autoif_config
 from tests.ray_jobs.dataset.outputs import Record, read_records
 from tests.scoring.tiny_models import save_classifier
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.chaos_long]
 
 CONSTRAINTS = "Mention the word slate once or more\nMention the word topaz once or more, in disguise\n"
 CONTRADICTED = "Mention the word topaz once or more, in disguise"

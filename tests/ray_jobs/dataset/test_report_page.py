@@ -110,6 +110,13 @@ def test_the_same_numbers_give_the_same_picture() -> None:
     assert figure("funnel", "", "", plots.funnel(["planned", "kept"], {"small": [3, 1]})).wide != one.wide
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_single_bar_has_room_below_a_legend_of_four_lines() -> None:
+    kinds = ["prompt, kept", "completion, kept", "prompt, lost", "completion, lost"]
+    paint = plots.stacked_amounts({"an evolver": [1.0, 2.0, 3.0, 4.0]}, kinds, "tokens a kept record")
+    figure("tokens", "", "", paint)  # matplotlib warns where it cannot lay the parts of a picture out
+
+
 def test_the_papers_figure_is_drawn_from_its_counts(shared: Path) -> None:
     program = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "pictures" / "paper_figure2.py"))
     published = json.loads((shared / "reference" / "published_figures.json").read_text())
