@@ -21,7 +21,7 @@ from tests.ray_jobs.ray_head import RayHead, ray_head
 pytestmark = [pytest.mark.chaos_long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-SEEDS = 200
+SEEDS = 800
 SMALL, LARGE = 1, 3
 """Actors, and weights: a seed costs either evolver the same, so three actors take three times as many."""
 GPU_NODE = {"resources": {"CPU": 2, "GPU": 1, "object_store_memory": 80_000_000}, "min_workers": 0, "max_workers": 4}
