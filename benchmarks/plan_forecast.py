@@ -10,17 +10,16 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import ray
+from commits import CommitWatch
 from tables import markdown, publish
 
 from ray_jobs.config import RunConfig
-from ray_jobs.manifest import Entry
 from ray_jobs.outlook import Question, look_ahead
 from ray_jobs.run import run
 from ray_jobs.synthesize import SynthesisJob
@@ -54,40 +53,10 @@ def write_seeds(path: Path, count: int) -> None:
             file.write(json.dumps({"instruction": text}) + "\n")
 
 
-class Commits:
-    """Notes when parts are committed in `output`, a local folder, for they are joined in the end."""
-
-    def __init__(self, output: Path) -> None:
-        self._entries, self._seen = output / "manifest", dict[str, tuple[float, int]]()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def __enter__(self) -> Commits:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def rows_per_second(self) -> float:
-        """Between the first and the last tenth of the rows."""
-        seen = sorted(self._seen.values())
-        total, done, marks = sum(rows for _, rows in seen), 0, list[tuple[float, int]]()
-        for moment, rows in seen:
-            done += rows
-            if total <= 10 * done <= 9 * total:
-                marks.append((moment, done))
-        (began, first), (ended, last) = marks[0], marks[-1]
-        return (last - first) / (ended - began)
-
-    def _watch(self) -> None:
-        while not self._stop.wait(0.5):
-            for path in self._entries.glob("*.json"):
-                if path.name not in self._seen:
-                    entry = Entry.from_json(path.read_bytes(), str(path))
-                    if not entry.replaces:
-                        self._seen[path.name] = path.stat().st_mtime, len(entry.rows)
+def rows_per_second(commits: CommitWatch) -> float:
+    """Between the first and the last tenth of the rows."""
+    began, ended, rows = commits.middle(0.1, 0.9)
+    return rows / (ended - began)
 
 
 def compare(name: str, config: RunConfig) -> list[list[str]]:
@@ -96,12 +65,12 @@ def compare(name: str, config: RunConfig) -> list[list[str]]:
     foretold = found.forecast
     assert foretold is not None
     output = Path(config.output)
-    with Commits(output) as commits:
+    with CommitWatch(output) as commits:
         report = run(SynthesisJob(config))
     tokens = sum(pool["prompt_tokens"] + pool["completion_tokens"] for pool in report["pools"].values())
     size = sum(path.stat().st_size for part in ("data", "rejected") for path in (output / part).glob("*.parquet"))
     pairs = {
-        "rows/s": (foretold.rows_per_second, commits.rows_per_second(), found.ranges["rows_per_second"]),
+        "rows/s": (foretold.rows_per_second, rows_per_second(commits), found.ranges["rows_per_second"]),
         "tokens": (foretold.tokens, tokens, found.ranges["tokens"]),
         "seconds": (foretold.seconds, report["seconds"], found.ranges["seconds"]),
         "bytes": (foretold.bytes, size, found.ranges["bytes"]),

@@ -81,7 +81,7 @@ def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
     if "RAY_ADDRESS" in os.environ:
         return {}
     # Ray's own second is over before the next block is to be written, and starting a process costs a second of CPU
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_WORKER_MS)  # Ray's spelling
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_WORKER_MS)
     return {
         "address": "local",
         "num_cpus": config.num_cpus or cpus,
