@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 import torch
 from three_forwards import ThreeForwards
 from torch import nn
-from transformers import AutoTokenizer
 
 from scoring import Pair, Scorer, ScorerConfig, Scores
 
@@ -48,14 +47,23 @@ class Block:
         return float(useful / (self.matrix_flops / getattr(self.matrix, clock)))
 
 
-def measure(model: Path, pairs: list[Pair], blocks: int, dtype: torch.dtype, device: str) -> list[Block]:
+def both_ways(model: Path, dtype: torch.dtype, device: str, compiled: bool = False) -> tuple[ThreeForwards, Scorer]:
+    """What is compared, each with the model loaded.
+
+    Attention not by cuDNN, which builds a plan for each length that it meets: at batch 1 that is most of the time.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    settings: dict[str, Any] = {"dtype": str(dtype).removeprefix("torch."), "device": device, "compiled": compiled}
+    return ThreeForwards(model, dtype, device), Scorer(ScorerConfig(str(model), **settings))
+
+
+def measure(
+    baseline: ThreeForwards, scorer: Scorer, pairs: list[Pair], blocks: int, dtype: torch.dtype, device: str
+) -> list[Block]:
     """Interleave the three measurements block by block, the two ways of scoring in turns first."""
-    baseline = ThreeForwards(model, dtype, device)
-    scorer = Scorer(ScorerConfig(str(model), dtype=str(dtype).removeprefix("torch."), device=device))  # type: ignore[arg-type]
-    tokenizer = AutoTokenizer.from_pretrained(model)
     multiply, matrix_flops = matrix_product(dtype, device)
     baseline.score(pairs[:2])
-    scorer.score(pairs[:8])
+    scorer.score(pairs[: 100 if device == "cuda" else 8])
     size = -(-len(pairs) // blocks)
     result: list[Block] = []
     for start in range(0, len(pairs), size):
@@ -65,7 +73,7 @@ def measure(model: Path, pairs: list[Pair], blocks: int, dtype: torch.dtype, dev
         done = {way: timed(ways[way], device) for way in order}
         (expected, slow), (found, fast) = done[0], done[1]
         _, product = timed(multiply, device)
-        lengths = sequence_lengths(tokenizer, block)
+        lengths = sequence_lengths(baseline.tokenizer, block)
         work, apart = flops(baseline.model, lengths), difference(found, expected)
         result.append(Block(len(block), sum(lengths), work, slow, fast, product, matrix_flops, apart))
         print(f"block {len(result)}: {slow.wall:.1f} s, {fast.wall:.1f} s", file=sys.stderr, flush=True)

@@ -1,15 +1,17 @@
-"""Peak memory that one batch adds, with full logits and with the scorer, each in a process of its own."""
+"""Peak memory that a pass adds, with full logits and with the scorer; on a CPU each in a process of its own."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+from three_forwards import ThreeForwards
 from transformers import AutoModelForCausalLM
 
 from scoring import Pair, Scorer, ScorerConfig
@@ -31,6 +33,28 @@ def memory_rows(program: str, model: Path, pairs: list[Pair]) -> list[list[str]]
             f"{mib['parallel']}, {ratios['parallel']}",
         ],
     ]
+
+
+def device_memory_rows(baseline: ThreeForwards, scorer: Scorer, pairs: list[Pair]) -> list[list[str]]:
+    """The same for a GPU, which counts what it allocates, at the scorer's token budget."""
+    tokens = scorer.token_budget
+    ids = torch.arange(tokens, device="cuda")[None] % 1000
+    weights = torch.cuda.memory_allocated() / 2
+    full = _added_on_device(lambda: baseline.loss(ids, ids))
+    tiled = _added_on_device(lambda: scorer.score(pairs))
+    return [
+        ["weights", f"{weights / 2**30:.1f} GiB"],
+        [f"memory added by full logits, {tokens} tokens", f"{full / 2**30:.1f} GiB"],
+        ["memory added by the scorer, the same tokens a pass", f"{tiled / 2**30:.1f} GiB, {full / tiled:.0f}x less"],
+    ]
+
+
+def _added_on_device(work: Callable[[], object]) -> int:
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    work()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def _added(program: str, variant: str, model: Path, pairs: list[Pair]) -> int:

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from score_blocks import measure, speed_rows
-from score_memory import VARIANTS, memory_child, memory_rows
+from score_blocks import both_ways, measure, speed_rows
+from score_memory import VARIANTS, device_memory_rows, memory_child, memory_rows
 from tables import markdown, publish
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[1]
 MODEL = ROOT / ".cache/models/smollm2-135m-instruct"
 WIDE_MODEL = ROOT / ".cache/models/gemma-3-270m"
 DATA = ROOT.parent / "shared/data/alpaca_en_demo.json"
-ROWS = {"small": 256, "wide": 64, "random": 256}
+ROWS = {"small": 256, "wide": 64, "random": 960}
 SHAPES = {
     # Llama-3.2-3B's
     "3b": {
@@ -51,23 +51,22 @@ SHAPES = {
 
 def folder_part(folder: Path, pairs: list[Pair], blocks: int) -> list[list[str]]:
     """Speed and memory with the model in a folder, in float32 on the CPU."""
-    speed = speed_rows(measure(folder, pairs, blocks, torch.float32, "cpu"))
+    speed = speed_rows(measure(*both_ways(folder, torch.float32, "cpu"), pairs, blocks, torch.float32, "cpu"))
     return [*speed, *memory_rows(__file__, folder, pairs[:24])]
 
 
-def random_part(shape: str, tokenizer: Path, pairs: list[Pair], blocks: int, device: str) -> list[list[str]]:
-    """Speed with random weights in bfloat16, and on a GPU the peak memory."""
+def random_part(options: argparse.Namespace, pairs: list[Pair]) -> list[list[str]]:
+    """Speed with random weights in bfloat16, and on a GPU the memory."""
     maker: Any = AutoModelForCausalLM
-    config = LlamaConfig(**SHAPES[shape], max_position_embeddings=8192, tie_word_embeddings=True)
+    device = options.device
+    config = LlamaConfig(**SHAPES[options.shape], max_position_embeddings=8192, tie_word_embeddings=True)
     with tempfile.TemporaryDirectory() as folder:
         with torch.device(device):
             maker.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
-        AutoTokenizer.from_pretrained(tokenizer).save_pretrained(folder)
-        rows = speed_rows(measure(Path(folder), pairs, blocks, torch.bfloat16, device))
-    if device == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**30
-        rows.append(["peak device memory, both models", f"{peak:.1f} GiB"])
-    return rows
+        AutoTokenizer.from_pretrained(options.model).save_pretrained(folder)
+        baseline, scorer = both_ways(Path(folder), torch.bfloat16, device, options.compiled)
+    rows = speed_rows(measure(baseline, scorer, pairs, options.blocks, torch.bfloat16, device))
+    return [*rows, *device_memory_rows(baseline, scorer, pairs)] if device == "cuda" else rows
 
 
 def run_part(part: str, options: argparse.Namespace, pairs: list[Pair]) -> None:
@@ -78,7 +77,7 @@ def run_part(part: str, options: argparse.Namespace, pairs: list[Pair]) -> None:
     if part == "random":
         name = torch.cuda.get_device_name() if options.device == "cuda" else "CPU"
         note += f"a random model of shape {options.shape}, bfloat16, {name}."
-        table = random_part(options.shape, options.model, pairs, options.blocks, options.device)
+        table = random_part(options, pairs)
     else:
         folder = options.model if part == "small" else options.wide_model
         note += f"{folder.name}, float32."
@@ -106,6 +105,7 @@ def main() -> None:
     parser.add_argument("--wide-model", type=Path, default=WIDE_MODEL)
     parser.add_argument("--shape", choices=list(SHAPES), default="3b")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="of the random model")
+    parser.add_argument("--compiled", action="store_true", help="compile the random model's layers, on a GPU")
     parser.add_argument("--data", type=Path, default=DATA, help="JSON array of instruction, input, output")
     parser.add_argument("--rows", type=int, help=f"{ROWS} by default")
     parser.add_argument("--blocks", type=int, default=4)

@@ -165,6 +165,7 @@ class ModelScorerConfig(Strict):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     attention: Literal["auto", "flash", "packed", "padded"] = "auto"
+    compiled: bool = False
     token_budget: int | None = Field(None, ge=1)
     mode: Literal["plain", "chat"] = "plain"
     truncate: bool = False

@@ -17,9 +17,10 @@ class ScorerConfig:
     model: folder or hub id of a Hugging Face causal language model.
     dtype: of weights and forward pass; `auto` is float32 on a CPU, bfloat16 on a GPU. Losses are float32.
     device: a torch device, or `auto` for a GPU where there is one.
-    attention: `flash` (FlashAttention's variable-length kernel), `packed` (the same layout, one causal
-        attention a sequence), `padded` (the model's own attention on length-sorted batches), or `auto`:
-        the first that fits.
+    attention: `flash` (FlashAttention's variable-length kernel, which torch brings: half precision on a GPU),
+        `packed` (the same layout, one causal attention for the sequences of a length), `padded` (the model's
+        own attention on length-sorted batches), or `auto`: the first that fits.
+    compiled: with `flash`, compile the model's layers when it is loaded, which takes tens of seconds.
     token_budget: tokens of one forward pass; None takes it from the free memory.
     mode: `plain`, the paper's rule, or `chat`, through the model's chat template.
     truncate: cut text beyond `max_length` and note it, instead of leaving its losses null.
@@ -31,6 +32,7 @@ class ScorerConfig:
     dtype: Dtype = "auto"
     device: str = "auto"
     attention: Attention = "auto"
+    compiled: bool = False
     token_budget: int | None = None
     mode: Mode = "plain"
     truncate: bool = False

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
-from transformers.utils.import_utils import is_flash_attn_2_available
 
 from scoring.config import Attention
 from scoring.errors import ModelUnsupported
@@ -24,8 +24,8 @@ Array = NDArray[np.float32]
 # Hidden states, [tokens, width], of each of the sequences when run together in one way.
 RunProbes = Callable[[Attention, list[list[int]]], list[Array]]
 
-PACKED = "scoring_packed"
-_IMPLEMENTATIONS: dict[Attention, str] = {"flash": "flash_attention_2", "packed": PACKED}
+FLASH, PACKED = "scoring_varlen", "scoring_packed"
+_IMPLEMENTATIONS: dict[Attention, str] = {"flash": FLASH, "packed": PACKED}
 # Half-precision kernels round differently; a leak between sequences is far larger than either.
 _TOLERANCE = {4: 1e-3, 2: 5e-2}
 # A sliding window up to this many tokens is tried out beyond its edge.
@@ -38,11 +38,11 @@ def fitting_attention(model: PreTrainedModel, requested: Attention, run: RunProb
     Raises `ModelUnsupported` with the reason if there is none.
     """
     own = model.config._attn_implementation
-    probes = _probes(model)
-    alone = [run("padded", [ids])[0] for ids in probes]
+    sequences = probes(model)
+    alone = [run("padded", [ids])[0] for ids in sequences]
     reason = None
     for attention in ("flash", "packed", "padded") if requested == "auto" else (requested,):
-        reason = _obstacle(model, attention) or _difference(model, alone, partial(run, attention, probes))
+        reason = _obstacle(model, attention) or _difference(model, alone, partial(run, attention, sequences))
         if reason is None:
             return attention
         logger.info("%s attention is out: %s", attention, reason)
@@ -68,7 +68,8 @@ def probe(length: int, vocabulary: int) -> list[int]:
     return [(17 * place * place + 5 * place + 3) % vocabulary for place in range(length)]
 
 
-def _probes(model: PreTrainedModel) -> list[list[int]]:
+def probes(model: PreTrainedModel) -> list[list[int]]:
+    """A few short sequences to try a model on, one of them beyond its sliding window."""
     settings: Any = model.config.get_text_config()
     window = sliding_window(model) or 0
     lengths = [9, 5, 5, 3] + ([window + 3] if 0 < window <= _LONGEST_PROBE else [])
@@ -78,10 +79,8 @@ def _probes(model: PreTrainedModel) -> list[list[int]]:
 def _obstacle(model: PreTrainedModel, attention: Attention) -> str | None:
     if attention not in _IMPLEMENTATIONS:
         return None
-    if attention == "flash" and not (
-        model.device.type == "cuda" and model.dtype.itemsize == 2 and is_flash_attn_2_available()
-    ):
-        return "it needs a GPU, a half-precision dtype and the flash-attn package"
+    if attention == "flash" and not (model.device.type == "cuda" and model.dtype.itemsize == 2):
+        return "it needs a GPU and a half-precision dtype"
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ())
     if other := kinds - {"full_attention", "sliding_attention"}:
         return f"the model has layers of type {', '.join(sorted(other))}"
@@ -97,7 +96,10 @@ def _obstacle(model: PreTrainedModel, attention: Attention) -> str | None:
 def _difference(model: PreTrainedModel, alone: list[Array], run: Callable[[], list[Array]]) -> str | None:
     try:
         pairs = zip(run(), alone, strict=True)
-    except (ModelUnsupported, TypeError, ValueError) as error:
-        return str(error)
+    except torch.OutOfMemoryError:
+        raise
+    except (ModelUnsupported, TypeError, ValueError, RuntimeError) as error:
+        # a kernel that the device or the width of the heads does not allow raises RuntimeError
+        return str(error).splitlines()[0]
     same = all(agree(found, expected, model.dtype.itemsize) for found, expected in pairs)
     return None if same else "its hidden states are not those of each sequence alone"

@@ -9,13 +9,14 @@ _TILE = {"cpu": (1024, 2048), "cuda": (4096, 16384)}
 
 
 class TiledHead:
-    """LM head and cross-entropy in one, tile by tile."""
+    """LM head and cross-entropy in one, tile by tile. `fold` takes a tile in; a compiled one may replace it."""
 
     def __init__(self, head: nn.Linear, config: PretrainedConfig) -> None:
         self._weight, self._bias = head.weight, head.bias
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         # Cohere multiplies its logits, Granite divides them.
         self._scale = getattr(config, "logit_scale", None) or 1 / getattr(config, "logits_scaling", 1)
+        self.fold = fold
         self._positions, self._entries = _TILE[self._weight.device.type]
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -31,10 +32,7 @@ class TiledHead:
             logits = _matmul(hidden, self._weight[entries])
             if self._bias is not None:
                 logits += self._bias[entries]
-            logits = self._transform(logits)
-            higher = torch.maximum(top, logits.amax(1))
-            total.mul_((top - higher).exp_()).add_(logits.sub_(higher[:, None]).exp_().sum(1))
-            top = higher
+            top, total = self.fold(top, total, self._transform(logits))
         return top + total.log_()
 
     def _target_logit(self, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -49,6 +47,12 @@ class TiledHead:
         if self._softcap is not None:
             logits = logits.div_(self._softcap).tanh_().mul_(self._softcap)
         return logits
+
+
+def fold(top: Tensor, total: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """The running maximum and sum of exponentials below it, float32 [n] each, with `logits` [n, entries] taken in."""
+    higher = torch.maximum(top, logits.amax(1))
+    return higher, total.mul_((top - higher).exp_()).add_(logits.sub_(higher[:, None]).exp_().sum(1))
 
 
 def _matmul(hidden: Tensor, weight: Tensor) -> Tensor:

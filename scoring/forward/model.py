@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -38,6 +39,9 @@ def load_reward_model(config: RewardConfig) -> PreTrainedModel:
 def _loaded(loader: Any, kind: str, config: ScorerConfig | RewardConfig, settings: PretrainedConfig) -> PreTrainedModel:
     device = ("cuda" if is_torch_cuda_available() else "cpu") if config.device == "auto" else config.device
     dtype = ("float32" if device == "cpu" else "bfloat16") if config.dtype == "auto" else config.dtype
+    # cuDNN's attention builds a plan for each shape it meets, a millisecond or two; with lengths as they come that
+    # was nine tenths of a pass.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     loaded: PreTrainedModel = load_whole(
         loader, config.model, kind, device, dtype=dtype, attn_implementation=_own_attention(settings)
     )

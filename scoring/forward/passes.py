@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from scoring.config import Attention, ScorerConfig
 from scoring.errors import ModelUnsupported
 from scoring.forward.attention import Layout
-from scoring.forward.fit import agree, fitting_attention, probe, sliding_window
+from scoring.forward.compiled import compile_pass
+from scoring.forward.fit import agree, fitting_attention, probe, probes, sliding_window
 from scoring.forward.head import TiledHead
 from scoring.forward.model import context_length, load_model
-from scoring.packing import runs, starts
-from scoring.spans import TokenSequence, scored
+from scoring.packing import starts
+from scoring.spans import Span, TokenSequence, scored
 
 
 class ForwardPass:
@@ -39,6 +40,8 @@ class ForwardPass:
         with torch.inference_mode():
             self.head = self._matching_head()
             self.attention = fitting_attention(self.model, config.attention, self._try)
+            if self.attention == "flash" and config.compiled:
+                compile_pass(self.model, self.head, self._probe_losses)
 
     def nll(self, members: Sequence[TokenSequence]) -> Tensor:
         """Cross-entropy in nats of every token in a span, in order: float32 [tokens]."""
@@ -70,15 +73,11 @@ class ForwardPass:
         if self.attention == "padded":
             # Padding follows the text, where causal attention never looks.
             return {"input_ids": self._tensor([row + [0] * (max(lengths) - len(row)) for row in rows])}
-        packed = {
+        return {
             "input_ids": self._tensor([list(chain.from_iterable(rows))]),
             "position_ids": self._tensor([list(chain.from_iterable(map(range, lengths)))]),
+            "layout": Layout.of(lengths, self.model.device),
         }
-        if self.attention == "packed":
-            return packed | {"layout": Layout(list(runs(lengths)))}
-        borders, longest = self._tensor([*self._starts(rows), sum(lengths)]).int(), max(lengths)
-        limits = {"max_length_q": longest, "max_length_k": longest}
-        return packed | {"cu_seq_lens_q": borders, "cu_seq_lens_k": borders} | limits
 
     def _try(self, attention: Attention, rows: list[list[int]]) -> list[NDArray[np.float32]]:
         """Each row's hidden states under that attention; raises `ModelUnsupported` if a layer objects."""
@@ -89,6 +88,10 @@ class ForwardPass:
         if layout and sliding_window(self.model) not in layout.windows | {None}:
             raise ModelUnsupported("the model's layers do not tell their sliding window")
         return [hidden[start : start + len(row)] for start, row in zip(self._starts(rows), rows, strict=True)]
+
+    def _probe_losses(self) -> NDArray[np.float32]:
+        sequences = [TokenSequence(ids, (Span("a", 1, len(ids)),)) for ids in probes(self.model)]
+        return self.nll(sequences).cpu().numpy()
 
     def _tensor(self, values: list[Any]) -> Tensor:
         return torch.tensor(values, device=self.model.device)
