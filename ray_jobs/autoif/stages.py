@@ -88,7 +88,7 @@ class FirstActor(ABC):
             except EngineDied as died:
                 end_actor(died, self._meter)
             except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
-                log.warning("row %s failed", row["row_id"], exc_info=True)
+                log.warning("row %s failed", row["row_id"], exc_info=True, extra={"row": row["row_id"]})
                 rounds = failed_rounds(range(1, self.count + 1), self.step, error)
             for one in rounds:
                 figures.spend(one["prompt_tokens"], one["completion_tokens"])
@@ -140,7 +140,7 @@ class JudgeActor(ABC):
         except EngineDied as died:
             end_actor(died, self._meter)
         except Exception as error:  # as in FirstActor
-            log.warning("%s of row %s failed", self.step, row["row_id"], exc_info=True)
+            log.warning("%s of row %s failed", self.step, row["row_id"], exc_info=True, extra={"row": row["row_id"]})
             settle_failure(one, self.step, error)
             return Usage()
 
