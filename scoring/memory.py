@@ -7,7 +7,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _FLOOR = 256
 # Tokens of one forward pass by kind of device. More gain nothing: on a CPU they leave the cache, on a GPU launches
 # are hidden already.
-CEILING = {"cpu": 1024, "cuda": 16384}
+CEILING = {"cpu": 512, "cuda": 16384}
 
 
 def budget_from_memory(free: int, bytes_per_token: int, ceiling: int) -> int:
