@@ -166,6 +166,7 @@ class ModelScorerConfig(Strict):
     device: str = "auto"
     attention: Literal["auto", "flash", "packed", "padded"] = "auto"
     compiled: bool = False
+    bfloat16_pairs: bool = True
     token_budget: int | None = Field(None, ge=1)
     mode: Literal["plain", "chat"] = "plain"
     truncate: bool = False

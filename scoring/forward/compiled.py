@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from scoring.forward.fit import Array, agree
+from scoring.forward.fit import Array, disagreement
 from scoring.forward.head import TiledHead, fold
 
 logger = logging.getLogger(__name__)
@@ -29,19 +29,12 @@ def compile_pass(model: PreTrainedModel, head: TiledHead | None, losses: Callabl
         layer.compile(dynamic=True)
     if head:
         head.fold = torch.compile(fold, dynamic=True)
-    reason = _obstacle(losses, expected, model.dtype.itemsize)
+    reason = disagreement(losses, expected, model.dtype.itemsize)
     if reason is None:
         logger.info("%d layers are compiled", len(layers))
         return
     logger.warning("the model is not compiled, scoring is slower: %s", reason)
     _undo(layers, head)
-
-
-def _obstacle(losses: Callable[[], Array], expected: Array, itemsize: int) -> str | None:
-    try:
-        return None if agree(losses(), expected, itemsize) else "its losses change"
-    except Exception as error:  # compilers, one of them the system's, fail in ways that have no common root
-        return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _undo(layers: list[nn.Module], head: TiledHead | None) -> None:

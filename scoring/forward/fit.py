@@ -63,6 +63,14 @@ def agree(found: Array, expected: Array, itemsize: int) -> bool:
     return bool(np.abs(found - expected).max() <= _TOLERANCE[itemsize] * np.abs(expected).max())
 
 
+def disagreement(losses: Callable[[], Array], expected: Array, itemsize: int) -> str | None:
+    """Why a change to a model cannot stay: `losses()` fail, or are not `expected`. None if it can."""
+    try:
+        return None if agree(losses(), expected, itemsize) else "its losses change"
+    except Exception as error:  # compilers, one of them the system's, fail in ways that have no common root
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def probe(length: int, vocabulary: int) -> list[int]:
     """Token ids that repeat late and mean nothing."""
     return [(17 * place * place + 5 * place + 3) % vocabulary for place in range(length)]
