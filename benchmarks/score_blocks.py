@@ -16,6 +16,7 @@ from three_forwards import ThreeForwards
 from torch import nn
 
 from scoring import Pair, Scorer, ScorerConfig, Scores
+from scoring.forward.products import available
 
 Result = TypeVar("Result")
 
@@ -30,13 +31,17 @@ class Timing:
 
 @dataclass
 class Block:
-    """One block's three measurements and what the scorer's work was worth in FLOPs."""
+    """One block's measurements and what the scorer's work was worth in FLOPs.
+
+    `whole`: the scorer with products in float32 throughout, where it would take them otherwise.
+    """
 
     rows: int
     tokens: int
     flops: float
     baseline: Timing
     packed: Timing
+    whole: Timing | None
     matrix: Timing
     matrix_flops: float
     difference: float
@@ -57,27 +62,43 @@ def both_ways(model: Path, dtype: torch.dtype, device: str, compiled: bool = Fal
     return ThreeForwards(model, dtype, device), Scorer(ScorerConfig(str(model), **settings))
 
 
+def without_pairs(model: Path) -> Scorer | None:
+    """The scorer with products in float32 on a CPU; None where it takes no others."""
+    return Scorer(ScorerConfig(str(model), "float32", "cpu", bfloat16_pairs=False)) if available() else None
+
+
 def measure(
-    baseline: ThreeForwards, scorer: Scorer, pairs: list[Pair], blocks: int, dtype: torch.dtype, device: str
+    baseline: ThreeForwards,
+    scorer: Scorer,
+    pairs: list[Pair],
+    blocks: int,
+    dtype: torch.dtype,
+    device: str,
+    whole: Scorer | None = None,
 ) -> list[Block]:
-    """Interleave the three measurements block by block, the two ways of scoring in turns first."""
+    """Interleave the measurements block by block, the ways of scoring in turns first."""
     multiply, matrix_flops = matrix_product(dtype, device)
-    baseline.score(pairs[:2])
-    scorer.score(pairs[: 100 if device == "cuda" else 8])
+    ways: list[Any] = [way for way in (baseline, scorer, whole) if way]
+    for way in ways:
+        way.score(pairs[: 100 if device == "cuda" and way is scorer else 8])
     size = -(-len(pairs) // blocks)
     result: list[Block] = []
     for start in range(0, len(pairs), size):
         block = pairs[start : start + size]
-        ways: list[Callable[[], Any]] = [partial(baseline.score, block), partial(scorer.score, block)]
-        order = (0, 1) if len(result) % 2 == 0 else (1, 0)
-        done = {way: timed(ways[way], device) for way in order}
-        (expected, slow), (found, fast) = done[0], done[1]
+        done = {way: timed(partial(way.score, block), device) for way in rotated(ways, len(result))}
+        (expected, slow), (found, fast) = done[baseline], done[scorer]
+        plain = done[whole][1] if whole else None
         _, product = timed(multiply, device)
         lengths = sequence_lengths(baseline.tokenizer, block)
         work, apart = flops(baseline.model, lengths), difference(found, expected)
-        result.append(Block(len(block), sum(lengths), work, slow, fast, product, matrix_flops, apart))
+        result.append(Block(len(block), sum(lengths), work, slow, fast, plain, product, matrix_flops, apart))
         print(f"block {len(result)}: {slow.wall:.1f} s, {fast.wall:.1f} s", file=sys.stderr, flush=True)
     return result
+
+
+def rotated(ways: list[Any], by: int) -> list[Any]:
+    """The same ways, beginning with another."""
+    return ways[by % len(ways) :] + ways[: by % len(ways)]
 
 
 def timed(work: Callable[[], Result], device: str) -> tuple[Result, Timing]:
@@ -140,11 +161,13 @@ def speed_rows(blocks: list[Block]) -> list[list[str]]:
     """What was measured, and its value: a median over blocks with its range."""
     gflops = [block.flops / 1e9 for block in blocks]
     walls = [block.packed.wall for block in blocks]
+    whole = [block.baseline.wall / block.whole.wall for block in blocks if block.whole]
     return [
         ["rows", str(sum(block.rows for block in blocks))],
         ["largest relative difference of a loss", f"{max(block.difference for block in blocks):.0e}"],
         ["rows/s against three forwards", spread([b.baseline.wall / b.packed.wall for b in blocks])],
         ["the same in CPU seconds", spread([b.baseline.cpu / b.packed.cpu for b in blocks])],
+        *([["rows/s against three forwards, products in float32", spread(whole)]] if whole else []),
         ["of the measured matrix rate", spread([b.of_matrix_rate("wall") for b in blocks])],
         ["the same in CPU seconds", spread([b.of_matrix_rate("cpu") for b in blocks])],
         ["matrix rate, GFLOP/s", spread([b.matrix_flops / b.matrix.wall / 1e9 for b in blocks], 0)],
