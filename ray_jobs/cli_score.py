@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -42,7 +43,9 @@ def score(
     instruction_length: Annotated[
         bool, typer.Option("--instruction-length", help="Also the instruction's length in the scorer's tokens.")
     ] = False,
-    actors: Annotated[int, typer.Option(min=1, help="How many scorers work side by side.")] = 1,
+    actors: Annotated[
+        int, typer.Option(min=1, help="How many scorers work side by side; a machine's own share its cores.")
+    ] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each scorer.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Score the first N pairs only.")] = None,
     settings: Annotated[
@@ -54,6 +57,7 @@ def score(
     verbose: Verbose = False,
 ) -> None:
     """Score the pairs of any dataset with IFD and IC-IFD; the same command resumes."""
+    from ray_jobs.cluster import starts_here
     from ray_jobs.config import ScoreConfig
     from ray_jobs.configuration import parse_storage, replace_setting, validated
     from ray_jobs.run import run
@@ -78,6 +82,7 @@ def score(
             "truncate": truncate,
             "reward": {"model": reward_model} if reward_model else None,
             "instruction_length": instruction_length,
+            "threads": _share_of_cores(actors) if starts_here(address) and not gpus else None,
             "pool": {"size": actors, "gpus": gpus, "batch_rows": 256, "batches_in_flight": 2},
         },
         "ray": {"address": address},
@@ -85,6 +90,11 @@ def score(
     for one in settings or []:
         replace_setting(raw, one)
     print_report(run(ScorePairsJob(validated(ScoreConfig, raw, "evolve score")), verbose), output)
+
+
+def _share_of_cores(actors: int) -> int:
+    """Threads of each scorer where they have the machine to themselves; Ray would give each one."""
+    return max(1, len(os.sched_getaffinity(0)) // actors)
 
 
 def _mapping(text: str) -> tuple[str, str]:

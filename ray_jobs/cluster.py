@@ -75,11 +75,14 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
+def starts_here(address: str | None) -> bool:
+    """Whether a run that names this cluster, or none, starts one of its own on this machine."""
+    return not address and "RAY_ADDRESS" not in os.environ
+
+
 def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
-    if config.address:
-        return {"address": config.address}
-    if "RAY_ADDRESS" in os.environ:
-        return {}
+    if not starts_here(config.address):
+        return {"address": config.address} if config.address else {}
     # Ray's own second is over before the next block is to be written, and starting a process costs a second of CPU
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", IDLE_WORKER_MS)
     return {

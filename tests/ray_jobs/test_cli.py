@@ -213,3 +213,26 @@ def test_an_engine_that_always_dies_leaves_with_6(folder: Path) -> None:
         told(done.stderr),
     )
     assert not (folder / "out" / "_SUCCESS").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "threads"),
+    [([], 8), (["--actors", "3"], 2), (["--set", "scorer.threads=5"], 5), (["--gpus", "1"], None),
+     (["--address", "127.0.0.1:6379"], None)],
+)  # fmt: skip
+def test_scorers_of_a_machine_share_its_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], threads: int | None
+) -> None:
+    configs: list[Any] = []
+
+    def noted(job: Any, _verbose: bool) -> None:
+        configs.append(job.config)
+        raise KeyboardInterrupt
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("ray_jobs.run.run", noted)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(SystemExit):
+        main(["score", "pairs.jsonl", str(tmp_path / "out"), "--model", str(tmp_path), *options])
+    assert [config.scorer.threads for config in configs] == [threads]
