@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from scoring.forward.fit import Array, disagreement
+from scoring.forward.fit import TOLERANCE, Array, disagreement
 from scoring.forward.head import TiledHead, fold
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def compile_pass(model: PreTrainedModel, head: TiledHead | None, losses: Callabl
         layer.compile(dynamic=True)
     if head:
         head.fold = torch.compile(fold, dynamic=True)
-    reason = disagreement(losses, expected, model.dtype.itemsize)
+    reason = disagreement(losses, expected, TOLERANCE[model.dtype.itemsize])
     if reason is None:
         logger.info("%d layers are compiled", len(layers))
         return

@@ -26,8 +26,9 @@ RunProbes = Callable[[Attention, list[list[int]]], list[Array]]
 
 FLASH, PACKED = "scoring_varlen", "scoring_packed"
 _IMPLEMENTATIONS: dict[Attention, str] = {"flash": FLASH, "packed": PACKED}
-# Half-precision kernels round differently; a leak between sequences is far larger than either.
-_TOLERANCE = {4: 1e-3, 2: 5e-2}
+# By the bytes of a number, relative to the largest one. Half-precision kernels round differently; a leak between
+# sequences is far larger than either.
+TOLERANCE = {4: 1e-3, 2: 5e-2}
 # A sliding window up to this many tokens is tried out beyond its edge.
 _LONGEST_PROBE = 1024
 
@@ -58,15 +59,15 @@ def sliding_window(model: PreTrainedModel) -> int | None:
     return window if kinds is None or "sliding_attention" in kinds else None
 
 
-def agree(found: Array, expected: Array, itemsize: int) -> bool:
-    """Whether two arrays are equal to the noise of numbers of `itemsize` bytes."""
-    return bool(np.abs(found - expected).max() <= _TOLERANCE[itemsize] * np.abs(expected).max())
+def agree(found: Array, expected: Array, tolerance: float) -> bool:
+    """Whether two arrays are equal to `tolerance` of the largest number expected."""
+    return bool(np.abs(found - expected).max() <= tolerance * np.abs(expected).max())
 
 
-def disagreement(losses: Callable[[], Array], expected: Array, itemsize: int) -> str | None:
+def disagreement(losses: Callable[[], Array], expected: Array, tolerance: float) -> str | None:
     """Why a change to a model cannot stay: `losses()` fail, or are not `expected`. None if it can."""
     try:
-        return None if agree(losses(), expected, itemsize) else "its losses change"
+        return None if agree(losses(), expected, tolerance) else "its losses change"
     except Exception as error:  # compilers, one of them the system's, fail in ways that have no common root
         return f"{type(error).__name__}: {error}".splitlines()[0]
 
@@ -109,5 +110,6 @@ def _difference(model: PreTrainedModel, alone: list[Array], run: Callable[[], li
     except (ModelUnsupported, TypeError, ValueError, RuntimeError) as error:
         # a kernel that the device or the width of the heads does not allow raises RuntimeError
         return str(error).splitlines()[0]
-    same = all(agree(found, expected, model.dtype.itemsize) for found, expected in pairs)
+    tolerance = TOLERANCE[model.dtype.itemsize]
+    same = all(agree(found, expected, tolerance) for found, expected in pairs)
     return None if same else "its hidden states are not those of each sequence alone"

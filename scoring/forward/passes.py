@@ -19,7 +19,7 @@ from scoring.config import Attention, ScorerConfig
 from scoring.errors import ModelUnsupported
 from scoring.forward.attention import Layout
 from scoring.forward.compiled import compile_pass
-from scoring.forward.fit import agree, fitting_attention, probe, probes, sliding_window
+from scoring.forward.fit import TOLERANCE, agree, fitting_attention, probe, probes, sliding_window
 from scoring.forward.head import TiledHead
 from scoring.forward.model import context_length, load_model
 from scoring.forward.products import split_products
@@ -109,4 +109,4 @@ class ForwardPass:
         logits = self.model(input_ids=ids[None], use_cache=False).logits[0, :-1]
         own = F.cross_entropy(logits.float(), ids[1:], reduction="none")
         found = tiled.nll(self._hidden({"input_ids": ids[None]})[:-1], ids[1:])
-        return tiled if agree(found.cpu().numpy(), own.cpu().numpy(), logits.dtype.itemsize) else None
+        return tiled if agree(found.cpu().numpy(), own.cpu().numpy(), TOLERANCE[logits.dtype.itemsize]) else None

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 # Constants of the C interface to BLAS: row-major, and a matrix as it is or transposed.
 _ROW_MAJOR, _AS_IT_IS, _TRANSPOSED = 101, 111, 112
 
+# Losses a token, relative to the largest of a few; 1e-5 is usual. More means activations whose small parts count.
+_TOLERANCE = 1e-4
+
 
 def split_products(model: PreTrainedModel, head: TiledHead | None, losses: Callable[[], Array]) -> None:
     """Let those linear layers, and the head, whose weights are bfloat16 numbers multiply as sums of two products.
@@ -40,7 +43,7 @@ def split_products(model: PreTrainedModel, head: TiledHead | None, losses: Calla
         return
     expected = losses()
     _take_up(layers, heads)
-    reason = disagreement(losses, expected, model.dtype.itemsize)
+    reason = disagreement(losses, expected, _TOLERANCE)
     if reason is None:
         logger.info("%d linear layers multiply in bfloat16 pairs", len(layers) + len(heads))
         return

@@ -68,12 +68,18 @@ def wrong(activations: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda weight: 2 * activations @ weight.float().T
 
 
+def rough(activations: Tensor) -> Callable[[Tensor], Tensor]:
+    """One bfloat16 number an activation."""
+    return lambda weight: activations.bfloat16().float() @ weight.float().T
+
+
 def broken(_activations: Tensor) -> Callable[[Tensor], Tensor]:
     raise RuntimeError("expected other weights")
 
 
 @pytest.mark.parametrize(
-    ("multiplier", "reason"), [(wrong, "its losses change"), (broken, "RuntimeError: expected other weights")]
+    ("multiplier", "reason"),
+    [(wrong, "its losses change"), (rough, "its losses change"), (broken, "RuntimeError: expected other weights")],
 )
 def test_what_fails_or_changes_the_losses_is_undone(
     tiny: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
