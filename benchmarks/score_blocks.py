@@ -46,9 +46,9 @@ class Block:
     matrix_flops: float
     difference: float
 
-    def of_matrix_rate(self, clock: str) -> float:
+    def of_matrix_rate(self, scored: Timing, clock: str) -> float:
         """FLOPs a second of the scorer over those of the matrix product, by the clock `wall` or `cpu`."""
-        useful = self.flops / getattr(self.packed, clock)
+        useful = self.flops / getattr(scored, clock)
         return float(useful / (self.matrix_flops / getattr(self.matrix, clock)))
 
 
@@ -161,17 +161,29 @@ def speed_rows(blocks: list[Block]) -> list[list[str]]:
     """What was measured, and its value: a median over blocks with its range."""
     gflops = [block.flops / 1e9 for block in blocks]
     walls = [block.packed.wall for block in blocks]
-    whole = [block.baseline.wall / block.whole.wall for block in blocks if block.whole]
     return [
         ["rows", str(sum(block.rows for block in blocks))],
         ["largest relative difference of a loss", f"{max(block.difference for block in blocks):.0e}"],
         ["rows/s against three forwards", spread([b.baseline.wall / b.packed.wall for b in blocks])],
         ["the same in CPU seconds", spread([b.baseline.cpu / b.packed.cpu for b in blocks])],
-        *([["rows/s against three forwards, products in float32", spread(whole)]] if whole else []),
-        ["of the measured matrix rate", spread([b.of_matrix_rate("wall") for b in blocks])],
-        ["the same in CPU seconds", spread([b.of_matrix_rate("cpu") for b in blocks])],
+        ["of the measured matrix rate", spread([b.of_matrix_rate(b.packed, "wall") for b in blocks])],
+        ["the same in CPU seconds", spread([b.of_matrix_rate(b.packed, "cpu") for b in blocks])],
+        *whole_rows(blocks),
         ["matrix rate, GFLOP/s", spread([b.matrix_flops / b.matrix.wall / 1e9 for b in blocks], 0)],
         ["GFLOP a row", spread([g / b.rows for g, b in zip(gflops, blocks, strict=True)], 1)],
         ["rows/s", spread([b.rows / w for b, w in zip(blocks, walls, strict=True)])],
         ["tokens/s", spread([b.tokens / w for b, w in zip(blocks, walls, strict=True)], 0)],
+    ]
+
+
+def whole_rows(blocks: list[Block]) -> list[list[str]]:
+    """The same of the scorer with products in float32, where that was measured."""
+    timed_blocks = [(block, block.whole) for block in blocks if block.whole]
+    if not timed_blocks:
+        return []
+    ratios = [block.baseline.wall / whole.wall for block, whole in timed_blocks]
+    rates = [block.of_matrix_rate(whole, "wall") for block, whole in timed_blocks]
+    return [
+        ["products in float32: rows/s against three forwards", spread(ratios)],
+        ["products in float32: of the measured matrix rate", spread(rates)],
     ]

@@ -31,10 +31,13 @@ _TOLERANCE = 1e-4
 def split_products(model: PreTrainedModel, head: TiledHead | None, losses: Callable[[], Array]) -> None:
     """Let those linear layers, and the head, whose weights are bfloat16 numbers multiply as sums of two products.
 
-    Only a float32 model on a CPU that has the units; undone, with a logged reason, if it changes `losses()`. Weights
-    that are bfloat16 numbers are kept as such, in half the memory.
+    Only a float32 model on a CPU that has the units; undone, with a logged reason, if it changes `losses()`. Weights of
+    layers then take half the memory; a head that shares the embedding's gets a copy of its own.
     """
-    if model.device.type != "cpu" or model.dtype != torch.float32 or not available():
+    if model.device.type != "cpu" or model.dtype != torch.float32:
+        return
+    if not available():
+        logger.info("products in float32: no bfloat16 matrix units")
         return
     layers = [layer for layer in _linear_layers(model) if _fits(layer.weight)]
     heads = [head] if head and _fits(head.weight) else []
@@ -61,7 +64,7 @@ def multiplier(activations: Tensor) -> Callable[[Tensor], Tensor]:
     high, low = _pair(activations)
 
     def product(weight: Tensor) -> Tensor:
-        result = torch.empty(len(high), len(weight))
+        result = high.new_empty((len(high), len(weight)), dtype=torch.float32)
         # The small summand first, which loses less.
         _add_product(low, weight, 0, result)
         _add_product(high, weight, 1, result)
