@@ -10,7 +10,8 @@ import ray.data
 from ray.data import Dataset
 
 from ray_jobs.job import Blocks, Pending
-from ray_jobs.plan import QUERY_FELL, UNREADABLE
+from ray_jobs.plan import QUERY_FELL
+from ray_jobs.plan_index import UNREADABLE
 from ray_jobs.plan_source import PlanSource
 from ray_jobs.rounds import RoundRow
 from ray_jobs.rows import CREATED_AT, FAILED, PLAN_SCHEMA, REJECTED, ROUNDS

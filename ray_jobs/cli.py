@@ -140,13 +140,13 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
     from ray_jobs.configuration import parse_storage
     from ray_jobs.kinds import run_all, stored_jobs, stores_of
-    from ray_jobs.retry import forget_failed
+    from ray_jobs.retry import drop_failed
     from ray_jobs.run import resume
     from ray_jobs.show import print_report
 
     store = _open(output, storage)
     first, *later = stored_jobs(store, output, parse_storage(storage))
-    again = sum(forget_failed(one) for one in stores_of(store).values())
+    again = sum(drop_failed(one) for one in stores_of(store).values())
     typer.echo(f"{again:,} failed rows run again")
     report = resume(first, verbose)
     print_report(run_all(later, verbose) if later else report, output)

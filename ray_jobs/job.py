@@ -17,7 +17,9 @@ from ray_jobs.board import Board
 from ray_jobs.config import JobConfig, OutputConfig, PoolConfig, SeedsConfig
 from ray_jobs.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.plan import Fanout, PlanIndex, make_plan
+from ray_jobs.output_names import CARD
+from ray_jobs.plan import Fanout, PlanWriter, make_plan
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.plan_source import Slice
 from ray_jobs.seeds import SeedSource
 from ray_jobs.storage import Store
@@ -59,8 +61,8 @@ class PooledJob(ABC):
         """Check what this machine must offer beside Ray, before anything else, and tell. Raises ConfigError."""
 
     @abstractmethod
-    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
-        """Write down the rows that are not planned yet, calling `before_writing` before the index is replaced."""
+    def plan(self, writer: PlanWriter) -> PlanIndex:
+        """Write down the rows that are not planned yet."""
 
     @abstractmethod
     def pools(self) -> dict[str, PoolConfig]:
@@ -91,8 +93,8 @@ class PooledJob(ABC):
         return {}
 
     @abstractmethod
-    def conclude(self, store: Store, result: dict[str, Any]) -> None:
-        """Write what readers get besides the records and report.json, of which `result` is the content."""
+    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:
+        """The files that readers get besides the records and report.json, of which `result` is the content."""
 
 
 class Job(PooledJob):
@@ -115,9 +117,9 @@ class Job(PooledJob):
         """A record a round."""
         return RoundsLayout(self.labels(run_id))
 
-    def conclude(self, store: Store, result: dict[str, Any]) -> None:
+    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:  # noqa: ARG002
         """The dataset card."""
-        report.write_card(store, result, *self.description())
+        return {CARD: report.make_card(result, *self.description())}
 
 
 class SeededJob(Job):
@@ -127,9 +129,9 @@ class SeededJob(Job):
     def fanout(self) -> Fanout:
         """How seeds become planned rows."""
 
-    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+    def plan(self, writer: PlanWriter) -> PlanIndex:
         """Plan what the seed files hold and the plan does not."""
-        return make_plan(store, self.seed_source(), self.fanout(), before_writing)
+        return make_plan(writer, self.seed_source(), self.fanout())
 
 
 def seed_source(seeds: SeedsConfig) -> SeedSource:

@@ -20,7 +20,7 @@ from ray_jobs.config import RunConfig, ScoreConfig
 from ray_jobs.errors import OutputError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.job import Job, PooledJob
-from ray_jobs.plan import INDEX
+from ray_jobs import read_output
 from ray_jobs.report import RUN, read_run
 from ray_jobs.run import Say, run
 from ray_jobs.score_pairs import ScorePairsJob
@@ -54,7 +54,7 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
 def stores_of(store: Store) -> dict[str, Store]:
     """The outputs of an output's jobs that have a plan, by the names of the phases; "" where there is one alone."""
     phases = autoif_stores(store)
-    begun = {name: one for name, one in phases.items() if one.exists(INDEX)}
+    begun = {name: one for name, one in phases.items() if read_output.is_planned(one)}
     return begun if next(iter(phases)) in begun else {"": store}
 
 
@@ -65,7 +65,7 @@ def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequen
     """
     first = next(iter(stores_of(store).values()))
     stored = read_run(first)
-    model, jobs = KINDS[stored["kind"]]
+    model, jobs = KINDS[stored["job"]]
     try:
         return jobs(model.model_validate({**stored["configuration"], "output": output, "storage": storage}))
     except ValidationError as error:

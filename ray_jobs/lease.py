@@ -1,10 +1,12 @@
 """One run at a time on an output: a lease in the output itself.
 
-Each holder creates the next numbered file `lease/NUMBER.json` exclusively, so of several that try exactly one wins,
-and rewrites `lease/NUMBER.beat` every few seconds. A lease is free when its holder gave it back, when its holder was
+Each holder creates the next numbered file `epochs/NUMBER.lease` exclusively, so of several that try exactly one wins,
+and rewrites `epochs/NUMBER.beat` every few seconds. A lease is free when its holder gave it back, when its holder was
 a process of this machine that is gone, or when its beat stood still for as long as our patience while we watched: no
-two clocks are compared. A holder that was taken for dead finds that its number is not the last any more, and stops;
-what it writes in the moment before it finds out does no harm, for its entries are the older ones (see parts.py).
+two clocks are compared, and a clock that is set moves nothing. All this is manners. What keeps an output whole where a
+holder was taken for dead and wakes up is in epochs.py, and depends on no heartbeat.
+
+A lease's file is never removed from an output: its number is never given out again.
 """
 
 from __future__ import annotations
@@ -23,12 +25,39 @@ from typing import Any
 import psutil
 
 from ray_jobs.errors import DamagedOutput, LeaseHeld, LeaseLost, MissingFile, StorageError
+from ray_jobs.output_names import EPOCHS as FOLDER
+from ray_jobs.output_names import Tag, new_token
 from ray_jobs.storage import Store
 
-FOLDER = "lease"
-_NUMBER = re.compile(r"\.?(\d+)\.")
 CLOCK_SECONDS = 10.0
-"""By how much two readings of when a process began may differ: the machine's clock may have been set in between."""
+"""By how much two readings of when a process began may differ, where only the machine's clock tells it."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Where numbered leases lie."""
+
+    folder: str
+    ending: str
+
+    def path(self, number: int) -> str:
+        """The file of a lease."""
+        return f"{self.folder}/{number:06d}{self.ending}"
+
+    def beat_path(self, number: int) -> str:
+        """The file that its holder rewrites."""
+        return f"{self.folder}/{number:06d}.beat"
+
+    def latest(self, store: Store) -> int:
+        """The greatest number there is; 0 for none."""
+        form = re.compile(rf"(\d+){re.escape(self.ending)}")
+        names = (form.fullmatch(path.rsplit("/", 1)[-1]) for path, _ in store.list(self.folder))
+        return max((int(found[1]) for found in names if found), default=0)
+
+
+EPOCHS = Series(FOLDER, ".lease")
+FIRST_VERSION = Series("lease", ".json")
+"""Leases as the first version of this program gave them."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +70,20 @@ class Timing:
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to write to an output, as far as workers need it: they may only check it."""
+    """The right to write to an output, as far as workers need it: they may only look at it."""
 
     store: Store
     number: int
+    token: str
+
+    @property
+    def tag(self) -> Tag:
+        """What the names of everything have that is made under this lease."""
+        return Tag(self.number, self.token)
 
     def is_lost(self) -> bool:
-        """Whether another run has taken the output over."""
-        return _latest(self.store) != self.number
+        """Whether another run has taken the output over: whether the next lease exists."""
+        return self.store.exists(EPOCHS.path(self.number + 1))
 
     def check(self) -> None:
         """Raise LeaseLost where another run has taken the output over."""
@@ -84,27 +119,28 @@ class LeaseHolder:
         self._thread.join(self._beat_seconds)
         # a store that is away hides no error of the run's own: who comes next sees that this process is gone
         with suppress(StorageError):
-            self.lease.store.write_bytes(_beat_path(self.lease.number), b"released")
+            self.lease.store.write_bytes(EPOCHS.beat_path(self.lease.number), b"released")
 
     def _keep(self) -> None:
         while not self._stop.wait(self._beat_seconds):
-            # a store that is away for a moment: the next beat may reach it, and workers check the lease themselves
+            # a store that is away for a moment: the next beat may reach it
             with suppress(StorageError):
                 self._beat()
                 self._lost = self.lease.is_lost()
 
     def _beat(self) -> None:
-        self.lease.store.write_bytes(_beat_path(self.lease.number), uuid.uuid4().hex.encode())
+        self.lease.store.write_bytes(EPOCHS.beat_path(self.lease.number), uuid.uuid4().hex.encode())
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds an output. `alive` is None where only time can tell."""
+    """Who holds an output. `alive` is None where only time can tell; `token` is empty in the first version's leases."""
 
     number: int
     host: str
     pid: int
     alive: bool | None
+    token: str
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -115,80 +151,103 @@ def acquire(store: Store, timing: Timing = Timing()) -> LeaseHolder:
 
     Raises LeaseHeld where a run is at work on it.
     """
-    holder = current(store)
-    if holder and _is_held(store, holder, timing):
-        raise LeaseHeld(f"{store.url}: {holder} is working on this output; stop it first, or wait until it ends")
-    number = holder.number + 1 if holder else 1
-    # the second look is for one who read the same holder as we did, was faster, and removed the file we now made anew
-    if not store.create_exclusive(_path(number), json.dumps(_self()).encode()) or _latest(store) != number:
+    wait_for_holder(store, timing)
+    lease = take(store)
+    return LeaseHolder(lease, timing.beat)
+
+
+def take(store: Store) -> Lease:
+    """Create the next lease, whoever holds the last one. Raises LeaseHeld where another is faster."""
+    # the first version's numbers are counted on once: a gap would hide a successor from who asks for it by name
+    number = 1 + (EPOCHS.latest(store) or FIRST_VERSION.latest(store))
+    token = new_token()
+    if not store.create_exclusive(EPOCHS.path(number), json.dumps({**myself(), "token": token}).encode()):
         raise LeaseHeld(f"{store.url}: another run has just started on this output")
-    old = [path for path, _ in store.list(FOLDER) if 0 < _number(path) < number]
-    taken = LeaseHolder(Lease(store, number), timing.beat)
-    store.delete(old)
-    return taken
+    return Lease(store, number, token)
 
 
-def current(store: Store) -> Holder | None:
+def wait_for_holder(store: Store, timing: Timing = Timing()) -> None:
+    """Raise LeaseHeld where a run is at work on the output, as far as a sign of life in `timing.patience` tells."""
+    for series in (EPOCHS, FIRST_VERSION):
+        holder = current(store, series)
+        if holder and _is_held(store, holder, series, timing):
+            raise LeaseHeld(f"{store.url}: {holder} is working on this output; stop it first, or wait until it ends")
+
+
+def current(store: Store, series: Series = EPOCHS) -> Holder | None:
     """Who holds or last held the output; None for nobody. Never waits. Raises DamagedOutput."""
-    while number := _latest(store):
-        # removed since it was listed: there is a new holder
+    while number := series.latest(store):
+        # removed since it was listed: the folder of a selection that has just been finished
         with suppress(MissingFile):
-            return _read_holder(store, number)
+            return read_holder(store, number, series)
     return None
 
 
-def _latest(store: Store) -> int:
-    """The greatest number there is; 0 for none."""
-    return max((_number(path) for path, _ in store.list(FOLDER) if path.endswith(".json")), default=0)
-
-
-def _read_holder(store: Store, number: int) -> Holder:
-    path = _path(number)
+def read_holder(store: Store, number: int, series: Series = EPOCHS) -> Holder:
+    """The holder of one lease. Raises MissingFile and DamagedOutput."""
+    path = series.path(number)
     try:
         raw: dict[str, Any] = json.loads(store.read_bytes(path))
-        alive = _alive(raw["host"], raw["boot"], raw["pid"], raw["started"])
-        holder = Holder(number, raw["host"], raw["pid"], alive)
+        holder = Holder(number, raw["host"], raw["pid"], _alive(raw), str(raw.get("token", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedOutput(f"{store.url_of(path)}: expected a lease, got something else ({error})") from error
-    return replace(holder, alive=False) if _read_beat(store, number) == b"released" else holder
+    return replace(holder, alive=False) if _read_beat(store, number, series) == b"released" else holder
 
 
-def _is_held(store: Store, holder: Holder, timing: Timing) -> bool:
+def _is_held(store: Store, holder: Holder, series: Series, timing: Timing) -> bool:
     if holder.alive is not None:
         return holder.alive
-    beat, deadline = _read_beat(store, holder.number), time.monotonic() + timing.patience
+    beat, deadline = _read_beat(store, holder.number, series), time.monotonic() + timing.patience
     while time.monotonic() < deadline:
         time.sleep(timing.beat / 2)
-        if _read_beat(store, holder.number) != beat:
+        if _read_beat(store, holder.number, series) != beat:
             return True
     return False
 
 
-def _read_beat(store: Store, number: int) -> bytes | None:
+def _read_beat(store: Store, number: int, series: Series) -> bytes | None:
     with suppress(MissingFile):
-        return store.read_bytes(_beat_path(number))
+        return store.read_bytes(series.beat_path(number))
     return None
 
 
-def _self() -> dict[str, Any]:
+def myself() -> dict[str, Any]:
+    """What a lease says of its holder."""
     process = psutil.Process()
-    return {"host": _host(), "pid": process.pid, "started": process.create_time(), "boot": _boot()}
+    known = {"host": _host(), "pid": process.pid, "started": process.create_time(), "boot": _boot()}
+    return known | {"ticks": _ticks(process.pid)}
 
 
-def _alive(host: str, boot: str, pid: int, started: float) -> bool | None:
-    """Whether the holder's process lives, where it is one of this machine; None where that cannot be seen."""
-    if host != _host() or boot != _boot():
+def _alive(raw: dict[str, Any]) -> bool | None:
+    """Whether a holder's process lives, where it is one of this machine; None where that cannot be seen."""
+    if raw["host"] != _host() or raw["boot"] != _boot():
         return None
     try:
-        process = psutil.Process(pid)
+        process = psutil.Process(raw["pid"])
         # a killed process stays listed until its parent, which in a container may never do so, asks how it ended
         status = process.status()
-        if status == psutil.STATUS_ZOMBIE or abs(process.create_time() - started) >= CLOCK_SECONDS:
+        if status == psutil.STATUS_ZOMBIE or not _is_same(process, raw):
             return False
         # a suspended process shows no sign of life, and none of death
         return None if status == psutil.STATUS_STOPPED else True
     except psutil.NoSuchProcess:
         return False
+
+
+def _is_same(process: psutil.Process, raw: dict[str, Any]) -> bool:
+    """Whether a process is the one that wrote down when it began, by what no clock moves where there is such a thing."""
+    ticks = _ticks(process.pid)
+    if ticks is not None and raw.get("ticks") is not None:
+        return bool(ticks == raw["ticks"])
+    return bool(abs(process.create_time() - raw["started"]) < CLOCK_SECONDS)
+
+
+def _ticks(pid: int) -> int | None:
+    """When a process began, in the kernel's ticks since the machine started; None where the kernel does not tell."""
+    with suppress(OSError):
+        # field 22, "starttime" in proc_pid_stat(5); the name in field 2 may hold blanks and brackets
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19])
+    return None
 
 
 def _host() -> str:
@@ -201,17 +260,3 @@ def _boot() -> str:
     """What changes when the machine starts again, and process numbers with it."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return boot.read_text().strip() if boot.exists() else str(psutil.boot_time())
-
-
-def _number(path: str) -> int:
-    """The number of a lease's file, also of one half written when its writer was killed; 0 where it is none."""
-    found = _NUMBER.match(path.rsplit("/", 1)[-1])
-    return int(found[1]) if found else 0
-
-
-def _path(number: int) -> str:
-    return f"{FOLDER}/{number:06d}.json"
-
-
-def _beat_path(number: int) -> str:
-    return f"{FOLDER}/{number:06d}.beat"

@@ -1,9 +1,7 @@
 """The manifest: which parts are committed, and which rows of the plan they hold.
 
-A part is a pair of Parquet files, `data/NAME.parquet` and `rejected/NAME.parquet`, of which one may be absent.
-It counts from the moment its entry `manifest/NAME.json` exists, and never before: entries are written last, whole,
-and name their content. An entry may replace others, which it outlives. Whatever a kill leaves behind, the entries
-say what is there; `reconcile.py` brings the files in line with them.
+A part is a pair of Parquet files, one of kept and one of rejected records, of which one may be absent. It counts from
+the moment its entry exists, and never before: entries are written last, whole. accepted.py says which entries count.
 """
 
 from __future__ import annotations
@@ -12,19 +10,16 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.errors import DamagedOutput
-from ray_jobs.storage import Store
+from ray_jobs.output_names import folder_of, is_record_file
 from ray_jobs.tally import Tally
 
-FOLDER = "manifest"
-READERS = 16
 Rows = npt.NDArray[np.int64]
 
 
@@ -37,42 +32,41 @@ class Part:
     records: int
     checksum: str
 
+    @property
+    def folder(self) -> str:
+        """Whose records it holds: `data` for kept ones, `rejected` for the others."""
+        return folder_of(self.path)
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One committed part: its files, the rows of the plan that it holds, and what became of their records.
+    """One committed part: its files, the rows of the plan that count in it, and what became of their records.
 
-    `lease` is the number of the lease under which its rows were made or joined; where a row is in two parts the later
-    counts. `schema` is a digest of its files' columns, empty where it was not noted. Rows and tally are held packed,
-    for a run may have a million entries.
+    `extra` is how many more rows its files hold: rows that another part holds too, and that count there. `schema` is a
+    digest of its files' columns, empty where it was not noted. Rows and tally are held packed, for a run may have a
+    million entries.
     """
 
     name: str
     files: tuple[Part, ...]
     packed_rows: bytes
     packed_tally: bytes
-    replaces: tuple[str, ...] = ()
-    lease: int = 0
+    extra: int = 0
     schema: str = ""
 
     @classmethod
-    def of(cls, name: str, files: Iterable[Part], rows: Rows, tally: Tally, replaces: Iterable[str] = ()) -> Entry:
+    def of(cls, name: str, files: Iterable[Part], rows: Rows, tally: Tally, extra: int = 0, schema: str = "") -> Entry:
         """The entry of a part that holds `rows`, in any order."""
-        return cls(name, tuple(files), _pack(rows), _pack_tally(tally), tuple(replaces))
-
-    @property
-    def path(self) -> str:
-        """Where the entry lies in the output."""
-        return entry_path(self.name)
+        return cls(name, tuple(files), _pack(rows), _pack_tally(tally), extra, schema)
 
     @property
     def rows(self) -> Rows:
-        """The numbers of its rows in the plan, ascending. Unpacked anew each time."""
+        """The numbers in the plan of the rows that count, ascending. Unpacked anew each time."""
         return _unpack(self.packed_rows)
 
     @property
     def tally(self) -> Tally:
-        """What became of its records. Unpacked anew each time."""
+        """What became of their records. Unpacked anew each time."""
         return Tally.from_json(json.loads(zlib.decompress(self.packed_tally)))
 
     @property
@@ -80,40 +74,38 @@ class Entry:
         """The size in bytes of the greater of its files."""
         return max((part.bytes for part in self.files), default=0)
 
-    def to_json(self) -> bytes:
+    def to_json(self) -> dict[str, Any]:
         """The entry as it is stored. Rows are compressed deltas: consecutive rows cost next to nothing."""
-        return json.dumps(
-            {
-                "name": self.name,
-                "files": [asdict(part) for part in self.files],
-                "rows": base64.b64encode(self.packed_rows).decode("ascii"),
-                "tally": self.tally.to_json(),
-                "replaces": self.replaces,
-                "lease": self.lease,
-                "schema": self.schema,
-            }
-        ).encode()
+        return {
+            "name": self.name,
+            "files": [asdict(part) for part in self.files],
+            "rows": base64.b64encode(self.packed_rows).decode("ascii"),
+            "tally": self.tally.to_json(),
+            "extra": self.extra,
+            "schema": self.schema,
+        }
 
     @classmethod
-    def from_json(cls, data: bytes, source: str) -> Entry:
-        """Read a stored entry. Raises DamagedOutput, naming `source`, where it is not one."""
+    def from_json(cls, raw: Any, source: str) -> Entry:
+        """Read a stored entry. Raises DamagedOutput, naming `source`, where it is not one or leads out of the output."""
         try:
-            raw: dict[str, Any] = json.loads(data)
             files = [Part(**part) for part in raw["files"]]
-            rows = _unpack(base64.b64decode(raw["rows"]))
-            entry = cls.of(raw["name"], files, rows, Tally.from_json(raw["tally"]), raw["replaces"])
-            # entries of earlier versions have no schema
-            return replace(entry, lease=raw["lease"], schema=raw.get("schema", ""))
-        except (ValueError, KeyError, TypeError, zlib.error) as error:
+            rows = _unpack(base64.b64decode(raw["rows"], validate=True))
+            tally, extra, schema = Tally.from_json(raw["tally"]), raw.get("extra", 0), raw.get("schema", "")
+            entry = cls.of(str(raw["name"]), files, rows, tally, extra, schema)
+            strange = [part.path for part in files if not is_record_file(part.path)]
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise DamagedOutput(f"{source}: expected a manifest entry, got something else ({error})") from error
+        if strange:
+            raise DamagedOutput(f"{source}: names {strange[0]!r}, which is no place of a file of records")
+        return entry
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The committed parts of an output. `replaced` are entries that others replaced but that still lie there."""
+    """The committed parts of an output, no row of which counts twice."""
 
     entries: Sequence[Entry]
-    replaced: Sequence[Entry] = field(default_factory=tuple)
 
     def done(self, total: int) -> npt.NDArray[np.bool_]:
         """For each of the plan's `total` rows, whether a committed part holds it: one byte a row."""
@@ -125,38 +117,6 @@ class Manifest:
     def tally(self) -> Tally:
         """What became of all records."""
         return Tally.total(entry.tally for entry in self.entries)
-
-
-def entry_path(name: str) -> str:
-    """Where the entry of part `name` lies in the output."""
-    return f"{FOLDER}/{name}.json"
-
-
-def load(store: Store) -> Manifest:
-    """Read all entries of an output. Memory is about a kilobyte an entry."""
-    paths = [path for path, _ in store.list(FOLDER) if path.endswith(".json")]
-    with ThreadPoolExecutor(READERS) as pool:
-        read = list(pool.map(lambda path: Entry.from_json(store.read_bytes(path), store.url_of(path)), paths))
-    return without_replaced(read)
-
-
-def without_replaced(entries: Sequence[Entry]) -> Manifest:
-    """Tell those entries that count from those that others among them replace."""
-    gone = {name for entry in entries for name in entry.replaces}
-    live = [entry for entry in entries if entry.name not in gone]
-    return Manifest(live, [entry for entry in entries if entry.name in gone])
-
-
-def commit(store: Store, entry: Entry) -> bool:
-    """Make `entry` count. False where a part of the same name, so of the same content, was committed before."""
-    return store.create_exclusive(entry.path, entry.to_json())
-
-
-def forget(store: Store, entries: Iterable[Entry]) -> None:
-    """Remove entries first and then their files, so that no entry ever names a file that is not there."""
-    gone = list(entries)
-    store.delete(entry.path for entry in gone)
-    store.delete(part.path for entry in gone for part in entry.files)
 
 
 def _pack(rows: Rows) -> bytes:

@@ -23,12 +23,12 @@ from evolve.optimise.state import OptimiserState
 from ray_jobs import lease, report
 from ray_jobs.board import Board
 from ray_jobs.cluster import cluster
+from ray_jobs.epochs import Epoch, begin
 from ray_jobs.errors import DamagedOutput, OutputError, SettingsChanged, Stopped
 from ray_jobs.optimize_config import OptimizeConfig
 from ray_jobs.optimize_preflight import Prepared, prepare
-from ray_jobs.plan import INDEX
+from ray_jobs.output_names import REPORT, RUN, SEARCH
 from ray_jobs.ray_errors import job_error
-from ray_jobs.report import SEARCH
 from ray_jobs.search_engines import SearchPools
 from ray_jobs.search_report import SearchDisplay, describe_step, search_report
 from ray_jobs.search_rows import task
@@ -50,8 +50,8 @@ def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) ->
     store = open_store(config.output, config.storage)
     holder = lease.acquire(store)
     try:
-        patient = store.patient(config.limits.storage_seconds)
-        return _Search(config, prepared, patient, holder, verbose, say).complete()
+        epoch = begin(store.patient(config.limits.storage_seconds), holder.lease)
+        return _Search(config, prepared, epoch, holder, verbose, say).complete()
     finally:
         holder.release()
 
@@ -60,15 +60,21 @@ def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) ->
 class _Search:
     config: OptimizeConfig
     prepared: Prepared
-    store: Store
+    epoch: Epoch
     holder: lease.LeaseHolder
     verbose: bool
     say: Say
     request: StopRequest = field(default_factory=StopRequest)
     state: OptimiserState | None = None
 
+    @property
+    def store(self) -> Store:
+        """The output."""
+        return self.epoch.store
+
     def complete(self) -> dict[str, Any]:
         """Go on with what is saved until the search has ended, then write method and report."""
+        self.epoch.clean()
         self._settle_settings()
         self.state = self._saved()
         rows = self.prepared.rows
@@ -78,14 +84,14 @@ class _Search:
         if self.state is None or self.state.stopped is None:
             self._execute()
         assert self.state is not None
-        self.store.write_bytes(METHOD, self.state.method.to_json())
+        self.epoch.publish(METHOD, self.state.method.to_json())
         result = search_report(self.state, report.load_sessions(self.store))
-        self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
+        self.epoch.publish(REPORT, json.dumps(result, indent=1).encode())
         return result
 
     def _settle_settings(self) -> None:
         """Refuse an output of something else, and settings that give another method; record these."""
-        if self.store.exists(INDEX):
+        if self.store.exists(RUN) or self.epoch.accepted.plan:
             raise OutputError(f"{self.store.url}: this is the output of a run; give the search one of its own")
         if self.store.exists(SEARCH):
             before = report.read_json(self.store, SETTINGS)["result_settings"]
@@ -99,7 +105,7 @@ class _Search:
             "configuration": self.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
             "versions": report.versions(),
         }
-        self.store.write_bytes(SETTINGS, json.dumps(content, indent=1).encode())
+        self.epoch.publish(SETTINGS, json.dumps(content, indent=1).encode())
 
     def _saved(self) -> OptimiserState | None:
         if not self.store.exists(SEARCH):
@@ -147,8 +153,7 @@ class _Search:
 
     def _keep(self, state: OptimiserState) -> None:
         """Save a finished step before anything is done with it."""
-        self.holder.check()
-        self.store.write_bytes(SEARCH, state.to_json())
+        self.epoch.publish(SEARCH, state.to_json())
         self.state = state
         self.say(describe_step(state.log[-1]))
         if self.request.name and state.stopped is None:

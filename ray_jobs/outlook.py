@@ -10,13 +10,12 @@ from typing import Any
 
 import ray
 
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.cluster import cluster
 from ray_jobs.config import PoolResponderConfig, RunConfig
 from ray_jobs.errors import PoolError
 from ray_jobs.forecast import Forecast, forecast
 from ray_jobs.outlook_checks import cards_of, check_cluster, check_models
-from ray_jobs.plan import load_index
 from ray_jobs.pools import RESPOND, SCORE, logical_cpus, pool_name
 from ray_jobs.preflight import check_settings, check_writable
 from ray_jobs.rates import Rates, read_rates, slots
@@ -110,10 +109,10 @@ def look_ahead(run: RunConfig, question: Question, verbose: bool, say: Say) -> O
 def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
     """The rows of each evolver that the output does not hold yet, and how many it holds."""
     store = open_store(job.config.output, job.config.storage)
-    plan = load_index(store)
-    if plan is None:
+    found = read_output.load(store)
+    if found.plan is None:
         return dict(drawn.rows), 0
-    done = manifest.load(store).done(plan.rows)
+    plan, done = found.plan, found.manifest.done(found.plan.rows)
     left = dict(drawn.rows)
     for file in plan.files:
         if file.evolver in left:

@@ -7,27 +7,51 @@ from io import BytesIO
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ray_jobs.manifest import Entry, Rows
-from ray_jobs.parts import COMPRESSION, DATA, REJECTED, store_part
+from ray_jobs.checksums import checksum
+from ray_jobs.errors import DamagedOutput
+from ray_jobs.manifest import Entry, Part
+from ray_jobs.output_names import DATA, REJECTED
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA, ROW_GROUP_ROWS
 from ray_jobs.storage import Store
 from ray_jobs.tally import Tally, tally_records
 
 NOTHING = {DATA: RECORD_SCHEMA.empty_table(), REJECTED: REJECTED_SCHEMA.empty_table()}
 """No records: of any layout, for they count as none."""
+WRITTEN_AS = {"compression": "zstd", "write_page_checksum": True}
+"""How files of records are encoded: with a checksum a page, so that a reader of some columns sees what is damaged."""
 PIECE_ROWS = 4096
 ROW_GROUP_BYTES = 64 << 20
 
 
+def read_part(store: Store, part: Part) -> bytes:
+    """A file of a part, whole. Raises DamagedOutput where it is not what was written, and MissingFile."""
+    data = store.read_bytes(part.path)
+    if checksum(data) != part.checksum:
+        raise DamagedOutput(
+            f"{store.url_of(part.path)}: is not what was written, its checksum differs; `evolve repair` takes it out, "
+            "and the next `evolve run` makes its rows again"
+        )
+    return data
+
+
 def pieces(store: Store, entry: Entry) -> Iterator[tuple[str, pa.Table]]:
-    """The records of a part, at most PIECE_ROWS at a time, each with its folder: kept ones, then the others."""
+    """The records of a part that count, at most PIECE_ROWS at a time, each with its folder: kept ones, then the others.
+
+    Raises as `read_part` does.
+    """
     for part in entry.files:
-        folder = part.path.split("/")[0]
-        with store.open_input(part.path) as opened:
-            for table in read_pieces(opened):
-                yield folder, table
+        for table in counted_pieces(entry, read_part(store, part)):
+            yield part.folder, table
+
+
+def counted_pieces(entry: Entry, content: bytes) -> Iterator[pa.Table]:
+    """The records in one file of a part, given whole, without those of rows that count in another part."""
+    wanted = pa.array(entry.rows) if entry.extra else None
+    for table in read_pieces(pa.BufferReader(content)):
+        yield table if wanted is None else table.filter(pc.is_in(table["plan_row"], wanted))
 
 
 def read_pieces(opened: Any) -> Iterator[pa.Table]:
@@ -60,10 +84,9 @@ class PartWriter:
         """The encoded size, in bytes, of the greater file so far."""
         return max(file.size for file in self._files.values())
 
-    def finish(self, store: Store, rows: Rows, tally: Tally, replaces: tuple[str, ...]) -> Entry:
-        """Write the files of the part, which holds `rows`, and return its entry, which the caller commits."""
-        files = {folder: (file.close(), file.records) for folder, file in self._files.items() if file.records}
-        return store_part(store, files, rows, tally, replaces)
+    def finish(self) -> dict[str, tuple[bytes, int]]:
+        """The encoded files by folder, each with its number of records; a folder without records has none."""
+        return {folder: (file.close(), file.records) for folder, file in self._files.items() if file.records}
 
 
 class _File:
@@ -98,7 +121,7 @@ class _File:
         if self._waiting:
             group = pa.concat_tables(self._waiting)
             if self._writer is None:
-                self._writer = pq.ParquetWriter(self._buffer, group.schema, compression=COMPRESSION)
+                self._writer = pq.ParquetWriter(self._buffer, group.schema, **WRITTEN_AS)
             self._writer.write_table(group, row_group_size=group.num_rows)
             self._waiting = []
             self._waiting_rows = self._waiting_bytes = 0

@@ -1,17 +1,15 @@
 """The plan: every row of a run, written down before the first model loads.
 
-`plan/EVOLVER/FIRST-COUNT.parquet` hold the rows of one evolver, numbered through the whole plan; `plan/index.json`
-lists them and counts seeds. A file counts once the index lists it. Seeds are added, never changed or taken away: a
-seed keeps its index, and a row its number, for as long as the output lives.
+`plan/EVOLVER/TAG-FIRST-COUNT.parquet` hold the rows of one evolver, numbered through the whole plan. A file counts
+once an entry of the epoch that wrote it names it (accepted.py). Seeds are added, never changed or taken away: a seed
+keeps its index, and a row its number, for as long as the output lives.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import compress
 from typing import Any
@@ -19,62 +17,45 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ray_jobs.checksums import checksum
+from ray_jobs.epochs import Epoch
 from ray_jobs.errors import DamagedOutput, SeedError
 from ray_jobs.idset import IdSet
+from ray_jobs.plan_index import UNREADABLE, PlanFile, PlanIndex
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.seeds import BadSeed, Seed, SeedBatch, SeedSource, read_seeds, signature
 from ray_jobs.storage import Store
 
-INDEX = "plan/index.json"
-UNREADABLE = "_unreadable"
-"""The folder, in place of an evolver's name, of seeds that could not be read."""
 QUERY_FELL = "query_"
 """What the reason of a seed there begins with that could be read but fell by a rule, such as query_too_short."""
 ROWS_PER_GROUP = 256
 
 
-@dataclass(frozen=True)
-class PlanFile:
-    """One file of the plan: `rows` rows of `evolver`, the first of which has number `first`."""
+class PlanWriter:
+    """Adds rows to the plan of an epoch. `index` is what is planned, and what is written down to be planned.
 
-    evolver: str
-    first: int
-    rows: int
-
-    @property
-    def path(self) -> str:
-        """Where the file lies in the output."""
-        return f"plan/{self.evolver}/{self.first:012d}-{self.rows}.parquet"
-
-
-@dataclass
-class PlanIndex:
-    """What is planned. `seeds` counts usable ones, `held_out` those that the run leaves alone.
-
-    `signature` is that of the seed files it was read from whole.
+    `may_go_on` is called before anything counts, and ends the work by raising.
     """
 
-    rows: int = 0
-    seeds: int = 0
-    duplicates: int = 0
-    held_out: int = 0
-    unreadable: Counter[str] = field(default_factory=Counter)
-    signature: str | None = None
-    files: list[PlanFile] = field(default_factory=list)
+    def __init__(self, epoch: Epoch, may_go_on: Callable[[], None] = lambda: None) -> None:
+        self.store: Store = epoch.store
+        self.index = replace(epoch.accepted.index, files=list(epoch.accepted.index.files))
+        self._epoch, self._may_go_on, self._committed = epoch, may_go_on, len(self.index.files)
 
-    def to_json(self) -> bytes:
-        """The index as it is stored."""
-        return json.dumps(vars(self) | {"files": [vars(file) for file in self.files]}, indent=1).encode()
+    def add(self, evolver: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema = PLAN_SCHEMA) -> None:
+        """Number rows and write them as one file. They count once they are committed."""
+        numbered = [{"plan_row": number, **row} for number, row in enumerate(rows, start=self.index.rows)]
+        data = _encode(numbered, schema)
+        file = PlanFile(evolver, self.index.rows, len(rows), str(self._epoch.lease.tag), checksum(data))
+        self.store.write_bytes(file.path, data)
+        self.index.files.append(file)
+        self.index.rows += file.rows
 
-    @classmethod
-    def from_json(cls, data: bytes, source: str) -> PlanIndex:
-        """Read a stored index. Raises DamagedOutput, naming `source`, where it is not one."""
-        try:
-            raw: dict[str, Any] = json.loads(data)
-            files = [PlanFile(**one) for one in raw.pop("files")]
-            return cls(files=files, unreadable=Counter(raw.pop("unreadable")), **raw)
-        except (ValueError, KeyError, TypeError) as error:
-            raise DamagedOutput(f"{source}: expected a plan index, got something else ({error})") from error
+    def commit(self) -> None:
+        """Make the files that were added, and the counts of the index, count."""
+        self._may_go_on()
+        self._epoch.add_plan(self.index, self._committed)
+        self._committed = len(self.index.files)
 
 
 @dataclass(frozen=True)
@@ -113,42 +94,30 @@ class Fanout:
         return float(draw ** (1 / self.evolvers[evolver]))
 
 
-def load_index(store: Store) -> PlanIndex | None:
-    """The plan's index, or None where nothing is planned yet."""
-    if not store.exists(INDEX):
-        return None
-    return PlanIndex.from_json(store.read_bytes(INDEX), store.url_of(INDEX))
-
-
-def make_plan(
-    store: Store, source: SeedSource, fanout: Fanout, before_writing: Callable[[], None] = lambda: None
-) -> PlanIndex:
+def make_plan(writer: PlanWriter, source: SeedSource, fanout: Fanout) -> PlanIndex:
     """Plan the seeds that are not planned yet, and return the index of the whole plan.
 
     Reads the seeds only where their files have changed since they were read whole. Streams: memory is 16 bytes a
-    seed. Raises SeedError as `read_seeds` does, and where all seeds are held out; and whatever `before_writing` raises,
-    which is called before the index is replaced.
+    seed. Raises SeedError as `read_seeds` does, and where all seeds are held out; and as the writer does.
     """
-    index = load_index(store) or PlanIndex()
+    index = writer.index
     now = signature(source)
     if index.signature == now:
         return index
-    known = _planned_ids(store, index)
+    known = _planned_ids(writer.store, index)
     index.held_out = 0
     for batch in read_seeds(source):
         offered = _without(batch, fanout.held_out)
         index.held_out += len(batch.seeds) - len(offered.seeds)
-        _append(store, index, _unplanned(offered, known), fanout)
+        _append(writer, _unplanned(offered, known), fanout)
         index.duplicates = batch.report.duplicates
-        before_writing()
-        store.write_bytes(INDEX, index.to_json())
+        writer.commit()
     if index.held_out and not index.rows:
         raise SeedError(
             f"{', '.join(source.paths)}: all {index.held_out:,} seeds are dev rows of the method: none is left"
         )
     index.signature = now
-    before_writing()
-    store.write_bytes(INDEX, index.to_json())
+    writer.commit()
     return index
 
 
@@ -163,8 +132,9 @@ def _unplanned(batch: SeedBatch, known: IdSet) -> SeedBatch:
     return replace(batch, seeds=list(compress(batch.seeds, seeds)), bad=list(compress(batch.bad, bad)))
 
 
-def _append(store: Store, index: PlanIndex, batch: SeedBatch, fanout: Fanout) -> None:
+def _append(writer: PlanWriter, batch: SeedBatch, fanout: Fanout) -> None:
     """Number the batch's seeds and write their rows."""
+    index = writer.index
     rows: dict[str, list[dict[str, Any]]] = {}
     for place, seed in enumerate(batch.seeds, start=index.seeds):
         for evolver in fanout.chosen(seed.seed_id):
@@ -173,17 +143,8 @@ def _append(store: Store, index: PlanIndex, batch: SeedBatch, fanout: Fanout) ->
         rows[UNREADABLE] = [unreadable(bad) for bad in batch.bad]
         index.unreadable.update(bad.reason for bad in batch.bad)
     index.seeds += len(batch.seeds)
-    add_rows(store, index, rows)
-
-
-def add_rows(store: Store, index: PlanIndex, rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Number rows and write them, one file an evolver. They count once the index is written."""
     for evolver, planned in rows.items():
-        file = PlanFile(evolver, index.rows, len(planned))
-        numbered = [{"plan_row": number, **row} for number, row in enumerate(planned, start=index.rows)]
-        store.write_bytes(file.path, _encode(numbered))
-        index.files.append(file)
-        index.rows += file.rows
+        writer.add(evolver, planned)
 
 
 def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:
@@ -213,18 +174,37 @@ def unreadable(bad: BadSeed) -> dict[str, Any]:
     }
 
 
-def _encode(rows: list[dict[str, Any]]) -> bytes:
+def _encode(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
     buffer = BytesIO()
-    table = pa.Table.from_pylist(rows, PLAN_SCHEMA)
-    pq.write_table(table, buffer, compression="zstd", row_group_size=ROWS_PER_GROUP)
+    table = pa.Table.from_pylist(rows, schema)
+    # with a checksum a page: tasks read some row groups of a file, and see what is damaged in them
+    pq.write_table(table, buffer, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
     return buffer.getvalue()
+
+
+def read_plan_file(store: Store, file: PlanFile, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of one file of the plan, all columns or some. Raises DamagedOutput where it is not what was written."""
+    data = store.read_bytes(file.path)
+    if file.checksum and checksum(data) != file.checksum:
+        raise damaged(store, file, "its checksum differs")
+    try:
+        return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
+    except pa.ArrowException as error:
+        raise damaged(store, file, str(error)) from None
+
+
+def damaged(store: Store, file: PlanFile, why: str) -> DamagedOutput:
+    """What a file of the plan is that is not what was written."""
+    return DamagedOutput(
+        f"{store.url_of(file.path)}: is not what was written ({why}); it plans rows {file.first:,} to {file.end - 1:,}; "
+        "put the file back, or see `evolve repair`"
+    )
 
 
 def _planned_ids(store: Store, index: PlanIndex) -> IdSet:
     known = IdSet()
     for file in index.files:
-        with store.open_input(file.path) as opened:
-            column = pq.read_table(opened, columns=["seed_id"])["seed_id"]
+        column = read_plan_file(store, file, ["seed_id"])["seed_id"]
         known.add([bytes.fromhex(seed_id) for seed_id in column.unique().to_pylist()])
     return known
 

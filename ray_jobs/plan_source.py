@@ -14,7 +14,8 @@ from ray.data import DataContext
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from ray_jobs.plan import ROWS_PER_GROUP, PlanFile
+from ray_jobs.plan import ROWS_PER_GROUP, damaged
+from ray_jobs.plan_index import PlanFile
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.storage import Store
 
@@ -99,8 +100,12 @@ def read_block(store: Store, block: Sequence[Slice], schema: pa.Schema = PLAN_SC
 
 def _read_slice(store: Store, wanted: Slice, schema: pa.Schema) -> pa.Table:
     groups = np.unique(wanted.places // ROWS_PER_GROUP)
-    with store.open_input(wanted.file.path) as opened:
-        table = pq.ParquetFile(opened).read_row_groups(groups.tolist()).cast(schema)
+    try:
+        with store.open_input(wanted.file.path) as opened:
+            file = pq.ParquetFile(opened, page_checksum_verification=True)
+            table = file.read_row_groups(groups.tolist()).cast(schema)
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(store, wanted.file, str(error)) from None
     # where each wanted row lies among the row groups that were read
     place_of_group = np.searchsorted(groups, wanted.places // ROWS_PER_GROUP) * ROWS_PER_GROUP
     return table.take(pa.array(place_of_group + wanted.places % ROWS_PER_GROUP))

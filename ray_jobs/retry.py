@@ -2,40 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ray_jobs import lease, manifest, report
+from ray_jobs import lease
+from ray_jobs.epochs import Epoch, begin
 from ray_jobs.manifest import Entry
-from ray_jobs.part_files import pieces
-from ray_jobs.parts import REJECTED
-from ray_jobs.reconcile import rewrite
+from ray_jobs.output_names import REJECTED
+from ray_jobs.part_files import PartWriter, pieces, tally_piece
 from ray_jobs.rows import FAILED
 from ray_jobs.storage import Store
+from ray_jobs.tally import Tally
 
 
-def forget_failed(store: Store) -> int:
+def drop_failed(store: Store) -> int:
     """Take every row with a failed record out of the output, whole, and return how many rows that were.
 
-    Seeds that could not be read stay: reading them again would fail again. Raises LeaseHeld where a run is at work.
+    Seeds that could not be read stay: reading them again would fail again. Raises LeaseHeld where a run is at work,
+    LeaseLost, and DamagedOutput where a file is not what was written.
     """
     holder = lease.acquire(store)
     try:
-        found = manifest.load(store)
-        return sum(_forget(store, entry) for entry in found.entries if _has_failed(entry))
+        epoch = begin(store, holder.lease)
+        epoch.clean()
+        return sum(_drop(epoch, entry) for entry in epoch.accepted.parts if _has_failed(entry))
     finally:
         holder.release()
 
 
-def _forget(store: Store, entry: Entry) -> int:
-    found = [_failed_rows(records) for folder, records in pieces(store, entry) if folder == REJECTED]
+def _drop(epoch: Epoch, entry: Entry) -> int:
+    found = [_failed_rows(records) for folder, records in pieces(epoch.store, entry) if folder == REJECTED]
     rows = pc.unique(pa.chunked_array(found, pa.int64()))
     if len(rows):
-        store.delete([report.SUCCESS])
-        rewrite(store, entry, _without(rows))
+        _rewrite(epoch, entry, rows)
     return len(rows)
+
+
+def _rewrite(epoch: Epoch, entry: Entry, unwanted: pa.Array) -> None:
+    """Replace a part by one without the rows `unwanted`."""
+    writer, tally = PartWriter(), Tally()
+    for folder, records in pieces(epoch.store, entry):
+        kept = records.filter(pc.invert(pc.is_in(records["plan_row"], unwanted)))
+        writer.add(folder, kept)
+        tally.add(tally_piece(folder, kept))
+    left = np.setdiff1d(entry.rows, unwanted.to_numpy())
+    # a row's records may lie in several pieces
+    tally.rows = len(left)
+    epoch.swap([entry], writer.finish(), left, tally)
 
 
 def _failed_rows(rejected: pa.Table) -> pa.Array:
@@ -45,7 +59,3 @@ def _failed_rows(rejected: pa.Table) -> pa.Array:
 
 def _has_failed(entry: Entry) -> bool:
     return any(status == FAILED for _, _, status, _ in entry.tally.outcomes)
-
-
-def _without(rows: pa.Array) -> Callable[[pa.Table], pa.Array]:
-    return lambda table: pc.invert(pc.is_in(table["plan_row"], rows))

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,21 +20,23 @@ from ray_jobs.budget import Budget, spent_by
 from ray_jobs.cluster import cluster, configure_data
 from ray_jobs.compact import join_parts, small_parts
 from ray_jobs.config import PoolConfig
-from ray_jobs.errors import BudgetSpent, JobError, OutputError, PoolError, StorageError
+from ray_jobs.epochs import Epoch, begin
+from ray_jobs.errors import BudgetSpent, ClusterError, JobError, OutputError, PoolError, Stopped, StorageError
+from ray_jobs.first_version import FORMAT
 from ray_jobs.job import Pending, PooledJob
-from ray_jobs.manifest import Manifest
 from ray_jobs.metrics import RunMetrics
+from ray_jobs.output_names import REPORT, RUN, SEARCH
 from ray_jobs.parts import PartsSink
-from ray_jobs.plan import INDEX, UNREADABLE, PlanIndex, load_index
+from ray_jobs.plan import PlanWriter
+from ray_jobs.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.plan_source import fitting_rows, pending_blocks
 from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
 from ray_jobs.preflight import refuse_changes
 from ray_jobs.progress import Display, make_display
 from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
-from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import fingerprint
-from ray_jobs.storage import Store, open_store
+from ray_jobs.storage import open_store
 from ray_jobs.watch import Execution, StopRequest, Watchdog, watch
 
 UNREADABLE_BLOCK_ROWS = 1024
@@ -68,8 +70,10 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plan: Callable[[_Run], PlanIn
     holder = lease.acquire(store)
     try:
         with StopRequest().listening() as request:
-            one = _Run(job, store.patient(job.config.limits.storage_seconds), holder, request, verbose, say)
-            return one.complete(plan(one))
+            # heartbeats cannot wait for a store that is away; everything else can
+            epoch = begin(store.patient(job.config.limits.storage_seconds), holder.lease)
+            one = _Run(job, epoch, holder, request, verbose, say)
+            return one.complete(plan)
     finally:
         holder.release()
 
@@ -77,58 +81,55 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plan: Callable[[_Run], PlanIn
 @dataclass
 class _Run:
     job: PooledJob
-    store: Store
+    epoch: Epoch
     holder: lease.LeaseHolder
     request: StopRequest
     verbose: bool
     say: Say
 
     def plan(self) -> PlanIndex:
-        """Settle the settings, then plan what is not planned yet."""
-        self._settle_settings()
-        return self.job.plan(self.store, self._before_writing)
+        """Plan what is not planned yet."""
+        return self.job.plan(PlanWriter(self.epoch, self._may_go_on))
 
     def planned(self) -> PlanIndex:
-        """Settle the settings and read the plan as it is. Raises OutputError where there is none."""
-        self._settle_settings()
-        plan = load_index(self.store)
+        """The plan as it is. Raises OutputError where there is none."""
+        plan = self.epoch.accepted.plan
         if plan is None:
-            raise OutputError(f"{self.store.url}: there is no run here (no plan)")
+            raise OutputError(f"{self.epoch.store.url}: there is no run here (no plan)")
         return plan
 
-    def complete(self, plan: PlanIndex) -> dict[str, Any]:
-        """Work off what is pending until nothing is, then join small parts."""
-        found, repairs = reconcile(self.store, plan.rows, self.lease)
-        done = found.done(plan.rows)
+    def complete(self, plan_with: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+        """Put right what earlier runs left, plan, work off what is pending, and publish it, whatever ends the work."""
+        repairs = self.epoch.clean()
+        self._settle_settings()
+        plan = plan_with(self)
+        done = self.epoch.accepted.manifest.done(plan.rows)
         left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
         rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
         self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
-        executions = 0
-        while not done.all() or small_parts(found.entries):
-            self._before_writing()
-            self.store.delete([report.SUCCESS])
+        try:
+            self._work_off(plan)
+        except (Stopped, PoolError, ClusterError):
+            self._publish_what_is_done()
+            raise
+        self._join(self._may_go_on)
+        return self._finish(plan)
+
+    def _work_off(self, plan: PlanIndex) -> None:
+        executions, done = 0, self.epoch.accepted.manifest.done(plan.rows)
+        while not done.all():
+            self._may_go_on()
+            self.epoch.unmark()
+            executions += 1
+            self._execute(plan, done, executions)
             before = int(done.sum())
-            if done.all():
-                self._join(found)
-            # kilobytes a part, which nobody needs while engines work
-            del found
-            if not done.all():
-                executions += 1
-                self._execute(plan, done, executions)
-            found, repairs = reconcile(self.store, plan.rows, self.lease)
-            done = found.done(plan.rows)
-            if int(done.sum()) == before < plan.rows:
+            done = self.epoch.refresh().manifest.done(plan.rows)
+            if int(done.sum()) == before:
                 raise PoolError("a whole pass over the pending rows has committed none of them")
-        return self._finish(plan, found)
 
-    @property
-    def lease(self) -> lease.Lease:
-        """The right to write to the output, looked at as patiently as the output is; heartbeats cannot wait."""
-        return replace(self.holder.lease, store=self.store)
-
-    def _before_writing(self) -> None:
+    def _may_go_on(self) -> None:
         """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
-        self.lease.check()
+        self.holder.check()
         self.request.check()
 
     def _settle_settings(self) -> None:
@@ -136,21 +137,21 @@ class _Run:
 
         An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
         """
-        settings = self.job.settings()
-        if self.store.exists(report.SEARCH):
-            raise OutputError(f"{self.store.url}: this is the output of a search; give the run one of its own")
-        if self.store.exists(INDEX):
-            refuse_changes(self.store, settings)
+        settings, store = self.job.settings(), self.epoch.store
+        if store.exists(SEARCH):
+            raise OutputError(f"{store.url}: this is the output of a search; give the run one of its own")
+        refuse_changes(store, self.epoch.accepted, settings)
         content = {
-            "kind": self.job.kind,
+            "format": FORMAT,
+            "job": self.job.kind,
             "run_id": fingerprint(settings),
             "records_per_row": self.job.records_per_row,
             "result_settings": settings,
             "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
             "versions": report.versions(),
         }
-        self.lease.check()
-        self.store.write_bytes(report.RUN, json.dumps(content, indent=1).encode())
+        self.epoch.publish(RUN, json.dumps(content, indent=1).encode())
+        self.epoch.settle(settings)
 
     def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
         wanted = blocks_at_once(self.job.pools().values())
@@ -166,16 +167,17 @@ class _Run:
         """Pass number `number` over everything that is pending."""
         job, limits = self.job, self.job.config.limits
         pending, pools = self._pending(plan, done), job.pools()
-        budget = Budget(limits, pools, spent_by(report.load_sessions(self.store)))
+        budget = Budget(limits, pools, spent_by(report.load_sessions(self.epoch.store)))
         budget.check_start()
         # connecting to Ray puts a signal handler of its own in place of ours
         with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
             board = Board.create(pools)
-            sink = PartsSink(self.store, self.lease, job.layout(fingerprint(job.settings())), board)
+            store = self.epoch.store
+            sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), board)
 
             def stream() -> None:
                 configure_data(limits, self.verbose)
-                rows = job.stream(self.store, pending, board)
+                rows = job.stream(store, pending, board)
                 rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
             sizes = {name: pool.bounds[1] for name, pool in pools.items()}
@@ -202,27 +204,31 @@ class _Run:
                     execution.end()
                     saver.save()
 
-    def _join(self, found: Manifest) -> None:
-        """Join small parts, while no task writes."""
-
-        def may_go_on() -> None:
-            self.holder.check()
-            self.request.check()
-
-        small = small_parts(found.entries)
+    def _join(self, may_go_on: Callable[[], None]) -> None:
+        """Join small parts and publish staged ones, while no task writes."""
         # Ray's own signal handler may have stayed
         with self.request.listening():
-            joined = join_parts(self.store, small, self.lease, may_go_on)
-        self.say(f"{len(small):,} small parts joined into {joined:,}")
+            while small := small_parts(self.epoch.refresh().parts):
+                joined = join_parts(self.epoch, small, may_go_on)
+                self.say(f"{len(small):,} parts joined into {joined:,}")
 
-    def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
-        sessions = report.load_sessions(self.store)
+    def _publish_what_is_done(self) -> None:
+        """Let plain readers see what is committed, though the run ends before it is finished."""
+        try:
+            self._join(self.holder.check)
+        except JobError as error:
+            self.say(f"what is committed is not joined, which the next run does: {error}")
+
+    def _finish(self, plan: PlanIndex) -> dict[str, Any]:
+        store, found = self.epoch.store, self.epoch.accepted.manifest
         labels = self.job.labels(fingerprint(self.job.settings()))
+        sessions = report.load_sessions(store)
         result = report.make_report(plan, self.job.records_per_row, labels, found, sessions)
-        result |= self.job.summary(self.store, found)
-        self.store.write_bytes(report.REPORT, json.dumps(result, indent=1).encode())
-        self.job.conclude(self.store, result)
-        self.store.write_bytes(report.SUCCESS, b"")
+        result |= self.job.summary(store, found)
+        documents = {REPORT: json.dumps(result, indent=1).encode(), **self.job.documents(store, result)}
+        for path, content in documents.items():
+            self.epoch.publish(path, content)
+        self.epoch.finish()
         return result
 
 

@@ -26,6 +26,7 @@ from ray_jobs.actors import EngineActor, EvolveActor, RespondActor, ScoreActor
 from ray_jobs.board import Board
 from ray_jobs.config import EngineConfig, PoolConfig, PoolResponderConfig, RunConfig
 from ray_jobs.errors import PoolError, Stalled
+from ray_jobs.output_names import Tag, new_token
 from ray_jobs.parts import write_part
 from ray_jobs.plan import Fanout, planned_rows
 from ray_jobs.pools import RESPOND, SCORE, lacking, pool_name
@@ -259,7 +260,7 @@ def _finished(job: SynthesisJob, stages: Mapping[str, Stage], tables: Sequence[p
     labels, whole = job.labels("sample"), pa.concat_tables(tables)
     with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
         records = split_outcomes(flatten(whole, labels.constants, labels.evolver_models))
-        entry = write_part(open_store(folder), *records, whole["plan_row"].to_numpy())
+        entry = write_part(open_store(folder), Tag(0, new_token()), *records, whole["plan_row"].to_numpy())
     outcomes: Counter[tuple[str, str]] = Counter()
     for (_, _, status, reason), count in entry.tally.outcomes.items():
         outcomes[status, reason if status != KEPT else ""] += count

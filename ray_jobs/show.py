@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from ray_jobs import read_output
 from ray_jobs.autoif import funnel
 from ray_jobs.errors import OutputError
-from ray_jobs.parts import DATA, REJECTED
-from ray_jobs.rows import FAILED, KEPT, RECORD_SCHEMA, REJECTED_SCHEMA
+from ray_jobs.part_files import pieces
+from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
 
 Record = dict[str, Any]
@@ -85,22 +84,14 @@ def _plain(entry: dict[str, Any]) -> dict[str, str]:
 
 def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:
     """The records of each row, kept and turned down, by round; one part in memory at a time."""
-    for path, _ in store.list("manifest"):
-        name = path.rsplit("/", 1)[-1].removesuffix(".json")
+    for entry in read_output.load(store).parts:
         rows: dict[str, list[Record]] = {}
-        for folder, schema in ((DATA, RECORD_SCHEMA), (REJECTED, REJECTED_SCHEMA)):
-            for record in _read(store, f"{folder}/{name}.parquet", schema).to_pylist():
+        for _, records_of_piece in pieces(store, entry):
+            for record in records_of_piece.to_pylist():
                 if evolver is None or record["evolver"] == evolver:
                     rows.setdefault(record["row_id"], []).append(record)
         for records in rows.values():
             yield sorted(records, key=lambda record: int(record["round"]))
-
-
-def _read(store: Store, path: str, schema: pa.Schema) -> pa.Table:
-    if not store.exists(path):
-        return schema.empty_table()
-    with store.open_input(path) as opened:
-        return pq.read_table(opened)
 
 
 def _panel(records: list[Record]) -> Panel:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ray_jobs import lease, manifest, report
+from ray_jobs import lease, read_output, report
 from ray_jobs.autoif import funnel
 from ray_jobs.autoif.phase import autoif_stores, funnel_so_far
-from ray_jobs.errors import OutputError
 from ray_jobs.kinds import stores_of
 from ray_jobs.lease import Holder
-from ray_jobs.plan import PlanIndex, load_index
+from ray_jobs.output_names import SUCCESS
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.report import Session
 from ray_jobs.storage import Store
 from ray_jobs.tally import Tally
@@ -30,12 +30,10 @@ class Status:
 
 def status(store: Store) -> Status:
     """Read how a run stands. Raises OutputError where there is none."""
-    plan = load_index(store)
-    if plan is None:
-        raise OutputError(f"{store.url}: there is no run here (no plan)")
-    found = manifest.load(store)
-    done = Tally.total(entry.tally for entry in found.entries)
-    return Status(plan, done, lease.current(store), store.exists(report.SUCCESS), report.load_sessions(store))
+    found, plan = read_output.planned(store)
+    holder = lease.current(store) or lease.current(store, lease.FIRST_VERSION)
+    done = found.manifest.tally()
+    return Status(plan, done, holder, store.exists(SUCCESS), report.load_sessions(store))
 
 
 def describe_all(store: Store) -> str:

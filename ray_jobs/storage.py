@@ -133,6 +133,19 @@ class Store:
         token = uuid.uuid4().hex
         return self._persist("create", path, lambda: self._create(self._path(path), data, token))
 
+    def put_fresh(self, new_path: Callable[[], str], data: bytes) -> str:
+        """Write a file with `put_once` and return its path, which `new_path` makes anew for each try.
+
+        Of a try whose answer was lost the file may come to lie there at any later time, and then nobody needs it.
+        """
+
+        def put() -> str:
+            path = new_path()
+            self.put_once(path, data)
+            return path
+
+        return self._persist("write", "", put)
+
     def exists(self, path: str) -> bool:
         """Whether there is a file (not a folder) at `path`."""
         return self.kind(path) == "file"

@@ -23,13 +23,12 @@ import pyarrow.parquet as pq
 from ray_jobs.analysis.actors import ENCODE, EncodeActor, EncodeTask
 from ray_jobs.analysis.config import AnalysisRunConfig, DiversityConfig
 from ray_jobs.analysis.job import AnalysisJob
-from ray_jobs.analysis.summaries import GROUP, diversity, groups, read_files, write_summary
+from ray_jobs.analysis.summaries import GROUP, SUMMARY, diversity, encode_summary, groups, read_files
 from ray_jobs.analysis.tables import EMBEDDING, NEIGHBOURS, FindingsLayout
 from ray_jobs.board import Board
 from ray_jobs.dataset.source import open_source
-from ray_jobs.parts import DATA
+from ray_jobs.output_names import DATA, SUCCESS
 from ray_jobs.preflight import absolute, check_model
-from ray_jobs.report import SUCCESS
 from ray_jobs.rows import ROW_GROUP_ROWS
 from ray_jobs.storage import Store
 from scoring.neighbours import QUERY_ROWS, Neighbours, Vectors, neighbours
@@ -101,7 +100,7 @@ def measure_distances(encoded: Store, store: Store, say: Say) -> None:
             _search(store, group, say)
     table = read_files(store, wanted, NEIGHBOURS.names)
     entries = [{"evolver": evolver, "round": number} | diversity(part) for evolver, number, part in groups(table)]
-    write_summary(store, entries)
+    store.write_bytes(SUMMARY, encode_summary(entries))
     store.write_bytes(SUCCESS, b"")
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ray.data import Dataset
 
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.analysis.planning import RECORDS, Row, plan_rows, records_and_seeds
-from ray_jobs.analysis.summaries import Entry, pool_summary, write_summary
+from ray_jobs.analysis.summaries import SUMMARY, Entry, encode_summary, pool_summary
 from ray_jobs.analysis.tables import PLAN, FindingsLayout
 from ray_jobs.board import Board
 from ray_jobs.branches import read_plan
@@ -18,7 +18,8 @@ from ray_jobs.config import PoolConfig
 from ray_jobs.dataset.source import Source, open_source
 from ray_jobs.job import Pending, PooledJob
 from ray_jobs.layout import RunLabels
-from ray_jobs.plan import PlanIndex
+from ray_jobs.plan import PlanWriter
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.pools import through_pool
 from ray_jobs.settings import result_settings
 from ray_jobs.storage import Store, open_store
@@ -53,10 +54,10 @@ class AnalysisJob(PooledJob):
         """The dataset whose records are measured. Raises OutputError."""
         return open_source(open_store(self.config.source, self.config.storage))
 
-    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+    def plan(self, writer: PlanWriter) -> PlanIndex:
         """The records that the dataset has by now."""
         source = self.source()
-        return plan_rows(store, self.rows(source), str(source.origin["fingerprint"]), before_writing)
+        return plan_rows(writer, self.rows(source), str(source.origin["fingerprint"]))
 
     def rows(self, source: Source) -> Iterator[list[Row]]:
         """What is measured of a dataset: instructions, unless a job needs more."""
@@ -86,9 +87,9 @@ class AnalysisJob(PooledJob):
         """What was found, by evolver and round."""
         return pool_summary(store, self._name)
 
-    def conclude(self, store: Store, result: dict[str, Any]) -> None:  # noqa: ARG002 (the records say more)
-        """Write the summary."""
-        write_summary(store, self.entries(store))
+    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:  # noqa: ARG002 (the records say more)
+        """The summary."""
+        return {SUMMARY: encode_summary(self.entries(store))}
 
     def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
         """Plan, measure."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,8 @@ from ray_jobs.analysis.tables import DIFFICULTY, DIFFICULTY_SCORE, PLAN, WIN, Fi
 from ray_jobs.board import Board
 from ray_jobs.dataset.source import open_source
 from ray_jobs.errors import ConfigError
-from ray_jobs.plan import PlanIndex
+from ray_jobs.plan import PlanWriter
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.preflight import absolute, check_engine
 from ray_jobs.storage import Store, open_store
 
@@ -77,12 +77,12 @@ class WinJob(JudgeJob):
         super().__init__(config, analysis, _checked(Comparison, analysis.templates), WIN, False, carried)
         self._win = analysis
 
-    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+    def plan(self, writer: PlanWriter) -> PlanIndex:
         """The records that meet one of the other output by now."""
         source, place = self.source(), self._win.against
         other = open_source(open_store(place, self.config.storage)) if place else source
         signature = f"{source.origin['fingerprint']} {other.origin['fingerprint']}"
-        return plan_rows(store, pairs(source, other, self._win), signature, before_writing)
+        return plan_rows(writer, pairs(source, other, self._win), signature)
 
     def entries(self, store: Store) -> list[Entry]:
         """As for every judge, with what was compared with."""

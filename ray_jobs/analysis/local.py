@@ -7,12 +7,11 @@ from collections import Counter
 import pyarrow as pa
 
 from evolve.trajectories import expected_distinct, phrases, smallest
-from ray_jobs.analysis.summaries import GROUP, Entry, groups, top1, write_summary
+from ray_jobs.analysis.summaries import GROUP, SUMMARY, Entry, encode_summary, groups, top1
 from ray_jobs.analysis.tables import TRAJECTORIES
 from ray_jobs.dataset.shards import ParquetShards
 from ray_jobs.dataset.source import Source
-from ray_jobs.parts import DATA
-from ray_jobs.report import SUCCESS
+from ray_jobs.output_names import DATA, SUCCESS
 from ray_jobs.storage import Store
 
 KEYS = ("record_id", "seed_id", *GROUP)
@@ -64,5 +63,5 @@ def _empty(store: Store) -> None:
 
 
 def _finish(store: Store, entries: list[Entry]) -> None:
-    write_summary(store, entries)
+    store.write_bytes(SUMMARY, encode_summary(entries))
     store.write_bytes(SUCCESS, b"")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from io import BytesIO
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ray_jobs.analysis.tables import PLAN
 from ray_jobs.dataset.source import Source
 from ray_jobs.idset import ID_BYTES, IdSet
-from ray_jobs.plan import INDEX, ROWS_PER_GROUP, PlanFile, PlanIndex, load_index
+from ray_jobs.plan import PlanWriter, read_plan_file
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.storage import Store
 
 RECORDS = "records"
@@ -25,24 +22,23 @@ Row = dict[str, Any]
 """A row of the plan without its number."""
 
 
-def plan_rows(
-    store: Store, batches: Iterable[Sequence[Row]], signature: str, before_writing: Callable[[], None]
-) -> PlanIndex:
+def plan_rows(writer: PlanWriter, batches: Iterable[Sequence[Row]], signature: str) -> PlanIndex:
     """Plan the rows whose records are not planned yet, and return the index of the whole plan.
 
     Nothing is read where the plan was made whole of what has this `signature`. The index counts seeds among the rows.
     """
-    index = load_index(store) or PlanIndex()
+    index = writer.index
     if index.signature == signature:
         return index
-    known = _planned(store, index)
+    known = _planned(writer.store, index)
     for batch in batches:
         new = list(compress(batch, known.add([_digest(row["record_id"]) for row in batch])))
         if new:
-            _append(store, index, new, before_writing)
+            index.seeds += sum(row["round"] == 0 for row in new)
+            writer.add(RECORDS, new, PLAN)
+            writer.commit()
     index.signature = signature
-    before_writing()
-    store.write_bytes(INDEX, index.to_json())
+    writer.commit()
     return index
 
 
@@ -72,24 +68,10 @@ def _task(record: Row) -> Row:
     return {"instruction": record["instruction"], "input": record["input"]}
 
 
-def _append(store: Store, index: PlanIndex, rows: Sequence[Row], before_writing: Callable[[], None]) -> None:
-    file = PlanFile(RECORDS, index.rows, len(rows))
-    numbered = [{"plan_row": number, **row} for number, row in enumerate(rows, start=index.rows)]
-    buffer = BytesIO()
-    pq.write_table(pa.Table.from_pylist(numbered, PLAN), buffer, compression="zstd", row_group_size=ROWS_PER_GROUP)
-    before_writing()
-    store.write_bytes(file.path, buffer.getvalue())
-    index.files.append(file)
-    index.rows += file.rows
-    index.seeds += sum(row["round"] == 0 for row in rows)
-    store.write_bytes(INDEX, index.to_json())
-
-
 def _planned(store: Store, index: PlanIndex) -> IdSet:
     known = IdSet()
     for file in index.files:
-        with store.open_input(file.path) as opened:
-            ids = pq.read_table(opened, columns=["record_id"])["record_id"]
+        ids = read_plan_file(store, file, ["record_id"])["record_id"]
         known.add([_digest(one) for one in ids.to_pylist()])
     return known
 

@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evolve.judging.difficulty import LABELS
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.analysis.statistics import Numbers, mean, quantiles, share
-from ray_jobs.parts import DATA
+from ray_jobs.output_names import DATA
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
 from ray_jobs.tally import Tally
@@ -29,9 +29,9 @@ Statistics = Callable[[pa.Table], Entry]
 def pool_summary(store: Store, name: str) -> list[Entry]:
     """The summary of what a pool has committed, with the replies that said nothing, and failures, counted."""
     columns, statistics = POOLED[name]
-    found = manifest.load(store)
+    found = read_output.load(store).manifest
     tally = found.tally()
-    paths = [part.path for entry in found.entries for part in entry.files if part.path.startswith(f"{DATA}/")]
+    paths = [part.path for entry in found.entries for part in entry.files if part.folder == DATA]
     table = read_files(store, paths, [*GROUP, *columns])
     entries = []
     for evolver, number in tally.groups():
@@ -42,9 +42,9 @@ def pool_summary(store: Store, name: str) -> list[Entry]:
     return entries
 
 
-def write_summary(store: Store, entries: Sequence[Entry]) -> None:
-    """Write summary.json."""
-    store.write_bytes(SUMMARY, json.dumps(list(entries), indent=1).encode())
+def encode_summary(entries: Sequence[Entry]) -> bytes:
+    """The content of summary.json."""
+    return json.dumps(list(entries), indent=1).encode()
 
 
 def read_files(store: Store, paths: Sequence[str], columns: Sequence[str]) -> pa.Table:

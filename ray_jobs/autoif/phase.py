@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ray.data import Dataset
 
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.autoif import funnel
 from ray_jobs.autoif.config import ModelConfig
 from ray_jobs.autoif.planning import Planner
@@ -19,7 +19,8 @@ from ray_jobs.branches import read_plan, union
 from ray_jobs.config import PoolConfig
 from ray_jobs.job import Job, Pending
 from ray_jobs.layout import RunLabels
-from ray_jobs.plan import PlanIndex
+from ray_jobs.plan import PlanWriter
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.pools import pool_name, through_pool
 from ray_jobs.preflight import absolute
 from ray_jobs.report import REPORT, SUCCESS, read_json
@@ -45,9 +46,9 @@ class Phase(Job):
         """One, but for the phase that answers."""
         return 1
 
-    def plan(self, store: Store, before_writing: Callable[[], None]) -> PlanIndex:
+    def plan(self, writer: PlanWriter) -> PlanIndex:
         """Plan what the phase before has kept and this plan does not hold."""
-        return self.plan_with(Planner(store, fingerprint(self.settings()), before_writing))
+        return self.plan_with(Planner(writer, fingerprint(self.settings())))
 
     @abstractmethod
     def plan_with(self, planner: Planner) -> PlanIndex:
@@ -102,7 +103,7 @@ def funnel_so_far(stores: Mapping[str, Store]) -> list[dict[str, Any]]:
     finished = [name for name in (INSTRUCTIONS, AUGMENT) if name in stores and stores[name].exists(SUCCESS)]
     steps = funnel_of(stores[finished[0]]) if finished else []
     if RESPONSES in stores:
-        steps += funnel.as_plain(funnel.of_answers(manifest.load(stores[RESPONSES]).tally()))
+        steps += funnel.as_plain(funnel.of_answers(read_output.load(stores[RESPONSES]).manifest.tally()))
     return steps
 
 

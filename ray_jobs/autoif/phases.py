@@ -25,7 +25,7 @@ from ray_jobs.config import PoolConfig
 from ray_jobs.job import Job, Pending
 from ray_jobs.layout import RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.plan import PlanIndex
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.pools import RESPOND, SCORE, through_pool
 from ray_jobs.preflight import absolute
 from ray_jobs.scores import reward_model

@@ -7,25 +7,25 @@ queries, what is planned stays, and what is new is added. An instruction keeps t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from evolve.autoif.duplicates import Duplicates
 from evolve.autoif.queries import pair, usable_queries
 from evolve.autoif.rules import Rules
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.autoif.rounds import as_json
 from ray_jobs.dataset.words import question
 from ray_jobs.errors import SeedError
 from ray_jobs.part_files import pieces
-from ray_jobs.parts import DATA
-from ray_jobs.plan import INDEX, QUERY_FELL, UNREADABLE, PlanIndex, add_rows, digest, load_index, unreadable
+from ray_jobs.output_names import DATA
+from ray_jobs.plan import QUERY_FELL, PlanWriter, digest, read_plan_file, unreadable
+from ray_jobs.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.seeds import Seed, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.storage import Store
 
@@ -35,15 +35,14 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans one phase into `store`. `key` is a digest of the settings that determine a row."""
+    """Plans one phase. `key` is a digest of the settings that determine a row."""
 
-    store: Store
+    writer: PlanWriter
     key: str
-    before_writing: Callable[[], None]
 
     def calls(self, constraints: Sequence[str], evolvers: Sequence[str], calls: int) -> PlanIndex:
         """One row a call for new instructions: all constraints, for each evolver."""
-        index = load_index(self.store) or PlanIndex()
+        index = self.writer.index
         if index.signature:
             return index
         text = "\n".join(constraints)
@@ -53,9 +52,9 @@ class Planner:
                 self._row(digest(seed, self.key, evolver, str(call)), seed, 0, evolver, text) | {"sample": call}
                 for call in range(calls)
             ]
-            self._add(index, evolver, rows)
+            self._add(evolver, rows)
         index.seeds = len(constraints)
-        return self._saved(index, "calls")
+        return self._saved("calls")
 
     def instructions(
         self, source: Store, constraints: Sequence[str], evolvers: Sequence[str], near_duplicate: float
@@ -64,25 +63,25 @@ class Planner:
 
         One that is too much like an earlier one of its evolver is planned with the reason for which it falls.
         """
-        index, now = load_index(self.store) or PlanIndex(), _state(source)
+        index, now = self.writer.index, _state(source)
         if index.signature == now:
             return index
         written = _written(source)
         for evolver in evolvers:
             offered = {digest("constraint", text): text for text in constraints} | written.get(evolver, {})
-            self._add(index, evolver, list(self._told_apart(index, evolver, offered, near_duplicate)))
-        return self._saved(index, now)
+            self._add(evolver, list(self._told_apart(index, evolver, offered, near_duplicate)))
+        return self._saved(now)
 
     def answers(self, source: Store, queries: SeedSource, rules: Rules, run_seed: int) -> PlanIndex:
         """One row an instruction that `source` holds and query that it is paired with.
 
         Raises SeedError where no query can be used.
         """
-        index, now = load_index(self.store) or PlanIndex(), digest(_state(source), signature(queries))
+        index, now = self.writer.index, digest(_state(source), signature(queries))
         if index.signature == now:
             return index
         usable = self._queries(index, queries, rules)
-        contexts = pc.unique(_planned(self.store, index, ["context"])["context"]).to_pylist()
+        contexts = pc.unique(_planned(self.writer.store, index, ["context"])["context"]).to_pylist()
         paired = {json.loads(context)["instruction_id"] for context in contexts}
         texts, rows = list(usable), dict[str, list[Row]]()
         for record in _kept(source, ["row_id", "evolver", "instruction", "output"]):
@@ -91,13 +90,13 @@ class Planner:
                 places = [usable[text] for text in drawn]
                 rows.setdefault(record["evolver"], []).extend(self._answer_rows(record, places))
         for evolver, planned in rows.items():
-            self._add(index, evolver, planned)
-        return self._saved(index, now)
+            self._add(evolver, planned)
+        return self._saved(now)
 
     def _told_apart(
         self, index: PlanIndex, evolver: str, offered: Mapping[str, str], near_duplicate: float
     ) -> Iterator[Row]:
-        before = _planned(self.store, index, ["seed_id", "seed_instruction", "seed_reason"], evolver).to_pylist()
+        before = _planned(self.writer.store, index, ["seed_id", "seed_instruction", "seed_reason"], evolver).to_pylist()
         known, seen = {row["seed_id"] for row in before}, Duplicates(near_duplicate)
         seen.add_all(row["seed_instruction"] for row in before if row["seed_reason"] is None)
         for identity, text in offered.items():
@@ -128,10 +127,10 @@ class Planner:
                 "characters (strategy.query_characters)"
             )
         fallen += [_fallen_query(places[one.text][1], one.reason, one.detail) for one in short]
-        known = set(_planned(self.store, index, ["seed_id"], UNREADABLE)["seed_id"].to_pylist())
+        known = set(_planned(self.writer.store, index, ["seed_id"], UNREADABLE)["seed_id"].to_pylist())
         new = [row for row in fallen if row["seed_id"] not in known]
         index.unreadable.update(row["seed_reason"] for row in new)
-        self._add(index, UNREADABLE, new)
+        self._add(UNREADABLE, new)
         index.seeds = len(kept)
         return {text: places[text] for text in kept}
 
@@ -155,15 +154,14 @@ class Planner:
             "input": "",
         }
 
-    def _add(self, index: PlanIndex, evolver: str, rows: Sequence[Row]) -> None:
+    def _add(self, evolver: str, rows: Sequence[Row]) -> None:
         for start in range(0, len(rows), FILE_ROWS):
-            add_rows(self.store, index, {evolver: rows[start : start + FILE_ROWS]})
+            self.writer.add(evolver, rows[start : start + FILE_ROWS])
 
-    def _saved(self, index: PlanIndex, now: str) -> PlanIndex:
-        index.signature = now
-        self.before_writing()
-        self.store.write_bytes(INDEX, index.to_json())
-        return index
+    def _saved(self, now: str) -> PlanIndex:
+        self.writer.index.signature = now
+        self.writer.commit()
+        return self.writer.index
 
 
 def _fallen_query(seed: Seed, reason: str, detail: str) -> Row:
@@ -179,14 +177,14 @@ def _fallen_query(seed: Seed, reason: str, detail: str) -> Row:
 
 def _state(source: Store) -> str:
     """A digest of what a finished phase has committed."""
-    return digest(*sorted(entry.name for entry in manifest.load(source).entries))
+    return digest(*sorted(entry.name for entry in read_output.load(source).parts))
 
 
 def _kept(source: Store, columns: Sequence[str]) -> list[Row]:
     """The kept records of a finished phase, in the order of its plan."""
     tables = [
         records.select([*columns, "plan_row"])
-        for entry in manifest.load(source).entries
+        for entry in read_output.load(source).parts
         for folder, records in pieces(source, entry)
         if folder == DATA
     ]
@@ -205,12 +203,8 @@ def _written(source: Store) -> dict[str, dict[str, str]]:
 def _planned(store: Store, index: PlanIndex, columns: Sequence[str], evolver: str | None = None) -> pa.Table:
     """Planned rows, of one folder of the plan or of all evolvers', by some of their columns."""
     wanted = [file for file in index.files if file.evolver == evolver or (not evolver and file.evolver != UNREADABLE)]
-    tables = [_read(store, file.path, columns) for file in wanted]
+    tables = [read_plan_file(store, file, columns) for file in wanted]
     if not tables:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     return pa.concat_tables(tables)
 
-
-def _read(store: Store, path: str, columns: Sequence[str]) -> pa.Table:
-    with store.open_input(path) as opened:
-        return pq.read_table(opened, columns=list(columns))

@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.errors import DamagedOutput, OutputError
 from ray_jobs.manifest import Manifest, Part
-from ray_jobs.parts import DATA
+from ray_jobs.output_names import DATA
 from ray_jobs.report import RUN, SUCCESS, read_json
 from ray_jobs.storage import Store
 
@@ -62,7 +62,7 @@ def open_source(store: Store) -> Source:
     if store.exists(SELECTION):
         return _selection(store)
     if store.exists(RUN):
-        if source := run_source(store, manifest.load(store), DATA):
+        if source := run_source(store, read_output.load(store).manifest, DATA):
             return source
         raise OutputError(f"{store.url}: holds no record yet")
     raise OutputError(f"{store.url}: expected the output of a run (with {RUN}) or of a selection (with {SELECTION})")
@@ -73,9 +73,8 @@ def run_source(store: Store, found: Manifest, folder: str) -> Source | None:
 
     Raises as `open_source` does.
     """
-    parts = [part for entry in found.entries for part in entry.files if part.path.startswith(f"{folder}/")]
-    rows = sum(len(entry.rows) for entry in found.entries)
-    if rows > found.done(1 + max((int(entry.rows.max()) for entry in found.entries), default=0)).sum():
+    parts = [part for entry in found.entries for part in entry.files if part.folder == folder]
+    if any(entry.extra for entry in found.entries):
         raise OutputError(f"{store.url}: rows are in two parts since the run was cut short; `evolve run` mends that")
     if not parts:
         return None

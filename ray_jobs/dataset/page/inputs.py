@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.dataset.source import SELECTION, Source, open_source, run_source
 from ray_jobs.errors import OutputError
-from ray_jobs.parts import DATA, REJECTED
-from ray_jobs.plan import UNREADABLE, PlanIndex, load_index
-from ray_jobs.report import RUN, SUCCESS, load_sessions, pools, read_json
+from ray_jobs.output_names import DATA, REJECTED, RUN, SUCCESS
+from ray_jobs.plan_index import UNREADABLE, PlanIndex
+from ray_jobs.report import load_sessions, pools, read_json
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store
 
@@ -70,7 +70,8 @@ def read_inputs(store: Store) -> Inputs:
     """Find out what an output holds. Raises OutputError and DamagedOutput as `open_source` does."""
     if store.exists(SELECTION) or not store.exists(RUN):
         return _selection(open_source(store))
-    run, found = read_json(store, RUN), manifest.load(store)
+    run, output = read_json(store, RUN), read_output.load(store)
+    found = output.manifest
     groups = found.tally().groups()
     seen = sorted({evolver for evolver, _ in groups})
     configured = list((run.get("configuration") or {}).get("evolvers") or ())
@@ -85,7 +86,7 @@ def read_inputs(store: Store) -> Inputs:
         rounds=sorted({number for _, number in groups}),
         finished=store.exists(SUCCESS),
         run=run,
-        plan=load_index(store),
+        plan=output.plan,
         pools=pools(load_sessions(store)),
     )
 
