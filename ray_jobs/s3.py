@@ -1,10 +1,11 @@
-"""The two S3 requests that fsspec's own methods do not make safely: conditional creation and bulk deletion.
+"""The S3 requests that fsspec's own methods do not make safely: creation, a single put, a copy, bulk deletion.
 
-`fs` is an s3fs.S3FileSystem; errors are those that it raises.
+`fs` is an s3fs.S3FileSystem; errors are those that it or botocore raise.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from ray_jobs.storage_errors import response_code
 
 _DELETE_LIMIT = 1000  # keys in one DeleteObjects request, the limit of the S3 API
 _CONFLICT_TRIES = 5
+_AIO_SETTINGS = {"connector_args", "http_session_cls", "warm_up_loader_caches"}  # of aiobotocore's Config alone
 
 
 def create_object(fs: Any, bucket: str, key: str, data: bytes, token: str) -> bool:
@@ -42,6 +44,64 @@ def create_object(fs: Any, bucket: str, key: str, data: bytes, token: str) -> bo
 def _creation(fs: Any, bucket: str, key: str) -> str:
     head = fs.call_s3("head_object", Bucket=bucket, Key=key)
     return str(head.get("Metadata", {}).get("creation", ""))
+
+
+def copy_object(fs: Any, bucket: str, source: str, target: str) -> bool:
+    """Copy an object inside the server with one request, up to 5 GB; False where there is no `source`."""
+    try:
+        fs.call_s3("copy_object", Bucket=bucket, Key=target, CopySource={"Bucket": bucket, "Key": source})
+    except OSError as error:
+        if response_code(error) != "NoSuchKey":
+            raise
+        return False
+    return True
+
+
+class SinglePuts:
+    """Puts that nothing repeats, through a client with the settings of `fs`. Safe to use from threads.
+
+    Not through `fs` itself: aiohttp beneath it sends a PUT again whenever its connection is lost, which no setting
+    turns off. botocore's own client does not.
+    """
+
+    def __init__(self, fs: Any) -> None:
+        self._fs, self._lock, self._client = fs, threading.Lock(), None
+
+    def put(self, bucket: str, key: str, data: bytes) -> None:
+        """Send the whole object in one PutObject. Raises where it was refused or its answer did not come."""
+        client = self._connected()
+        known = client.meta.service_model.operation_model("PutObject").input_shape.members
+        extra = {k: v for k, v in {**self._fs.s3_additional_kwargs, **self._fs.req_kw}.items() if k in known}
+        client.put_object(**extra, Bucket=bucket, Key=key, Body=data)
+
+    def _connected(self) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = _single_client(self._fs)
+            return self._client
+
+
+def _single_client(fs: Any) -> Any:
+    """A botocore client with the settings that s3fs gives to its own, except retries."""
+    # the clients of S3 are installed only where S3 is used
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from botocore.session import Session
+
+    settings = {key: value for key, value in fs.config_kwargs.items() if key not in _AIO_SETTINGS}
+    settings["retries"] = {"total_max_attempts": 1, "mode": "standard"}
+    options = {
+        "aws_access_key_id": fs.key,
+        "aws_secret_access_key": fs.secret,
+        "aws_session_token": fs.token,
+        "endpoint_url": fs.endpoint_url,
+        "use_ssl": fs.use_ssl,
+        **fs.client_kwargs,
+    }
+    if fs.anon:
+        settings["signature_version"] = UNSIGNED
+        options = {key: value for key, value in options.items() if not key.startswith("aws_")}
+    return Session(**fs.kwargs).create_client("s3", config=Config(**settings), **options)
 
 
 def delete_objects(fs: Any, bucket: str, keys: Sequence[str]) -> None:

@@ -6,15 +6,13 @@ The rest of the service names files by their path below a store's root and never
 from __future__ import annotations
 
 import io
-import os
 import posixpath
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 import fsspec
@@ -22,7 +20,7 @@ import fsspec.utils
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs as arrow
 
-from ray_jobs import s3
+from ray_jobs.capabilities import Capabilities, probe
 from ray_jobs.errors import MissingFile, StorageError
 from ray_jobs.storage_errors import ExplainedReader, Result, explained, persist
 
@@ -60,14 +58,19 @@ def open_store(url: str, options: Mapping[str, Any] | None = None, patience: flo
         settings = {"use_listings_cache": False, "skip_instance_cache": True}
         settings |= _s3_options(options) if is_s3 else options
         fs, root = fsspec.url_to_fs(url, **settings)
+    # imported here, for they build on Store
     if is_s3:
+        from ray_jobs.s3_store import S3Store
+
         if not root:
             raise StorageError(f"{url}: the URL names no bucket, expected s3://BUCKET/PATH")
         fs.retries = 2  # of streamed bodies, which botocore does not retry; multiplies its own retries
-        return _S3Store(fs, url, root, options, patience)
+        return S3Store(fs, url, root, options, patience)
     if isinstance(fs, LocalFileSystem):
+        from ray_jobs.disk_store import DiskStore
+
         # absolute, for a worker that the store travels to has another working directory
-        return _LocalStore(fs, root, root, options, patience)
+        return DiskStore(fs, root, root, options, patience)
     return Store(fs, url, root, options, patience)
 
 
@@ -132,6 +135,35 @@ class Store:
         """
         token = uuid.uuid4().hex
         return self._persist("create", path, lambda: self._create(self._path(path), data, token))
+
+    def put_once(self, path: str, data: bytes) -> None:
+        """Write a file with one request that nothing repeats, replacing what was there.
+
+        For files that are published: whoever repeats a request may put a file back that another has removed. Where
+        this raises StoreAway, the request may still arrive, at any later time; the name is then never used again.
+        On S3 one PutObject without retries of any client (a request that the store refused with a redirect is sent on),
+        up to 5 GB; on disk as `write_bytes`. What the clients of other stores repeat by themselves is not known.
+        """
+        with explained("write", self.url_of(path)):
+            self._put_once(self._path(path), data)
+
+    def publish(self, source: str, target: str) -> bool:
+        """Give the file `source` the name `target` too, in one step that only succeeds while `source` exists.
+
+        False where it does not; a file at `target` is replaced. On disk a rename, so `source` is gone afterwards; on S3
+        one CopyObject, which leaves it. The step may be repeated while the store is away: a repetition that finds no
+        source returns False though the first may have been done, so compare `target` then.
+        """
+        return self._persist(
+            f"publish as {target}", source, lambda: self._publish(self._path(source), self._path(target))
+        )
+
+    def probe(self, folder: str) -> Capabilities:
+        """What this store really does, tried with files of new names in `folder`, which are removed afterwards.
+
+        On disk the folder stays. Raises StorageError where it cannot be written to at all.
+        """
+        return probe(self, folder)
 
     def put_fresh(self, new_path: Callable[[], str], data: bytes) -> str:
         """Write a file with `put_once` and return its path, which `new_path` makes anew for each try.
@@ -246,6 +278,16 @@ class Store:
     def _write(self, path: str, data: bytes) -> None:
         self._fs.pipe_file(path, data)
 
+    def _put_once(self, path: str, data: bytes) -> None:
+        self._write(path, data)
+
+    def _publish(self, source: str, target: str) -> bool:
+        try:
+            self._fs.cp_file(source, target)
+        except FileNotFoundError:
+            return False
+        return True
+
     def _create(self, path: str, data: bytes, token: str) -> bool:  # noqa: ARG002
         with _CREATE_LOCK:
             try:
@@ -253,65 +295,6 @@ class Store:
             except FileExistsError:
                 return False
         return True
-
-
-class _LocalStore(Store):
-    """Files on a disk of this machine or on a network file system that is mounted."""
-
-    def arrow_filesystem(self) -> arrow.FileSystem:
-        return arrow.SubTreeFileSystem(self._root or "/", arrow.LocalFileSystem())
-
-    def remove_folder(self, path: str) -> None:
-        # it may not be there, or hold something since
-        with suppress(OSError):
-            Path(self._path(path)).rmdir()
-
-    def _children(self, folder: str) -> Sequence[dict[str, Any]]:
-        infos = super()._children(folder)
-        return [self._target(info) if info["islink"] else info for info in infos]
-
-    def _target(self, link: dict[str, Any]) -> dict[str, Any]:
-        """What a symbolic link to a file points to; a link to a folder stays one, for it may lead in a circle."""
-        with suppress(FileNotFoundError):
-            target = cast(dict[str, Any], self._fs.info(link["name"]))
-            return link if target["type"] == "directory" else target
-        return link
-
-    def _write(self, path: str, data: bytes) -> None:
-        with _written_beside(Path(path), data) as written:
-            written.replace(path)
-
-    def _create(self, path: str, data: bytes, token: str) -> bool:  # noqa: ARG002
-        with _written_beside(Path(path), data) as written:
-            try:
-                os.link(written, path)
-            except FileExistsError:
-                return False
-        return True
-
-
-class _S3Store(Store):
-    """A bucket, or a part of one, behind the S3 API."""
-
-    def delete(self, paths: Iterable[str]) -> None:
-        keys = [self._key(self._path(path)) for path in paths]
-        self._persist("delete", "", lambda: s3.delete_objects(self._fs, self._bucket, keys))
-
-    def _find(self, path: str, depth: int | None) -> dict[str, Any]:
-        if depth is not None:
-            return super()._find(path, depth)
-        # one flat listing of the prefix costs fewer requests than one a folder
-        return cast(dict[str, Any], self._fs.find(path, detail=True))
-
-    def _create(self, path: str, data: bytes, token: str) -> bool:
-        return s3.create_object(self._fs, self._bucket, self._key(path), data, token)
-
-    @property
-    def _bucket(self) -> str:
-        return self._root.partition("/")[0]
-
-    def _key(self, path: str) -> str:
-        return path.partition("/")[2]
 
 
 _CREATE_LOCK = threading.Lock()
@@ -325,18 +308,3 @@ def _s3_options(options: dict[str, Any]) -> dict[str, Any]:
 def _entry(path: str, info: Mapping[str, Any]) -> Entry:
     version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
     return Entry(path, int(info["size"]), version)
-
-
-@contextmanager
-def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
-    """A finished file on disk next to `path`, under a name that readers of data skip; removed in the end."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with written.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        yield written
-    finally:
-        written.unlink(missing_ok=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import fnmatch
 import http.client
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,11 +19,28 @@ LONGEST_HOLD = 300.0
 
 @dataclass(frozen=True)
 class Fault:
-    """An answer given in place of the server's; `after` passes the request on first and loses its answer."""
+    """An answer given in place of the server's, after `delay` seconds.
 
-    status: int
-    code: str
+    The body is S3's form of `code` where `body` is None. `after` passes the request on first and loses its answer;
+    `lost` does so and closes the connection without any; `applied_after` closes it at once and passes the request on
+    that many seconds later, as a network may that held it back.
+    """
+
+    status: int = 503
+    code: str = "SlowDown"
     after: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    delay: float = 0.0
+    lost: bool = False
+    applied_after: float | None = None
+
+    @property
+    def content(self) -> bytes:
+        """The body of the answer."""
+        if self.body is not None:
+            return self.body
+        return f"<Error><Code>{self.code}</Code><Message>on purpose</Message></Error>".encode()
 
 
 OVERLOADED = (Fault(500, "InternalError"), Fault(503, "SlowDown"))
@@ -56,7 +74,9 @@ class FaultProxy:
     """`faults` are used up one a request of `method`; `requests` counts all of those.
 
     A `failing` share of all requests, drawn from `random`, ends as one of OVERLOADED. While the store is `away`
-    connections are closed without an answer. `hold` is for one PUT.
+    connections are closed without an answer. `hold` is for one PUT. Headers in `ignored` (small letters) are not passed
+    on, as by a store that does not know them; a request with a header in `refused` is answered with that fault.
+    `times` are those of the counted requests, in seconds of time.monotonic().
     """
 
     url: str
@@ -68,13 +88,21 @@ class FaultProxy:
     random: Random = field(default_factory=lambda: Random(0))
     away: bool = False
     hold: Hold | None = None
+    ignored: set[str] = field(default_factory=set)
+    refused: dict[str, Fault] = field(default_factory=dict)
+    times: list[float] = field(default_factory=list)
+    late: list[threading.Timer] = field(default_factory=list)
 
-    def fault(self, method: str) -> Fault | None:
+    def fault(self, method: str, headers: Iterable[str]) -> Fault | None:
         """What is to happen to the next request."""
-        counted = method == self.method
-        self.requests += counted
-        if counted and self.faults:
-            return self.faults.pop(0)
+        if method == self.method:
+            self.requests += 1
+            self.times.append(time.monotonic())
+            if self.faults:
+                return self.faults.pop(0)
+        for name in headers:
+            if name.lower() in self.refused:
+                return self.refused[name.lower()]
         if self.random.random() >= self.failing:
             return None
         self.failed += 1
@@ -121,17 +149,29 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _serve_or_fail(self, body: bytes) -> None:
-        fault = self.proxy.fault(self.command)
-        if fault is None or fault.after:
-            status, headers, content = self._forward(body)
-        if fault is not None:
-            text = f"<Error><Code>{fault.code}</Code><Message>on purpose</Message></Error>"
-            status, headers, content = fault.status, {"Content-Type": "application/xml"}, text.encode()
-        self._answer(status, headers, content)
+        fault = self.proxy.fault(self.command, self.headers.keys())
+        if fault is None:
+            self._answer(*self._forward(body))
+            return
+        if fault.after or fault.lost:
+            self._forward(body)
+        if fault.applied_after is not None:
+            self._forward_later(body, fault.applied_after)
+        time.sleep(fault.delay)
+        if fault.lost or fault.applied_after is not None:
+            self.close_connection = True
+        else:
+            self._answer(fault.status, {"Content-Type": "application/xml", **dict(fault.headers)}, fault.content)
+
+    def _forward_later(self, body: bytes, seconds: float) -> None:
+        timer = threading.Timer(seconds, self._forward, [body])
+        self.proxy.late.append(timer)
+        timer.start()
 
     def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in self.proxy.ignored}
         connection = http.client.HTTPConnection(self.target)
-        connection.request(self.command, self.path, body, dict(self.headers))
+        connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
