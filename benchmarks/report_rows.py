@@ -24,8 +24,8 @@ from ray_jobs.dataset.page.gather import gather
 from ray_jobs.dataset.page.inputs import read_inputs
 from ray_jobs.dataset.page.report import report
 from ray_jobs.parts import write_part
-from ray_jobs.plan import INDEX, PlanFile, PlanIndex
-from ray_jobs.report import RUN, SUCCESS
+from ray_jobs.plan_index import INDEX, PlanFile, PlanIndex
+from ray_jobs.output_names import RUN, SUCCESS
 from ray_jobs.rows import REJECTED_SCHEMA
 from ray_jobs.storage import Store, open_store
 

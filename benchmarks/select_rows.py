@@ -29,7 +29,7 @@ from ray_jobs.dataset.export import export
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
 from ray_jobs.parts import write_part
-from ray_jobs.report import RUN, SUCCESS
+from ray_jobs.output_names import RUN, SUCCESS
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store, open_store
 

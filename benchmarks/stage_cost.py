@@ -28,7 +28,8 @@ from ray_jobs.board import Board
 from ray_jobs.config import PoolResponderConfig, RunConfig
 from ray_jobs.engines import build_strategy
 from ray_jobs.parts import write_part
-from ray_jobs.plan import PlanIndex, make_plan
+from ray_jobs.plan_index import PlanIndex
+from ray_jobs.plan import make_plan
 from ray_jobs.plan_source import pending_blocks, read_block
 from ray_jobs.rows import flatten, split_outcomes
 from ray_jobs.storage import Store, open_store

@@ -18,6 +18,7 @@ from ray_jobs.plan_index import PlanIndex
 from ray_jobs.storage import Store
 from ray_jobs.tally import Tally
 
+
 @dataclass(frozen=True)
 class Accepted:
     """What counts: the plan, the parts, and the settings that the output was begun with; and what it was read from.

@@ -59,9 +59,7 @@ def small_parts(entries: Sequence[Entry], sizes: Sizes = Sizes()) -> list[Entry]
     return sorted(found, key=lambda entry: (entry.schema, int(entry.rows[0]), entry.name))
 
 
-def join_parts(
-    epoch: Epoch, small: Sequence[Entry], may_go_on: Callable[[], None], sizes: Sizes = Sizes()
-) -> int:
+def join_parts(epoch: Epoch, small: Sequence[Entry], may_go_on: Callable[[], None], sizes: Sizes = Sizes()) -> int:
     """Join `small` parts into as few as `sizes` and their columns allow, and return how many that are.
 
     `may_go_on` is called before each small part and ends the work by raising. Raises LeaseLost where another run has

@@ -91,7 +91,7 @@ class Repairs:
 
 
 class Epoch:
-    """What the driver of an epoch does to its output. `accepted` is what counts, as of `begin` or the last `refresh`."""
+    """What an epoch's driver does to its output. `accepted` is what counts, as of `begin` or the last `refresh`."""
 
     def __init__(self, store: Store, lease: Lease, accepted: Accepted) -> None:
         self.store, self.lease, self.accepted = store, replace(lease, store=store), accepted
@@ -128,7 +128,6 @@ class Epoch:
         removed += self._remove(planned, kept)
         # sealed above: a late repeat of one changes nothing
         self._remove(self._list(ENTRIES) + self._list(FIRST_ENTRIES), set())
-        self.store.abort_uploads("")
         self._check_plan_files(set(planned))
         return Repairs(self._drop_lost({*staged, *visible}), removed)
 

@@ -31,7 +31,7 @@ _GUARD = {
 
 
 def read(store: Store) -> Accepted:
-    """What counts in an output that was not taken over; nothing where there is none. Raises DamagedOutput, MissingFile."""
+    """What counts in an output that was not taken over, if there is one. Raises DamagedOutput and MissingFile."""
     plan = _index(store)
     if plan is None:
         return Accepted()

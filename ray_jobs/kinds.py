@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ray_jobs import read_output
 from ray_jobs.analysis.analyse import analysis_job
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.analysis.job import AnalysisJob
@@ -20,8 +21,8 @@ from ray_jobs.config import RunConfig, ScoreConfig
 from ray_jobs.errors import OutputError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.job import Job, PooledJob
-from ray_jobs import read_output
-from ray_jobs.report import RUN, read_run
+from ray_jobs.output_names import RUN
+from ray_jobs.report import read_run
 from ray_jobs.run import Say, run
 from ray_jobs.score_pairs import ScorePairsJob
 from ray_jobs.storage import Store

@@ -24,11 +24,12 @@ from typing import Any
 
 import psutil
 
+from ray_jobs import output_names
 from ray_jobs.errors import DamagedOutput, LeaseHeld, LeaseLost, MissingFile, StorageError
-from ray_jobs.output_names import EPOCHS as FOLDER
 from ray_jobs.output_names import Tag, new_token
 from ray_jobs.storage import Store
 
+FOLDER = output_names.EPOCHS
 CLOCK_SECONDS = 10.0
 """By how much two readings of when a process began may differ, where only the machine's clock tells it."""
 
@@ -246,7 +247,9 @@ def _ticks(pid: int) -> int | None:
     """When a process began, in the kernel's ticks since the machine started; None where the kernel does not tell."""
     with suppress(OSError):
         # field 22, "starttime" in proc_pid_stat(5); the name in field 2 may hold blanks and brackets
-        return int(Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19])
+        return int(
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()[19]
+        )
     return None
 
 

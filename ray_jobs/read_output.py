@@ -148,5 +148,3 @@ def _counted(
     gone = {name for swap in swaps for name in swap.replaces}
     every = [*sealed, *(swap.part for swap in swaps if swap.part), *added]
     return counted_once(store, [part for part in every if part.name not in gone], total)
-
-

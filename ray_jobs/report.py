@@ -18,10 +18,7 @@ from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
 from ray_jobs.first_version import FORMAT
 from ray_jobs.layout import RunLabels
 from ray_jobs.manifest import Manifest
-from ray_jobs.output_names import CARD, RUN
-from ray_jobs.output_names import REPORT as REPORT
-from ray_jobs.output_names import SEARCH as SEARCH
-from ray_jobs.output_names import SUCCESS as SUCCESS
+from ray_jobs.output_names import RUN
 from ray_jobs.plan_index import PlanIndex
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ray_jobs.manifest import Manifest
-from ray_jobs.part_files import pieces
 from ray_jobs.output_names import DATA
+from ray_jobs.part_files import pieces
 from ray_jobs.rows import FAILED, KEPT
 from ray_jobs.storage import Store
 from ray_jobs.tally import PAIRS, Tally

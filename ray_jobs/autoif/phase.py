@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ray.data import Dataset
@@ -19,11 +19,12 @@ from ray_jobs.branches import read_plan, union
 from ray_jobs.config import PoolConfig
 from ray_jobs.job import Job, Pending
 from ray_jobs.layout import RunLabels
+from ray_jobs.output_names import REPORT, SUCCESS
 from ray_jobs.plan import PlanWriter
 from ray_jobs.plan_index import PlanIndex
 from ray_jobs.pools import pool_name, through_pool
 from ray_jobs.preflight import absolute
-from ray_jobs.report import REPORT, SUCCESS, read_json
+from ray_jobs.report import read_json
 from ray_jobs.settings import fingerprint
 from ray_jobs.storage import Store, open_store
 

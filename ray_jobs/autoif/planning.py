@@ -22,8 +22,8 @@ from ray_jobs import read_output
 from ray_jobs.autoif.rounds import as_json
 from ray_jobs.dataset.words import question
 from ray_jobs.errors import SeedError
-from ray_jobs.part_files import pieces
 from ray_jobs.output_names import DATA
+from ray_jobs.part_files import pieces
 from ray_jobs.plan import QUERY_FELL, PlanWriter, digest, read_plan_file, unreadable
 from ray_jobs.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.seeds import Seed, SeedSource, read_seeds, seed_id, signature
@@ -207,4 +207,3 @@ def _planned(store: Store, index: PlanIndex, columns: Sequence[str], evolver: st
     if not tables:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
     return pa.concat_tables(tables)
-

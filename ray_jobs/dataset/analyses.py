@@ -13,8 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.errors import DamagedOutput, OutputError
-from ray_jobs.parts import DATA
-from ray_jobs.report import SUCCESS
+from ray_jobs.output_names import DATA, SUCCESS
 from ray_jobs.storage import Store
 from scoring.select import Scores
 

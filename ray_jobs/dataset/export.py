@@ -19,7 +19,7 @@ from ray_jobs.dataset.shards import SHARD_BYTES, JsonlShards, ParquetShards, Sha
 from ray_jobs.dataset.source import Source, open_source
 from ray_jobs.dataset.target import Contents, check_target, new_dataset
 from ray_jobs.errors import ConfigError
-from ray_jobs.report import CARD
+from ray_jobs.output_names import CARD
 from ray_jobs.storage import Store
 
 TRAIN, VALIDATION = "train", "validation"

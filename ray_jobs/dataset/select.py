@@ -23,7 +23,7 @@ from ray_jobs.dataset.sieve import Sieve, Sifted
 from ray_jobs.dataset.source import open_source
 from ray_jobs.dataset.target import check_target, new_dataset
 from ray_jobs.dataset.words import question
-from ray_jobs.parts import DATA
+from ray_jobs.output_names import DATA
 from ray_jobs.storage import Store
 from scoring.select import ranking
 

@@ -18,8 +18,7 @@ from ray_jobs.dataset.sieve import GroupCut
 from ray_jobs.dataset.source import SELECTION
 from ray_jobs.dataset.target import Contents
 from ray_jobs.manifest import Part
-from ray_jobs.parts import DATA
-from ray_jobs.report import CARD
+from ray_jobs.output_names import CARD, DATA
 from ray_jobs.storage import Store
 
 CONTENTS = Contents((DATA, CARD), SELECTION)

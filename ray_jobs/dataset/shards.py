@@ -9,8 +9,8 @@ from io import BytesIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ray_jobs.checksums import checksum
 from ray_jobs.manifest import Part
-from ray_jobs.parts import checksum
 from ray_jobs.rows import ROW_GROUP_ROWS
 from ray_jobs.storage import Store
 

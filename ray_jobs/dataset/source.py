@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 from ray_jobs import read_output
 from ray_jobs.errors import DamagedOutput, OutputError
 from ray_jobs.manifest import Manifest, Part
-from ray_jobs.output_names import DATA
-from ray_jobs.report import RUN, SUCCESS, read_json
+from ray_jobs.output_names import DATA, RUN, SUCCESS
+from ray_jobs.report import read_json
 from ray_jobs.storage import Store
 
 SELECTION = "selection.json"

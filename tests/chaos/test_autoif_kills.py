@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ray_jobs.plan import INDEX
+from ray_jobs.plan_index import INDEX
 from tests.chaos.jobs import STARTUP, Job
 from tests.chaos.nodes import Nodes, until
 from tests.ray_jobs.autoif.samples import autoif_config

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from ray_jobs.cli import main
-from ray_jobs.plan import PlanIndex, load_index
+from ray_jobs.plan_index import PlanIndex
+from ray_jobs.plan import load_index
 from ray_jobs.plan import make_plan as plan_seeds
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob

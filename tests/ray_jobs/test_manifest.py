@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from ray_jobs.errors import DamagedOutput
 from ray_jobs.manifest import Entry, Part, commit, entry_path, forget, load
-from ray_jobs.parts import checksum, write_part
+from ray_jobs.checksums import checksum
+from ray_jobs.parts import write_part
 from ray_jobs.rows import KEPT
 from ray_jobs.storage import Store, open_store
 from ray_jobs.tally import Tally, tally_records

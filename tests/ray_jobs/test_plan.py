@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.errors import DamagedOutput, SeedError
-from ray_jobs.plan import INDEX, UNREADABLE, Fanout, PlanFile, PlanIndex, load_index, make_plan
+from ray_jobs.plan_index import INDEX, UNREADABLE, PlanFile, PlanIndex
+from ray_jobs.plan import Fanout, load_index, make_plan
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.seeds import SeedSource, seed_id
 from ray_jobs.storage import Store, open_store

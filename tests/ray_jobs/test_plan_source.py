@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_jobs.plan import Fanout, PlanFile, PlanIndex, make_plan
+from ray_jobs.plan_index import PlanFile, PlanIndex
+from ray_jobs.plan import Fanout, make_plan
 from ray_jobs.plan_source import PlanSource, Slice, fitting_rows, pending_blocks, read_block
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.seeds import SeedSource

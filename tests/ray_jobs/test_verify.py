@@ -17,7 +17,8 @@ from ray_jobs.lease import Lease
 from ray_jobs.manifest import Entry, commit, load
 from ray_jobs.parts import write_part
 from ray_jobs.plan import make_plan
-from ray_jobs.report import RUN, RUN_FIELDS, SUCCESS
+from ray_jobs.output_names import RUN, SUCCESS
+from ray_jobs.report import RUN_FIELDS
 from ray_jobs.retry import forget_failed
 from ray_jobs.storage import Store, open_store
 from ray_jobs.synthesize import SynthesisJob

@@ -21,7 +21,7 @@ from ray_jobs.dataset.page.inputs import NOBODY
 from ray_jobs.dataset.page.measures import MEASURES, Measure
 from ray_jobs.dataset.score_columns import floats
 from ray_jobs.errors import DamagedOutput
-from ray_jobs.report import SUCCESS
+from ray_jobs.output_names import SUCCESS
 from ray_jobs.storage import Store
 
 SUMMARY, TABLE = "summary.json", "data"

@@ -19,7 +19,8 @@ from ray_jobs.autoif.rounds import augmented_round
 from ray_jobs.errors import SeedError
 from ray_jobs.manifest import commit
 from ray_jobs.parts import write_part
-from ray_jobs.plan import UNREADABLE, load_index
+from ray_jobs.plan_index import UNREADABLE
+from ray_jobs.plan import load_index
 from ray_jobs.rounds import RoundRow
 from ray_jobs.rows import KEPT
 from ray_jobs.seeds import SeedSource

@@ -13,7 +13,8 @@ import yaml
 from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.cli import main
 from ray_jobs.kinds import jobs_of, run_all, stores_of
-from ray_jobs.report import REPORT, read_json
+from ray_jobs.output_names import REPORT
+from ray_jobs.report import read_json
 from ray_jobs.storage import Store, open_store
 from ray_jobs.verify import verify
 from scoring.entailment import Entailment

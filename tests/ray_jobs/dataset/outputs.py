@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from ray_jobs import manifest
 from ray_jobs.parts import write_part
-from ray_jobs.report import RUN, SUCCESS
+from ray_jobs.output_names import RUN, SUCCESS
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store
 

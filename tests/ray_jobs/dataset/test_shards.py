@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.dataset.shards import JsonlShards, ParquetShards, Shards
-from ray_jobs.parts import checksum
+from ray_jobs.checksums import checksum
 from ray_jobs.storage import Store, open_store
 
 SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("turns", pa.list_(pa.string()))])
