@@ -103,12 +103,11 @@ class Epoch:
 
     def refresh(self) -> Accepted:
         """Read again what counts, with the entries of this epoch. Raises LeaseLost and DamagedOutput."""
-        self.look()
         try:
             self.accepted = with_entries(self.store, self._sealed)
-        except MissingFile:
+        finally:
+            # a later epoch, once sealed, removes these entries: what was listed is whole where there is none
             self.look()
-            raise
         return self.accepted
 
     # --- leftovers

@@ -23,7 +23,8 @@ from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.job import Job, PooledJob
 from ray_jobs.output_names import RUN
 from ray_jobs.report import read_run
-from ray_jobs.run import Say, run
+from ray_jobs.drive import Say
+from ray_jobs.run import run
 from ray_jobs.score_pairs import ScorePairsJob
 from ray_jobs.storage import Store
 from ray_jobs.synthesize import SynthesisJob

@@ -83,8 +83,8 @@ class Lease:
         return Tag(self.number, self.token)
 
     def is_lost(self) -> bool:
-        """Whether another run has taken the output over: whether the next lease exists."""
-        return self.store.exists(EPOCHS.path(self.number + 1))
+        """Whether another run has taken the output over, which the next lease says, or somebody has emptied it."""
+        return self.store.exists(EPOCHS.path(self.number + 1)) or not self.store.exists(EPOCHS.path(self.number))
 
     def check(self) -> None:
         """Raise LeaseLost where another run has taken the output over."""
@@ -236,7 +236,7 @@ def _alive(raw: dict[str, Any]) -> bool | None:
 
 
 def _is_same(process: psutil.Process, raw: dict[str, Any]) -> bool:
-    """Whether a process is the one that wrote down when it began, by what no clock moves where there is such a thing."""
+    """Whether a process is the one that wrote down when it began: by what no clock moves, where that is known."""
     ticks = _ticks(process.pid)
     if ticks is not None and raw.get("ticks") is not None:
         return bool(ticks == raw["ticks"])

@@ -87,7 +87,7 @@ class Entry:
 
     @classmethod
     def from_json(cls, raw: Any, source: str) -> Entry:
-        """Read a stored entry. Raises DamagedOutput, naming `source`, where it is not one or leads out of the output."""
+        """Read a stored entry. Raises DamagedOutput, naming `source`, where it is none or leads out of the output."""
         try:
             files = [Part(**part) for part in raw["files"]]
             rows = _unpack(base64.b64decode(raw["rows"], validate=True))

@@ -196,8 +196,8 @@ def read_plan_file(store: Store, file: PlanFile, columns: Sequence[str] | None =
 def damaged(store: Store, file: PlanFile, why: str) -> DamagedOutput:
     """What a file of the plan is that is not what was written."""
     return DamagedOutput(
-        f"{store.url_of(file.path)}: is not what was written ({why}); it plans rows {file.first:,} to {file.end - 1:,}; "
-        "put the file back, or see `evolve repair`"
+        f"{store.url_of(file.path)}: is not what was written ({why}); it plans rows {file.first:,} to "
+        f"{file.end - 1:,}; put the file back, or see `evolve repair`"
     )
 
 

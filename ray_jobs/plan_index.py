@@ -64,7 +64,7 @@ class PlanIndex:
 
     @classmethod
     def from_json(cls, raw: Any, source: str) -> PlanIndex:
-        """Read a stored index. Raises DamagedOutput, naming `source`, where it is not one or leads out of the output."""
+        """Read a stored index. Raises DamagedOutput, naming `source`, where it is none or leads out of the output."""
         try:
             raw = dict(raw)
             files = [PlanFile(**one) for one in raw.pop("files")]

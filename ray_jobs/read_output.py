@@ -64,7 +64,7 @@ def load(store: Store) -> Accepted:
         try:
             found = read(store)
         except MissingFile as error:
-            # parts were joined since they were listed, or an epoch has begun; anything else is missing the next time too
+            # parts were joined since they were listed, or an epoch has begun; what is really missing stays so
             missing = error
             continue
         # entries go once a later epoch is sealed: a list of them is whole where none is by now
@@ -75,7 +75,7 @@ def load(store: Store) -> Accepted:
 
 
 def read(store: Store, below: int | None = None) -> Accepted:
-    """What counts of the epochs before `below`, or of all. Raises DamagedOutput, and MissingFile where it is changing."""
+    """What counts of the epochs before `below`, or of all. Raises DamagedOutput, and MissingFile while it changes."""
     for epoch in sealed_epochs(store):
         if below is None or epoch < below:
             source = store.url_of(seal_path(epoch))

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,20 +17,16 @@ from ray_jobs import lease, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.budget import Budget, spent_by
 from ray_jobs.cluster import cluster, configure_data
-from ray_jobs.compact import join_parts, small_parts
 from ray_jobs.config import PoolConfig
+from ray_jobs.drive import Drive, Say
 from ray_jobs.epochs import Epoch, begin
-from ray_jobs.errors import BudgetSpent, ClusterError, JobError, OutputError, PoolError, Stopped, StorageError
-from ray_jobs.first_version import FORMAT
+from ray_jobs.errors import BudgetSpent, JobError, PoolError, StorageError
 from ray_jobs.job import Pending, PooledJob
 from ray_jobs.metrics import RunMetrics
-from ray_jobs.output_names import REPORT, RUN, SEARCH
 from ray_jobs.parts import PartsSink
-from ray_jobs.plan import PlanWriter
 from ray_jobs.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.plan_source import fitting_rows, pending_blocks
 from ray_jobs.pools import blocks_at_once, lacking, logical_cpus
-from ray_jobs.preflight import refuse_changes
 from ray_jobs.progress import Display, make_display
 from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
@@ -47,7 +42,6 @@ WRITER_CPUS, WRITERS = 0.25, 6
 On a cluster with few CPUs a task that asks for a whole one waits until an evolver has ended, for Ray Data shares out
 what the pools leave. Rows that are scored and not written are what a kill costs.
 """
-Say = Callable[[str], None]
 
 
 def run(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
@@ -56,15 +50,15 @@ def run(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, An
     Raises SeedError, StorageError, OutputError where another run is at work or the settings have changed, PoolError,
     Stopped after SIGINT or SIGTERM, and BudgetSpent; whatever was finished by then is committed.
     """
-    return _hold(job, verbose, say, lambda run: run.plan())
+    return _hold(job, verbose, say, plans=True)
 
 
 def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
     """As `run`, for an output that is planned: its seed files are not looked at."""
-    return _hold(job, verbose, say, lambda run: run.planned())
+    return _hold(job, verbose, say, plans=False)
 
 
-def _hold(job: PooledJob, verbose: bool, say: Say, plan: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
+def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any]:
     job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
     holder = lease.acquire(store)
@@ -72,86 +66,28 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plan: Callable[[_Run], PlanIn
         with StopRequest().listening() as request:
             # heartbeats cannot wait for a store that is away; everything else can
             epoch = begin(store.patient(job.config.limits.storage_seconds), holder.lease)
-            one = _Run(job, epoch, holder, request, verbose, say)
-            return one.complete(plan)
+            one = _Run(job, epoch, holder, request, verbose)
+            # Ray's own signal handler may have stayed
+            drive = Drive(job, epoch, one.execute, holder.check, one.may_go_on, say, request.listening)
+            return drive.complete(plans)
     finally:
         holder.release()
 
 
 @dataclass
 class _Run:
+    """The engines' share of a run."""
+
     job: PooledJob
     epoch: Epoch
     holder: lease.LeaseHolder
     request: StopRequest
     verbose: bool
-    say: Say
 
-    def plan(self) -> PlanIndex:
-        """Plan what is not planned yet."""
-        return self.job.plan(PlanWriter(self.epoch, self._may_go_on))
-
-    def planned(self) -> PlanIndex:
-        """The plan as it is. Raises OutputError where there is none."""
-        plan = self.epoch.accepted.plan
-        if plan is None:
-            raise OutputError(f"{self.epoch.store.url}: there is no run here (no plan)")
-        return plan
-
-    def complete(self, plan_with: Callable[[_Run], PlanIndex]) -> dict[str, Any]:
-        """Put right what earlier runs left, plan, work off what is pending, and publish it, whatever ends the work."""
-        repairs = self.epoch.clean()
-        self._settle_settings()
-        plan = plan_with(self)
-        done = self.epoch.accepted.manifest.done(plan.rows)
-        left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
-        rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
-        self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
-        try:
-            self._work_off(plan)
-        except (Stopped, PoolError, ClusterError):
-            self._publish_what_is_done()
-            raise
-        self._join(self._may_go_on)
-        return self._finish(plan)
-
-    def _work_off(self, plan: PlanIndex) -> None:
-        executions, done = 0, self.epoch.accepted.manifest.done(plan.rows)
-        while not done.all():
-            self._may_go_on()
-            self.epoch.unmark()
-            executions += 1
-            self._execute(plan, done, executions)
-            before = int(done.sum())
-            done = self.epoch.refresh().manifest.done(plan.rows)
-            if int(done.sum()) == before:
-                raise PoolError("a whole pass over the pending rows has committed none of them")
-
-    def _may_go_on(self) -> None:
+    def may_go_on(self) -> None:
         """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
         self.holder.check()
         self.request.check()
-
-    def _settle_settings(self) -> None:
-        """Refuse settings that give other results than those the output was begun with; record these.
-
-        An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
-        """
-        settings, store = self.job.settings(), self.epoch.store
-        if store.exists(SEARCH):
-            raise OutputError(f"{store.url}: this is the output of a search; give the run one of its own")
-        refuse_changes(store, self.epoch.accepted, settings)
-        content = {
-            "format": FORMAT,
-            "job": self.job.kind,
-            "run_id": fingerprint(settings),
-            "records_per_row": self.job.records_per_row,
-            "result_settings": settings,
-            "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
-            "versions": report.versions(),
-        }
-        self.epoch.publish(RUN, json.dumps(content, indent=1).encode())
-        self.epoch.settle(settings)
 
     def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
         wanted = blocks_at_once(self.job.pools().values())
@@ -163,7 +99,7 @@ class _Run:
         unreadable = blocks.pop(UNREADABLE)
         return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
 
-    def _execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
+    def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""
         job, limits = self.job, self.job.config.limits
         pending, pools = self._pending(plan, done), job.pools()
@@ -203,33 +139,6 @@ class _Run:
                 finally:
                     execution.end()
                     saver.save()
-
-    def _join(self, may_go_on: Callable[[], None]) -> None:
-        """Join small parts and publish staged ones, while no task writes."""
-        # Ray's own signal handler may have stayed
-        with self.request.listening():
-            while small := small_parts(self.epoch.refresh().parts):
-                joined = join_parts(self.epoch, small, may_go_on)
-                self.say(f"{len(small):,} parts joined into {joined:,}")
-
-    def _publish_what_is_done(self) -> None:
-        """Let plain readers see what is committed, though the run ends before it is finished."""
-        try:
-            self._join(self.holder.check)
-        except JobError as error:
-            self.say(f"what is committed is not joined, which the next run does: {error}")
-
-    def _finish(self, plan: PlanIndex) -> dict[str, Any]:
-        store, found = self.epoch.store, self.epoch.accepted.manifest
-        labels = self.job.labels(fingerprint(self.job.settings()))
-        sessions = report.load_sessions(store)
-        result = report.make_report(plan, self.job.records_per_row, labels, found, sessions)
-        result |= self.job.summary(store, found)
-        documents = {REPORT: json.dumps(result, indent=1).encode(), **self.job.documents(store, result)}
-        for path, content in documents.items():
-            self.epoch.publish(path, content)
-        self.epoch.finish()
-        return result
 
 
 class _Saver:

@@ -13,10 +13,15 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from ray_jobs.config import RunConfig
-from ray_jobs.manifest import Entry, commit, load
+from ray_jobs import read_output
+from ray_jobs.epochs import Epoch, add_part, begin
+from ray_jobs.lease import take
+from ray_jobs.manifest import Entry
 from ray_jobs.parts import write_part
+from ray_jobs.plan import Fanout, PlanWriter, planned_rows
 from ray_jobs.rounds import RoundRow
 from ray_jobs.rows import FAILED, KEPT, REJECTED, ROW_SCHEMA, flatten, split_outcomes
+from ray_jobs.seeds import Seed
 from ray_jobs.storage import Store
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
@@ -119,13 +124,33 @@ def outcomes(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
     return split_outcomes(flatten(rows, LABELS, MODELS))
 
 
-def add_part(store: Store, *numbers: int, commits: bool = True, replaces: tuple[str, ...] = ()) -> Entry:
-    """Write a part of rows with one kept and one rejected round each, and commit it."""
+def new_epoch(store: Store) -> Epoch:
+    """An epoch that begins now, whoever had the output before."""
+    return begin(store, take(store))
+
+
+def stage_part(epoch: Epoch, *numbers: int) -> Entry:
+    """Write a part of rows with one kept and one rejected round each, which does not count yet."""
     rows = finished({number: [kept_round(), rejected_round(2, 1)] for number in numbers})
-    entry = write_part(store, *outcomes(rows), rows["plan_row"].to_numpy(), replaces)
-    if commits:
-        assert commit(store, entry)
+    return write_part(epoch.store, epoch.lease.tag, *outcomes(rows), rows["plan_row"].to_numpy())
+
+
+def commit_part(epoch: Epoch, *numbers: int) -> Entry:
+    """Write a part as `stage_part` does, and commit it."""
+    entry = stage_part(epoch, *numbers)
+    assert add_part(epoch.store, epoch.lease, entry)
     return entry
+
+
+def plan_numbers(epoch: Epoch, rows: int) -> None:
+    """Plan so many rows, whatever they are."""
+    writer = PlanWriter(epoch)
+    seeds = (Seed(f"seed {number}", "", "", f"{number:032x}") for number in range(rows))
+    fanout = Fanout({"a": 1.0}, split=False, samples=1, strategy_fingerprint="s", run_seed=0)
+    writer.add("a", [row for number, seed in enumerate(seeds) for row in planned_rows(seed, number, "a", fanout)])
+    writer.index.seeds = rows
+    writer.commit()
+    epoch.refresh()
 
 
 def record_counts(store: Store) -> Counter[str]:
@@ -139,11 +164,10 @@ def record_counts(store: Store) -> Counter[str]:
 
 
 def check_parts(store: Store, rows: set[int]) -> None:
-    """The output holds exactly `rows`, as `add_part` makes them, and its entries exactly its files."""
-    found = load(store)
-    assert not found.replaced
-    assert sorted(row for entry in found.entries for row in entry.rows.tolist()) == sorted(rows)
-    assert record_counts(store) == Counter(f"row{row:04d}-{number}" for row in rows for number in (1, 2))
-    files = {path for folder in ("data", "rejected") for path, _ in store.list(folder)}
-    assert files == {part.path for entry in found.entries for part in entry.files}
-    assert found.tally().rows == len(rows)
+    """The output counts exactly `rows`, as `commit_part` makes them, and a plain reader sees those that are published."""
+    found = read_output.load(store)
+    assert sorted(row for entry in found.parts for row in entry.rows.tolist()) == sorted(rows)
+    published = [entry for entry in found.parts if not entry.files[0].path.startswith("staging/")]
+    seen = {row for entry in published for row in entry.rows.tolist()}
+    assert record_counts(store) == Counter(f"row{row:04d}-{number}" for row in seen for number in (1, 2))
+    assert found.manifest.tally().rows == len(rows)

@@ -1,0 +1,135 @@
+"""Two drivers on one output, in every order of suspension, kill and late request up to a depth: nothing is lost."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ray_jobs.errors import JobError, LeaseHeld, LeaseLost
+from ray_jobs.retry import drop_failed
+from ray_jobs.synthesize import SynthesisJob
+from tests.ray_jobs.takeover.stepped import Driver, Files
+from tests.ray_jobs.takeover.work import check, check_end, driver
+
+FEW, MANY = 3, 5
+"""The seeds that the first driver is asked for, and all others."""
+Jobs = tuple[SynthesisJob, SynthesisJob]
+
+
+@pytest.fixture(scope="module")
+def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
+    from tests.ray_jobs.takeover.work import job
+
+    folder = tmp_path_factory.mktemp("jobs")
+    return job(folder / "few", FEW), job(folder / "many", MANY)
+
+
+def new_driver(name: str, files: Files, of: SynthesisJob) -> Driver:
+    """A driver after each of whose requests everything is looked at."""
+    one = Driver(name, files, driver(of))
+    one.changed = lambda: check(files)
+    return one
+
+
+def length(jobs: Jobs) -> int:
+    """How many requests the first driver makes alone."""
+    return new_driver("alone", {}, jobs[0]).begin().to_the_end().steps
+
+
+def recover(files: Files, of: SynthesisJob) -> None:
+    """What lies there is brought to its end by a driver that nobody disturbs."""
+    assert new_driver("last", files, of).begin().to_the_end().error is None
+    check_end(files, MANY)
+
+
+def ended_well(one: Driver) -> None:
+    assert one.error is None or isinstance(one.error, LeaseLost | LeaseHeld), one.error
+
+
+def test_a_driver_alone_comes_to_its_end(jobs: Jobs) -> None:
+    files: Files = {}
+    first = new_driver("first", files, jobs[0]).begin().to_the_end()
+    assert first.error is None
+    check_end(files, FEW)
+    again = new_driver("again", files, jobs[0]).begin().to_the_end()
+    assert again.error is None
+    assert not [name for name in again.log if name.startswith(("write plan", "write staging"))]
+    recover(files, jobs[1])
+
+
+@pytest.mark.parametrize("fate", ["sleeps", "is killed", "is killed, its request arrives late"])
+def test_another_takes_over_at_any_step(fate: str, jobs: Jobs) -> None:
+    for step in range(length(jobs)):
+        files: Files = {}
+        first = new_driver("first", files, jobs[0]).begin().advance(step)
+        late: Callable[[], object] = lambda: None
+        if fate != "sleeps":
+            late = first.kill()
+        second = new_driver("second", files, jobs[1]).begin().to_the_end()
+        assert second.error is None, (step, second.error)
+        check_end(files, MANY)
+        if fate == "sleeps":
+            ended_well(first.to_the_end())
+        elif fate.endswith("late"):
+            late()
+        check(files)
+        recover(files, jobs[1])
+
+
+def test_an_answer_that_is_lost_at_any_step_costs_nothing(jobs: Jobs) -> None:
+    for step in range(length(jobs)):
+        files: Files = {}
+        first = new_driver("first", files, jobs[0]).begin().advance(step)
+        late = first.lose_answer()
+        first.to_the_end()
+        assert first.error is None, (step, first.error)
+        check_end(files, FEW)
+        second = new_driver("second", files, jobs[1]).begin().to_the_end()
+        assert second.error is None
+        if not is_copy(first, step):
+            late()
+        check(files)
+        recover(files, jobs[1])
+
+
+def is_copy(one: Driver, step: int) -> bool:
+    """Whether a step publishes: a copy that lands after its successor's listing is not promised to do no harm."""
+    return one.log[step].startswith("publish")
+
+
+def two(jobs: Jobs, step: int, other: int, fate: str) -> None:
+    """The first driver rests after `step` requests, the second after `other`; then the first goes on, then the second."""
+    files: Files = {}
+    first = new_driver("first", files, jobs[0]).begin().advance(step)
+    second = new_driver("second", files, jobs[1]).begin().advance(other)
+    late: Callable[[], object] = lambda: None
+    if fate == "killed":
+        late = second.kill()
+    ended_well(first.to_the_end())
+    check(files)
+    if fate == "sleeps":
+        ended_well(second.to_the_end())
+    third = new_driver("third", files, jobs[1]).begin().to_the_end()
+    ended_well(third)
+    late()
+    check(files)
+    recover(files, jobs[1])
+
+
+def test_both_rest_at_any_two_steps(jobs: Jobs) -> None:
+    steps, random = length(jobs), Random(0)
+    for _ in range(150):
+        two(jobs, random.randrange(steps), random.randrange(2 * steps), random.choice(["sleeps", "killed"]))
+
+
+@pytest.mark.chaos_long
+@pytest.mark.timeout(3600)
+def test_both_rest_at_every_two_steps(jobs: Jobs) -> None:
+    for step in range(length(jobs)):
+        for other in range(0, 2 * length(jobs)):
+            for fate in ("sleeps", "killed"):
+                two(jobs, step, other, fate)
