@@ -1,0 +1,113 @@
+"""Counts what docs/decisions/ tells of the house: modules and lines by room, import floors, arrows between rooms.
+
+    python tests/house.py [FOLDER OF A CHECKOUT]
+
+A module's floor is the longest chain of imports below it; modules that import each other stand on one floor. An arrow
+is a room that imports another one, with the number of imports behind it. Imports count wherever they stand in a file.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections import Counter
+from functools import cache
+from pathlib import Path
+
+PACKAGES = ("ray_jobs", "evolve", "scoring")
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Every module of the packages by its dotted name; a package goes by its folder's."""
+    found = {}
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(name: str, path: Path, known: dict[str, Path]) -> set[str]:
+    """The modules of ours that a module imports, itself aside."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole in known else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return {one for one in found if one in known and one != name}
+
+
+def floors(graph: dict[str, set[str]]) -> int:
+    """How many floors the modules of a package stand on: a lone module without imports stands on the first."""
+
+    @cache
+    def reach(name: str) -> frozenset[str]:
+        seen, left = set[str](), [name]
+        while left:
+            for other in graph[left.pop()]:
+                if other not in seen:
+                    seen.add(other)
+                    left.append(other)
+        return frozenset(seen)
+
+    @cache
+    def floor(name: str) -> int:
+        below = {one for one in reach(name) if name not in reach(one)}
+        return 1 + max((floor(one) for one in below), default=0)
+
+    return max(map(floor, graph))
+
+
+def room_of(name: str, known: dict[str, Path]) -> str:
+    """The folder below its package in which a module lies, or the package where it lies in none."""
+    parts = name.split(".")
+    in_folder = len(parts) > 2 or (len(parts) == 2 and known[name].name == "__init__.py")
+    return ".".join(parts[:2]) if in_folder else parts[0]
+
+
+def lines_of(path: Path) -> int:
+    """Lines that hold something."""
+    return sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+
+
+def describe(root: Path) -> list[str]:
+    """The figures, in lines of Markdown."""
+    known = modules(root)
+    graph = {name: imports(name, path, known) for name, path in known.items()}
+    inside = {name for name, path in known.items() if path.name != "__init__.py"}
+    told = ["| room | modules | lines | longest module |", "|---|---|---|---|"]
+    rooms = Counter(room_of(name, known) for name in inside)
+    for room in sorted(rooms):
+        own = {name: lines_of(known[name]) for name in inside if room_of(name, known) == room}
+        longest = max(own, key=lambda name: own[name])
+        told.append(f"| {room} | {len(own)} | {sum(own.values()):,} | {longest.split('.', 1)[1]} ({own[longest]}) |")
+    for package in PACKAGES:
+        own_graph = {
+            name: {one for one in found if one.split(".")[0] == package}
+            for name, found in graph.items()
+            if name.split(".")[0] == package
+        }
+        arrows = Counter(
+            (room_of(name, known), room_of(one, known))
+            for name, found in own_graph.items()
+            for one in found
+            if room_of(name, known) != room_of(one, known)
+        )
+        both = [pair for pair in arrows if pair[::-1] in arrows and pair < pair[::-1]]
+        told.append(
+            f"\n{package}: {sum(name in inside for name in own_graph)} modules on {floors(own_graph)} floors, "
+            f"{sum(map(len, own_graph.values()))} imports between modules, {len(arrows)} arrows between rooms, "
+            f"{len(both)} of them in both directions{': ' if both else ''}{', '.join(f'{a} <-> {b}' for a, b in both)}"
+        )
+        told += [f"  {a} -> {b}: {count}" for (a, b), count in sorted(arrows.items())]
+    for folder in (*PACKAGES, "tests", "benchmarks"):
+        paths = [path for path in sorted((root / folder).rglob("*.py")) if "outputs" not in path.parts]
+        told.append(f"{folder}: {len(paths)} files, {sum(map(lines_of, paths)):,} lines")
+    return told
+
+
+if __name__ == "__main__":
+    print("\n".join(describe(Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve())))
