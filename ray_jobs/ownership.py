@@ -98,8 +98,8 @@ def is_ours(path: str, kind: Kind = "run") -> bool:
 
 
 def foreign(paths: Iterable[str], kind: Kind = "run") -> list[str]:
-    """Those of `paths` that are not ours."""
-    return [path for path in paths if not is_ours(path, kind)]
+    """Those of `paths` that are not ours, nor put there by a system itself."""
+    return [path for path in paths if not is_ours(path, kind) and path.rpartition("/")[2] not in _NOBODYS]
 
 
 def named(paths: Sequence[str]) -> str:
@@ -112,23 +112,31 @@ def claim(store: Store, kind: Kind) -> None:
     """Make the place ours, or find that it is, before anything else is written to it.
 
     An empty or a new place gets our mark; so does one that the version before this one began. One that carries the
-    mark of this kind stays as it is, whatever else lies there. Costs one small read where the mark stands, and never
-    more than a page of a listing. Of several callers at once those of one kind all succeed; of two kinds one does.
-    Raises OutputError, which names what was found there, for every other place.
+    mark of this kind stays as it is, whatever else lies there. Of several callers at once those of one kind all
+    succeed; of two kinds one does. Costs and raises as `check_place` does.
+    """
+    if not check_place(store, kind) and not store.create_exclusive(MARK, _mark(kind)):
+        marked(store, kind)
+
+
+def check_place(store: Store, kind: Kind) -> bool:
+    """Whether the place carries our mark of this kind; without one it is new, empty or begun by the version before.
+
+    Costs one small read where the mark stands, and never more than a page of a listing. Raises OutputError, which
+    names what was found there, for every other place.
     """
     if marked(store, kind):
-        return
+        return True
     found = [name for name in store.first_names(_LOOKED_AT) if _written(name) not in _NOBODYS]
-    if found and not _begun_before(store, kind, found):
-        # another may have claimed it since we looked
-        if marked(store, kind):
-            return
-        raise OutputError(
-            f"{store.url}: expected an empty or a new place, or {_TITLES[kind]} of this program, found {named(found)}; "
-            "choose another place, or move these away"
-        )
-    if not store.create_exclusive(MARK, _mark(kind)):
-        marked(store, kind)
+    if not found or _begun_before(store, kind, found):
+        return False
+    # another may have claimed it since we looked
+    if marked(store, kind):
+        return True
+    raise OutputError(
+        f"{store.url}: expected an empty or a new place, or {_TITLES[kind]} of this program, found {named(found)}; "
+        "choose another place, or move these away"
+    )
 
 
 def marked(store: Store, kind: Kind) -> bool:
