@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
-from ray_jobs.errors import DamagedOutput, JobError
+from ray_jobs.errors import ConfigError, DamagedOutput, JobError
+from ray_jobs.terminal import complain, log_handler, say
 
 if TYPE_CHECKING:
     from ray_jobs.storage import Store
@@ -49,26 +51,30 @@ def run(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Refuse an output that is not empty.")] = False,
-    delete: Annotated[bool, typer.Option("--delete", help="With --fresh: empty the output first.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="With --fresh: remove the earlier run first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: remove without asking.")] = False,
     verbose: Verbose = False,
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
     from ray_jobs.configuration import load_config
     from ray_jobs.finish import check_finish, finish
+    from ray_jobs.fresh import begin_afresh
     from ray_jobs.kinds import jobs_of, run_all
-    from ray_jobs.preflight import empty_output
     from ray_jobs.show import print_report
 
     if delete and not fresh:
         raise typer.BadParameter("--delete goes with --fresh only")
+    if yes and not delete:
+        raise typer.BadParameter("--yes goes with --fresh --delete only")
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
     overrides += [f"limits.budget.{one}" for one in budget or []]
     loaded = load_config(config, overrides, output)
     check_finish(loaded)
+    jobs = jobs_of(loaded)
     if fresh:
-        empty_output(loaded, delete)
-    print_report(run_all(jobs_of(loaded), verbose), loaded.output)
-    finish(loaded, verbose, typer.echo)
+        begin_afresh(jobs[-1], delete, partial(_confirm, yes))
+    print_report(run_all(jobs, verbose, say), loaded.output)
+    finish(loaded, verbose, say)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
@@ -82,7 +88,7 @@ def validate(config: Config, output: Output = None, settings: Overrides = None) 
     loaded = load_config(config, settings or [], output)
     check_finish(loaded)
     check_places(jobs_of(loaded)[-1])
-    typer.echo(f"{config}: valid")
+    say(f"{config}: valid")
 
 
 @app.command(epilog="Example: evolve show out/first --rows 2 --evolver small")
@@ -112,7 +118,7 @@ def status(
         return
     from ray_jobs.status import describe_all
 
-    typer.echo(describe_all(_open(output, storage)))
+    say(describe_all(_open(output, storage)))
 
 
 @app.command(epilog="Example: evolve verify out/first && echo sound")
@@ -125,14 +131,14 @@ def verify(output: Target, storage: Storage = None) -> None:
     for phase, store in stores_of(_open(output, storage)).items():
         verdict = recount(store)
         state = "finished" if verdict.finished else "not finished"
-        typer.echo(
+        say(
             f"{phase}{': ' if phase else ''}{verdict.done:,} of {verdict.rows:,} rows have an outcome, "
             f"{verdict.records:,} records in {verdict.parts:,} parts, {state}"
         )
         problems += verdict.problems
     if problems:
         raise DamagedOutput(f"{output}: {len(problems)} problems\n  " + "\n  ".join(problems))
-    typer.echo("no problem found")
+    say("no problem found")
 
 
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
@@ -147,12 +153,23 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     store = _open(output, storage)
     first, *later = stored_jobs(store, output, parse_storage(storage))
     again = sum(drop_failed(one) for one in stores_of(store).values())
-    typer.echo(f"{again:,} failed rows run again")
-    report = resume(first, verbose)
-    print_report(run_all(later, verbose) if later else report, output)
+    say(f"{again:,} failed rows run again")
+    report = resume(first, verbose, say)
+    print_report(run_all(later, verbose, say) if later else report, output)
 
 
 cli_data.register(app)
+
+
+def _confirm(yes: bool, removal: str) -> None:
+    """Show what is to be removed, and raise ConfigError unless that is wanted."""
+    say(removal)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("--delete: nothing is removed without an answer on a terminal, or --yes")
+    if not typer.confirm("Remove these files?"):
+        raise ConfigError("--delete: not wanted, nothing is removed")
 
 
 def _open(output: str, storage: str | None) -> Store:
@@ -167,11 +184,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     `arguments` are those of the command line by default. Always ends by raising SystemExit.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
     try:
         app(arguments)
     except JobError as error:
-        typer.secho(f"error: {error}", err=True, fg="red")
+        complain(error)
         sys.exit(error.exit_code)
 
 

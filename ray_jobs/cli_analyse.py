@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ray_jobs.cli_options import Overrides, Storage, Verbose
+from ray_jobs.terminal import say
 
 app = typer.Typer()
 
@@ -46,4 +47,4 @@ def analyse(
         "analysis": analysis,
     }
     loaded = validated(AnalysisRunConfig, raw, f"evolve analyse {name}")
-    print_summary(measure(loaded, verbose, typer.echo), loaded.output)
+    print_summary(measure(loaded, verbose, say), loaded.output)

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ray_jobs.terminal import say
+
 Source = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of a run or of a selection: folder or URL.")]
 NewFolder = Annotated[str, typer.Argument(metavar="TARGET", help="An empty or new folder, or any fsspec URL.")]
 Storage = Annotated[
@@ -72,12 +74,10 @@ def select(
     )
     options = parse_storage(storage)
     benchmarks = open_store(decontaminate, options) if decontaminate else None
-    selection = select_records(
-        open_store(output, options), open_store(target, options), rule, benchmarks, say=typer.echo
-    )
+    selection = select_records(open_store(output, options), open_store(target, options), rule, benchmarks, say=say)
     for reason, count in selection.totals.items():
-        typer.echo(f"{count:>12,} {reason.label}")
-    typer.echo(f"dataset: {target}")
+        say(f"{count:>12,} {reason.label}")
+    say(f"dataset: {target}")
 
 
 def export(
@@ -96,10 +96,10 @@ def export(
     share, options = _share(validation), parse_storage(storage)
     exported = export_records(open_store(output, options), open_store(target, options), format_, file, share)
     for name, side in exported.sides.items():
-        typer.echo(f"{side.records:>12,} {name}")
+        say(f"{side.records:>12,} {name}")
     if exported.incomplete:
-        typer.echo(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
-    typer.echo(f"dataset: {target}")
+        say(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
+    say(f"dataset: {target}")
 
 
 def _share(text: str) -> Fraction:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ray_jobs.errors import ConfigError
+from ray_jobs.terminal import pass_on, say
 
 if TYPE_CHECKING:
     from ray_jobs.job_client import JobClient
@@ -66,24 +67,24 @@ def submit(
     )
     client = _connect(address)
     sent = submit_job(client, submission)
-    typer.echo(f"job {sent.job_id}: submitted, {sent.files:,} files, {sent.package_bytes / 2**20:.1f} MiB")
+    say(f"job {sent.job_id}: submitted, {sent.files:,} files, {sent.package_bytes / 2**20:.1f} MiB")
     if follow:
         raise typer.Exit(_follow(client, sent.job_id))
-    typer.echo(f"evolve status {sent.job_id} --address {address}")
+    say(f"evolve status {sent.job_id} --address {address}")
 
 
 @app.command(epilog="Example: evolve stop raysubmit_9rZ --address http://127.0.0.1:8265")
 def stop(job_id: JobId, address: Address) -> None:
     """Stop a job in good order: rows in flight finish within `limits.drain_seconds`, and all of it is committed."""
     stopping = _connect(address).stop(job_id)
-    typer.echo(f"job {job_id}: {'is asked to stop' if stopping else 'had ended already'}")
+    say(f"job {job_id}: {'is asked to stop' if stopping else 'had ended already'}")
 
 
 def show_job(job_id: str, address: str) -> None:
     """Print how a job stands."""
     from ray_jobs.job_client import describe
 
-    typer.echo(describe(_connect(address).info(job_id)))
+    say(describe(_connect(address).info(job_id)))
 
 
 def _connect(address: str) -> JobClient:
@@ -97,13 +98,13 @@ def _follow(client: JobClient, job_id: str) -> int:
     from ray_jobs.job_client import exit_code
 
     try:
-        info = client.follow(job_id, lambda text: typer.echo(text, nl=False))
+        info = client.follow(job_id, pass_on)
     except KeyboardInterrupt:
-        typer.echo(f"\njob {job_id} goes on; evolve stop {job_id} --address {client.address} ends it")
+        say(f"\njob {job_id} goes on; evolve stop {job_id} --address {client.address} ends it")
         return 130
     code = exit_code(info)
     reason = f": {info.message.splitlines()[0]}" if code and info.message else ""
-    typer.echo(f"job {job_id}: {info.status}, exit code {code}{reason}")
+    say(f"job {job_id}: {info.status}, exit code {code}{reason}")
     return code
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ray_jobs.cli_options import Config, Output, Overrides, Verbose
+from ray_jobs.terminal import say
 
 app = typer.Typer()
 
@@ -19,7 +20,7 @@ def optimize(config: Config, output: Output = None, settings: Overrides = None, 
     from ray_jobs.search_report import describe_end
 
     loaded = read_config(OptimizeConfig, config, settings or [], output)
-    report = run_search(loaded, verbose, typer.echo)
+    report = run_search(loaded, verbose, say)
     for line in describe_end(report):
-        typer.echo(line)
-    typer.echo(f"output: {loaded.output.rstrip('/')}/{METHOD}")
+        say(line)
+    say(f"output: {loaded.output.rstrip('/')}/{METHOD}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ray_jobs.cli_options import Config, Output, Overrides, Verbose
+from ray_jobs.terminal import say
 
 app = typer.Typer()
 
@@ -39,8 +40,8 @@ def plan(
     loaded = load_config(config, settings or [], output)
     if not isinstance(loaded, RunConfig):
         raise ConfigError(f"{config}: a run of AutoIF has no forecast: its first phase decides how many rows follow")
-    found = look_ahead(loaded, Question(sample, rates, card_gb), verbose, typer.echo)
+    found = look_ahead(loaded, Question(sample, rates, card_gb), verbose, say)
     for line in describe(found):
-        typer.echo(line)
+        say(line)
     if json_file:
         json_file.write_bytes(found.to_json())

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ray_jobs.cli_options import Storage, Target
+from ray_jobs.terminal import say
 
 app = typer.Typer()
 
@@ -33,6 +34,6 @@ def report(
 
     prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
     store = open_store(output, parse_storage(storage))
-    page = pages.report(store, output, prices, baseline, say=typer.echo)
+    page = pages.report(store, output, prices, baseline, say=say)
     written = pages.write(page, open_store(to)) if to else pages.write(page, store, pages.FOLDER)
-    typer.echo(f"report: {written[-1]} and {len(written) - 1} pictures")
+    say(f"report: {written[-1]} and {len(written) - 1} pictures")

@@ -9,6 +9,7 @@ import typer
 
 from ray_jobs.cli_options import Storage, Verbose
 from ray_jobs.errors import ConfigError
+from ray_jobs.terminal import say
 
 app = typer.Typer()
 
@@ -89,7 +90,7 @@ def score(
     }
     for one in settings or []:
         replace_setting(raw, one)
-    print_report(run(ScorePairsJob(validated(ScoreConfig, raw, "evolve score")), verbose), output)
+    print_report(run(ScorePairsJob(validated(ScoreConfig, raw, "evolve score")), verbose, say), output)
 
 
 def _share_of_cores(actors: int) -> int:

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +23,15 @@ class DiskStore(Store):
     def arrow_filesystem(self) -> arrow.FileSystem:
         """Arrow's own local file system, below the root."""
         return arrow.SubTreeFileSystem(self._root or "/", arrow.LocalFileSystem())
+
+    @property
+    def folder(self) -> Path | None:
+        """The root."""
+        return Path(self._root or "/")
+
+    def first_names(self, count: int) -> Sequence[str]:
+        """The names that the disk gives first."""
+        return self._persist("list", "", lambda: _first_children(Path(self._root or "/"), count))
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder that holds nothing; no harm is done to any other, nor by one that is gone."""
@@ -83,3 +93,11 @@ def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
         yield written
     finally:
         written.unlink(missing_ok=True)
+
+
+def _first_children(folder: Path, count: int) -> Sequence[str]:
+    try:
+        with os.scandir(folder) as children:
+            return sorted(child.name for child in islice(children, count))
+    except FileNotFoundError:
+        return ()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ray_jobs import first_version
+from ray_jobs import first_version, lease
 from ray_jobs.accepted import Accepted
 from ray_jobs.checksums import checksum, to_checked
 from ray_jobs.errors import DamagedOutput, MissingFile
@@ -40,42 +40,51 @@ from ray_jobs.storage import Store
 from ray_jobs.tally import Tally
 
 
-def begin(store: Store, lease: Lease, fresh: bool = False) -> Epoch:
+def begin(store: Store, held: Lease, fresh: bool = False) -> Epoch:
     """Begin the epoch of a lease that was just taken: accept what earlier epochs left, or nothing where `fresh`.
 
     Raises LeaseLost where another run begins at the same time, DamagedOutput, StorageError.
     """
     try:
-        _take_first_version_over(store)
+        _take_first_version_over(store, fresh)
         sealed = set(sealed_epochs(store))
-        for epoch in range(1, lease.number):
+        for epoch in range(1, held.number):
             if epoch not in sealed:
                 store.create_exclusive(seal_path(epoch), to_checked(void()))
-        accepted = Accepted() if fresh else read(store, below=lease.number)
+        accepted = Accepted() if fresh else read(store, below=held.number)
     except MissingFile:
         # a later epoch has sealed and cleaned, or this store has lost a file of ours
-        lease.check()
+        held.check()
         raise
-    if not store.create_exclusive(seal_path(lease.number), to_checked(accepted.to_json(lease.tag))):
-        raise lease.lost()
-    return Epoch(store, lease, replace(accepted, tag=lease.tag, plan_entries=0))
+    if not store.create_exclusive(seal_path(held.number), to_checked(accepted.to_json(held.tag))):
+        raise held.lost()
+    return Epoch(store, held, replace(accepted, tag=held.tag, plan_entries=0))
 
 
-def _take_first_version_over(store: Store) -> None:
+def start_over(store: Store) -> None:
+    """Let nothing in an output count any more, and no run that is suspended add to it. Raises LeaseHeld, LeaseLost."""
+    holder = lease.acquire(store)
+    try:
+        begin(store, holder.lease, fresh=True)
+    finally:
+        holder.release()
+
+
+def _take_first_version_over(store: Store, fresh: bool) -> None:
     if not first_version.is_begun(store):
         if store.create_exclusive(INDEX, first_version.guard()):
             # it may have got no further than its lease
             first_version.stop_drivers(store)
         return
     first_version.stop_drivers(store)
-    if 0 not in sealed_epochs(store):
+    if not fresh and 0 not in sealed_epochs(store):
         store.create_exclusive(seal_path(0), to_checked(first_version.sealed(store)))
     store.write_bytes(INDEX, first_version.guard())
 
 
-def add_part(store: Store, lease: Lease, entry: Entry) -> bool:
-    """Make the files of a part count, which were staged under `lease`; False where its entry was there already."""
-    path = f"{entry_folder(lease.tag)}/{ADDED}{entry.name}.json"
+def add_part(store: Store, held: Lease, entry: Entry) -> bool:
+    """Make the files of a part count, staged under the lease `held`; False where its entry was there already."""
+    path = f"{entry_folder(held.tag)}/{ADDED}{entry.name}.json"
     return store.create_exclusive(path, to_checked({"part": entry.to_json()}))
 
 
@@ -93,8 +102,8 @@ class Repairs:
 class Epoch:
     """What an epoch's driver does to its output. `accepted` is what counts, as of `begin` or the last `refresh`."""
 
-    def __init__(self, store: Store, lease: Lease, accepted: Accepted) -> None:
-        self.store, self.lease, self.accepted = store, replace(lease, store=store), accepted
+    def __init__(self, store: Store, held: Lease, accepted: Accepted) -> None:
+        self.store, self.lease, self.accepted = store, replace(held, store=store), accepted
         self._sealed, self._plan_entries, self._unmarked = accepted, 0, False
 
     def look(self) -> None:

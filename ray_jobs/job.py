@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from ray.data import Dataset
 
-from ray_jobs import report
+from ray_jobs import ownership, report
 from ray_jobs.board import Board
 from ray_jobs.config import JobConfig, OutputConfig, PoolConfig, SeedsConfig
 from ray_jobs.layout import Layout, RoundsLayout, RunLabels
@@ -46,6 +46,8 @@ class PooledJob(ABC):
 
     kind: ClassVar[str]
     """The name of the kind in run.json."""
+    holds: ClassVar[ownership.Kind] = "run"
+    """What the mark of the output says that it holds."""
     config: OutputConfig
 
     @property

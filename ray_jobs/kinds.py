@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ray_jobs import read_output
+from ray_jobs import ownership, read_output
 from ray_jobs.analysis.analyse import analysis_job
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.analysis.job import AnalysisJob
@@ -18,15 +18,15 @@ from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.autoif.phase import autoif_stores
 from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs
 from ray_jobs.config import RunConfig, ScoreConfig
+from ray_jobs.drive import Say
 from ray_jobs.errors import OutputError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.job import Job, PooledJob
 from ray_jobs.output_names import RUN
 from ray_jobs.report import read_run
-from ray_jobs.drive import Say
 from ray_jobs.run import run
 from ray_jobs.score_pairs import ScorePairsJob
-from ray_jobs.storage import Store
+from ray_jobs.storage import Store, open_store
 from ray_jobs.synthesize import SynthesisJob
 
 KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
@@ -44,7 +44,12 @@ def jobs_of(config: RunConfig | AutoIFConfig) -> list[Job]:
 
 
 def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) -> dict[str, Any]:
-    """Begin or resume jobs one after the other, and return the last one's report. Raises as `run` does."""
+    """Begin or resume jobs one after the other, and return the last one's report. Raises as `run` does.
+
+    The last one's output is claimed first, for those of the others lie in it.
+    """
+    outer = jobs[-1]
+    ownership.claim(open_store(outer.config.output, outer.config.storage), outer.holds)
     report: dict[str, Any] = {}
     for place, job in enumerate(jobs, start=1):
         if len(jobs) > 1:

@@ -20,7 +20,7 @@ from evolve.errors import SearchError
 from evolve.optimise.config import Engines
 from evolve.optimise.search import optimise
 from evolve.optimise.state import OptimiserState
-from ray_jobs import lease, report
+from ray_jobs import lease, ownership, report
 from ray_jobs.board import Board
 from ray_jobs.cluster import cluster
 from ray_jobs.epochs import Epoch, begin
@@ -48,6 +48,7 @@ def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) ->
     """
     prepared = prepare(config)
     store = open_store(config.output, config.storage)
+    ownership.claim(store, "search")
     holder = lease.acquire(store)
     try:
         epoch = begin(store.patient(config.limits.storage_seconds), holder.lease)

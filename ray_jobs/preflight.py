@@ -16,13 +16,12 @@ from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
-from ray_jobs import read_output
+from ray_jobs import ownership, read_output
 from ray_jobs.accepted import Accepted
 from ray_jobs.analysis.config import EncoderConfig, RewardModelConfig
 from ray_jobs.autoif.config import ClassifierConfig
 from ray_jobs.config import (
     EngineConfig,
-    JobConfig,
     ModelScorerConfig,
     PoolResponderConfig,
     RewardConfig,
@@ -31,7 +30,7 @@ from ray_jobs.config import (
     VllmConfig,
 )
 from ray_jobs.engines import build_strategy
-from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SettingsChanged, StorageError
+from ray_jobs.errors import ConfigError, LeaseHeld, SettingsChanged, StorageError
 from ray_jobs.job import Job
 from ray_jobs.lease import current
 from ray_jobs.methods import saved_method
@@ -78,9 +77,14 @@ def check_scorer(scorer: ScorerConfig | None) -> None:
 
 
 def check_places(job: Job) -> None:
-    """Check that seeds can be read and that the output can be listed. Raises SeedError, StorageError."""
+    """Check that seeds can be read, and that the output can be listed and is new, empty or ours.
+
+    Raises SeedError, StorageError, OutputError.
+    """
     read_seeds(job.seed_source())  # checks all files; reads no row before it is asked for one
-    open_store(job.config.output, job.config.storage).list("manifest")
+    store = open_store(job.config.output, job.config.storage)
+    ownership.check_place(store, job.holds)
+    store.list("manifest")
 
 
 def check_writable(job: Job) -> None:
@@ -115,20 +119,6 @@ def refuse_changes(store: Store, found: Accepted, settings: dict[str, Any]) -> N
             f"{store.url}: this output was begun with other settings; use them, or another output\n"
             + "\n".join(f"  {line}" for line in lines)
         )
-
-
-def empty_output(run: JobConfig, delete: bool) -> None:
-    """Make sure that the output is empty, removing what is there only where `delete` says so. Raises OutputError."""
-    store = open_store(run.output, run.storage)
-    files = [path for path, _ in store.list()]
-    if files and not delete:
-        raise OutputError(
-            f"{store.url}: --fresh wants an empty output, this one holds {len(files):,} files; see --delete"
-        )
-    holder = current(store)
-    if holder and holder.alive is not False:
-        raise LeaseHeld(f"{store.url}: {holder} may be working on this output; stop it first")
-    store.delete(files)
 
 
 def absolute(config: AnyModel) -> AnyModel:

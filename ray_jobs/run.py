@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from ray.exceptions import RayError
 
-from ray_jobs import lease, report
+from ray_jobs import lease, ownership, report
 from ray_jobs.board import Board, Snapshot
 from ray_jobs.budget import Budget, spent_by
 from ray_jobs.cluster import cluster, configure_data
@@ -61,6 +61,7 @@ def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str,
 def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any]:
     job.check_machine(say)
     store = open_store(job.config.output, job.config.storage)
+    ownership.claim(store, job.holds)
     holder = lease.acquire(store)
     try:
         with StopRequest().listening() as request:

@@ -1,4 +1,4 @@
-"""The S3 requests that fsspec's own methods do not make safely: creation, a single put, a copy, bulk deletion.
+"""The S3 requests that fsspec does not make safely or cheaply: creation, a single put, a copy, deletion, a first look.
 
 `fs` is an s3fs.S3FileSystem; errors are those that it or botocore raise.
 """
@@ -102,6 +102,18 @@ def _single_client(fs: Any) -> Any:
         settings["signature_version"] = UNSIGNED
         options = {key: value for key, value in options.items() if not key.startswith("aws_")}
     return Session(**fs.kwargs).create_client("s3", config=Config(**settings), **options)
+
+
+def first_keys(fs: Any, bucket: str, prefix: str, count: int) -> list[str]:
+    """The first `count` names directly below the folder `prefix` ("" for the bucket's root), with one request.
+
+    A name may be empty: some tools make an object of the folder's own name.
+    """
+    below = f"{prefix}/" if prefix else ""
+    page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=below, Delimiter="/", MaxKeys=count)
+    files = [one["Key"] for one in page.get("Contents", [])]
+    folders = [one["Prefix"].rstrip("/") for one in page.get("CommonPrefixes", [])]
+    return [key.removeprefix(below) for key in (*files, *folders)]
 
 
 def delete_objects(fs: Any, bucket: str, keys: Sequence[str]) -> None:

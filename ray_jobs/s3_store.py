@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from ray_jobs import s3
@@ -20,6 +20,12 @@ class S3Store(Store):
         """Remove files, a thousand a request. Those that are already gone do no harm."""
         keys = [self._key(self._path(path)) for path in paths]
         self._persist("delete", "", lambda: s3.delete_objects(self._fs, self._bucket, keys))
+
+    def first_names(self, count: int) -> Sequence[str]:
+        """The names on the first page of a listing."""
+        prefix = self._key(self._root)
+        keys = self._persist("list", "", lambda: s3.first_keys(self._fs, self._bucket, prefix, count))
+        return sorted(keys)
 
     def _find(self, path: str, depth: int | None) -> dict[str, Any]:
         if depth is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -16,17 +15,18 @@ from ray_jobs.errors import OutputError
 from ray_jobs.part_files import pieces
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
+from ray_jobs.terminal import Screen, printable, printable_values
 
 Record = dict[str, Any]
 
 
 def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
     """Print `wanted` rows of the output, each with all its rounds. Raises OutputError where there are none."""
-    console, shown = Console(), 0
+    console, shown = Screen(), 0
     for records in _rows(store, evolver):
         if shown == wanted:
             return
-        console.print(_panel(records))
+        console.print(_panel(printable_values(records)))
         shown += 1
     if not shown:
         of = f" of evolver {evolver}" if evolver else ""
@@ -35,7 +35,8 @@ def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
 
 def print_report(report: dict[str, Any], output: str) -> None:
     """Print the counts and means of a finished run."""
-    console, records = Console(), report["records"]
+    console, report = Screen(), printable_values(report)
+    records = report["records"]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for heading in ("evolver", "round", "kept", "rejected", "failed", "mean IFD", "mean IC-IFD"):
         table.add_column(heading, justify="left" if heading == "evolver" else "right")
@@ -50,24 +51,24 @@ def print_report(report: dict[str, Any], output: str) -> None:
         )
     console.print(table)
     for line in funnel.describe(report.get("funnel", [])):
-        console.print(line, soft_wrap=True, highlight=False)
+        console.print(line, soft_wrap=True)
     for reason, count in report["reasons"].items():
         console.print(f"  {count:,} {reason}")
     console.print(
         f"{records['planned']:,} records planned: {records['kept']:,} kept, {records['rejected']:,} rejected, "
         f"{records['failed']:,} failed" + ("" if report["reconciles"] else " - these do not add up")
     )
-    console.print(f"output: {output}", soft_wrap=True)
+    console.print(printable(f"output: {output}"), soft_wrap=True)
 
 
 def print_summary(entries: Sequence[dict[str, Any]], output: str) -> None:
     """Print the summary of an analysis, one line a group: its numbers, without those that are tables themselves."""
-    console = Console()
-    for entry in entries:
+    console = Screen()
+    for entry in printable_values(list(entries)):
         facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in _plain(entry).items())
         group = f"{entry['evolver'] or '(no evolver)'}, round {entry['round']}"
-        console.print(f"{group}: {facts}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"output: {output}", soft_wrap=True)
+        console.print(f"{group}: {facts}", soft_wrap=True)
+    console.print(printable(f"output: {output}"), soft_wrap=True)
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 import fsspec
@@ -211,6 +212,15 @@ class Store:
         """The names of the files and folders directly below the root, sorted."""
         children = self._persist("list", "", lambda: self._children(self._root))
         return sorted(posixpath.basename(info["name"].rstrip("/")) for info in children)
+
+    def first_names(self, count: int) -> Sequence[str]:
+        """As `names`, but only `count` of them, whichever are cheapest to find where there are more."""
+        return self.names()[:count]
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the store lies on a disk of this machine, absolute; None where it does not."""
+        return None
 
     def glob(self, pattern: str) -> Sequence[Entry]:
         """The files whose path matches `pattern`, sorted by path; "**" crosses folders, "*" does not."""

@@ -29,6 +29,7 @@ class AnalysisJob(PooledJob):
     """One row a record, and one a seed where seeds are measured, through one pool into one table."""
 
     kind = "analysis"
+    holds = "analysis"
     pool_name: ClassVar[str]
     config: AnalysisRunConfig
 

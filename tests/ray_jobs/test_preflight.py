@@ -13,10 +13,8 @@ import pytest
 
 from evolve.prompts import SHIPPED
 from ray_jobs.config import ModelScorerConfig
-from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SeedError, StorageError
-from ray_jobs.lease import acquire
-from ray_jobs.preflight import absolute, check, check_places, empty_output
-from ray_jobs.storage import open_store
+from ray_jobs.errors import ConfigError, OutputError, SeedError, StorageError
+from ray_jobs.preflight import absolute, check, check_places
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.samples import run_config, write_seeds
 
@@ -158,26 +156,12 @@ def test_seeds_and_output_must_be_reachable(tmp_path: Path) -> None:
         check_places(SynthesisJob(run_config(tmp_path)))
     write_seeds(tmp_path / "seeds.jsonl", ["Count."])
     check_places(SynthesisJob(run_config(tmp_path)))
+    with pytest.raises(OutputError, match=r"expected an empty or a new place.*seeds\.jsonl"):
+        check_places(SynthesisJob(run_config(tmp_path, output=str(tmp_path))))
     unreachable = {"endpoint_url": "http://127.0.0.1:9", "key": "k", "secret": "s",
                    "config_kwargs": {"retries": {"total_max_attempts": 1}}}  # fmt: skip
     with pytest.raises(StorageError, match="the store does not answer"):
         check_places(SynthesisJob(run_config(tmp_path, output="s3://bucket/run", storage=unreachable)))
-
-
-def test_a_fresh_output_must_be_empty(tmp_path: Path) -> None:
-    run = run_config(tmp_path)
-    empty_output(run, delete=False)
-    store = open_store(run.output)
-    store.write_bytes("data/x.parquet", b"")
-    store.write_bytes("run.json", b"{}")
-    with pytest.raises(OutputError, match=r"/out: --fresh wants an empty output, this one holds 2 files; see --delete"):
-        empty_output(run, delete=False)
-    holder = acquire(store)
-    with pytest.raises(LeaseHeld, match="may be working on this output; stop it first"):
-        empty_output(run, delete=True)
-    holder.release()
-    empty_output(run, delete=True)
-    assert store.list() == []
 
 
 def test_the_configuration_of_the_example_is_right() -> None:

@@ -1,0 +1,87 @@
+"""The one way of texts to a terminal: what a terminal would obey is shown instead.
+
+Seeds, replies of models and servers, names of files: any of them may hold an escape sequence that colours, moves or
+hides what people read, or a mark that turns its direction. Tables and colours of our own go through rich.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import typer
+from rich.console import Console
+
+_OBEYED = (
+    r"\x00-\x08\x0b-\x1f\x7f"  # C0 but for tab and newline, and DEL
+    r"\x80-\x9f"  # C1
+    r"\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
+    r"\ud800-\udfff"  # halves of characters, which cannot be written: names of files in no known encoding
+)
+_CONTROL = re.compile(f"[{_OBEYED}]")
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def printable(text: str) -> str:
+    """`text` with control characters, all but newline and tab, as Python writes them: `\\x1b`, `\\u202e`."""
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def say(text: object) -> None:
+    """Print a line, or several, on standard output."""
+    typer.echo(printable(str(text)))
+
+
+def complain(error: Exception) -> None:
+    """Print an error's message on standard error."""
+    typer.secho(f"error: {printable(str(error))}", err=True, fg="red")
+
+
+def pass_on(text: str) -> None:
+    """Print a piece of the log of a job, which Ray colours: its colours stay."""
+    colours = _COLOUR.findall(text)
+    plain = [printable(piece) for piece in _COLOUR.split(text)]
+    typer.echo("".join(piece + colour for piece, colour in zip(plain, [*colours, ""], strict=True)), nl=False)
+
+
+def log_handler() -> logging.Handler:
+    """A handler that writes what is logged on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+    return handler
+
+
+class Screen(Console):
+    """Standard output for tables and panels, whose texts are data: no markup is read in them.
+
+    Whoever reads it may stop at any line, as `head` does: that ends the command, and is no error.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(markup=False, highlight=False, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """End the command well."""
+        try:
+            super().on_broken_pipe()
+        except SystemExit:
+            raise SystemExit(0) from None
+
+
+class _PrintableFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def printable_values(value: Any) -> Any:
+    """The same value with each text in it printable, at any depth of lists and mappings."""
+    match value:
+        case str():
+            return printable(value)
+        case dict():
+            return {printable_values(name): printable_values(one) for name, one in value.items()}
+        case list():
+            return [printable_values(one) for one in value]
+        case _:
+            return value
