@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from pathlib import Path
+
+from ray_jobs.checksums import from_checked
 
 LOOK_SECONDS = 0.25
 
@@ -14,7 +15,7 @@ class CommitWatch:
     """Looks at an output on local disk four times a second while the context lasts."""
 
     def __init__(self, output: Path) -> None:
-        self._manifest = output / "manifest"
+        self._entries = output / "entries"
         self._rows: dict[str, int] = {}
         self._totals: list[tuple[float, int]] = []
         self._stop = threading.Event()
@@ -44,9 +45,8 @@ class CommitWatch:
         self._look()
 
     def _look(self) -> None:
-        for path in self._manifest.glob("*.json"):
+        for path in self._entries.glob("*/part-*.json"):
             if path.name not in self._rows:
-                entry = json.loads(path.read_bytes())
-                # rows of an entry that replaces others were counted with those
-                self._rows[path.name] = 0 if entry["replaces"] else entry["tally"]["rows"]
+                entry = from_checked(path.read_bytes(), str(path))
+                self._rows[path.name] = entry["part"]["tally"]["rows"]
         self._totals.append((time.monotonic(), sum(self._rows.values())))

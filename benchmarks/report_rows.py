@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 from select_rows import parts, peak_memory
 from tables import markdown, publish
 
-from ray_jobs import manifest
 from ray_jobs.dataset.page.gather import gather
 from ray_jobs.dataset.page.inputs import read_inputs
 from ray_jobs.dataset.page.report import report
-from ray_jobs.parts import write_part
-from ray_jobs.plan_index import INDEX, PlanFile, PlanIndex
+from ray_jobs.epochs import add_part, begin
+from ray_jobs.lease import take
 from ray_jobs.output_names import RUN, SUCCESS
+from ray_jobs.parts import write_part
+from ray_jobs.plan_index import PlanFile, PlanIndex
 from ray_jobs.rows import REJECTED_SCHEMA
 from ray_jobs.storage import Store, open_store
 
@@ -34,15 +35,16 @@ ROUNDS, EVOLVERS = 3, 2
 
 def write(store: Store, records: int) -> None:
     """An output of so many records, each seed in both evolvers."""
+    seeds = records // (ROUNDS * EVOLVERS)
+    files = [PlanFile(f"m{number}", number * seeds, seeds) for number in range(EVOLVERS)]
+    epoch = begin(store, take(store))
+    epoch.add_plan(PlanIndex(rows=seeds * EVOLVERS, seeds=seeds, files=files), 0)
     for table in parts(records):
         place = table.schema.get_field_index("seed_index")
         seeds = pc.divide(table["plan_row"], pa.scalar(EVOLVERS))
         numbered = table.set_column(place, table.schema.field(place), seeds)
         rows = np.unique(table["plan_row"].to_numpy())
-        manifest.commit(store, write_part(store, numbered, REJECTED_SCHEMA.empty_table(), rows))
-    seeds = records // (ROUNDS * EVOLVERS)
-    files = [PlanFile(f"m{number}", number * seeds, seeds) for number in range(EVOLVERS)]
-    store.write_bytes(INDEX, PlanIndex(rows=seeds * EVOLVERS, seeds=seeds, files=files).to_json())
+        add_part(store, epoch.lease, write_part(store, epoch.lease.tag, numbered, REJECTED_SCHEMA.empty_table(), rows))
     store.write_bytes(RUN, json.dumps({"run_id": "synthetic", "records_per_row": ROUNDS}).encode())
     store.write_bytes(SUCCESS, b"")
 

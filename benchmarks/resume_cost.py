@@ -31,9 +31,10 @@ import pyarrow.parquet as pq
 import yaml
 from tables import markdown, publish
 
-from ray_jobs import manifest
+from ray_jobs import read_output
+from ray_jobs.epochs import add_part
+from ray_jobs.lease import EPOCHS, Lease, read_holder
 from ray_jobs.parts import write_part
-from ray_jobs.plan import load_index
 from ray_jobs.rows import CREATED_AT, KEPT, ROUNDS, flatten, split_outcomes
 from ray_jobs.storage import open_store
 
@@ -140,11 +141,11 @@ class Bench:
 
     def committed(self) -> int:
         """Rows with an outcome."""
-        return sum(len(entry.rows) for entry in manifest.load(open_store(str(self.output))).entries)
+        return sum(len(entry.rows) for entry in read_output.load(open_store(str(self.output))).parts)
 
     def parts(self) -> int:
         """Parts that are committed."""
-        return len(manifest.load(open_store(str(self.output))).entries)
+        return len(read_output.load(open_store(str(self.output))).parts)
 
     def _digests(self, name: str) -> list[str]:
         log = self.folder / name
@@ -201,10 +202,12 @@ def done_again(sessions: Sequence[Session]) -> Counter[int]:
 def commit_all_but(bench: Bench, pending: int) -> None:
     """Commit every planned row but the last few, in parts of the size that runs write."""
     store = open_store(str(bench.output))
-    plan = load_index(store)
-    assert plan is not None
+    found, plan = read_output.planned(store)
+    number = EPOCHS.latest(store)
+    # as the driver that was killed might have done before
+    lease = Lease(store, number, read_holder(store, number).token)
     left = plan.rows - pending - bench.committed()
-    done = manifest.load(store).done(plan.rows)
+    done = found.manifest.done(plan.rows)
     for file in plan.files:
         table = pq.read_table(bench.output / file.path)
         table = _with_rounds(table.filter(pa.array(~done[file.first : file.first + file.rows])).slice(0, left))
@@ -216,7 +219,8 @@ def commit_all_but(bench: Bench, pending: int) -> None:
                 {"run_id": "benchmark", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None},
                 {"small": ""},
             )
-            manifest.commit(store, write_part(store, *split_outcomes(records), rows["plan_row"].to_numpy()))
+            entry = write_part(store, lease.tag, *split_outcomes(records), rows["plan_row"].to_numpy())
+            add_part(store, lease, entry)
 
 
 def _with_rounds(table: pa.Table) -> pa.Table:

@@ -24,12 +24,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tables import markdown, publish
 
-from ray_jobs import manifest
 from ray_jobs.dataset.export import export
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
-from ray_jobs.parts import write_part
+from ray_jobs.epochs import add_part, begin
+from ray_jobs.lease import take
 from ray_jobs.output_names import RUN, SUCCESS
+from ray_jobs.parts import write_part
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store, open_store
 
@@ -98,9 +100,11 @@ def texts(rng: np.random.Generator, count: int, least: int, most: int) -> pa.Arr
 def write(store: Store, tests: Store, rows: int) -> None:
     """An output of `rows` records, and a test set of five thousand items that has ten of its instructions."""
     lines: list[str] = []
+    epoch = begin(store, take(store))
+    epoch.add_plan(PlanIndex(rows=rows), 0)
     for table in parts(rows):
         numbers = np.unique(table["plan_row"].to_numpy())
-        manifest.commit(store, write_part(store, table, REJECTED_SCHEMA.empty_table(), numbers))
+        add_part(store, epoch.lease, write_part(store, epoch.lease.tag, table, REJECTED_SCHEMA.empty_table(), numbers))
         if not lines:
             lines = [
                 *table["instruction"].slice(0, 10).to_pylist(),

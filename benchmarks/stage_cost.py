@@ -22,14 +22,15 @@ import ray
 from pipeline_overhead import configuration, write_seeds
 from tables import markdown, publish
 
-from ray_jobs import manifest
 from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
 from ray_jobs.board import Board
 from ray_jobs.config import PoolResponderConfig, RunConfig
 from ray_jobs.engines import build_strategy
+from ray_jobs.epochs import add_part, begin
+from ray_jobs.lease import take
 from ray_jobs.parts import write_part
+from ray_jobs.plan import PlanWriter, make_plan
 from ray_jobs.plan_index import PlanIndex
-from ray_jobs.plan import make_plan
 from ray_jobs.plan_source import pending_blocks, read_block
 from ray_jobs.rows import flatten, split_outcomes
 from ray_jobs.storage import Store, open_store
@@ -80,7 +81,8 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     write_seeds(folder / "seeds.jsonl", rows // 2)
     run = configuration(folder, {"size": 1, "batch_rows": batch_rows}, ROUNDS)
     job, store, board = SynthesisJob(run), open_store(run.output, {}), Board.create([])
-    plan = watch.time("plan", lambda: make_plan(store, job.seed_source(), job.fanout()))
+    epoch = begin(store, take(store))
+    plan = watch.time("plan", lambda: make_plan(PlanWriter(epoch), job.seed_source(), job.fanout()))
     tables = watch.time("read the plan", lambda: read(store, plan, batch_rows))
     evolve, respond, score = actors(run, board)
     tables = watch.time("evolve", lambda: through(evolve, tables))
@@ -94,7 +96,10 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     places = [table["plan_row"].to_numpy() for table in tables]
     watch.time(
         "encode, write, commit",
-        lambda: [manifest.commit(store, write_part(store, *one, at)) for one, at in zip(flat, places, strict=True)],
+        lambda: [
+            add_part(store, epoch.lease, write_part(store, epoch.lease.tag, *one, at))
+            for one, at in zip(flat, places, strict=True)
+        ],
     )
 
 

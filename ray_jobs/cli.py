@@ -158,6 +158,19 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     print_report(run_all(later, verbose, say) if later else report, output)
 
 
+@app.command(epilog="Example: evolve repair out/first && evolve run examples/quickstart.yaml --output out/first")
+def repair(output: Target, storage: Storage = None) -> None:
+    """Put right what can be put right without engines: leftovers, damaged files, parts that a kill left unjoined."""
+    from ray_jobs.configuration import parse_storage
+    from ray_jobs.kinds import stored_jobs, stores_of
+    from ray_jobs.repair import repair as put_right
+
+    store = _open(output, storage)
+    # phases that have not begun are the last ones
+    for one, job in zip(stores_of(store).values(), stored_jobs(store, output, parse_storage(storage)), strict=False):
+        put_right(one, job, say)
+
+
 cli_data.register(app)
 
 

@@ -10,7 +10,7 @@ docs/takeover.md has the protocol, its states and what is not promised.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,9 +40,12 @@ from ray_jobs.storage import Store
 from ray_jobs.tally import Tally
 
 
-def begin(store: Store, held: Lease, fresh: bool = False) -> Epoch:
+def begin(
+    store: Store, held: Lease, fresh: bool = False, ignored: Callable[[DamagedOutput], None] | None = None
+) -> Epoch:
     """Begin the epoch of a lease that was just taken: accept what earlier epochs left, or nothing where `fresh`.
 
+    Entries of parts that are damaged are given to `ignored`, where there is such a thing, and do not count any more.
     Raises LeaseLost where another run begins at the same time, DamagedOutput, StorageError.
     """
     try:
@@ -51,7 +54,7 @@ def begin(store: Store, held: Lease, fresh: bool = False) -> Epoch:
         for epoch in range(1, held.number):
             if epoch not in sealed:
                 store.create_exclusive(seal_path(epoch), to_checked(void()))
-        accepted = Accepted() if fresh else read(store, below=held.number)
+        accepted = Accepted() if fresh else read(store, held.number, ignored)
     except MissingFile:
         # a later epoch has sealed and cleaned, or this store has lost a file of ours
         held.check()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import compress
-from typing import Any
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -31,6 +31,24 @@ QUERY_FELL = "query_"
 ROWS_PER_GROUP = 256
 
 
+class Plans(Protocol):
+    """Takes rows as a plan."""
+
+    @property
+    def store(self) -> Store:
+        """Where the plan's files lie."""
+
+    @property
+    def index(self) -> PlanIndex:
+        """What is planned, and what is to be."""
+
+    def add(self, evolver: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema = PLAN_SCHEMA) -> None:
+        """Number rows and write them as one file. They count once they are committed."""
+
+    def commit(self) -> None:
+        """Make the files that were added, and the counts of the index, count."""
+
+
 class PlanWriter:
     """Adds rows to the plan of an epoch. `index` is what is planned, and what is written down to be planned.
 
@@ -44,8 +62,7 @@ class PlanWriter:
 
     def add(self, evolver: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema = PLAN_SCHEMA) -> None:
         """Number rows and write them as one file. They count once they are committed."""
-        numbered = [{"plan_row": number, **row} for number, row in enumerate(rows, start=self.index.rows)]
-        data = _encode(numbered, schema)
+        data = encode_plan(rows, self.index.rows, schema)
         file = PlanFile(evolver, self.index.rows, len(rows), str(self._epoch.lease.tag), checksum(data))
         self.store.write_bytes(file.path, data)
         self.index.files.append(file)
@@ -94,7 +111,7 @@ class Fanout:
         return float(draw ** (1 / self.evolvers[evolver]))
 
 
-def make_plan(writer: PlanWriter, source: SeedSource, fanout: Fanout) -> PlanIndex:
+def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
     """Plan the seeds that are not planned yet, and return the index of the whole plan.
 
     Reads the seeds only where their files have changed since they were read whole. Streams: memory is 16 bytes a
@@ -132,7 +149,7 @@ def _unplanned(batch: SeedBatch, known: IdSet) -> SeedBatch:
     return replace(batch, seeds=list(compress(batch.seeds, seeds)), bad=list(compress(batch.bad, bad)))
 
 
-def _append(writer: PlanWriter, batch: SeedBatch, fanout: Fanout) -> None:
+def _append(writer: Plans, batch: SeedBatch, fanout: Fanout) -> None:
     """Number the batch's seeds and write their rows."""
     index = writer.index
     rows: dict[str, list[dict[str, Any]]] = {}
@@ -174,9 +191,11 @@ def unreadable(bad: BadSeed) -> dict[str, Any]:
     }
 
 
-def _encode(rows: list[dict[str, Any]], schema: pa.Schema) -> bytes:
+def encode_plan(rows: Sequence[Mapping[str, Any]], first: int, schema: pa.Schema) -> bytes:
+    """A file of the plan: rows with their numbers, the first of which is `first`."""
     buffer = BytesIO()
-    table = pa.Table.from_pylist(rows, schema)
+    numbered = [{"plan_row": number, **row} for number, row in enumerate(rows, start=first)]
+    table = pa.Table.from_pylist(numbered, schema)
     # with a checksum a page: tasks read some row groups of a file, and see what is damaged in them
     pq.write_table(table, buffer, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
     return buffer.getvalue()

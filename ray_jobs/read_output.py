@@ -8,9 +8,9 @@ do not exist. The same objects give the same answer in whatever order they are r
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ray_jobs import first_version
@@ -24,6 +24,7 @@ from ray_jobs.storage import Store
 
 READERS = 16
 MOVED_TRIES = 5
+Ignored = Callable[[DamagedOutput], None] | None
 _SEAL = re.compile(rf"{EPOCHS}/(\d+)\.seal")
 ADDED, PLANNED, SETTLED, SWAPPED = "part-", "plan-", "settings", "swap-"
 """What the names of entries begin with: in this order they are listed, so that a reader who sees a part replaced has
@@ -74,14 +75,17 @@ def load(store: Store) -> Accepted:
     raise DamagedOutput(f"{missing}; `evolve verify` tells what else is missing") from missing
 
 
-def read(store: Store, below: int | None = None) -> Accepted:
-    """What counts of the epochs before `below`, or of all. Raises DamagedOutput, and MissingFile while it changes."""
+def read(store: Store, below: int | None = None, ignored: Ignored = None) -> Accepted:
+    """What counts of the epochs before `below`, or of all. Raises DamagedOutput, and MissingFile while it changes.
+
+    Damaged entries of parts are given to `ignored` instead, and read over.
+    """
     for epoch in sealed_epochs(store):
         if below is None or epoch < below:
             source = store.url_of(seal_path(epoch))
             content = from_checked(store.read_bytes(seal_path(epoch)), source)
-            if not content.get("void"):
-                return with_entries(store, _sealed(content, epoch, source))
+            if content != void():
+                return with_entries(store, _sealed(content, epoch, source), ignored)
     return first_version.read(store)
 
 
@@ -112,26 +116,50 @@ def _sealed(content: Any, epoch: int, source: str) -> Accepted:
         raise DamagedOutput(f"{source}: expected a seal, got something else ({error})") from error
 
 
-def with_entries(store: Store, base: Accepted) -> Accepted:
+def with_entries(store: Store, base: Accepted, ignored: Ignored = None) -> Accepted:
     """What the seal `base` and the entries of its epoch say together. Raises DamagedOutput and MissingFile."""
     assert base.tag is not None
     paths = entry_files(store, base.tag)
     with ThreadPoolExecutor(READERS) as pool:
-        contents = list(pool.map(lambda path: from_checked(store.read_bytes(path), store.url_of(path)), paths))
-    added, swaps, plan, settings, plans = list[Entry](), list[Swap](), base.plan, base.settings, 0
+        contents = list(pool.map(store.read_bytes, paths))
+    found = _Found(base.plan, base.settings)
     for path, content in zip(paths, contents, strict=True):
-        name, source = path.rsplit("/", 1)[-1].removesuffix(".json"), store.url_of(path)
-        if name.startswith(ADDED):
-            added.append(_named(content["part"], name.removeprefix(ADDED), source))
-        elif name.startswith(SWAPPED):
-            part = content["part"] and _named(content["part"], name.removeprefix(SWAPPED), source)
-            swaps.append(Swap(tuple(content["replaces"]), part or None))
-        elif name.startswith(PLANNED):
-            plan, plans = (plan or PlanIndex()).extended(PlanIndex.from_json(content["plan"], source)), plans + 1
-        elif name == SETTLED:
-            settings = content["settings"]
-    parts = _counted(store, base.parts, swaps, added, plan.rows if plan else 0)
-    return Accepted(base.tag, plan, parts, settings, plans)
+        try:
+            found.take(path, content, store.url_of(path))
+        except DamagedOutput as error:
+            if ignored is None or not path.rsplit("/", 1)[-1].startswith((ADDED, SWAPPED)):
+                raise
+            ignored(error)
+    parts = _counted(store, base.parts, found.swaps, found.added, found.plan.rows if found.plan else 0)
+    return Accepted(base.tag, found.plan, parts, found.settings, found.plan_entries)
+
+
+@dataclass
+class _Found:
+    """What the entries of an epoch add to its seal."""
+
+    plan: PlanIndex | None
+    settings: dict[str, Any] | None
+    added: list[Entry] = field(default_factory=list)
+    swaps: list[Swap] = field(default_factory=list)
+    plan_entries: int = 0
+
+    def take(self, path: str, data: bytes, source: str) -> None:
+        """Take one entry in. Raises DamagedOutput."""
+        name, content = path.rsplit("/", 1)[-1].removesuffix(".json"), from_checked(data, source)
+        try:
+            if name.startswith(ADDED):
+                self.added.append(_named(content["part"], name.removeprefix(ADDED), source))
+            elif name.startswith(SWAPPED):
+                part = content["part"] and _named(content["part"], name.removeprefix(SWAPPED), source)
+                self.swaps.append(Swap(tuple(content["replaces"]), part or None))
+            elif name.startswith(PLANNED):
+                later = PlanIndex.from_json(content["plan"], source)
+                self.plan, self.plan_entries = (self.plan or PlanIndex()).extended(later), self.plan_entries + 1
+            elif name == SETTLED:
+                self.settings = content["settings"]
+        except (KeyError, TypeError) as error:
+            raise DamagedOutput(f"{source}: expected an entry, got something else ({error})") from error
 
 
 def _named(raw: Any, name: str, source: str) -> Entry:

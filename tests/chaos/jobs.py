@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import yaml
 
-from ray_jobs.manifest import FOLDER as MANIFEST
+from ray_jobs import read_output
 from ray_jobs.storage import Store, open_store
 from tests.chaos.nodes import STARTUP, Nodes, until
 
@@ -87,7 +87,7 @@ class Job:
     @property
     def parts(self) -> int:
         """How many parts are committed."""
-        return len(self.store.list(MANIFEST))
+        return len(read_output.load(self.store).parts)
 
     def start(self) -> Command:
         """`evolve run`, in a process of its own."""

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(1800)
 def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     command = job.start()
-    until(lambda: job.store.list("lease"), STARTUP, "the lease")
+    until(lambda: job.store.list("epochs"), STARTUP, "the lease")
     second = job.start()
     assert second.wait(STARTUP) == 5, second.text
     assert "is working on this output" in second.text

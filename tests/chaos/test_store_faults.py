@@ -30,9 +30,9 @@ def test_writer_killed_around_its_commit(
     job = make_job(behind_proxy)
     command = job.start_working()
     half_written, uncommitted, committed_unheard = (
-        Hold("*/data/*"),
-        Hold("*/manifest/*"),
-        Hold("*/manifest/*", forward=True),
+        Hold("*/staging/*.data"),
+        Hold("*/entries/*/part-*"),
+        Hold("*/entries/*/part-*", forward=True),
     )
     for hold in (half_written, uncommitted, committed_unheard):
         kill_writer_at(hold, command, cluster, proxy)
@@ -87,7 +87,9 @@ def test_store_that_stays_away_ends_the_run(behind_proxy: Place, proxy: FaultPro
 
 
 @pytest.mark.chaos_long
-@pytest.mark.parametrize("pattern", ["*/data/*", pytest.param("*/manifest/*", marks=pytest.mark.chaos_long)])
+@pytest.mark.parametrize(
+    "pattern", ["*/staging/*.data", pytest.param("*/entries/*/part-*", marks=pytest.mark.chaos_long)]
+)
 def test_request_that_arrives_after_the_end(
     pattern: str, behind_proxy: Place, proxy: FaultProxy, make_job: MakeJob, undisturbed: Records
 ) -> None:

@@ -12,16 +12,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from ray_jobs.config import RunConfig
 from ray_jobs import read_output
+from ray_jobs.config import RunConfig
 from ray_jobs.epochs import Epoch, add_part, begin
-from ray_jobs.lease import take
+from ray_jobs.lease import EPOCHS, take
 from ray_jobs.manifest import Entry
 from ray_jobs.parts import write_part
-from ray_jobs.plan import Fanout, PlanWriter, planned_rows
+from ray_jobs.plan import Fanout, PlanWriter, make_plan, planned_rows
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.rounds import RoundRow
 from ray_jobs.rows import FAILED, KEPT, REJECTED, ROW_SCHEMA, flatten, split_outcomes
-from ray_jobs.seeds import Seed
+from ray_jobs.seeds import Seed, SeedSource
 from ray_jobs.storage import Store
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
@@ -125,8 +126,10 @@ def outcomes(rows: pa.Table) -> tuple[pa.Table, pa.Table]:
 
 
 def new_epoch(store: Store) -> Epoch:
-    """An epoch that begins now, whoever had the output before."""
-    return begin(store, take(store))
+    """An epoch that begins now, whoever had the output before, of a driver that is gone for who looks at its lease."""
+    lease = take(store)
+    store.write_bytes(EPOCHS.beat_path(lease.number), b"released")
+    return begin(store, lease)
 
 
 def stage_part(epoch: Epoch, *numbers: int) -> Entry:
@@ -140,6 +143,11 @@ def commit_part(epoch: Epoch, *numbers: int) -> Entry:
     entry = stage_part(epoch, *numbers)
     assert add_part(epoch.store, epoch.lease, entry)
     return entry
+
+
+def plan_seeds(store: Store, source: SeedSource, fanout: Fanout) -> PlanIndex:
+    """Plan in an epoch of its own."""
+    return make_plan(PlanWriter(new_epoch(store)), source, fanout)
 
 
 def plan_numbers(epoch: Epoch, rows: int) -> None:
@@ -164,7 +172,7 @@ def record_counts(store: Store) -> Counter[str]:
 
 
 def check_parts(store: Store, rows: set[int]) -> None:
-    """The output counts exactly `rows`, as `commit_part` makes them, and a plain reader sees those that are published."""
+    """The output counts exactly `rows`, as `commit_part` makes them; a plain reader sees those that are published."""
     found = read_output.load(store)
     assert sorted(row for entry in found.parts for row in entry.rows.tolist()) == sorted(rows)
     published = [entry for entry in found.parts if not entry.files[0].path.startswith("staging/")]

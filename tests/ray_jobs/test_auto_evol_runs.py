@@ -13,18 +13,19 @@ import pytest
 
 from evolve.auto_evol import load_method
 from evolve.method import Method, Models, TunedOn
+from ray_jobs import read_output
 from ray_jobs.config import RunConfig
 from ray_jobs.errors import ConfigError, OutputError, SeedError, SettingsChanged
 from ray_jobs.job import seed_source
 from ray_jobs.methods import saved_method
-from ray_jobs.plan import Fanout, load_index, make_plan
+from ray_jobs.plan import Fanout
 from ray_jobs.preflight import check
 from ray_jobs.run import run
 from ray_jobs.seeds import seed_id
 from ray_jobs.status import describe, status
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
-from tests.ray_jobs.samples import write_seeds
+from tests.ray_jobs.samples import plan_seeds, write_seeds
 
 TEXT = "A method of ours.\n{instruction}"
 SEEDS = [f"Describe procedure {number} step by step." for number in range(20)]
@@ -145,12 +146,12 @@ def test_held_out_seeds_are_counted_once_while_the_seeds_grow(tmp_path: Path) ->
     store = open_store(str(tmp_path / "out"))
     source = seed_source(configuration(tmp_path, {}).seeds)
     write_seeds(tmp_path / "seeds.jsonl", SEEDS[:5])
-    index = make_plan(store, source, fanout(DEV))
+    index = plan_seeds(store, source, fanout(DEV))
     assert (index.seeds, index.held_out, index.rows) == (3, 2, 3)
     write_seeds(tmp_path / "seeds.jsonl", SEEDS)
-    index = make_plan(store, source, fanout(DEV))
+    index = plan_seeds(store, source, fanout(DEV))
     assert (index.seeds, index.held_out, index.rows) == (17, 3, 17)
-    assert make_plan(store, source, fanout(DEV)) == index == load_index(store)
+    assert plan_seeds(store, source, fanout(DEV)) == index == read_output.load(store).plan
 
 
 def test_a_run_without_a_seed_beside_the_dev_rows(tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_a_run_without_a_seed_beside_the_dev_rows(tmp_path: Path) -> None:
     write_seeds(path, DEV)
     store = open_store(str(tmp_path / "out"))
     with pytest.raises(SeedError) as told:
-        make_plan(store, seed_source(configuration(tmp_path, {}).seeds), fanout(DEV))
+        plan_seeds(store, seed_source(configuration(tmp_path, {}).seeds), fanout(DEV))
     assert str(told.value) == f"{path}: all 3 seeds are dev rows of the method: none is left"
 
 

@@ -18,14 +18,13 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from ray_jobs import read_output
 from ray_jobs.cli import main
 from ray_jobs.plan_index import PlanIndex
-from ray_jobs.plan import load_index
-from ray_jobs.plan import make_plan as plan_seeds
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.fault_proxy import Fault, fault_proxy
-from tests.ray_jobs.samples import run_config, write_seeds
+from tests.ray_jobs.samples import plan_seeds, run_config, write_seeds
 
 GOOD: dict[str, Any] = {
     "evolvers": {"a": {"engine": {"kind": "scripted"}}},
@@ -354,7 +353,7 @@ def planned(folder: Path, **changes: Any) -> PlanIndex:
     config = run_config(folder, **changes)
     job, store = SynthesisJob(config), open_store(config.output)
     plan_seeds(store, job.seed_source(), job.fanout())
-    index = load_index(store)
+    index = read_output.load(store).plan
     assert index is not None
     return index
 

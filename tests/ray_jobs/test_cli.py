@@ -19,7 +19,7 @@ import pytest
 from ray_jobs.cli import main
 from ray_jobs.lease import acquire
 from ray_jobs.storage import open_store
-from tests.ray_jobs.samples import add_part, run_config, write_seeds
+from tests.ray_jobs.samples import commit_part, new_epoch, plan_numbers, run_config, write_seeds
 
 SEEDS = [f"Count to {number}." for number in range(24)]
 
@@ -129,7 +129,9 @@ def test_fresh_wants_an_empty_output(folder: Path, capsys: pytest.CaptureFixture
 
 
 def test_show_prints_rows_and_says_where_there_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    add_part(open_store(str(tmp_path)), 1, 2, 3, 4)
+    epoch = new_epoch(open_store(str(tmp_path)))
+    plan_numbers(epoch, 5)
+    commit_part(epoch, 1, 2, 3, 4)
     code, out, _ = called(capsys, "show", tmp_path, "--rows", 2)
     assert (code, out.count("seed  "), out.count("IFD 0.6667  IC-IFD 0.3333")) == (0, 2, 2)
     assert out.count("rejected at evolve: unchanged") == 2

@@ -1,14 +1,12 @@
-"""Small parts become large ones, and neither a kill nor another run at any step of it costs or doubles a row."""
+"""Parts become large published ones of the wanted size, with the same records, and damaged ones are refused.
+
+What kills and other runs at each step of it cost is in takeover/.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterable
-from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,68 +15,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.compact import Sizes, join_parts, small_parts
-from ray_jobs.errors import DamagedOutput, LeaseLost, Stopped
-from ray_jobs.lease import Lease
-from ray_jobs.manifest import Entry, commit, load
-from ray_jobs.parts import commit_held, write_part
-from ray_jobs.reconcile import Repairs, reconcile
+from ray_jobs.epochs import Epoch, add_part
+from ray_jobs.errors import DamagedOutput, Stopped
+from ray_jobs.parts import write_part
 from ray_jobs.rows import RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.samples import add_part, check_parts, finished, kept_round, outcomes, rejected_round
+from tests.ray_jobs.samples import (
+    check_parts,
+    commit_part,
+    finished,
+    kept_round,
+    new_epoch,
+    outcomes,
+    plan_numbers,
+    rejected_round,
+)
 
-TOTAL = 60
 ROWS = set(range(12))
-
-
-class Killed(BaseException):
-    """Stands for SIGKILL: nothing of the product catches it."""
-
-
-class SteppingStore:
-    """A store that calls `before` ahead of each single change to it."""
-
-    def __init__(self, store: Store, before: Callable[[], None]) -> None:
-        self._store, self._before = store, before
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def write_bytes(self, path: str, data: bytes) -> None:
-        self._before()
-        self._store.write_bytes(path, data)
-
-    def create_exclusive(self, path: str, data: bytes) -> bool:
-        self._before()
-        return self._store.create_exclusive(path, data)
-
-    def delete(self, paths: Iterable[str]) -> None:
-        for path in paths:
-            self._before()
-            self._store.delete([path])
-
-
-def at_step(number: int, action: Callable[[], None]) -> Callable[[], None]:
-    """Calls `action` the `number`th time that it is called, from 0."""
-    steps = count()
-
-    def before() -> None:
-        if next(steps) == number:
-            action()
-
-    return before
-
-
-def kill() -> None:
-    raise Killed
-
-
-def take_lease(store: Store, number: int) -> Lease:
-    store.write_bytes(f"lease/{number:06d}.json", b"{}")
-    return Lease(store, number)
-
-
-def join(store: Any, lease: Lease) -> int:
-    return join_parts(store, small_parts(load(store).entries), lease, lambda: None)
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -89,182 +42,122 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
-    """A folder with four committed parts of three rows each, under the first lease."""
-    folder = tmp_path / "small"
-    store = open_store(str(folder))
-    take_lease(store, 1)
-    for start in range(0, 12, 3):
-        assert commit(store, replace(add_part(store, *range(start, start + 3), commits=False), lease=1))
-    return folder
+def small(tmp_path: Path) -> Epoch:
+    """An epoch with four committed parts of three rows each, in any order."""
+    return of_small_parts(open_store(str(tmp_path / "small")))
 
 
-def copies(folder: Path, steps: int) -> Iterable[tuple[int, Store]]:
-    for step in range(steps):
-        copy = folder.with_name(f"step-{step}")
-        shutil.copytree(folder, copy)
-        yield step, open_store(str(copy))
+def of_small_parts(store: Store) -> Epoch:
+    epoch = new_epoch(store)
+    plan_numbers(epoch, 60)
+    for start in (9, 3, 6, 0):
+        commit_part(epoch, *range(start, start + 3))
+    epoch.refresh()
+    return epoch
+
+
+def join(epoch: Epoch) -> int:
+    return join_parts(epoch, small_parts(epoch.refresh().parts), lambda: None)
 
 
 def test_small_parts_become_one_with_the_same_records(store: Store) -> None:
-    lease = take_lease(store, 3)
-    for start in (9, 3, 6, 0):
-        add_part(store, *range(start, start + 3))
-    before = load(store).tally()
-    assert join(store, lease) == 1
-    (entry,) = load(store).entries
-    assert (entry.lease, len(entry.replaces), entry.tally) == (3, 4, before)
+    epoch = of_small_parts(store)
+    before = epoch.accepted.manifest.tally()
+    assert join(epoch) == 1
+    (entry,) = epoch.refresh().parts
+    assert entry.tally == before
     check_parts(store, ROWS)
     table = ds.dataset("data", filesystem=store.arrow_filesystem(), format="parquet").to_table()
     assert table.schema.equals(RECORD_SCHEMA)
     assert table["plan_row"].to_pylist() == sorted(ROWS)
-    assert reconcile(store, TOTAL, lease)[1] == Repairs()
+    assert [path for path, _ in store.list("staging")] == []
     assert small_parts([entry]) == []
+    assert pq.ParquetFile(store.open_input(entry.files[0].path)).num_row_groups == 1
 
 
-def test_large_parts_and_a_single_small_one_are_left_alone(tmp_path: Path) -> None:
-    store = open_store(str(tmp_path))
-    large, little = add_part(store, *range(40)), add_part(store, 41)
-    assert large.size > little.size
+def test_a_staged_part_alone_is_published_and_a_published_one_left_alone(small: Epoch) -> None:
+    join(small)
+    (one,) = small.refresh().parts
+    large = commit_part(small, *range(12, 52))
     sizes = Sizes(large.size, 2 * large.size)
-    assert small_parts([large, little], sizes) == []
-    assert small_parts([large, little, add_part(store, 42)], sizes)[0].name == little.name
+    assert small_parts([one], sizes) == []
+    assert [entry.name for entry in small_parts([large], sizes)] == [large.name]
+    assert {entry.name for entry in small_parts([one, large], sizes)} == {one.name, large.name}
+    join_parts(small, small_parts([large], sizes), lambda: None, sizes)
+    assert len(small.refresh().parts) == 2
+    check_parts(small.store, ROWS | set(range(12, 52)))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_joined_parts_have_the_size_that_is_wanted(seed: int, tmp_path: Path) -> None:
-    store, random, sizes = open_store(str(tmp_path)), Random(seed), Sizes(40_000, 80_000, row_group=20_000)
-    lease, first = take_lease(store, 1), 0
+    epoch, random, sizes = new_epoch(open_store(str(tmp_path))), Random(seed), Sizes(40_000, 80_000, row_group=20_000)
+    plan_numbers(epoch, 720)
+    first = 0
     for _ in range(60):
         numbers = range(first, first := first + random.randint(1, 12))
         rows = finished({n: [kept_round(output=random.randbytes(800).hex())] for n in numbers})
-        commit(store, write_part(store, *outcomes(rows), rows["plan_row"].to_numpy()))
-    before = sum(entry.size for entry in load(store).entries)
-    joined = join_parts(store, small_parts(load(store).entries, sizes), lease, lambda: None, sizes)
-    found = load(store)
-    assert len(found.entries) == joined > 1
+        entry = write_part(epoch.store, epoch.lease.tag, *outcomes(rows), rows["plan_row"].to_numpy())
+        add_part(epoch.store, epoch.lease, entry)
+    small = epoch.refresh().parts
+    joined = join_parts(epoch, small_parts(small, sizes), lambda: None, sizes)
+    found = epoch.refresh()
+    assert len(found.parts) == joined > 1
     # footers count here, in parts as small as these
     most = sizes.target + 2 * sizes.least + 2 * sizes.row_group
-    assert all(sizes.least <= entry.size <= most for entry in found.entries)
-    assert sum(entry.size for entry in found.entries) < before
-    assert found.done(first).all()
-    assert sum(len(entry.rows) for entry in found.entries) == first
-    assert small_parts(found.entries, sizes) == []
+    assert all(sizes.least <= entry.size <= most for entry in found.parts)
+    assert sum(entry.size for entry in found.parts) < sum(entry.size for entry in small)
+    assert found.manifest.done(first).all()
+    assert sum(len(entry.rows) for entry in found.parts) == first
+    assert small_parts(found.parts, sizes) == []
 
 
-def test_parts_with_other_columns_are_not_joined_with_each_other(small: Path) -> None:
-    store, lease = open_store(str(small)), Lease(open_store(str(small)), 1)
+def test_parts_with_other_columns_are_not_joined_with_each_other(small: Epoch) -> None:
     for number in range(12, 18):
         kept, others = outcomes(finished({number: [kept_round(), rejected_round(2, 1)]}))
         # one column more in some, another type in one, and both kinds of row everywhere between
         more = pa.array([0.5] * kept.num_rows, pa.float32() if number == 17 else pa.float64())
-        commit(store, write_part(store, kept.append_column("score", more), others, np.array([number])))
-    odd = small_parts(load(store).entries)
-    assert len(odd) == 9
-    assert join_parts(store, odd, lease, lambda: None) == 2
-    found = load(store)
-    assert sorted(len(entry.rows) for entry in found.entries) == [1, 5, 12]
-    assert small_parts(found.entries) == []
-    assert reconcile(store, TOTAL, lease)[1] == Repairs()
-    check_parts(store, set(range(18)))
-    columns = {len(entry.rows): pq.read_schema(small / entry.files[0].path) for entry in found.entries}
+        more_columns = kept.append_column("score", more)
+        entry = write_part(small.store, small.lease.tag, more_columns, others, np.array([number]))
+        add_part(small.store, small.lease, entry)
+    assert join(small) == 3
+    found = small.refresh().parts
+    assert sorted(len(entry.rows) for entry in found) == [1, 5, 12]
+    assert small_parts(found) == []
+    check_parts(small.store, set(range(18)))
+    columns = {len(entry.rows): pq.read_schema(small.store.open_input(entry.files[0].path)) for entry in found}
     assert columns[12].equals(RECORD_SCHEMA)
     assert [columns[rows].field("score").type for rows in (5, 1)] == [pa.float64(), pa.float32()]
 
 
-def test_row_groups_are_not_those_of_the_small_parts(small: Path) -> None:
-    store = open_store(str(small))
-    join(store, Lease(store, 1))
-    (path,) = small.glob("data/*.parquet")
-    assert pq.ParquetFile(path).num_row_groups == 1
+def test_rows_that_count_elsewhere_are_left_out(small: Epoch) -> None:
+    # as a task that Ray has run twice may leave them
+    commit_part(small, 11, 12)
+    found = small.refresh()
+    assert sum(entry.extra for entry in found.parts) == 1
+    join(small)
+    assert sum(entry.extra for entry in small.refresh().parts) == 0
+    check_parts(small.store, ROWS | {12})
 
 
-def test_a_kill_at_any_step_costs_nothing(small: Path) -> None:
-    survived = 0
-    for step, store in copies(small, 20):
-        try:
-            join(SteppingStore(store, at_step(step, kill)), Lease(store, 1))
-            survived += 1
-        except Killed:
-            pass
-        assert load(store).tally().rows == len(ROWS), step
-        _, repairs = reconcile(store, TOTAL, take_lease(store, 2))
-        assert (repairs.broken_parts, repairs.doubled_rows) == (0, 0), step
-        check_parts(store, ROWS)
-        join(store, Lease(store, 2))
-        check_parts(store, ROWS)
-        assert len(load(store).entries) == 1
-    # two files, one entry, and four times an entry and two files to remove
-    assert survived == 20 - 15
+def test_a_damaged_part_is_not_joined(small: Epoch) -> None:
+    damaged = small.accepted.parts[2].files[0].path
+    small.store.write_bytes(damaged, small.store.read_bytes(damaged)[:-1] + b"?")
+    with pytest.raises(DamagedOutput, match=rf"{damaged}: is not what was written, .* `evolve repair`"):
+        join(small)
+    assert len(small.refresh().parts) == 4
 
 
-@pytest.mark.parametrize("joins", [False, True])
-def test_another_run_may_take_over_at_any_step(joins: bool, small: Path) -> None:
-    """The first driver is suspended before a step, goes on when the second has reconciled, and joined or not."""
-    lost = 0
-    for step, store in copies(small, 15):
-
-        def take_over(store: Store = store) -> None:
-            second = take_lease(store, 2)
-            reconcile(store, TOTAL, second)
-            if joins:
-                join(store, second)
-
-        try:
-            join(SteppingStore(store, at_step(step, take_over)), Lease(store, 1))
-        except LeaseLost:
-            lost += 1
-        found, _ = reconcile(store, TOTAL, Lease(store, 2))
-        assert found.done(len(ROWS)).all(), step
-        check_parts(store, ROWS)
-    # while it writes and while it commits; once it only removes, what it removes is no part any more
-    assert lost == 3
-
-
-def test_a_late_task_takes_back_a_part_that_was_joined(small: Path) -> None:
-    store = open_store(str(small))
-    late = load(store).entries[0]
-    join(store, take_lease(store, 2))
-    store.write_bytes(f"lease/{3:06d}.json", b"{}")
-    late = replace(add_part(store, *late.rows.tolist(), commits=False), lease=1, name="0" * 24)
-    with pytest.raises(LeaseLost):
-        commit_held(store, late, Lease(store, 1))
-    assert {row for entry in load(store).entries for row in entry.rows.tolist()} == ROWS
-    assert len(load(store).entries) == 1
-
-
-def test_an_entry_without_files_does_not_take_along_what_it_replaces(small: Path) -> None:
-    store = open_store(str(small))
-    names = tuple(entry.name for entry in load(store).entries)
-    late = add_part(store, *ROWS, replaces=names)
-    store.delete(part.path for part in late.files)
-    found, repairs = reconcile(store, TOTAL, Lease(store, 1))
-    assert {entry.name for entry in found.entries} == set(names)
-    assert repairs == Repairs(broken_parts=1)
-    check_parts(store, ROWS)
-
-
-def test_a_damaged_part_is_not_joined(small: Path) -> None:
-    store = open_store(str(small))
-    damaged = load(store).entries[2].files[0].path
-    store.write_bytes(damaged, store.read_bytes(damaged)[:-1] + b"?")
-    with pytest.raises(DamagedOutput, match=rf"{damaged}: is not what was written, .* remove the file"):
-        join(store, Lease(store, 1))
-    assert len(load(store).entries) == 4
-
-
-def test_joining_ends_between_two_parts_when_it_is_asked_to(small: Path) -> None:
-    store = open_store(str(small))
-
+def test_joining_ends_between_two_parts_when_it_is_asked_to(small: Epoch) -> None:
     def stop() -> None:
         raise Stopped("asked to")
 
     with pytest.raises(Stopped):
-        join_parts(store, small_parts(load(store).entries), Lease(store, 1), stop)
-    check_parts(store, ROWS)
+        join_parts(small, small_parts(small.accepted.parts), stop)
+    small.refresh()
+    check_parts(small.store, ROWS)
 
 
-def test_parts_are_joined_in_the_order_of_their_rows(small: Path) -> None:
-    entries: list[Entry] = list(load(open_store(str(small))).entries)
+def test_parts_are_joined_in_the_order_of_their_rows(small: Epoch) -> None:
+    entries = list(small.accepted.parts)
     Random(0).shuffle(entries)
     assert [entry.rows[0] for entry in small_parts(entries)] == [0, 3, 6, 9]

@@ -56,14 +56,14 @@ def other_process(local: Store) -> Iterator[subprocess.Popen[str]]:
 
 
 def numbers(store: Store) -> set[int]:
-    return {int(path.split("/")[1].split(".")[0]) for path, _ in store.list("lease")}
+    return {int(path.split("/")[1].split(".")[0]) for path, _ in store.list("epochs") if path.endswith(".lease")}
 
 
 def foreign(store: Store, number: int = 1) -> None:
     """The lease of a process of another machine, which was there and beat once."""
     me = {"host": "elsewhere/1", "pid": 1, "started": 0.0, "boot": "x"}
-    store.write_bytes(f"lease/{number:06d}.json", json.dumps(me).encode())
-    store.write_bytes(f"lease/{number:06d}.beat", b"beat 0")
+    store.write_bytes(f"epochs/{number:06d}.lease", json.dumps(me).encode())
+    store.write_bytes(f"epochs/{number:06d}.beat", b"beat 0")
 
 
 def test_a_live_holder_is_not_disturbed(store: Store) -> None:
@@ -81,7 +81,7 @@ def test_a_lease_that_was_given_back_is_free_at_once(store: Store) -> None:
         holder = acquire(store)
         assert holder.lease.number == number
         holder.release()
-    assert numbers(store) == {3}
+    assert numbers(store) == {1, 2, 3}
     holder_now = current(store)
     assert holder_now is not None
     assert holder_now.alive is False
@@ -136,11 +136,12 @@ def test_a_holder_hears_that_it_was_taken_for_dead(local: Store) -> None:
 def test_a_number_that_a_new_process_has_is_not_its_old_owner(local: Store) -> None:
     holder = acquire(local)
     holder.release()
-    path = f"lease/{holder.lease.number:06d}"
-    raw = json.loads(local.read_bytes(f"{path}.json"))
+    path = f"epochs/{holder.lease.number:06d}"
+    raw = json.loads(local.read_bytes(f"{path}.lease"))
     local.write_bytes(f"{path}.beat", b"beat")
-    for started, alive in ((raw["started"], True), (raw["started"] - 1, True), (raw["started"] - 3600, False)):
-        local.write_bytes(f"{path}.json", json.dumps(raw | {"started": started}).encode())
+    set_clock = {"started": raw["started"] - 3600}
+    for other, alive in ((set_clock, True), ({"ticks": raw["ticks"] + 1}, False), ({"ticks": None} | set_clock, False)):
+        local.write_bytes(f"{path}.lease", json.dumps(raw | other).encode())
         now = current(local)
         assert now is not None
         assert now.alive is alive
@@ -160,7 +161,7 @@ def test_a_foreign_holder_is_dead_when_its_beat_stands_still(store: Store) -> No
 
 def test_a_foreign_holder_that_beats_is_alive(local: Store) -> None:
     foreign(local)
-    beats = threading.Timer(0.2, local.write_bytes, ("lease/000001.beat", b"beat 1"))
+    beats = threading.Timer(0.2, local.write_bytes, ("epochs/000001.beat", b"beat 1"))
     beats.start()
     with pytest.raises(LeaseHeld, match="process 1 on elsewhere/1 is working on this output"):
         acquire(local, FAST)
@@ -169,7 +170,7 @@ def test_a_foreign_holder_that_beats_is_alive(local: Store) -> None:
 
 def test_a_foreign_holder_that_gave_back_is_not_waited_for(local: Store) -> None:
     foreign(local)
-    local.write_bytes("lease/000001.beat", b"released")
+    local.write_bytes("epochs/000001.beat", b"released")
     acquire(local, Timing(patience=600)).release()
 
 
@@ -178,12 +179,12 @@ def test_a_holder_beats(local: Store) -> None:
     seen = set[bytes]()
 
     def beats() -> bool:
-        seen.add(local.read_bytes("lease/000001.beat"))
+        seen.add(local.read_bytes("epochs/000001.beat"))
         return len(seen) > 3
 
     wait_until(beats)
     holder.release()
-    assert local.read_bytes("lease/000001.beat") == b"released"
+    assert local.read_bytes("epochs/000001.beat") == b"released"
 
 
 def test_one_taken_for_dead_finds_out(store: Store) -> None:
@@ -205,7 +206,7 @@ def test_one_taken_for_dead_finds_out(store: Store) -> None:
 
 def test_a_lease_of_an_emptied_output_is_lost(local: Store) -> None:
     with pytest.raises(LeaseLost):
-        Lease(local, 1).check()
+        Lease(local, 1, "0" * 12).check()
 
 
 @pytest.mark.parametrize("before", ["nothing", "released"])
@@ -231,18 +232,28 @@ def test_of_many_that_race_exactly_one_wins(store: Store, before: str) -> None:
     won[0].release()
 
 
-@pytest.mark.parametrize("left", [".000001.beat.0a1b.tmp", ".000001.json.0a1b.tmp", "notes.txt"])
+@pytest.mark.parametrize("left", [".000002.beat.0a1b.tmp", ".000002.lease.0a1b.tmp", "notes.txt"])
 def test_what_a_killed_holder_left_half_written_does_no_harm(local: Store, left: str) -> None:
     acquire(local).release()
-    local.write_bytes(f"lease/{left}", b"")
-    acquire(local).release()
-    assert (f"lease/{left}" in dict(local.list("lease"))) == (left == "notes.txt")
+    local.write_bytes(f"epochs/{left}", b"")
+    holder = acquire(local)
+    assert holder.lease.number == 2
+    holder.release()
+
+
+def test_numbers_of_the_first_version_are_counted_on(local: Store) -> None:
+    local.write_bytes("lease/000004.json", json.dumps({"host": "x/1", "pid": 1, "started": 0.0, "boot": "x"}).encode())
+    local.write_bytes("lease/000004.beat", b"released")
+    for number in (5, 6):
+        holder = acquire(local)
+        assert holder.lease.number == number
+        holder.release()
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"host": 1}', b"\xff"])
 def test_what_is_no_lease_is_told(local: Store, content: bytes) -> None:
-    local.write_bytes("lease/000001.json", content)
-    with pytest.raises(DamagedOutput, match=r"lease/000001\.json: expected a lease, got something else"):
+    local.write_bytes("epochs/000001.lease", content)
+    with pytest.raises(DamagedOutput, match=r"epochs/000001\.lease: expected a lease, got something else"):
         acquire(local)
 
 

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ray_jobs import read_output
+from ray_jobs.checksums import checksum, from_checked, to_checked
+from ray_jobs.epochs import add_part
 from ray_jobs.errors import DamagedOutput
-from ray_jobs.manifest import Entry, Part, commit, entry_path, forget, load
-from ray_jobs.checksums import checksum
+from ray_jobs.manifest import Entry, Part
 from ray_jobs.parts import write_part
 from ray_jobs.rows import KEPT
 from ray_jobs.storage import Store, open_store
 from ray_jobs.tally import Tally, tally_records
-from tests.ray_jobs.samples import add_part, finished, kept_round, outcomes, rejected_round, unreadable_round
+from tests.ray_jobs.samples import (
+    commit_part,
+    finished,
+    kept_round,
+    new_epoch,
+    outcomes,
+    plan_numbers,
+    rejected_round,
+    stage_part,
+    unreadable_round,
+)
 
 SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q")
 NUMBERS = st.sets(st.integers(0, 2**40), max_size=40)
@@ -50,86 +60,105 @@ def tallies(draw: st.DrawFn) -> Tally:
     return tally
 
 
-@given(NUMBERS, tallies(), st.lists(st.text(max_size=5), max_size=2))
-def test_an_entry_survives_being_stored(rows: set[int], tally: Tally, replaces: list[str]) -> None:
-    files = (Part("data/x.parquet", 3, 2, "ab"), Part("rejected/x.parquet", 1, 1, "cd"))
-    entry = replace(Entry.of("x", files, np.array(sorted(rows), dtype=np.int64), tally, replaces), lease=3, schema="ef")
-    read = Entry.from_json(entry.to_json(), "here")
-    assert (read.lease, read.schema) == (3, "ef")
-    assert (read.name, read.files, read.replaces, read.tally) == (entry.name, files, tuple(replaces), tally)
-    assert read.rows.tolist() == sorted(rows)
+NAME = "0123456789abcdef01234567"
+FILES = (Part(f"data/{NAME}.parquet", 3, 2, "ab"), Part(f"rejected/{NAME}.parquet", 1, 1, "cd"))
+
+
+@given(NUMBERS, tallies())
+def test_an_entry_survives_being_stored(rows: set[int], tally: Tally) -> None:
+    entry = Entry.of(NAME, FILES, np.array(sorted(rows), dtype=np.int64), tally, extra=2, schema="ef")
+    read = Entry.from_json(json.loads(json.dumps(entry.to_json())), "here")
+    assert read == entry
+    assert (read.files, read.tally, read.rows.tolist()) == (FILES, tally, sorted(rows))
 
 
 def test_rows_that_follow_each_other_cost_next_to_nothing() -> None:
     entry = Entry.of("x", (), np.arange(10**9, 10**9 + 1024), Tally())
-    assert len(entry.to_json()) < 250
+    assert len(json.dumps(entry.to_json())) < 250
 
 
 @pytest.mark.parametrize(
     "change",
     [{"rows": "?"}, {"rows": "AAAA"}, {"rows": 3}, {"files": [{"path": "x"}]}, {"files": 3}, {"tally": []},
-     {"tally": {"rows": 1, "outcomes": [1], "sums": []}}, {"replaces": None}],
+     {"tally": {"rows": 1, "outcomes": [1], "sums": []}}],
 )  # fmt: skip
-def test_a_damaged_entry_is_told(store: Store, change: dict[str, Any]) -> None:
-    raw = json.loads(add_part(store, 1).to_json()) | change
-    store.write_bytes(entry_path("other"), json.dumps(raw).encode())
-    with pytest.raises(
-        DamagedOutput, match=r"/out/manifest/other\.json: expected a manifest entry, got something else"
-    ):
-        load(store)
+def test_a_damaged_entry_is_told(change: dict[str, Any]) -> None:
+    raw = Entry.of(NAME, FILES, np.array([1]), Tally()).to_json() | change
+    with pytest.raises(DamagedOutput, match=r"here: expected a manifest entry, got something else"):
+        Entry.from_json(raw, "here")
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"3", b"\xff", b"{}"])
-def test_what_is_no_entry_at_all_is_told(content: bytes) -> None:
+@pytest.mark.parametrize("path", ["../victim.txt", "/etc/passwd", "data/../run.json", "README.md", "data/x.parquet"])
+def test_no_entry_leads_to_what_is_no_file_of_records(path: str) -> None:
+    raw = Entry.of(NAME, [Part(path, 3, 2, "ab")], np.array([1]), Tally()).to_json()
+    with pytest.raises(DamagedOutput, match=r"here: names .* no place of a file of records"):
+        Entry.from_json(raw, "here")
+
+
+@pytest.mark.parametrize("content", [[], 3, None, {}, "x"])
+def test_what_is_no_entry_at_all_is_told(content: Any) -> None:
     with pytest.raises(DamagedOutput, match="here: expected a manifest entry"):
         Entry.from_json(content, "here")
 
 
+@given(st.integers(0, 10_000), st.integers(0, 7))
+def test_no_flipped_bit_passes(place: int, bit: int) -> None:
+    data = bytearray(to_checked({"rows": 12, "of": "seeds"}))
+    data[place % len(data)] ^= 1 << bit
+    with pytest.raises(DamagedOutput, match="here: is not what was written"):
+        from_checked(bytes(data), "here")
+
+
 def test_what_is_done_is_what_is_committed(store: Store) -> None:
-    add_part(store, 1, 2)
-    add_part(store, 5)
-    add_part(store, 7, commits=False)
-    assert load(store).done(8).tolist() == [False, True, True, False, False, True, False, False]
+    epoch = new_epoch(store)
+    plan_numbers(epoch, 8)
+    commit_part(epoch, 1, 2)
+    commit_part(epoch, 5)
+    stage_part(epoch, 7)
+    done = read_output.load(store).manifest.done(8)
+    assert done.tolist() == [False, True, True, False, False, True, False, False]
 
 
 def test_the_same_part_is_committed_once(store: Store) -> None:
-    entry = add_part(store, 1)
-    again = add_part(store, 1, commits=False)
+    epoch = new_epoch(store)
+    plan_numbers(epoch, 2)
+    entry = commit_part(epoch, 1)
+    again = stage_part(epoch, 1)
     assert (again.name, again.files) == (entry.name, entry.files)
-    assert not commit(store, again)
-    assert len(load(store).entries) == 1
-
-
-def test_a_replaced_entry_no_longer_counts(store: Store) -> None:
-    old = add_part(store, 1, 2)
-    new = add_part(store, 2, replaces=(old.name,))
-    found = load(store)
-    assert [entry.name for entry in found.entries] == [new.name]
-    assert [entry.name for entry in found.replaced] == [old.name]
-    assert found.tally().rows == 1
-    forget(store, found.replaced)
-    assert load(store).replaced == []
-    assert [path for path, _ in store.list("data")] == [new.files[0].path]
+    assert not add_part(store, epoch.lease, again)
+    assert len(read_output.load(store).parts) == 1
 
 
 def test_an_unfinished_file_beside_the_entries_is_no_entry(store: Store) -> None:
-    add_part(store, 1)
-    store.write_bytes("manifest/.x.json.0123.tmp", b"{")
-    assert len(load(store).entries) == 1
+    epoch = new_epoch(store)
+    plan_numbers(epoch, 2)
+    commit_part(epoch, 1)
+    store.write_bytes(f"entries/{epoch.lease.tag}/.part-x.json.0123.tmp", b"{")
+    assert len(read_output.load(store).parts) == 1
+
+
+def test_an_entry_under_another_name_is_damage(store: Store) -> None:
+    epoch = new_epoch(store)
+    plan_numbers(epoch, 2)
+    entry = commit_part(epoch, 1)
+    content = store.read_bytes(f"entries/{epoch.lease.tag}/part-{entry.name}.json")
+    store.write_bytes(f"entries/{epoch.lease.tag}/part-{NAME}.json", content)
+    with pytest.raises(DamagedOutput, match=f"part-{NAME}.json: holds the entry of another part, {entry.name}"):
+        read_output.load(store)
 
 
 def test_a_part_says_what_its_files_hold(store: Store, tmp_path: Path) -> None:
-    entry = add_part(store, 4, 5)
-    assert [part.records for part in entry.files] == [2, 2]
+    entry = stage_part(new_epoch(store), 4, 5)
+    assert [(part.records, part.folder) for part in entry.files] == [(2, "data"), (2, "rejected")]
     for part in entry.files:
         data = (tmp_path / "out" / part.path).read_bytes()
         assert (len(data), checksum(data)) == (part.bytes, part.checksum)
 
 
 def test_a_part_without_kept_records_has_one_file(store: Store) -> None:
-    rows = finished({1: [rejected_round()]})
-    entry = write_part(store, *outcomes(rows), np.array([1]))
-    assert [part.path for part in entry.files] == [f"rejected/{entry.name}.parquet"]
+    rows, tag = finished({1: [rejected_round()]}), new_epoch(store).lease.tag
+    entry = write_part(store, tag, *outcomes(rows), np.array([1]))
+    assert [part.path for part in entry.files] == [f"staging/{tag}/{entry.name}.rejected"]
 
 
 ROUND = st.sampled_from(["kept", "unscored", "unchanged", "equal"])
@@ -165,12 +194,3 @@ def test_sums_are_those_of_a_recount(plan: list[list[str]], unreadable: int) -> 
         for column in SUMMED:
             mean = pc.mean(group[column]).as_py() if group.num_rows else None
             assert tally.mean((evolver, number), column) == (None if mean is None else pytest.approx(mean))
-
-
-def test_plain_pyarrow_reads_what_is_counted(store: Store, tmp_path: Path) -> None:
-    for start in range(0, 30, 10):
-        add_part(store, *range(start, start + 10))
-    table = ds.dataset(tmp_path / "out" / "data").to_table()
-    tally = load(store).tally()
-    assert tally.outcomes[("a", 1, "kept", "")] == table.num_rows == 30
-    assert tally.sums[("a", 1, "loss_q")] == pc.sum(table["loss_q"]).as_py()

@@ -7,17 +7,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ray_jobs import read_output
 from ray_jobs.errors import DamagedOutput, SeedError
+from ray_jobs.plan import Fanout, PlanWriter, make_plan
 from ray_jobs.plan_index import INDEX, UNREADABLE, PlanFile, PlanIndex
-from ray_jobs.plan import Fanout, load_index, make_plan
+from ray_jobs.plan_source import pending_blocks, read_block
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.seeds import SeedSource, seed_id
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.samples import write_seeds
+from tests.ray_jobs.samples import new_epoch, plan_seeds, write_seeds
 
 BOTH = {"a": 1.0, "b": 1.0}
 
@@ -55,7 +58,7 @@ def texts(count: int, start: int = 0) -> list[str]:
 
 def test_every_seed_goes_through_every_evolver_in_every_sample(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(5))
-    index = make_plan(store, source(tmp_path), fanout(samples=3))
+    index = plan_seeds(store, source(tmp_path), fanout(samples=3))
     rows = planned(store, index)
     assert (index.rows, index.seeds) == (30, 5)
     combinations = Counter((row["seed_instruction"], row["evolver"], row["sample"]) for row in rows)
@@ -67,11 +70,11 @@ def test_every_seed_goes_through_every_evolver_in_every_sample(tmp_path: Path, s
 
 def test_ids_come_from_content_not_from_place(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(50))
-    one = planned(store, make_plan(store, source(tmp_path), fanout(split=True)))
+    one = planned(store, plan_seeds(store, source(tmp_path), fanout(split=True)))
     shuffled = random.Random(1).sample(texts(50), 50)
     write_seeds(tmp_path / "seeds.jsonl", [*shuffled[:20], *texts(7, start=90), *shuffled[20:]])
     other_store = open_store(str(tmp_path / "other"))
-    other = planned(other_store, make_plan(other_store, source(tmp_path), fanout(split=True)))
+    other = planned(other_store, plan_seeds(other_store, source(tmp_path), fanout(split=True)))
     chosen = {row["seed_instruction"]: (row["evolver"], row["row_id"]) for row in other}
     assert all(chosen[row["seed_instruction"]] == (row["evolver"], row["row_id"]) for row in one)
     assert len(other) == 57
@@ -115,43 +118,43 @@ def test_the_runs_seed_deals_anew() -> None:
 
 def test_added_seeds_come_behind_and_nothing_moves(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(4))
-    before = planned(store, make_plan(store, source(tmp_path), fanout()))
+    before = planned(store, plan_seeds(store, source(tmp_path), fanout()))
     write_seeds(tmp_path / "seeds.jsonl", [*texts(3, start=50), *texts(4), "Count to 1."])
-    index = make_plan(store, source(tmp_path), fanout())
+    index = plan_seeds(store, source(tmp_path), fanout())
     after = planned(store, index)
     assert after[: len(before)] == before
     assert [row["seed_index"] for row in after[len(before) :]] == [4, 5, 6] * 2
     assert (index.seeds, index.rows, index.duplicates) == (7, 14, 1)
-    assert load_index(store) == index
+    assert read_output.load(store).plan == index
 
 
 def test_seeds_that_are_gone_stay_planned(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(4))
-    make_plan(store, source(tmp_path), fanout())
+    plan_seeds(store, source(tmp_path), fanout())
     write_seeds(tmp_path / "seeds.jsonl", texts(1))
-    assert make_plan(store, source(tmp_path), fanout()).rows == 8
+    assert plan_seeds(store, source(tmp_path), fanout()).rows == 8
 
 
 def test_a_limit_that_grows_adds_seeds(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(6))
-    assert make_plan(store, source(tmp_path, limit=2), fanout()).seeds == 2
-    assert make_plan(store, source(tmp_path, limit=5), fanout()).seeds == 5
-    assert make_plan(store, source(tmp_path), fanout()).seeds == 6
+    assert plan_seeds(store, source(tmp_path, limit=2), fanout()).seeds == 2
+    assert plan_seeds(store, source(tmp_path, limit=5), fanout()).seeds == 5
+    assert plan_seeds(store, source(tmp_path), fanout()).seeds == 6
 
 
 def test_unchanged_seeds_are_not_read_again(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(3))
-    index = make_plan(store, source(tmp_path), fanout())
+    index = plan_seeds(store, source(tmp_path), fanout())
     for file in index.files:
         (tmp_path / "out" / file.path).unlink()  # whoever reads seeds looks here first for known ones
-    assert make_plan(store, source(tmp_path), fanout()) == index
+    assert plan_seeds(store, source(tmp_path), fanout()) == index
 
 
 def test_seeds_that_cannot_be_read_become_rows(tmp_path: Path, store: Store) -> None:
     path = tmp_path / "seeds.jsonl"
     write_seeds(path, texts(2))
     path.write_text(path.read_text() + '{"instruction": \n[1]\n{"instruction": 3}\n{"instruction": \n')
-    index = make_plan(store, source(tmp_path), fanout())
+    index = plan_seeds(store, source(tmp_path), fanout())
     bad = [row for row in planned(store, index) if row["evolver"] is None]
     assert [file.rows for file in index.files if file.evolver == UNREADABLE] == [3]
     assert index.unreadable.total() == 3
@@ -161,35 +164,68 @@ def test_seeds_that_cannot_be_read_become_rows(tmp_path: Path, store: Store) -> 
     assert bad[1]["seed_error"].startswith(f"{path}:4: expected a JSON object, got ")
     write_seeds(path, [*texts(3)])
     path.write_text(path.read_text() + "[1]\n")
-    again = make_plan(store, source(tmp_path), fanout())
+    again = plan_seeds(store, source(tmp_path), fanout())
     assert (again.seeds, again.unreadable.total()) == (3, 3)
 
 
 def test_a_bad_row_stops_the_plan_where_it_is_to(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", [*texts(2), {"other": "x"}])
     with pytest.raises(SeedError, match=r"seeds\.jsonl:3: "):
-        make_plan(store, source(tmp_path, on_error="stop"), fanout())
-    assert load_index(store) is None
+        plan_seeds(store, source(tmp_path, on_error="stop"), fanout())
+    assert read_output.load(store).plan is None
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL."""
 
 
 def test_what_a_killed_plan_left_does_no_harm(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(9000))
-    whole = make_plan(store, source(tmp_path), fanout())
-    rows = planned(store, whole)
-    # killed while the second batch of 8,192 was written: its files may lie there, the index knows the first alone
-    files = [file for file in whole.files if file.first < 2 * 8192]
-    store.write_bytes(INDEX, PlanIndex(2 * 8192, 8192, files=files).to_json())
-    store.write_bytes(PlanFile("a", 2 * 8192, 808).path, b"half a file")
-    again = make_plan(store, source(tmp_path), fanout())
-    assert again == whole
-    assert planned(store, again) == rows
+    commits = iter(range(3))
+
+    def die_in_the_second_batch() -> None:
+        if next(commits) == 1:
+            raise Killed
+
+    with pytest.raises(Killed):
+        make_plan(PlanWriter(new_epoch(store), die_in_the_second_batch), source(tmp_path), fanout())
+    assert read_output.load(store).index.rows == 2 * 8192
+    assert len(store.list("plan/a")) == 2
+    again = plan_seeds(store, source(tmp_path), fanout())
+    whole = open_store(str(tmp_path / "whole"))
+    assert planned(store, again) == planned(whole, plan_seeds(whole, source(tmp_path), fanout()))
+    epoch = new_epoch(store)
+    assert epoch.clean().leftover_files == 2
+    assert planned(store, epoch.accepted.index) == planned(store, again)
+
+
+def test_a_flipped_bit_in_the_plan_is_told(tmp_path: Path, store: Store) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", texts(300))
+    file = plan_seeds(store, source(tmp_path), fanout()).files[0]
+    data = bytearray(store.read_bytes(file.path))
+    for place in (len(data) // 4, len(data) // 2):
+        data[place] ^= 1
+    store.write_bytes(file.path, bytes(data))
+    write_seeds(tmp_path / "seeds.jsonl", texts(301))
+    with pytest.raises(DamagedOutput, match="is not what was written"):
+        plan_seeds(store, source(tmp_path), fanout())
+    everything = pending_blocks([file], np.zeros(file.end, dtype=np.bool_), 300)[0]
+    with pytest.raises(DamagedOutput, match="is not what was written"):
+        read_block(store, everything)
+
+
+@pytest.mark.parametrize("evolver", ["..", "a/b", ""])
+def test_an_index_leads_nowhere_else(evolver: str) -> None:
+    raw = PlanIndex(files=[PlanFile(evolver, 0, 1)]).to_json()
+    with pytest.raises(DamagedOutput, match="no place of a plan file"):
+        PlanIndex.from_json(raw, "here")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"files": [{"evolver": "a"}], "unreadable": {}}', b"\xff"])
-def test_a_damaged_index_is_told(tmp_path: Path, store: Store, content: bytes) -> None:
+def test_a_damaged_index_of_the_first_version_is_told(store: Store, content: bytes) -> None:
     store.write_bytes(INDEX, content)
     with pytest.raises(DamagedOutput, match=r"/out/plan/index\.json: expected a plan index, got something else"):
-        load_index(store)
+        read_output.load(store)
 
 
 def test_an_object_store_holds_the_same_plan(
@@ -197,7 +233,7 @@ def test_an_object_store_holds_the_same_plan(
 ) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(3))
     remote = open_store(f"{s3_url}/run", s3_options)
-    there, here = (make_plan(one, source(tmp_path), fanout()) for one in (remote, store))
-    assert there == here
+    there, here = (plan_seeds(one, source(tmp_path), fanout()) for one in (remote, store))
+    assert (there.rows, there.seeds) == (here.rows, here.seeds)
     assert planned(remote, there) == planned(store, here)
     assert pa.Table.from_pylist(planned(remote, there), PLAN_SCHEMA).num_rows == 6

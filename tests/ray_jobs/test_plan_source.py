@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ray_jobs.plan import Fanout
 from ray_jobs.plan_index import PlanFile, PlanIndex
-from ray_jobs.plan import Fanout, make_plan
 from ray_jobs.plan_source import PlanSource, Slice, fitting_rows, pending_blocks, read_block
 from ray_jobs.rows import PLAN_SCHEMA
 from ray_jobs.seeds import SeedSource
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.samples import write_seeds
+from tests.ray_jobs.samples import plan_seeds, write_seeds
 
 SEEDS = 700  # more than two row groups of a plan file
 
@@ -49,9 +49,9 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, PlanIndex]
     write_seeds(folder / "one.jsonl", [f"Count to {number}." for number in range(SEEDS)])
     store = open_store(str(folder / "out"))
     fanout = Fanout({"a": 1.0}, False, 1, "strategy", 0)
-    make_plan(store, SeedSource((str(folder / "one.jsonl"),)), fanout)
+    plan_seeds(store, SeedSource((str(folder / "one.jsonl"),)), fanout)
     write_seeds(folder / "two.jsonl", [f"Count to {number}." for number in range(SEEDS, SEEDS + 50)])
-    return store, make_plan(store, SeedSource((str(folder / "*.jsonl"),)), fanout)
+    return store, plan_seeds(store, SeedSource((str(folder / "*.jsonl"),)), fanout)
 
 
 @given(st.sets(st.integers(0, SEEDS + 49)), st.integers(1, 600))

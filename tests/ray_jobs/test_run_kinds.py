@@ -158,6 +158,6 @@ def test_a_store_that_fails_while_parts_are_written_ends_the_run_as_such(
             run(SynthesisJob(config), say=fail_from_now_on)
         assert raised.value.exit_code == 4
     # a process that ended like this would be gone by now
-    open_store(remote, s3_options).write_bytes("lease/000001.beat", b"released")
+    open_store(remote, s3_options).write_bytes("epochs/000001.beat", b"released")
     report = quiet(small(tmp_path, output=remote, storage=s3_options))
     assert report["reconciles"] is True

@@ -5,28 +5,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from ray_jobs import read_output
+from ray_jobs.checksums import from_checked, to_checked
 from ray_jobs.compact import join_parts, small_parts
-from ray_jobs.errors import OutputError
-from ray_jobs.lease import Lease
-from ray_jobs.manifest import Entry, commit, load
-from ray_jobs.parts import write_part
-from ray_jobs.plan import make_plan
+from ray_jobs.epochs import Epoch, add_part
+from ray_jobs.errors import DamagedOutput, OutputError
+from ray_jobs.first_version import FORMAT
+from ray_jobs.manifest import Entry
 from ray_jobs.output_names import RUN, SUCCESS
+from ray_jobs.parts import write_part
+from ray_jobs.plan import PlanWriter, make_plan
 from ray_jobs.report import RUN_FIELDS
-from ray_jobs.retry import forget_failed
+from ray_jobs.retry import drop_failed
 from ray_jobs.storage import Store, open_store
 from ray_jobs.synthesize import SynthesisJob
 from ray_jobs.verify import Verdict, verify
 from tests.ray_jobs.samples import (
-    add_part,
+    commit_part,
     finished,
     kept_round,
+    new_epoch,
     outcomes,
     rejected_round,
     run_config,
@@ -46,23 +49,41 @@ def store(tmp_path: Path) -> Store:
     write_seeds(tmp_path / "seeds.jsonl", [f"Name river {number}." for number in range(ROWS // 2)])
     with (tmp_path / "seeds.jsonl").open("a") as file:
         file.write("3\n")
-    job, store = SynthesisJob(config), open_store(config.output)
-    assert make_plan(store, job.seed_source(), job.fanout()).rows == ROWS + 1
-    store.write_bytes(RUN, json.dumps(dict.fromkeys(RUN_FIELDS, 0) | {"records_per_row": 2}).encode())
-    add_part(store, *range(6))
-    add_part(store, *range(6, ROWS))
+    job, epoch = SynthesisJob(config), new_epoch(open_store(config.output))
+    assert make_plan(PlanWriter(epoch), job.seed_source(), job.fanout()).rows == ROWS + 1
+    content = dict.fromkeys(RUN_FIELDS, 0) | {"records_per_row": 2, "format": FORMAT}
+    epoch.store.write_bytes(RUN, json.dumps(content).encode())
+    commit_part(epoch, *range(6))
+    commit_part(epoch, *range(6, ROWS))
     rows = finished({UNREADABLE: [unreadable_round()]}, None)
-    commit(store, write_part(store, *outcomes(rows), np.array([UNREADABLE])))
-    store.write_bytes(SUCCESS, b"")
-    return store
+    add(epoch, rows, np.array([UNREADABLE]))
+    publish(epoch)
+    return epoch.store
+
+
+def add(epoch: Epoch, rows: object, numbers: object) -> None:
+    add_part(epoch.store, epoch.lease, write_part(epoch.store, epoch.lease.tag, *outcomes(rows), numbers))  # type: ignore[arg-type]
+
+
+def publish(epoch: Epoch) -> None:
+    """Publish each part as it is, and mark the run as finished."""
+    for entry in epoch.refresh().parts:
+        join_parts(epoch, [entry], lambda: None)
+    epoch.refresh()
+    epoch.finish()
 
 
 def entry_of(store: Store, row: int) -> Entry:
-    return next(entry for entry in load(store).entries if row in entry.rows)
+    return next(entry for entry in read_output.load(store).parts if row in entry.rows)
 
 
 def file_of(store: Store, row: int) -> str:
     return entry_of(store, row).files[0].path
+
+
+def entry_file(store: Store, row: int) -> str:
+    name = entry_of(store, row).name
+    return next(path for path, _ in store.list("entries") if path.endswith(f"swap-{name}.json"))
 
 
 def test_a_sound_output_has_no_problem(store: Store) -> None:
@@ -70,13 +91,19 @@ def test_a_sound_output_has_no_problem(store: Store) -> None:
 
 
 def test_neither_has_one_whose_parts_were_joined(store: Store) -> None:
-    join_parts(store, small_parts(load(store).entries), Lease(store, 0), lambda: None)
+    epoch = new_epoch(store)
+    join_parts(epoch, small_parts(epoch.accepted.parts), lambda: None)
+    epoch.refresh()
+    epoch.finish()
     assert verify(store) == Verdict(ROWS + 1, ROWS + 1, 2 * ROWS + 1, 1, True, [])
 
 
-def test_a_run_under_way_may_lack_rows(store: Store) -> None:
-    store.delete([SUCCESS, (entry := entry_of(store, 7)).path, *(part.path for part in entry.files)])
+def test_a_run_under_way_may_lack_rows_and_hold_some_twice(store: Store) -> None:
+    epoch = new_epoch(store)
+    epoch.drop([entry_of(store, 7)])
     assert verify(store) == Verdict(ROWS + 1, 7, 13, 2, False, [])
+    commit_part(epoch, 5, 6)
+    assert verify(store) == Verdict(ROWS + 1, 8, 17, 3, False, [])
 
 
 def test_where_there_is_no_run_nothing_is_counted(tmp_path: Path) -> None:
@@ -85,13 +112,17 @@ def test_where_there_is_no_run_nothing_is_counted(tmp_path: Path) -> None:
 
 
 def lacks_rows(store: Store) -> str:
-    store.delete([(entry := entry_of(store, 7)).path, *(part.path for part in entry.files)])
+    new_epoch(store).drop([entry_of(store, 7)])
+    store.write_bytes(SUCCESS, b"")
     return r"the run is marked as finished, but 6 rows have no outcome: 6, 7, 8, 9, 10, \.\.\."
 
 
-def has_rows_twice(store: Store) -> str:
-    add_part(store, 1, 2)
-    return "2 rows are in more than one part: 1, 2"
+def is_not_published(store: Store) -> str:
+    epoch = new_epoch(store)
+    epoch.drop([entry_of(store, 7)])
+    commit_part(epoch, *range(6, ROWS))
+    store.write_bytes(SUCCESS, b"")
+    return "the run is marked as finished, but 2 files are not published"
 
 
 def has_a_file_of_no_part(store: Store) -> str:
@@ -99,18 +130,21 @@ def has_a_file_of_no_part(store: Store) -> str:
     return "1 files belong to no part: rejected/late.parquet"
 
 
-def has_a_changed_byte(store: Store) -> str:
-    path = file_of(store, 1)
+def flip(store: Store, path: str) -> str:
     data = bytearray(store.read_bytes(path))
     data[len(data) // 3] ^= 1
     store.write_bytes(path, bytes(data))
-    return f"{path} is not what was written: its checksum differs"
+    return path
+
+
+def has_a_changed_byte(store: Store) -> str:
+    return f"{flip(store, file_of(store, 1))}: is not what was written, its checksum differs"
 
 
 def has_half_a_file(store: Store) -> str:
     path = file_of(store, 1)
     store.write_bytes(path, store.read_bytes(path)[:500])
-    return "cannot be read: "
+    return f"{path}: is not what was written"
 
 
 def lacks_a_file(store: Store) -> str:
@@ -118,10 +152,34 @@ def lacks_a_file(store: Store) -> str:
     return f"cannot be read: .*{path}: cannot"
 
 
+def plan_file(store: Store) -> str:
+    return read_output.load(store).index.files[0].path
+
+
+def has_a_changed_byte_in_the_plan(store: Store) -> str:
+    return f"{flip(store, plan_file(store))}: is not what was written"
+
+
+def has_half_a_plan(store: Store) -> str:
+    path = plan_file(store)
+    store.write_bytes(path, store.read_bytes(path)[:500])
+    return f"{path}: is not what was written"
+
+
+def lacks_a_file_of_the_plan(store: Store) -> str:
+    store.delete([path := plan_file(store)])
+    return f"{path}: cannot read"
+
+
+def has_an_empty_session(store: Store) -> str:
+    store.write_bytes("sessions/000001.json", b"")
+    return "sessions/000001.json: expected the figures of a session"
+
+
 def says_other_rows(store: Store) -> str:
     entry = entry_of(store, 1)
     other = Entry.of(entry.name, entry.files, np.array([0, 1, 2, 3, 4]), entry.tally)
-    store.write_bytes(entry.path, other.to_json())
+    write_entry(store, other)
     return "its files hold other rows than its manifest entry says"
 
 
@@ -129,8 +187,14 @@ def says_other_counts(store: Store) -> str:
     entry = entry_of(store, 1)
     tally = entry.tally
     tally.outcomes["a", 1, "kept", ""] += 1
-    store.write_bytes(entry.path, Entry.of(entry.name, entry.files, entry.rows, tally).to_json())
+    write_entry(store, Entry.of(entry.name, entry.files, entry.rows, tally))
     return "its manifest entry counts other outcomes than its files hold"
+
+
+def write_entry(store: Store, entry: Entry) -> None:
+    path = entry_file(store, 1)
+    content = from_checked(store.read_bytes(path), path)
+    store.write_bytes(path, to_checked(content | {"part": entry.to_json()}))
 
 
 def lacks_a_round(store: Store) -> str:
@@ -143,32 +207,39 @@ def has_a_record_twice(store: Store) -> str:
     return "6 records stand there twice"
 
 
-def keeps_what_was_replaced(store: Store) -> str:
+def has_other_columns(store: Store) -> str:
+    epoch = new_epoch(store)
     old = entry_of(store, 1)
-    rows = finished({number: [kept_round(), kept_round(2, 1)] for number in old.rows.tolist()})
-    commit(store, write_part(store, *outcomes(rows), old.rows, (old.name,)))
-    return "1 replaced parts were left behind"
+    epoch.drop([old])
+    kept, others = outcomes(finished({row: [kept_round(), rejected_round(2, 1)] for row in range(6)}))
+    more = kept.append_column("more", kept["round"])
+    add_part(store, epoch.lease, write_part(store, epoch.lease.tag, more, others, old.rows))
+    return "data/ has files with 2 kinds of columns"
 
 
 def replace_part(store: Store, rounds: list[dict[str, object]]) -> None:
     """Put another part in the place of that with rows 0 to 5, with these rounds in each row."""
-    store.delete([(entry := entry_of(store, 1)).path, *(part.path for part in entry.files)])
-    rows = finished(dict.fromkeys(entry.rows.tolist(), rounds))
-    commit(store, write_part(store, *outcomes(rows), entry.rows))
+    epoch, entry = new_epoch(store), entry_of(store, 1)
+    epoch.drop([entry])
+    add(epoch, finished(dict.fromkeys(entry.rows.tolist(), rounds)), entry.rows)
 
 
 WRONGS: list[Callable[[Store], str]] = [
     lacks_rows,
-    has_rows_twice,
+    is_not_published,
     has_a_file_of_no_part,
     has_a_changed_byte,
     has_half_a_file,
     lacks_a_file,
+    has_a_changed_byte_in_the_plan,
+    has_half_a_plan,
+    lacks_a_file_of_the_plan,
+    has_an_empty_session,
     says_other_rows,
     says_other_counts,
     lacks_a_round,
     has_a_record_twice,
-    keeps_what_was_replaced,
+    has_other_columns,
 ]
 
 
@@ -179,21 +250,32 @@ def test_what_is_wrong_with_an_output_is_told(wrong: Callable[[Store], str], sto
     assert any(re.search(expected, problem) for problem in problems), problems
 
 
-def test_failed_rows_are_taken_out_whole_and_others_stay(store: Store) -> None:
+def with_failed_rows(store: Store) -> None:
     failed = {**rejected_round(2, 1, "PromptRefused"), "status": "failed"}
-    old = entry_of(store, 1)
-    store.delete([old.path, *(part.path for part in old.files)])
+    epoch, old = new_epoch(store), entry_of(store, 1)
+    epoch.drop([old])
     rows = {number: [kept_round(), failed if number in (2, 4) else rejected_round(2, 1)] for number in range(6)}
-    commit(store, replace(write_part(store, *outcomes(finished(rows)), old.rows), lease=1))
-    assert forget_failed(store) == 2
+    add(epoch, finished(rows), old.rows)
+
+
+def test_failed_rows_are_taken_out_whole_and_others_stay(store: Store) -> None:
+    with_failed_rows(store)
+    assert drop_failed(store) == 2
     verdict = verify(store)
     assert (verdict.done, verdict.finished, verdict.problems) == (ROWS + 1 - 2, False, [])
     assert entry_of(store, 1).rows.tolist() == [0, 1, 3, 5]
-    assert entry_of(store, 1).lease == 1
     # a seed that cannot be read would fail again
     assert UNREADABLE in entry_of(store, UNREADABLE).rows
 
 
+def test_a_damaged_part_is_not_rewritten(store: Store) -> None:
+    with_failed_rows(store)
+    path = flip(store, file_of(store, 1))
+    with pytest.raises(DamagedOutput, match=f"{path}: is not what was written"):
+        drop_failed(store)
+    assert any(path in problem for problem in verify(store).problems)
+
+
 def test_an_output_without_failed_rows_stays_finished(store: Store) -> None:
-    assert forget_failed(store) == 0
+    assert drop_failed(store) == 0
     assert verify(store).finished

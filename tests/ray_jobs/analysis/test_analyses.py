@@ -17,7 +17,7 @@ import ray
 import yaml
 from transformers import LlamaConfig
 
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.analysis.analyse import analyse, folder_of
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.dataset.rule import Rule
@@ -259,10 +259,10 @@ def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path
     analyse_it = ["analyse", str(source), "difficulty", "--config", str(tmp_path / "judge.yaml"), "--address", address]
     output = open_store(str(source / "analyses/difficulty"))
     command = Command(analyse_it, tmp_path)
-    until(lambda: command.is_over or output.list("manifest"), STARTUP, "the first committed part")
+    until(lambda: command.is_over or output.list("entries"), STARTUP, "the first committed part")
     assert command.kill()
     until(lambda: not judges(), STARTUP, "the end of the killed driver's actors")
-    calls, done = len(log.read_text().split()), sum(len(entry.rows) for entry in manifest.load(output).entries)
+    calls, done = len(log.read_text().split()), sum(len(entry.rows) for entry in read_output.load(output).parts)
     assert 0 < done < calls <= 72
     again = Command(analyse_it, tmp_path)
     assert again.wait(STARTUP) == 0, again.text

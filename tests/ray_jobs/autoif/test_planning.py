@@ -14,18 +14,19 @@ import pytest
 from evolve.autoif.augment import Augmented
 from evolve.autoif.rules import PAPER
 from evolve.records import Usage
+from ray_jobs import read_output
 from ray_jobs.autoif.planning import Planner
 from ray_jobs.autoif.rounds import augmented_round
+from ray_jobs.epochs import add_part
 from ray_jobs.errors import SeedError
-from ray_jobs.manifest import commit
 from ray_jobs.parts import write_part
-from ray_jobs.plan_index import UNREADABLE
-from ray_jobs.plan import load_index
+from ray_jobs.plan import PlanWriter
+from ray_jobs.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.rounds import RoundRow
 from ray_jobs.rows import KEPT
 from ray_jobs.seeds import SeedSource
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.samples import finished, outcomes, write_seeds
+from tests.ray_jobs.samples import finished, new_epoch, outcomes, write_seeds
 
 RULES = replace(PAPER, queries=2)
 
@@ -37,13 +38,14 @@ def source(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def planner(tmp_path: Path) -> Planner:
-    return Planner(open_store(str(tmp_path / "plan")), "key", lambda: None)
+    return Planner(PlanWriter(new_epoch(open_store(str(tmp_path / "plan")))), "key")
 
 
 def add(source: Store, number: int, one: RoundRow, evolver: str = "a") -> None:
     """Commit a part with one row of one record."""
-    rows = finished({number: [one]}, evolver)
-    commit(source, write_part(source, *outcomes(rows), rows["plan_row"].to_numpy()))
+    rows, epoch = finished({number: [one]}, evolver), new_epoch(source)
+    epoch.add_plan(PlanIndex(rows=10), 0)
+    add_part(source, epoch.lease, write_part(source, epoch.lease.tag, *outcomes(rows), rows["plan_row"].to_numpy()))
 
 
 def call(*instructions: str) -> RoundRow:
@@ -56,9 +58,10 @@ def instruction(text: str) -> RoundRow:
 
 
 def planned(planner: Planner, evolver: str = "a") -> list[dict[str, Any]]:
-    index = load_index(planner.store)
-    assert index is not None
-    tables = [pq.read_table(f"{planner.store.url}/{file.path}") for file in index.files if file.evolver == evolver]
+    index = read_output.load(planner.writer.store).index
+    tables = [
+        pq.read_table(f"{planner.writer.store.url}/{file.path}") for file in index.files if file.evolver == evolver
+    ]
     rows: list[dict[str, Any]] = pa.concat_tables(tables).sort_by("plan_row").to_pylist() if tables else []
     assert [row["plan_row"] for row in rows] == sorted({row["plan_row"] for row in rows})
     return rows
@@ -126,4 +129,4 @@ def test_without_a_usable_query_nothing_is_planned(planner: Planner, source: Sto
     add(source, 0, instruction("Use only verbs"))
     with pytest.raises(SeedError, match=r"none of 1 queries has more than 20 and fewer than 300 characters"):
         planner.answers(source, SeedSource((str(tmp_path / "queries.jsonl"),)), RULES, 0)
-    assert load_index(planner.store) is None
+    assert read_output.load(planner.writer.store).plan is None

@@ -10,13 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs import manifest
-from ray_jobs.parts import write_part
-from ray_jobs.plan_index import INDEX, PlanFile, PlanIndex
+from ray_jobs.epochs import Epoch, add_part
 from ray_jobs.output_names import RUN, SUCCESS
+from ray_jobs.parts import write_part
+from ray_jobs.plan_index import PlanFile, PlanIndex
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store
 from tests.ray_jobs.dataset.outputs import RUN_ID, Record, record
+from tests.ray_jobs.samples import new_epoch
 
 EVOLVERS = {"small": 1.15, "large": 1.0}
 """By how much an evolver's losses are greater."""
@@ -36,8 +37,11 @@ def write_compared(store: Store, seeds: int, parts: int = 1, rounds: int = 2, **
         for evolver in EVOLVERS
         for number in range(1, rounds + 1)
     ]
+    epoch = new_epoch(store)
+    files = [PlanFile(name, place * seeds, seeds) for place, name in enumerate(EVOLVERS)]
+    epoch.add_plan(PlanIndex(rows=seeds * len(EVOLVERS), seeds=seeds, files=files), 0)
     for part in range(parts):
-        _write_part(store, [one for one in found if one["seed_index"] % parts == part])
+        _write_part(epoch, [one for one in found if one["seed_index"] % parts == part])
     _write_run(store, seeds, rounds)
     return found
 
@@ -72,14 +76,14 @@ def _record(rng: np.random.Generator, seed: int, evolver: str, number: int) -> R
     return one
 
 
-def _write_part(store: Store, records: list[Record]) -> None:
+def _write_part(epoch: Epoch, records: list[Record]) -> None:
     kept, lost = ([one for one in records if ("status" in one) is gone] for gone in (False, True))
     tables = [
         pa.Table.from_pylist([{name: one.get(name) for name in schema.names} for one in ones], schema)
         for ones, schema in ((kept, RECORD_SCHEMA), (lost, REJECTED_SCHEMA))
     ]
     rows = np.unique([one["plan_row"] for one in records])
-    manifest.commit(store, write_part(store, *tables, rows))
+    add_part(epoch.store, epoch.lease, write_part(epoch.store, epoch.lease.tag, *tables, rows))
 
 
 def _write_run(store: Store, seeds: int, rounds: int) -> None:
@@ -91,8 +95,6 @@ def _write_run(store: Store, seeds: int, rounds: int) -> None:
     }
     run = {"kind": "synthesis", "run_id": RUN_ID, "records_per_row": rounds, "configuration": configuration}
     store.write_bytes(RUN, json.dumps(run).encode())
-    files = [PlanFile(name, place * seeds, seeds) for place, name in enumerate(EVOLVERS)]
-    store.write_bytes(INDEX, PlanIndex(rows=seeds * len(EVOLVERS), seeds=seeds, files=files).to_json())
     pools = {
         name: {"seconds": 3600.0, "actor_starts": 1, "rows": seeds, "prompt_tokens": 10_000, "completion_tokens": 5_000}
         for name in ("evolve_small", "evolve_large", "respond", "score")

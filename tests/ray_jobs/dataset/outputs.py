@@ -11,11 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs import manifest
-from ray_jobs.parts import write_part
+from ray_jobs.epochs import add_part
 from ray_jobs.output_names import RUN, SUCCESS
+from ray_jobs.parts import write_part
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage import Store
+from tests.ray_jobs.samples import new_epoch
 
 RUN_ID = "0123456789abcdef"
 Record = dict[str, Any]
@@ -56,10 +58,14 @@ def record(number: int, **values: Any) -> Record:
 
 def write_output(store: Store, parts: Sequence[Sequence[Record]], schema: pa.Schema = RECORD_SCHEMA) -> None:
     """Make `store` the output of a finished run with these parts."""
+    epoch = new_epoch(store)
+    last = max((one["plan_row"] for records in parts for one in records), default=0)
+    epoch.add_plan(PlanIndex(rows=last + 1), 0)
     for records in parts:
         kept = pa.Table.from_pylist([dict(one) for one in records], schema)
         rows = np.array([one["plan_row"] for one in records], dtype=np.int64)
-        manifest.commit(store, write_part(store, kept, REJECTED_SCHEMA.empty_table(), np.unique(rows)))
+        entry = write_part(store, epoch.lease.tag, kept, REJECTED_SCHEMA.empty_table(), np.unique(rows))
+        add_part(store, epoch.lease, entry)
     store.write_bytes(RUN, json.dumps({"run_id": RUN_ID}).encode())
     store.write_bytes(SUCCESS, b"")
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ray_jobs import manifest
+from ray_jobs import read_output
 from ray_jobs.cli import app
 from ray_jobs.dataset.page import plots
 from ray_jobs.dataset.page.analysed import read_analyses
@@ -30,14 +30,16 @@ from ray_jobs.dataset.page.report import report, write
 from ray_jobs.dataset.page.style import figure
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
+from ray_jobs.epochs import add_part
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
 from ray_jobs.parts import write_part
+from ray_jobs.plan_index import PlanIndex
 from ray_jobs.rows import KEPT, RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
 from tests.ray_jobs.dataset.browser import CHROMIUM, look
 from tests.ray_jobs.dataset.compared import write_analyses, write_compared, write_table
 from tests.ray_jobs.dataset.outputs import Record, record, write_output
-from tests.ray_jobs.samples import finished, kept_round, outcomes, rejected_round, unreadable_round
+from tests.ray_jobs.samples import finished, kept_round, new_epoch, outcomes, rejected_round, unreadable_round
 
 NOT_ANALYSED = "Not analysed. To measure it, run"
 
@@ -210,7 +212,7 @@ def test_one_evolver_without_scorer_and_some_columns(target: Store) -> None:
 def write_columns(store: Store, rows: Sequence[Record], schema: pa.Schema) -> None:
     """An output whose only part has other columns than this version writes."""
     write_output(store, [rows])
-    (entry,) = manifest.load(store).entries
+    (entry,) = read_output.load(store).parts
     (part,) = entry.files
     buffer = io.BytesIO()
     pq.write_table(
@@ -221,7 +223,10 @@ def write_columns(store: Store, rows: Sequence[Record], schema: pa.Schema) -> No
 
 def write_rows(store: Store, rows: pa.Table) -> None:
     """Commit finished rows as a part of a run."""
-    manifest.commit(store, write_part(store, *outcomes(rows), rows["plan_row"].to_numpy()))
+    epoch = new_epoch(store)
+    epoch.add_plan(PlanIndex(rows=100), 0)
+    entry = write_part(store, epoch.lease.tag, *outcomes(rows), rows["plan_row"].to_numpy())
+    add_part(store, epoch.lease, entry)
 
 
 def test_a_run_of_which_nothing_was_kept(target: Store) -> None:

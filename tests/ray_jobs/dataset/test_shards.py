@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ray_jobs.dataset.shards import JsonlShards, ParquetShards, Shards
 from ray_jobs.checksums import checksum
+from ray_jobs.dataset.shards import JsonlShards, ParquetShards, Shards
 from ray_jobs.storage import Store, open_store
 
 SCHEMA = pa.schema([pa.field("text", pa.string()), pa.field("turns", pa.list_(pa.string()))])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from ray_jobs.errors import JobError, LeaseHeld, LeaseLost
-from ray_jobs.retry import drop_failed
+from ray_jobs.errors import LeaseHeld, LeaseLost
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.takeover.stepped import Driver, Files
-from tests.ray_jobs.takeover.work import check, check_end, driver
+from tests.ray_jobs.takeover.work import check, check_end, driver, job
 
 FEW, MANY = 3, 5
 """The seeds that the first driver is asked for, and all others."""
@@ -22,8 +18,6 @@ Jobs = tuple[SynthesisJob, SynthesisJob]
 
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
-    from tests.ray_jobs.takeover.work import job
-
     folder = tmp_path_factory.mktemp("jobs")
     return job(folder / "few", FEW), job(folder / "many", MANY)
 
@@ -66,9 +60,7 @@ def test_another_takes_over_at_any_step(fate: str, jobs: Jobs) -> None:
     for step in range(length(jobs)):
         files: Files = {}
         first = new_driver("first", files, jobs[0]).begin().advance(step)
-        late: Callable[[], object] = lambda: None
-        if fate != "sleeps":
-            late = first.kill()
+        late = nothing if fate == "sleeps" else first.kill()
         second = new_driver("second", files, jobs[1]).begin().to_the_end()
         assert second.error is None, (step, second.error)
         check_end(files, MANY)
@@ -101,14 +93,16 @@ def is_copy(one: Driver, step: int) -> bool:
     return one.log[step].startswith("publish")
 
 
+def nothing() -> None:
+    """A request that was never made."""
+
+
 def two(jobs: Jobs, step: int, other: int, fate: str) -> None:
-    """The first driver rests after `step` requests, the second after `other`; then the first goes on, then the second."""
+    """The first rests after `step` requests, the second after `other`; then the first goes on, then the second."""
     files: Files = {}
     first = new_driver("first", files, jobs[0]).begin().advance(step)
     second = new_driver("second", files, jobs[1]).begin().advance(other)
-    late: Callable[[], object] = lambda: None
-    if fate == "killed":
-        late = second.kill()
+    late = second.kill() if fate == "killed" else nothing
     ended_well(first.to_the_end())
     check(files)
     if fate == "sleeps":
@@ -130,6 +124,6 @@ def test_both_rest_at_any_two_steps(jobs: Jobs) -> None:
 @pytest.mark.timeout(3600)
 def test_both_rest_at_every_two_steps(jobs: Jobs) -> None:
     for step in range(length(jobs)):
-        for other in range(0, 2 * length(jobs)):
+        for other in range(2 * length(jobs)):
             for fate in ("sleeps", "killed"):
                 two(jobs, step, other, fate)
