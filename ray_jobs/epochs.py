@@ -17,7 +17,7 @@ from typing import Any
 from ray_jobs import first_version, lease
 from ray_jobs.accepted import Accepted
 from ray_jobs.checksums import checksum, to_checked
-from ray_jobs.errors import DamagedOutput, MissingFile
+from ray_jobs.errors import DamagedOutput, MissingFile, StorageError
 from ray_jobs.lease import Lease
 from ray_jobs.manifest import Entry, Part, Rows
 from ray_jobs.output_names import (
@@ -28,6 +28,7 @@ from ray_jobs.output_names import (
     REJECTED,
     STAGING,
     SUCCESS,
+    Tag,
     data_path,
     entry_folder,
     epoch_of,
@@ -62,6 +63,18 @@ def begin(
     if not store.create_exclusive(seal_path(held.number), to_checked(accepted.to_json(held.tag))):
         raise held.lost()
     return Epoch(store, held, replace(accepted, tag=held.tag, plan_entries=0))
+
+
+def check_store(store: Store, tag: Tag, say: Callable[[str], None]) -> None:
+    """Try what epochs need of a store, and say what two runs at once may do to each other where it lacks that.
+
+    Raises StorageError where nothing can be published.
+    """
+    found = store.probe(f"{STAGING}/{tag}")
+    if not found.publish:
+        raise StorageError(f"{store.url}: files cannot be published here: {found.reason}")
+    if not found.conditional_create:
+        say(f"{store.url}: {found.reason}; two runs at once on this output are not kept apart: take care yourself")
 
 
 def start_over(store: Store) -> None:

@@ -62,6 +62,7 @@ def stop_drivers(store: Store) -> None:
     """Take the first version's next lease, so that whoever holds its last one finds it lost."""
     if latest := FIRST_VERSION.latest(store):
         store.create_exclusive(FIRST_VERSION.path(latest + 1), json.dumps(myself()).encode())
+        store.write_bytes(FIRST_VERSION.beat_path(latest + 1), b"released")
 
 
 def guard() -> bytes:

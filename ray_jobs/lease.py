@@ -169,10 +169,10 @@ def take(store: Store) -> Lease:
 
 def wait_for_holder(store: Store, timing: Timing = Timing()) -> None:
     """Raise LeaseHeld where a run is at work on the output, as far as a sign of life in `timing.patience` tells."""
-    for series in (EPOCHS, FIRST_VERSION):
-        holder = current(store, series)
-        if holder and _is_held(store, holder, series, timing):
-            raise LeaseHeld(f"{store.url}: {holder} is working on this output; stop it first, or wait until it ends")
+    series = EPOCHS if EPOCHS.latest(store) else FIRST_VERSION
+    holder = current(store, series)
+    if holder and _is_held(store, holder, series, timing):
+        raise LeaseHeld(f"{store.url}: {holder} is working on this output; stop it first, or wait until it ends")
 
 
 def current(store: Store, series: Series = EPOCHS) -> Holder | None:

@@ -19,7 +19,7 @@ from ray_jobs.budget import Budget, spent_by
 from ray_jobs.cluster import cluster, configure_data
 from ray_jobs.config import PoolConfig
 from ray_jobs.drive import Drive, Say
-from ray_jobs.epochs import Epoch, begin
+from ray_jobs.epochs import Epoch, begin, check_store
 from ray_jobs.errors import BudgetSpent, JobError, PoolError, StorageError
 from ray_jobs.job import Pending, PooledJob
 from ray_jobs.metrics import RunMetrics
@@ -66,7 +66,9 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any
     try:
         with StopRequest().listening() as request:
             # heartbeats cannot wait for a store that is away; everything else can
-            epoch = begin(store.patient(job.config.limits.storage_seconds), holder.lease)
+            patient = store.patient(job.config.limits.storage_seconds)
+            check_store(patient, holder.lease.tag, say)
+            epoch = begin(patient, holder.lease)
             one = _Run(job, epoch, holder, request, verbose)
             # Ray's own signal handler may have stayed
             drive = Drive(job, epoch, one.execute, holder.check, one.may_go_on, say, request.listening)
