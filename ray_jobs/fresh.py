@@ -60,6 +60,10 @@ def begin_afresh(job: Job, delete: bool, confirm: Confirm) -> None:
     """
     read_seeds(job.seed_source())  # checks all files; reads no row before it is asked for one
     store = open_store(job.config.output, job.config.storage)
+    if delete and [name for name in store.first_names(2) if name != MARK]:
+        # what a look can tell, before a listing that may be long
+        ownership.refuse_dangerous(store)
+        ownership.check_place(store, "run")
     files = [(path, size) for path, size in store.list() if path != MARK]
     strangers = ownership.foreign(path for path, _ in files)
     removal = Removal(store, [(path, size) for path, size in files if ownership.is_ours(path)])
@@ -75,8 +79,6 @@ def begin_afresh(job: Job, delete: bool, confirm: Confirm) -> None:
 
 def _check_removal(job: Job, removal: Removal, strangers: Sequence[str]) -> None:
     store = removal.store
-    ownership.refuse_dangerous(store)
-    ownership.check_place(store, "run")
     if strangers:
         raise OutputError(
             f"{store.url}: nothing is removed, for these files are not the run's: {ownership.named(strangers)}; "

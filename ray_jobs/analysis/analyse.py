@@ -49,11 +49,17 @@ def analyse(config: AnalysisRunConfig, verbose: bool = False, say: Say = print) 
             measure_top1(open_source(source), store)
         case DiversityConfig():
             vectors = folder_of(config.source, EMBEDDINGS)
-            run(analysis_job(config.model_copy(update={"output": vectors})), verbose, say)
+            _run(config.model_copy(update={"output": vectors}), verbose, say)
             measure_distances(open_store(vectors, config.storage), store, say)
         case _:
-            run(analysis_job(config), verbose, say)
+            _run(config, verbose, say)
     return read_list(store, SUMMARY)
+
+
+def _run(config: AnalysisRunConfig, verbose: bool, say: Say) -> None:
+    job = analysis_job(config)
+    ownership.claim(open_store(config.output, config.storage), job.holds)
+    run(job, verbose, say)
 
 
 def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:
