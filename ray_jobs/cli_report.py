@@ -34,6 +34,6 @@ def report(
 
     prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
     store = open_store(output, parse_storage(storage))
-    page = pages.report(store, output, prices, baseline, say=say)
-    written = pages.write(page, open_store(to)) if to else pages.write(page, store, pages.FOLDER)
+    place = pages.check_place(store, open_store(to) if to else None)
+    written = pages.write(pages.report(store, output, prices, baseline, say=say), place)
     say(f"report: {written[-1]} and {len(written) - 1} pictures")

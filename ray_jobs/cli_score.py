@@ -61,7 +61,7 @@ def score(
     from ray_jobs.cluster import starts_here
     from ray_jobs.config import ScoreConfig
     from ray_jobs.configuration import parse_storage, replace_setting, validated
-    from ray_jobs.run import run
+    from ray_jobs.kinds import run_all
     from ray_jobs.score_pairs import ScorePairsJob
     from ray_jobs.show import print_report
 
@@ -90,7 +90,8 @@ def score(
     }
     for one in settings or []:
         replace_setting(raw, one)
-    print_report(run(ScorePairsJob(validated(ScoreConfig, raw, "evolve score")), verbose, say), output)
+    job = ScorePairsJob(validated(ScoreConfig, raw, "evolve score"))
+    print_report(run_all([job], verbose, say), output)
 
 
 def _share_of_cores(actors: int) -> int:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ray_jobs import ownership
 from ray_jobs.analysis.analyse import analyse, check_analysis, folder_of
 from ray_jobs.analysis.config import AnalysisConfig, AnalysisRunConfig
 from ray_jobs.dataset.page.costs import Prices, parse_token_prices
 from ray_jobs.dataset.score_columns import score_column
 from ray_jobs.dataset.select import select
+from ray_jobs.dataset.selection_files import CONTENTS
 from ray_jobs.dataset.source import SELECTION, Source, open_source
 from ray_jobs.errors import ConfigError, JobError, Stopped
 from ray_jobs.finish_config import FinishingConfig, ReportConfig, SelectConfig, StepConfig
@@ -52,7 +54,11 @@ def finish(run: FinishingConfig, verbose: bool = False, say: Say = print) -> Non
 def _check(run: FinishingConfig, step: StepConfig) -> None:
     match step:
         case SelectConfig():
-            pass  # its rule was made when it was read; which scores there are, the output will say
+            # its rule was made when it was read; which scores there are, the output will say
+            target = _open(step.target, run)
+            ownership.refuse_overlap(target, open_store(run.output, run.storage))
+            if not target.exists(SELECTION):
+                ownership.check_place(target, CONTENTS.kind)
         case ReportConfig():
             parse_token_prices(step.token_price)
             if step.baseline is not None and step.baseline not in run.evolvers:
@@ -98,8 +104,8 @@ def _report(store: Store, run: FinishingConfig, step: ReportConfig, say: Say) ->
     from ray_jobs.dataset.page import report as pages
 
     prices = Prices(step.gpu_hour_price, parse_token_prices(step.token_price))
-    page = pages.report(store, run.output, prices, step.baseline, say)
-    say(f"report: {pages.write(page, store, pages.FOLDER)[-1]}")
+    place = pages.check_place(store, None)
+    say(f"report: {pages.write(pages.report(store, run.output, prices, step.baseline, say), place)[-1]}")
 
 
 def _open(place: str, run: FinishingConfig) -> Store:

@@ -12,6 +12,7 @@ from ray_jobs.epochs import start_over
 from ray_jobs.errors import LeaseHeld, OutputError
 from ray_jobs.job import Job
 from ray_jobs.lease import FIRST_VERSION, current
+from ray_jobs.ownership import MARK
 from ray_jobs.seed_files import find_files
 from ray_jobs.seeds import SeedSource, read_seeds
 from ray_jobs.storage import Store, open_store
@@ -65,6 +66,10 @@ def begin_afresh(job: Job, delete: bool, confirm: Confirm) -> None:
     """
     read_seeds(job.seed_source())  # checks all files; reads no row before it is asked for one
     store = open_store(job.config.output, job.config.storage)
+    if delete and [name for name in store.first_names(2) if name != MARK]:
+        # what a look can tell, before a listing that may be long
+        ownership.refuse_dangerous(store)
+        ownership.check_place(store, "run")
     files = [(path, size) for path, size in store.list() if not ownership.is_kept(path)]
     strangers = ownership.foreign(path for path, _ in files)
     removal = Removal(store, [(path, size) for path, size in files if ownership.is_ours(path)])
@@ -79,8 +84,6 @@ def begin_afresh(job: Job, delete: bool, confirm: Confirm) -> None:
 
 def _check_removal(job: Job, removal: Removal, strangers: Sequence[str]) -> None:
     store = removal.store
-    ownership.refuse_dangerous(store)
-    ownership.check_place(store, "run")
     if strangers:
         raise OutputError(
             f"{store.url}: nothing is removed, for these files are not the run's: {ownership.named(strangers)}; "

@@ -59,7 +59,11 @@ _RUN = (
     r"sessions/\d{6,}(-\d+)?\.json",
 )
 _ANALYSIS = (*_RUN, r"summary\.json", rf"data/{_SHARD}\.parquet", rf"data/{_HEX}-\d{{10,}}\.parquet")
-_REPORT = (re.escape(MARK), r"index\.html", r"[a-z0-9-]+\.png")
+_PICTURES = (
+    "comparison|difficulty-level|difficulty-levels|difficulty-score|funnel|ic-ifd|ifd|instruction-words|mean-top1-prob|"
+    "neighbour-distance|operators|output-words|reward|tokens|yields"
+)
+_REPORT = (re.escape(MARK), r"index\.html", rf"({_PICTURES})(-narrow)?\.png")
 _MEASURED = "difficulty|difficulty_score|diversity|embeddings|reward|top1|trajectories|win"
 
 
@@ -110,8 +114,14 @@ def is_ours(path: str, kind: Kind = "run") -> bool:
 
     It says nothing about a file of that form in a place that is not ours.
     """
+    return _COMPILED[kind].fullmatch(when_written(path)) is not None
+
+
+def when_written(path: str) -> str:
+    """The path of a file that may be half written, as it would be when it is whole."""
     folder, slash, name = path.rpartition("/")
-    return _COMPILED[kind].fullmatch(f"{folder}{slash}{_written(name)}") is not None
+    unfinished = _UNFINISHED.fullmatch(name)
+    return f"{folder}{slash}{unfinished['name'] if unfinished else name}"
 
 
 def is_kept(path: str) -> bool:
@@ -149,7 +159,7 @@ def check_place(store: Store, kind: Kind) -> bool:
     """
     if marked(store, kind):
         return True
-    found = [name for name in store.first_names(_LOOKED_AT) if _written(name) not in _NOBODYS]
+    found = [name for name in store.first_names(_LOOKED_AT) if when_written(name) not in _NOBODYS]
     if not found or _begun_before(store, kind, found):
         return False
     # another may have claimed it since we looked
@@ -235,12 +245,6 @@ def _place(store: Store) -> tuple[str, ...]:
     if store.folder is not None:
         return store.folder.resolve().parts
     return tuple(part for part in store.url.split("/") if part)
-
-
-def _written(name: str) -> str:
-    """The name of a file, also of one that is half written."""
-    unfinished = _UNFINISHED.fullmatch(name)
-    return unfinished["name"] if unfinished else name
 
 
 def _homes() -> set[Path]:

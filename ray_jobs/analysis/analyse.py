@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ray_jobs import ownership
 from ray_jobs.analysis.config import (
     AnalysisRunConfig,
     DifficultyConfig,
@@ -22,7 +23,7 @@ from ray_jobs.analysis.local import measure_top1, measure_trajectories
 from ray_jobs.analysis.rewards import RewardJob
 from ray_jobs.analysis.summaries import SUMMARY
 from ray_jobs.dataset.analyses import FOLDER
-from ray_jobs.dataset.source import open_source
+from ray_jobs.dataset.source import check_source, open_source
 from ray_jobs.errors import ConfigError
 from ray_jobs.report import read_list
 from ray_jobs.run import run
@@ -37,19 +38,28 @@ def analyse(config: AnalysisRunConfig, verbose: bool = False, say: Say = print) 
     Raises OutputError where there is no dataset, ConfigError for a model or templates that cannot be used, and as
     `run` does.
     """
-    store = open_store(config.output, config.storage)
+    source, store = open_store(config.source, config.storage), open_store(config.output, config.storage)
+    # before the first file of the analysis, which lies in what is perhaps no dataset
+    check_source(source)
+    ownership.check_place(store, "analysis")
     match config.analysis:
         case TrajectoriesConfig():
-            measure_trajectories(open_source(open_store(config.source, config.storage)), store)
+            measure_trajectories(open_source(source), store)
         case Top1Config():
-            measure_top1(open_source(open_store(config.source, config.storage)), store)
+            measure_top1(open_source(source), store)
         case DiversityConfig():
             vectors = folder_of(config.source, EMBEDDINGS)
-            run(analysis_job(config.model_copy(update={"output": vectors})), verbose, say)
+            _run(config.model_copy(update={"output": vectors}), verbose, say)
             measure_distances(open_store(vectors, config.storage), store, say)
         case _:
-            run(analysis_job(config), verbose, say)
+            _run(config, verbose, say)
     return read_list(store, SUMMARY)
+
+
+def _run(config: AnalysisRunConfig, verbose: bool, say: Say) -> None:
+    job = analysis_job(config)
+    ownership.claim(open_store(config.output, config.storage), job.holds)
+    run(job, verbose, say)
 
 
 def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:

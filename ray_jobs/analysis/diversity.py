@@ -20,10 +20,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ray_jobs import ownership
 from ray_jobs.analysis.actors import ENCODE, EncodeActor, EncodeTask
 from ray_jobs.analysis.config import AnalysisRunConfig, DiversityConfig
 from ray_jobs.analysis.job import AnalysisJob
-from ray_jobs.analysis.summaries import GROUP, SUMMARY, diversity, encode_summary, groups, read_files
+from ray_jobs.analysis.summaries import SUMMARY, GROUP, diversity, encode_summary, groups, own_table, read_files
 from ray_jobs.analysis.tables import EMBEDDING, NEIGHBOURS, FindingsLayout
 from ray_jobs.board import Board
 from ray_jobs.dataset.source import open_source
@@ -90,11 +91,15 @@ class Group:
 
 
 def measure_distances(encoded: Store, store: Store, say: Say) -> None:
-    """Search the vectors in `encoded`, and write table, summary and marker to `store`, as far as they are not there."""
+    """Search the vectors in `encoded`, and write table, summary and marker to `store`, as far as they are not there.
+
+    Raises OutputError where anybody else's file is in `store`.
+    """
+    ownership.claim(store, "analysis")
     with ExitStack() as files:
         found = _collect(encoded, files)
         wanted = [path for group in found for path in _paths(group)]
-        strays = [path for path, _ in store.list(DATA) if path not in wanted]
+        strays = [path for path in own_table(store) if path not in wanted]
         store.delete([*([SUCCESS] if strays or not _all_there(store, wanted) else []), *strays])
         for group in found:
             _search(store, group, say)

@@ -7,7 +7,8 @@ from collections import Counter
 import pyarrow as pa
 
 from evolve.trajectories import expected_distinct, phrases, smallest
-from ray_jobs.analysis.summaries import GROUP, SUMMARY, Entry, encode_summary, groups, top1
+from ray_jobs import ownership
+from ray_jobs.analysis.summaries import GROUP, SUMMARY, Entry, encode_summary, groups, own_table, top1
 from ray_jobs.analysis.tables import TRAJECTORIES
 from ray_jobs.dataset.shards import ParquetShards
 from ray_jobs.dataset.source import Source
@@ -58,8 +59,11 @@ def _trajectories(evolver: str, number: int, records: int, counts: Counter[str],
 
 
 def _empty(store: Store) -> None:
+    """Make the place ours and remove the table of before. Raises OutputError where anybody else's file is in it."""
+    ownership.claim(store, "analysis")
+    table = own_table(store)
     store.delete([SUCCESS])
-    store.delete(path for path, _ in store.list(DATA))
+    store.delete(table)
 
 
 def _finish(store: Store, entries: list[Entry]) -> None:

@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evolve.judging.difficulty import LABELS
-from ray_jobs import read_output
+from ray_jobs import ownership, read_output
 from ray_jobs.analysis.statistics import Numbers, mean, quantiles, share
+from ray_jobs.errors import OutputError
 from ray_jobs.output_names import DATA
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
@@ -45,6 +46,16 @@ def pool_summary(store: Store, name: str) -> list[Entry]:
 def encode_summary(entries: Sequence[Entry]) -> bytes:
     """The content of summary.json."""
     return json.dumps(list(entries), indent=1).encode()
+
+
+def own_table(store: Store) -> list[str]:
+    """The files of the table in `store`. Raises OutputError where others lie among them, which readers would take."""
+    paths = [path for path, _ in store.list(DATA)]
+    if strangers := ownership.foreign(paths, "analysis"):
+        raise OutputError(
+            f"{store.url}: found {ownership.named(strangers)}, which no analysis has written; move it away"
+        )
+    return paths
 
 
 def read_files(store: Store, paths: Sequence[str], columns: Sequence[str]) -> pa.Table:

@@ -17,16 +17,16 @@ import yaml
 from ray_jobs.dataset.formats import FORMATS, Format
 from ray_jobs.dataset.shards import SHARD_BYTES, JsonlShards, ParquetShards, Shards
 from ray_jobs.dataset.source import Source, open_source
-from ray_jobs.dataset.target import Contents, check_target, new_dataset
+from ray_jobs.dataset.target import Contents, check_target, new_dataset, write_new
 from ray_jobs.errors import ConfigError
 from ray_jobs.output_names import CARD
 from ray_jobs.storage import Store
 
 TRAIN, VALIDATION = "train", "validation"
 DATASET_INFO, EXPORT = "dataset_info.json", "export.json"
-CONTENTS = Contents((TRAIN, VALIDATION, DATASET_INFO, CARD), EXPORT)
+DATASET_NAME, TITLE = "evolved", "# Evolved instructions, format"
+CONTENTS = Contents("export", (TRAIN, VALIDATION), EXPORT, {DATASET_INFO: f'"{DATASET_NAME}_{TRAIN}"', CARD: TITLE})
 """What an export writes."""
-DATASET_NAME = "evolved"
 FileKind = Literal["jsonl", "parquet"]
 WRITERS: Mapping[FileKind, type[Shards]] = {"jsonl": JsonlShards, "parquet": ParquetShards}
 
@@ -64,12 +64,12 @@ def export(
 ) -> Exported:
     """Write the dataset in `store`, of a run or a selection, to `target` in the format `name`.
 
-    `validation` is the share of seeds whose records are set aside, at least 0 and below 1. What an export that was
-    killed has left in `target` is made anew. Raises OutputError where anything else is there or `store` holds no
-    dataset; LeaseHeld where a process is writing there; ConfigError where the data lack what the format needs, or a
-    side of the split would be empty.
+    `validation` is the share of seeds whose records are set aside, at least 0 and below 1. What an export that has
+    failed or was killed has left in `target` is made anew. Raises OutputError where anything else is there, `target`
+    lies in `store` or around it, or `store` holds no dataset; LeaseHeld where a process is writing there; ConfigError
+    where the data lack what the format needs, or a side of the split would be empty.
     """
-    check_target(target, CONTENTS)
+    check_target(target, CONTENTS, [store])
     source, wanted = open_source(store), FORMATS[name]
     _check_columns(source, wanted)
     sides = [TRAIN, VALIDATION] if validation else [TRAIN]
@@ -77,7 +77,7 @@ def export(
         _check_sides(source, validation)
     exported = Exported(name, file, validation, source.origin)
     exported.sides = {side: WRITERS[file](target, side, wanted.schema, shard_bytes) for side in sides}
-    with new_dataset(target, CONTENTS):
+    with new_dataset(target, CONTENTS, [store]):
         _write(source, wanted, exported)
         if not any(side.records for side in exported.sides.values()):
             needs = ", ".join(wanted.needs)
@@ -144,10 +144,10 @@ def _write(source: Source, wanted: Format, exported: Exported) -> None:
 def _describe(target: Store, wanted: Format, exported: Exported) -> None:
     """Write what LLaMA-Factory and dataset viewers need, and the account last."""
     entries = {f"{DATASET_NAME}_{side}": wanted.described(side) for side in exported.sides}
-    target.write_bytes(DATASET_INFO, json.dumps(entries, indent=2).encode())
-    target.write_bytes(CARD, _card(exported).encode())
+    write_new(target, DATASET_INFO, json.dumps(entries, indent=2).encode())
+    write_new(target, CARD, _card(exported).encode())
     content = {"written_at": datetime.now(UTC).isoformat(), **exported.to_json()}
-    target.write_bytes(EXPORT, json.dumps(content, indent=1).encode())
+    write_new(target, EXPORT, json.dumps(content, indent=1).encode())
 
 
 def _card(exported: Exported) -> str:
@@ -161,7 +161,7 @@ def _card(exported: Exported) -> str:
     counts = "\n".join(f"| {name} | {side.records:,} |" for name, side in exported.sides.items())
     return f"""---
 {yaml.safe_dump(header, sort_keys=False)}---
-# Evolved instructions, format {exported.format}
+{TITLE} {exported.format}
 
 From run `{exported.origin["run_id"]}` (fingerprint of the source: `{exported.origin["fingerprint"]}`).
 

@@ -41,10 +41,12 @@ def select(
     """Write the dataset of `rule` to `target` and return its account. `benchmarks` holds test sets to keep out.
 
     The same source and rule give the same files, byte for byte, but for the time in selection.json. What a selection
-    that was killed has left in `target` is made anew. Raises OutputError where anything else is there or `store` holds
-    no dataset, LeaseHeld where a process is writing there, ConfigError for a rule that does not fit.
+    that has failed or was killed has left in `target` is made anew. Raises OutputError where anything else is there,
+    `target` lies in what is read or around it, or `store` holds no dataset; LeaseHeld where a process is writing there;
+    ConfigError for a rule that does not fit.
     """
-    check_target(target, CONTENTS)
+    read = [store, benchmarks] if benchmarks else [store]
+    check_target(target, CONTENTS, read)
     source = open_source(store)
     column = score_column(source, rule.by)
     rule = rule.ordered(column.order)
@@ -56,7 +58,7 @@ def select(
         say("reading the texts that the score keeps")
         found = _read_texts(sieve, rule, index)
     say("writing what is kept")
-    with new_dataset(target, CONTENTS):
+    with new_dataset(target, CONTENTS, read):
         shards = ParquetShards(target, DATA, source.schema, shard_bytes)
         counts = _copy(sieve, rule, found, shards)
         selection = Selection(rule, source.origin, sieve.cuts, counts, shards.parts, index.files if index else ())

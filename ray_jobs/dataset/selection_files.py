@@ -16,12 +16,13 @@ from ray_jobs.dataset.outcomes import Counts, Group, Outcome
 from ray_jobs.dataset.rule import Rule, format_top
 from ray_jobs.dataset.sieve import GroupCut
 from ray_jobs.dataset.source import SELECTION
-from ray_jobs.dataset.target import Contents
+from ray_jobs.dataset.target import Contents, write_new
 from ray_jobs.manifest import Part
 from ray_jobs.output_names import CARD, DATA
 from ray_jobs.storage import Store
 
-CONTENTS = Contents((DATA, CARD), SELECTION)
+TITLE = "# Selected instructions"
+CONTENTS = Contents("selection", (DATA,), SELECTION, {CARD: TITLE})
 """What a selection writes."""
 
 
@@ -73,9 +74,9 @@ class Selection:
 
 def write_selection(target: Store, selection: Selection) -> None:
     """Write the card, and the account last: a folder without it is no finished selection."""
-    target.write_bytes(CARD, card(selection).encode())
+    write_new(target, CARD, card(selection).encode())
     content = {"written_at": datetime.now(UTC).isoformat(), **selection.to_json()}
-    target.write_bytes(SELECTION, json.dumps(content, indent=1).encode())
+    write_new(target, SELECTION, json.dumps(content, indent=1).encode())
 
 
 def card(selection: Selection) -> str:
@@ -90,7 +91,7 @@ def card(selection: Selection) -> str:
     counts = "\n".join(f"| {reason.label} | {count:,} |" for reason, count in selection.totals.items())
     return f"""---
 {yaml.safe_dump(header, sort_keys=False)}---
-# Selected instructions
+{TITLE}
 
 {selection.totals[Outcome.KEPT]:,} of {origin["records"]:,} instruction-response pairs of run `{origin["run_id"]}`
 (fingerprint of the source: `{origin["fingerprint"]}`), selected by `{rule.by}`.

@@ -65,7 +65,17 @@ def open_source(store: Store) -> Source:
         if source := run_source(store, read_output.load(store).manifest, DATA):
             return source
         raise OutputError(f"{store.url}: holds no record yet")
-    raise OutputError(f"{store.url}: expected the output of a run (with {RUN}) or of a selection (with {SELECTION})")
+    raise _no_source(store)
+
+
+def check_source(store: Store) -> None:
+    """Refuse a folder that is neither, without a look at its records. Raises OutputError."""
+    if not (store.exists(SELECTION) or store.exists(RUN)):
+        raise _no_source(store)
+
+
+def _no_source(store: Store) -> OutputError:
+    return OutputError(f"{store.url}: expected the output of a run (with {RUN}) or of a selection (with {SELECTION})")
 
 
 def run_source(store: Store, found: Manifest, folder: str) -> Source | None:

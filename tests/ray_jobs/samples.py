@@ -134,7 +134,17 @@ def new_epoch(store: Store) -> Epoch:
 
 def stage_part(epoch: Epoch, *numbers: int) -> Entry:
     """Write a part of rows with one kept and one rejected round each, which does not count yet."""
-    rows = finished({number: [kept_round(), rejected_round(2, 1)] for number in numbers})
+    return _staged(epoch, finished({number: [kept_round(), rejected_round(2, 1)] for number in numbers}))
+
+
+def commit_rows(epoch: Epoch, rows: pa.Table) -> Entry:
+    """Commit rows in ROW_SCHEMA as one part."""
+    entry = _staged(epoch, rows)
+    assert add_part(epoch.store, epoch.lease, entry)
+    return entry
+
+
+def _staged(epoch: Epoch, rows: pa.Table) -> Entry:
     return write_part(epoch.store, epoch.lease.tag, *outcomes(rows), rows["plan_row"].to_numpy())
 
 

@@ -18,8 +18,11 @@ import pytest
 
 from ray_jobs.cli import main
 from ray_jobs.lease import acquire
+from ray_jobs.ownership import claim
 from ray_jobs.storage import open_store
-from tests.ray_jobs.samples import commit_part, new_epoch, plan_numbers, run_config, write_seeds
+from tests.ray_jobs.samples import (
+    commit_part, commit_rows, finished, kept_round, new_epoch, plan_numbers, run_config, write_seeds
+)
 
 SEEDS = [f"Count to {number}." for number in range(24)]
 
@@ -126,6 +129,58 @@ def test_fresh_wants_an_empty_output(folder: Path, capsys: pytest.CaptureFixture
     code, _, error = called(capsys, "run", folder / "run.yaml", "--delete")
     assert (code, "--delete goes with --fresh only" in " ".join(error.split())) == (2, True)
     assert (folder / "out" / "mine.txt").exists()
+
+
+def begun(folder: Path) -> Path:
+    """An output with a file of a run."""
+    store = open_store(str(folder / "out"))
+    claim(store, "run")
+    store.write_bytes("run.json", b"{}")
+    return folder / "out" / "run.json"
+
+
+def test_delete_without_a_terminal_wants_yes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = begun(folder)
+    code, out, error = called(capsys, "run", folder / "run.yaml", "--fresh", "--delete")
+    assert (code, "nothing is removed without an answer on a terminal, or --yes" in error) == (2, True)
+    assert "1 files, 2 B" in out
+    assert file.exists()
+    code, _, error = called(capsys, "run", folder / "run.yaml", "--fresh", "--yes")
+    assert (code, "--yes goes with --fresh --delete only" in " ".join(error.split())) == (2, True)
+    (folder / "seeds.jsonl").unlink()
+    code, _, _ = called(capsys, "run", folder / "run.yaml", "--fresh", "--delete", "--yes")
+    assert (code, file.exists()) == (3, True)
+
+
+def test_delete_asks_on_a_terminal(folder: Path) -> None:
+    file = begun(folder)
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "ray_jobs.cli", "run", str(folder / "run.yaml"), "--fresh", "--delete"]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as asked:
+        os.write(ours, b"n\n")
+        out, error = asked.communicate()
+    os.close(ours)
+    os.close(theirs)
+    assert "Remove these files?" in out + error
+    assert (asked.returncode, "nothing is removed" in error) == (2, True)
+    assert file.exists()
+
+
+def test_show_obeys_no_text_and_its_reader_may_leave(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    store = open_store(str(tmp_path / "\x1b[31m[bold]"))
+    rows = finished({number: [kept_round(instruction="\x1b[31mred \u202e[bold]x")] for number in range(2000)})
+    epoch = new_epoch(store)
+    plan_numbers(epoch, 2000)
+    commit_rows(epoch, rows)
+    assert called(capfd, "show", store.url)[1].count("\\x1b[31mred \\u202e[bold]x") == 3
+    command = [sys.executable, "-m", "ray_jobs.cli", "show", store.url, "--rows", "2000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shown:
+        assert shown.stdout is not None
+        assert shown.stderr is not None
+        shown.stdout.readline()
+        shown.stdout.close()
+        error = shown.stderr.read()
+    assert (shown.returncode, error) == (0, b"")
 
 
 def test_show_prints_rows_and_says_where_there_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

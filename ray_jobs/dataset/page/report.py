@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ray_jobs import ownership
 from ray_jobs.dataset.page.analysed import read_analyses
 from ray_jobs.dataset.page.costs import Prices, pool_costs
 from ray_jobs.dataset.page.gather import Say, gather
@@ -37,14 +38,30 @@ def report(
     return make_page(View(place, inputs, gathered, analyses, chosen, pools))
 
 
-def write(page: Page, target: Store, folder: str = "") -> Sequence[str]:
-    """Write the page's files, and remove pictures that only an earlier one had; their URLs, the page's last."""
-    place = target.below(folder) if folder else target
-    earlier = pictures_of(place.read_bytes(INDEX).decode(errors="replace")) if place.exists(INDEX) else []
+def check_place(store: Store, place: Store | None) -> Store:
+    """Where the report of the output in `store` is to be written: `place`, or by default a folder of the output.
+
+    Raises OutputError where anything else is there, or `place` lies in the output or around it.
+    """
+    target = store.below(FOLDER)
+    if place is not None and ownership.overlap(place, target) != "same":
+        ownership.refuse_overlap(place, store)
+        target = place
+    ownership.check_place(target, "report")
+    return target
+
+
+def write(page: Page, target: Store) -> Sequence[str]:
+    """Write the page's files, and remove pictures that only an earlier one had; their URLs, the page's last.
+
+    Raises OutputError where anything but a report is in `target`.
+    """
+    ownership.claim(target, "report")
+    earlier = pictures_of(target.read_bytes(INDEX).decode(errors="replace")) if target.exists(INDEX) else []
     for name, data in page.files().items():
-        place.write_bytes(name, data)
-    place.delete(name for name in earlier if name not in page.pictures)
-    return [place.url_of(name) for name in page.files()]
+        target.write_bytes(name, data)
+    target.delete(name for name in earlier if name not in page.pictures and ownership.is_ours(name, "report"))
+    return [target.url_of(name) for name in page.files()]
 
 
 def _baseline(inputs: Inputs, wanted: str | None) -> str | None:

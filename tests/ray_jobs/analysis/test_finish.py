@@ -66,6 +66,14 @@ def test_models_and_templates_of_steps_are_checked_before_the_run(tmp_path: Path
         check_finish(configured(tmp_path, {"kind": "report", "baseline": "c"}))
 
 
+@pytest.mark.parametrize("target", ["out", "out/best", ".", "mine"])
+def test_targets_of_steps_are_checked_before_the_run(tmp_path: Path, target: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    with pytest.raises(OutputError, match=r"finish\.0: .*place"):
+        check_finish(configured(tmp_path, selection(tmp_path, target=str(tmp_path / target))))
+
+
 @pytest.mark.usefixtures("local_ray")
 def test_steps_follow_the_run_once_and_their_failures_do_not_undo_it(tmp_path: Path) -> None:
     write_seeds(tmp_path / "seeds.jsonl", [f"Count to {number}." for number in range(8)])

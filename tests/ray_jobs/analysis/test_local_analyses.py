@@ -15,6 +15,7 @@ import pytest
 
 from ray_jobs.analysis.analyse import analyse, folder_of
 from ray_jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.errors import OutputError
 from ray_jobs.storage import open_store
 from tests.ray_jobs.dataset.outputs import Record, record, write_output
 
@@ -75,3 +76,23 @@ def test_top1_and_trajectories_read_the_data_alone(source: Path) -> None:
     assert len(phrases) == 60
     assert phrases[RECORDS[0]["record_id"]] == ["narrow", "topic 0"]
     assert not (source / "analyses/top1/data").exists()
+
+
+@pytest.mark.parametrize("kind", ["top1", "trajectories"])
+def test_a_file_of_somebody_else_in_a_table_is_told_and_stays(source: Path, kind: str) -> None:
+    quiet(config(source, kind))
+    mine = source / "analyses" / kind / "data" / "mine.parquet"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"found data/mine\.parquet, which no analysis has written"):
+        quiet(config(source, kind))
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_folder_of_somebody_else_takes_no_analysis(source: Path) -> None:
+    notes = source / "analyses" / "top1" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    with pytest.raises(OutputError, match=r"expected an empty or a new place.*notes\.txt"):
+        quiet(config(source, "top1"))
+    assert [path.name for path in notes.parent.iterdir()] == ["notes.txt"]

@@ -36,6 +36,7 @@ def test_select_and_export(output: Store, target: Store, tmp_path: Path) -> None
     assert "train" in exported.stdout
     assert {path.name for path in Path(sft).iterdir()} == {
         "README.md",
+        "_slm_evolve.json",
         "dataset_info.json",
         "export.json",
         "train",
@@ -66,7 +67,7 @@ def test_wrong_shares_are_told(output: Store, target: Store, share: str) -> None
 
 
 def test_an_output_that_is_none_exits_with_5(tmp_path: Path, target: Store) -> None:
-    done = evolve("export", str(tmp_path), target.url, "--format", "alpaca")
+    done = evolve("export", str(tmp_path / "none"), target.url, "--format", "alpaca")
     assert done.returncode == 5
     assert "error: " in done.stderr
     assert "expected the output of a run" in done.stderr

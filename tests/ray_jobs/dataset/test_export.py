@@ -16,6 +16,7 @@ from ray_jobs.dataset.export import FileKind, export, on_validation_side
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
 from ray_jobs.errors import ConfigError, OutputError
+from ray_jobs.ownership import MARK
 from ray_jobs.storage import Store, open_store
 from tests.ray_jobs.dataset.outputs import Record, read_records, record, write_output
 
@@ -153,7 +154,7 @@ def test_exports_have_the_same_bytes_again(output: Store, target: Store, tmp_pat
     for one in (target, again):
         export(output, one, "sharegpt", "parquet", Fraction(2, 5))
     paths = [path for path, _ in target.list() if path != "export.json"]
-    assert len(paths) == 4
+    assert len(paths) == 5
     assert [target.read_bytes(path) for path in paths] == [again.read_bytes(path) for path in paths]
 
 
@@ -167,7 +168,8 @@ def test_a_split_with_an_empty_side_is_refused(tmp_path: Path, target: Store) ->
 
 def test_an_export_needs_an_empty_folder(output: Store, target: Store) -> None:
     export(output, target, "alpaca", "jsonl")
-    assert [path for path, _ in target.list()] == ["README.md", "dataset_info.json", "export.json", "train/00000.jsonl"]
+    files = ["README.md", MARK, "dataset_info.json", "export.json", "train/00000.jsonl"]
+    assert [path for path, _ in target.list()] == files
     with pytest.raises(OutputError, match="expected an empty or a new folder"):
         export(output, target, "alpaca", "jsonl")
 

@@ -18,13 +18,14 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ray_jobs import read_output
+from ray_jobs import ownership, read_output
 from ray_jobs.cli import app
 from ray_jobs.dataset.page import plots
 from ray_jobs.dataset.page.analysed import read_analyses
 from ray_jobs.dataset.page.costs import Prices, money_per_kept, parse_token_prices, pool_costs
 from ray_jobs.dataset.page.gather import gather
 from ray_jobs.dataset.page.inputs import read_inputs
+from ray_jobs.dataset.page.measures import MEASURES
 from ray_jobs.dataset.page.page import INDEX, Page
 from ray_jobs.dataset.page.report import report, write
 from ray_jobs.dataset.page.style import figure
@@ -32,6 +33,7 @@ from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
 from ray_jobs.epochs import add_part
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
+from ray_jobs.ownership import MARK
 from ray_jobs.parts import write_part
 from ray_jobs.plan_index import PlanIndex
 from ray_jobs.rows import KEPT, RECORD_SCHEMA
@@ -158,16 +160,38 @@ def test_a_browser_shows_it_without_complaint(whole: tuple[Page, Parsed], tmp_pa
 
 
 def test_pictures_that_only_an_earlier_page_had_are_removed(whole: tuple[Page, Parsed], target: Store) -> None:
-    target.write_bytes("report/mine.png", b"a picture of somebody's own")
-    write(whole[0], target, "report")
-    pictures = {f"report/{name}" for name in whole[0].pictures}
-    assert {path for path, _ in target.list()} == pictures | {"report/index.html", "report/mine.png"}
+    place = target.below("report")
+    write(whole[0], place)
+    place.write_bytes("mine.png", b"a picture of somebody's own")
+    pictures = set(whole[0].pictures)
+    assert {path for path, _ in place.list()} == pictures | {MARK, "index.html", "mine.png"}
     write_output(target, [[record(number) for number in range(6)]])
     page, _ = page_of(target)
     assert 0 < len(page.pictures) < len(pictures)
-    write(page, target, "report")
-    left = {path for path, _ in target.list("report")}
-    assert left == {*(f"report/{name}" for name in page.files()), "report/mine.png"}
+    write(page, place)
+    assert {path for path, _ in place.list()} == {*page.files(), MARK, "mine.png"}
+
+
+def test_every_picture_is_known_as_ours(whole: tuple[Page, Parsed]) -> None:
+    measured = {f"{name.replace('_', '-')}{narrow}.png" for name in MEASURES for narrow in ("", "-narrow")}
+    assert ownership.foreign({*whole[0].files(), *measured}, "report") == []
+
+
+@pytest.mark.parametrize("where", ["run", "run/data", "run/report/x", ".", "site"])
+def test_a_report_is_written_only_to_a_place_of_its_own(
+    compared: tuple[Store, list[Record]], tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Path(compared[0].url)
+    monkeypatch.chdir(run.parent if where != "site" else tmp_path)
+    if where == "site":
+        (tmp_path / "site").mkdir()
+        (tmp_path / "site/index.html").write_text("<p>mine</p>")
+    before = sorted(path for path, _ in compared[0].list())
+    with pytest.raises(OutputError, match=r"place"):
+        app(["report", str(run), "--to", where], standalone_mode=False)
+    assert sorted(path for path, _ in compared[0].list()) == before
+    if where == "site":
+        assert (tmp_path / "site/index.html").read_text() == "<p>mine</p>"
 
 
 HOSTILE = '</dd></article><script>alert("x")</script><img src=x onerror=alert(1)> & {{ 7 * 7 }} \x00\u202e$\\frac$'
