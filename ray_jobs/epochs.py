@@ -152,6 +152,7 @@ class Epoch:
         removed += self._remove(planned, kept)
         # sealed above: a late repeat of one changes nothing
         self._remove(self._list(ENTRIES) + self._list(FIRST_ENTRIES), set())
+        self.store.abort_uploads()
         self._check_plan_files(set(planned))
         return Repairs(self._drop_lost({*staged, *visible}), removed)
 

@@ -1,4 +1,4 @@
-"""The S3 requests that fsspec does not make safely or cheaply: creation, a single put, a copy, deletion, a first look.
+"""The S3 requests that fsspec's own methods do not make safely: creation, puts, copies, deletion, listings.
 
 `fs` is an s3fs.S3FileSystem; errors are those that it or botocore raise.
 """
@@ -7,15 +7,56 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
 
-from ray_jobs.errors import StorageError
-from ray_jobs.storage_errors import response_code
+from ray_jobs.errors import StorageError, StoreAway
+from ray_jobs.storage_answers import response_code
 
-_DELETE_LIMIT = 1000  # keys in one DeleteObjects request, the limit of the S3 API
+_TIMEOUTS: dict[str, Any] = {"connect_timeout": 10, "read_timeout": 60}
+# botocore's "standard" mode: 5xx, throttling and lost connections, with jittered exponential backoff
+_RETRIES = {"total_max_attempts": 6, "mode": "standard"}
+_NO_RETRIES = {"total_max_attempts": 1, "mode": "standard"}
+DELETE_LIMIT = 1000
+"""Keys in one DeleteObjects request, the limit of the S3 API."""
 _CONFLICT_TRIES = 5
+# Codes of single keys that no later try changes. A key's error has no status, and stores have codes of their own: one
+# that is not here is tried again.
+_REFUSALS = {
+    "400",
+    "401",
+    "403",
+    "405",
+    "501",
+    "AccessDenied",
+    "AccountProblem",
+    "AllAccessDisabled",
+    "AccessForbidden",
+    "Forbidden",
+    "InvalidArgument",
+    "InvalidObjectState",
+    "InvalidRequest",
+    "KeyTooLongError",
+    "MalformedXML",
+    "MethodNotAllowed",
+    "NoSuchBucket",
+    "NotImplemented",
+    "ObjectLocked",
+    "UnauthorizedAccess",
+    "UserKeyMustBeSpecified",
+}
 _AIO_SETTINGS = {"connector_args", "http_session_cls", "warm_up_loader_caches"}  # of aiobotocore's Config alone
+
+
+def client_options(options: Mapping[str, Any], patience: float) -> dict[str, Any]:
+    """The options of an s3fs.S3FileSystem: `options`, with our timeouts and retries where they say nothing of these.
+
+    A store that has `patience` makes all tries itself; botocore pays no heed to Retry-After.
+    """
+    retries = _NO_RETRIES if patience else _RETRIES
+    return {**options, "config_kwargs": {**_TIMEOUTS, "retries": retries, **options.get("config_kwargs", {})}}
 
 
 def create_object(fs: Any, bucket: str, key: str, data: bytes, token: str) -> bool:
@@ -104,6 +145,39 @@ def _single_client(fs: Any) -> Any:
     return Session(**fs.kwargs).create_client("s3", config=Config(**settings), **options)
 
 
+def delete_objects(fs: Any, bucket: str, keys: list[str]) -> None:
+    """Remove objects, at most DELETE_LIMIT, with one request, and take from `keys` those that are gone or never were.
+
+    Raises StoreAway where the store could not remove some now, so that the same call tries the rest; StorageError
+    naming the key where it refuses to. The bulk deletion of s3fs passes over refused keys in silence.
+    """
+    objects = [{"Key": key} for key in keys]
+    answer = fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
+    errors = {error.get("Key", ""): error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"}
+    for key, error in errors.items():
+        if error.get("Code", "") in _REFUSALS:
+            raise StorageError(_refusal(bucket, key, error))
+    keys[:] = [key for key in keys if key in errors]
+    if errors:
+        raise StoreAway(_refusal(bucket, *next(iter(errors.items()))))
+
+
+def _refusal(bucket: str, key: str, error: Mapping[str, str]) -> str:
+    said = f"{error.get('Code', 'no code')} {error.get('Message', '')}".rstrip()
+    return f"s3://{bucket}/{key}: cannot delete: {said}"
+
+
+def list_page(fs: Any, bucket: str, prefix: str, token: str | None, delimiter: str = "") -> Mapping[str, Any]:
+    """A page of at most a thousand keys that begin with `prefix`; `token` is the last page's NextContinuationToken.
+
+    s3fs' own listing loses keys with an empty name in them (`a//b`).
+    """
+    more = {"ContinuationToken": token} if token else {}
+    return cast(
+        Mapping[str, Any], fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, Delimiter=delimiter, **more)
+    )
+
+
 def first_keys(fs: Any, bucket: str, prefix: str, count: int) -> list[str]:
     """The first `count` names directly below the folder `prefix` ("" for the bucket's root), with one request.
 
@@ -116,13 +190,23 @@ def first_keys(fs: Any, bucket: str, prefix: str, count: int) -> list[str]:
     return [key.removeprefix(below) for key in (*files, *folders)]
 
 
-def delete_objects(fs: Any, bucket: str, keys: Sequence[str]) -> None:
-    """Remove objects, a thousand a request; missing ones are fine. Raises on the first key that is refused.
+def begun_uploads(fs: Any, bucket: str, prefix: str, min_age: float) -> Iterator[tuple[str, str]]:
+    """Key and id of each multi-part upload below `prefix` that began `min_age` seconds ago, by the store's clock."""
+    marker: dict[str, str] = {}
+    while True:
+        page = fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix, **marker)
+        now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+        for upload in page.get("Uploads", []):
+            # some stores pass over the prefix
+            if upload["Key"].startswith(prefix) and (now - upload["Initiated"]).total_seconds() >= min_age:
+                yield upload["Key"], upload["UploadId"]
+        if not page.get("IsTruncated"):
+            return
+        marker = {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
 
-    The bulk deletion of s3fs passes over refused keys in silence.
-    """
-    for start in range(0, len(keys), _DELETE_LIMIT):
-        objects = [{"Key": key} for key in keys[start : start + _DELETE_LIMIT]]
-        answer = fs.call_s3("delete_objects", Bucket=bucket, Delete={"Objects": objects, "Quiet": True})
-        for error in answer.get("Errors", []):
-            raise StorageError(f"s3://{bucket}/{error['Key']}: cannot delete: {error['Code']} {error['Message']}")
+
+def abort_upload(fs: Any, bucket: str, key: str, upload: str) -> None:
+    """Give up one multi-part upload; one that is gone is none."""
+    # NoSuchUpload
+    with suppress(FileNotFoundError):
+        fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)

@@ -13,7 +13,9 @@ from typing import Any, BinaryIO, Literal, cast
 import pyarrow as pa
 
 from ray_jobs.errors import SeedError
-from ray_jobs.storage import Entry, Store, open_store, split_glob
+from ray_jobs.mask_url import mask_url
+from ray_jobs.storage import Entry, Store, open_pattern, open_store
+from ray_jobs.storage_urls import file_name, split_glob
 
 Format = Literal["auto", "jsonl", "json", "csv", "parquet"]
 
@@ -52,7 +54,7 @@ class SeedFile:
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
         """The content, decompressed where the name ends as that of a compressed file."""
-        codec = _CODECS.get(posixpath.splitext(self.url)[1])
+        codec = _CODECS.get(posixpath.splitext(file_name(self.url))[1])
         with self.store.open_input(self.path) as file:
             if codec is None:
                 yield file
@@ -76,8 +78,7 @@ def find_files(paths: Sequence[str], format: Format, options: Mapping[str, Any])
 
 
 def _expand(path: str, format: Format, options: Mapping[str, Any]) -> list[SeedFile]:
-    folder, pattern = split_glob(path)
-    store = open_store(folder, options)
+    store, pattern = open_pattern(path, options)
     if pattern:
         entries = store.glob(pattern)
     elif store.kind("") == "file":
@@ -85,11 +86,14 @@ def _expand(path: str, format: Format, options: Mapping[str, Any]) -> list[SeedF
     else:
         entries = [entry for entry in store.glob("**/*") if _belongs(entry.path, format)]
     if not entries:
-        raise SeedError(f"{path}: no file of seeds there{_near(path, options)}")
+        wild = "; [ is a wildcard, [[] stands for itself" if "[" in pattern else ""
+        raise SeedError(f"{mask_url(path)}: no file of seeds there{_near(path, options)}{wild}")
     files = [_seed_file(store, entry, format) for entry in entries]
     filled = [file for file in files if file.size]
     if not filled:
-        raise SeedError(f"{path}: {'the file is' if len(files) == 1 else f'all {len(files)} files are'} empty")
+        raise SeedError(
+            f"{mask_url(path)}: {'the file is' if len(files) == 1 else f'all {len(files)} files are'} empty"
+        )
     return filled
 
 
@@ -97,7 +101,7 @@ def _seed_file(store: Store, entry: Entry, format: Format) -> SeedFile:
     file = SeedFile(store, *entry, format)
     if format != "auto":
         return file
-    named = _format_of(file.url)
+    named = _format_of(file_name(file.url))
     if named is None:
         known = ", ".join(_FORMATS)
         raise SeedError(f"{file.url}: its name does not end in {known}; say seeds.format: jsonl, json, csv or parquet")
@@ -110,7 +114,7 @@ def _format_of(name: str) -> Format | None:
 
 
 def _belongs(path: str, format: Format) -> bool:
-    if any(part[0] in "._" for part in path.split("/")):
+    if any(part.startswith((".", "_")) for part in path.split("/")):
         return False
     named = _format_of(path)
     maybe_json = named == "auto" and format in ("json", "jsonl")

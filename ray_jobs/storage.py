@@ -6,7 +6,6 @@ The rest of the service names files by their path below a store's root and never
 from __future__ import annotations
 
 import io
-import posixpath
 import re
 import threading
 import uuid
@@ -21,18 +20,17 @@ import fsspec.utils
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs as arrow
 
+from ray_jobs import s3
 from ray_jobs.capabilities import Capabilities, probe
 from ray_jobs.errors import MissingFile, StorageError
-from ray_jobs.storage_errors import ExplainedReader, Result, explained, persist
+from ray_jobs.mask_url import mask_url
+from ray_jobs.storage_errors import explained
+from ray_jobs.storage_retries import ExplainedReader, Result, persist
+from ray_jobs.storage_urls import is_wrapped, joined, split_glob
 
 _READ_AHEAD = 8 << 20  # bytes fetched at once; s3fs would fetch 50 MiB for a look at a file's first line
-_GLOB = re.compile(r"[*?\[]")
-_S3_DEFAULTS: dict[str, Any] = {
-    "connect_timeout": 10,
-    "read_timeout": 60,
-    # botocore's "standard" mode: 5xx, throttling and lost connections, with jittered exponential backoff
-    "retries": {"total_max_attempts": 6, "mode": "standard"},
-}
+UPLOAD_AGE = 24 * 3600.0
+"""Seconds after which a multi-part upload is taken for one of a dead writer."""
 _VERSION_KEYS = ("ETag", "etag", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "created")
 
 
@@ -47,25 +45,25 @@ class Entry(NamedTuple):
 def open_store(url: str, options: Mapping[str, Any] | None = None, patience: float = 0.0) -> Store:
     """The store whose root is `url`: a folder by its plain path, or any URL that fsspec knows.
 
-    `options` go to the fsspec file system as they are (`endpoint_url`, `key`, `secret`, …). On S3, timeouts
-    and retries are those of botocore, under `config_kwargs`; beyond them the store waits `patience` seconds for a
-    server that is away. Opens no connection. Raises StorageError where
-    no client for the URL is installed or it does not take the options.
+    `options` go to the fsspec file system as they are (`endpoint_url`, `key`, `secret`, …). The store waits `patience`
+    seconds in each operation for a server that is away. On S3, timeouts are those of botocore, under `config_kwargs`,
+    and so are the retries of a store without patience; one with patience makes all tries itself, as the server asks.
+    Opens no connection. Raises StorageError where no client for the URL is installed or it does not take the options.
     """
     options = dict(options or {})
     protocol = fsspec.utils.get_protocol(url)
     is_s3 = protocol in ("s3", "s3a")
     with explained("open", url):
         settings = {"use_listings_cache": False, "skip_instance_cache": True}
-        settings |= _s3_options(options) if is_s3 else options
-        fs, root = fsspec.url_to_fs(url, **settings)
+        settings |= s3.client_options(options, patience) if is_s3 else options
+        fs, root = _file_system(url, settings)
     # imported here, for they build on Store
     if is_s3:
         from ray_jobs.s3_store import S3Store
 
         if not root:
-            raise StorageError(f"{url}: the URL names no bucket, expected s3://BUCKET/PATH")
-        fs.retries = 2  # of streamed bodies, which botocore does not retry; multiplies its own retries
+            raise StorageError(f"{mask_url(url)}: the URL names no bucket, expected s3://BUCKET/PATH")
+        fs.retries = 1 if patience else 2  # of streamed bodies, which botocore does not retry; multiplies its retries
         return S3Store(fs, url, root, options, patience)
     if isinstance(fs, LocalFileSystem):
         from ray_jobs.disk_store import DiskStore
@@ -75,46 +73,49 @@ def open_store(url: str, options: Mapping[str, Any] | None = None, patience: flo
     return Store(fs, url, root, options, patience)
 
 
-def split_glob(url: str) -> tuple[str, str]:
-    """Split a URL or path into the folder above its first wildcard and the pattern below it.
+def open_pattern(url: str, options: Mapping[str, Any] | None = None) -> tuple[Store, str]:
+    """The store and the pattern below its root that `url` stands for; no pattern where it names one file or folder.
 
-    The pattern is empty where there is no wildcard: "s3://b/x/*.json" -> ("s3://b/x", "*.json").
+    "[" is a wildcard, but a URL with brackets that exists as it stands is that file or folder.
     """
-    found = _GLOB.search(url)
-    if found is None:
-        return url, ""
-    folder, slash, _ = url[: found.start()].rpartition("/")
-    return folder or slash or ".", url[len(folder) + len(slash) :]
+    folder, pattern = split_glob(url)
+    if pattern and "[" in url:
+        whole = open_store(url, options)
+        if whole.kind(""):
+            return whole, ""
+    return open_store(folder, options), pattern
 
 
 class Store:
     """The files below one root. Safe to use from threads; pickles to its URL and options.
 
     Paths are relative to the root and use "/". Every failure is a StorageError that names the URL, the
-    operation and the cause; a missing file is a MissingFile. Nothing is cached.
+    operation and the cause; a missing file is a MissingFile. Nothing is cached. `url` and `url_of` are for people:
+    secrets in them are masked.
     """
 
     def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], patience: float) -> None:
-        self.url = url.rstrip("/") or "/"
+        self._url = url.rstrip("/") or "/"
+        self.url = mask_url(self._url)
         self._fs, self._root, self._options, self._patience = fs, root.rstrip("/"), options, patience
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self.url, dict(self._options), self._patience)
+        return open_store, (self._url, dict(self._options), self._patience)
 
     def patient(self, seconds: float) -> Store:
         """The same store, which waits up to `seconds` in each operation for a server that is away."""
-        return open_store(self.url, self._options, seconds)
+        return open_store(self._url, self._options, seconds)
 
     def below(self, folder: str) -> Store:
         """The store whose root is `folder` in this one."""
-        return open_store(self.url_of(folder), self._options, self._patience)
+        return open_store(joined(self._url, folder), self._options, self._patience)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"  # without the options, which may hold credentials
 
     def url_of(self, path: str) -> str:
         """The full URL of a file, for messages and for other programs."""
-        return posixpath.join(self.url, path) if path else self.url
+        return joined(self.url, path)
 
     def read_bytes(self, path: str) -> bytes:
         """The whole content of a file."""
@@ -199,7 +200,7 @@ class Store:
         info = self._info(path)
         if info["type"] == "directory":
             raise MissingFile(f"{self.url_of(path)}: expected a file, this is a folder")
-        return _entry(path, info)
+        return self._entry(path, info)
 
     def list(self, prefix: str = "") -> Sequence[tuple[str, int]]:
         """Path and size in bytes of every file below the folder `prefix`, at any depth, sorted by path.
@@ -211,7 +212,7 @@ class Store:
     def names(self) -> Sequence[str]:
         """The names of the files and folders directly below the root, sorted."""
         children = self._persist("list", "", lambda: self._children(self._root))
-        return sorted(posixpath.basename(info["name"].rstrip("/")) for info in children)
+        return sorted(info["name"].removeprefix(self._root).strip("/") or "/" for info in children)
 
     def first_names(self, count: int) -> Sequence[str]:
         """As `names`, but only `count` of them, whichever are cheapest to find where there are more."""
@@ -230,7 +231,8 @@ class Store:
         depth = None if "**" in below else below.count("/") + 1
         matches = re.compile(fsspec.utils.glob_translate(pattern)).match
         found = self._entries("" if folder == "." else folder, depth)
-        return [entry for entry in found if matches(entry.path)]
+        # the first names of a key may be empty
+        return [entry for entry in found if matches(entry.path.lstrip("/"))]
 
     def delete(self, paths: Iterable[str]) -> None:
         """Remove files. Those that are already gone do no harm."""
@@ -240,6 +242,14 @@ class Store:
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder that holds nothing, where folders exist by themselves."""
+
+    def abort_uploads(self, folder: str = "", min_age: float = UPLOAD_AGE) -> Sequence[str]:  # noqa: ARG002
+        """Give up multi-part uploads below `folder` that began `min_age` seconds ago or earlier; their paths.
+
+        They are what writers that died leave in a bucket: unseen in listings, and paid for. Ages are by the store's
+        clock. Other stores than S3 have none. Raises StorageError, also where uploads may not be listed.
+        """
+        return []
 
     def open_input(self, path: str) -> BinaryIO:
         """Open a file for reading, seekable, as pyarrow wants it. Its reads raise StorageErrors too."""
@@ -264,8 +274,14 @@ class Store:
     def _entries(self, prefix: str, depth: int | None = None) -> Sequence[Entry]:
         found = self._persist("list", prefix, lambda: self._find(self._path(prefix), depth))
         files = {name: info for name, info in found.items() if info.get("type") == "file"}
-        entries = (_entry(name.removeprefix(self._root).lstrip("/"), info) for name, info in files.items())
+        entries = (self._entry(name.removeprefix(self._root).removeprefix("/"), info) for name, info in files.items())
         return sorted(entry for entry in entries if entry.path != prefix)
+
+    def _entry(self, path: str, info: Mapping[str, Any]) -> Entry:
+        if info["size"] is None:
+            raise StorageError(f"{self.url_of(path)}: the server does not say how large the file is; copy it first")
+        version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
+        return Entry(path, int(info["size"]), version)
 
     def _find(self, path: str, depth: int | None) -> dict[str, Any]:
         # not fs.find, which leaves out the folders that it may not read: a listing with holes loses data silently
@@ -310,11 +326,10 @@ class Store:
 _CREATE_LOCK = threading.Lock()
 
 
-def _s3_options(options: dict[str, Any]) -> dict[str, Any]:
-    config = {**_S3_DEFAULTS, **options.get("config_kwargs", {})}
-    return {**options, "config_kwargs": config}
-
-
-def _entry(path: str, info: Mapping[str, Any]) -> Entry:
-    version = next((str(info[key]) for key in _VERSION_KEYS if info.get(key)), "")
-    return Entry(path, int(info["size"]), version)
+def _file_system(url: str, settings: Mapping[str, Any]) -> tuple[Any, str]:
+    """The fsspec file system of `url`, and its root in it. "::" is part of a name except where `url` is wrapped."""
+    first, colons, _ = url.partition("::")
+    if not colons or is_wrapped(url):
+        return cast(tuple[Any, str], fsspec.url_to_fs(url, **settings))
+    fs, _ = fsspec.url_to_fs(first, **settings)
+    return fs, fs._strip_protocol(url)

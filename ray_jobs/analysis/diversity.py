@@ -24,7 +24,7 @@ from ray_jobs import ownership
 from ray_jobs.analysis.actors import ENCODE, EncodeActor, EncodeTask
 from ray_jobs.analysis.config import AnalysisRunConfig, DiversityConfig
 from ray_jobs.analysis.job import AnalysisJob
-from ray_jobs.analysis.summaries import SUMMARY, GROUP, diversity, encode_summary, groups, own_table, read_files
+from ray_jobs.analysis.summaries import GROUP, SUMMARY, diversity, encode_summary, groups, own_table, read_files
 from ray_jobs.analysis.tables import EMBEDDING, NEIGHBOURS, FindingsLayout
 from ray_jobs.board import Board
 from ray_jobs.dataset.source import open_source

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 LONGEST_HOLD = 300.0
 """Seconds after which a held request is dropped, so that a test that forgets it ends."""
+BODY_KEPT = 1 << 16
+"""Bytes of a request's body that a proxy keeps."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class FaultProxy:
     A `failing` share of all requests, drawn from `random`, ends as one of OVERLOADED. While the store is `away`
     connections are closed without an answer. `hold` is for one PUT. Headers in `ignored` (small letters) are not passed
     on, as by a store that does not know them; a request with a header in `refused` is answered with that fault.
-    `times` are those of the counted requests, in seconds of time.monotonic().
+    `times` are those of the counted requests, in seconds of time.monotonic(), `bodies` how their bodies begin.
     """
 
     url: str
@@ -91,13 +93,15 @@ class FaultProxy:
     ignored: set[str] = field(default_factory=set)
     refused: dict[str, Fault] = field(default_factory=dict)
     times: list[float] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     late: list[threading.Timer] = field(default_factory=list)
 
-    def fault(self, method: str, headers: Iterable[str]) -> Fault | None:
+    def fault(self, method: str, headers: Iterable[str], body: bytes) -> Fault | None:
         """What is to happen to the next request."""
         if method == self.method:
             self.requests += 1
             self.times.append(time.monotonic())
+            self.bodies.append(body[:BODY_KEPT])
             if self.faults:
                 return self.faults.pop(0)
         for name in headers:
@@ -149,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _serve_or_fail(self, body: bytes) -> None:
-        fault = self.proxy.fault(self.command, self.headers.keys())
+        fault = self.proxy.fault(self.command, self.headers.keys(), body)
         if fault is None:
             self._answer(*self._forward(body))
             return

@@ -21,7 +21,14 @@ from ray_jobs.lease import acquire
 from ray_jobs.ownership import claim
 from ray_jobs.storage import open_store
 from tests.ray_jobs.samples import (
-    commit_part, commit_rows, finished, kept_round, new_epoch, plan_numbers, run_config, write_seeds
+    commit_part,
+    commit_rows,
+    finished,
+    kept_round,
+    new_epoch,
+    plan_numbers,
+    run_config,
+    write_seeds,
 )
 
 SEEDS = [f"Count to {number}." for number in range(24)]

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.errors import MissingFile, StorageError
-from ray_jobs.storage import Store, open_store, split_glob
+from ray_jobs.storage import Store, open_store
+from ray_jobs.storage_urls import split_glob
 from tests.ray_jobs.fault_proxy import Fault, FaultProxy, fault_proxy
 
 S3Options = dict[str, Any]

@@ -177,6 +177,10 @@ class MemoryStore(Store):
             lambda: sorted((path, len(data)) for path, data in self.files.items() if path.startswith(below)),
         )
 
+    def abort_uploads(self, folder: str = "", min_age: float = 0.0) -> Sequence[str]:
+        """There are none."""
+        return []
+
     def entry(self, path: str) -> Entry:
         """A file's size."""
         return Entry(path, len(self._get(path)), "")
