@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -152,7 +153,9 @@ class Epoch:
         removed += self._remove(planned, kept)
         # sealed above: a late repeat of one changes nothing
         self._remove(self._list(ENTRIES) + self._list(FIRST_ENTRIES), set())
-        self.store.abort_uploads()
+        # credentials that may not list uploads have made none that this program knows of
+        with suppress(StorageError):
+            self.store.abort_uploads()
         self._check_plan_files(set(planned))
         return Repairs(self._drop_lost({*staged, *visible}), removed)
 

@@ -24,11 +24,15 @@ def drop_failed(store: Store) -> int:
     """
     holder = lease.acquire(store)
     try:
-        epoch = begin(store, holder.lease)
-        epoch.clean()
-        return sum(_drop(epoch, entry) for entry in epoch.accepted.parts if _has_failed(entry))
+        return drop_failed_rows(begin(store, holder.lease))
     finally:
         holder.release()
+
+
+def drop_failed_rows(epoch: Epoch) -> int:
+    """As `drop_failed`, in an epoch that has just begun."""
+    epoch.clean()
+    return sum(_drop(epoch, entry) for entry in epoch.accepted.parts if _has_failed(entry))
 
 
 def _drop(epoch: Epoch, entry: Entry) -> int:

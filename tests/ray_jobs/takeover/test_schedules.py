@@ -9,7 +9,7 @@ import pytest
 from ray_jobs.errors import LeaseHeld, LeaseLost
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.takeover.stepped import Driver, Files
-from tests.ray_jobs.takeover.work import check, check_end, driver, job
+from tests.ray_jobs.takeover.work import check, check_end, driver, job, plain_rows, retrier
 
 FEW, MANY = 3, 5
 """The seeds that the first driver is asked for, and all others."""
@@ -84,6 +84,30 @@ def test_an_answer_that_is_lost_at_any_step_costs_nothing(jobs: Jobs) -> None:
         assert second.error is None
         if not is_copy(first, step):
             late()
+        check(files)
+        recover(files, jobs[1])
+
+
+@pytest.mark.parametrize("fate", ["sleeps", "is killed"])
+def test_another_takes_over_while_failed_rows_are_taken_out(fate: str, jobs: Jobs) -> None:
+    done: Files = {}
+    assert Driver("before", done, driver(jobs[0], fails=(0, 2))).begin().to_the_end().error is None
+    alone = dict(done)
+    steps = Driver("alone", alone, retrier(jobs[0])).begin().to_the_end().steps
+    assert plain_rows(alone) == plain_rows(done)
+    assert alone.keys() != done.keys()
+    for step in range(steps):
+        files = dict(done)
+        first = Driver("first", files, retrier(jobs[0])).begin()
+        first.changed = lambda files=files: check(files)
+        first.advance(step)
+        if fate == "is killed":
+            first.kill()
+        second = new_driver("second", files, jobs[1]).begin().to_the_end()
+        assert second.error is None, (step, second.error)
+        check_end(files, MANY)
+        if fate == "sleeps":
+            ended_well(first.to_the_end())
         check(files)
         recover(files, jobs[1])
 

@@ -20,6 +20,7 @@ from ray_jobs.lease import take
 from ray_jobs.output_names import DATA, REJECTED, SUCCESS
 from ray_jobs.parts import PartsSink
 from ray_jobs.plan_index import PlanIndex
+from ray_jobs.retry import drop_failed_rows
 from ray_jobs.storage import Store
 from ray_jobs.synthesize import SynthesisJob
 from ray_jobs.verify import verify
@@ -52,6 +53,16 @@ def driver(of: SynthesisJob, fails: Sequence[int] = ()) -> Callable[[Store], Non
                 sink.write([_finished(tuple(int(row) for row in some), tuple(fails))], None)
 
         Drive(of, epoch, execute, lambda: None, lambda: None, lambda _: None).complete()
+
+    return work
+
+
+def retrier(of: SynthesisJob) -> Callable[[Store], None]:
+    """What `retry-failed` does: failed rows are taken out, and a run makes them again."""
+
+    def work(store: Store) -> None:
+        drop_failed_rows(begin(store, take(store)))
+        driver(of)(store)
 
     return work
 
