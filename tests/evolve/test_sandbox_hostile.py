@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -68,6 +69,23 @@ def outside(tmp_path: Path, box: Sandbox) -> Iterator[Outside]:
     one = Outside(tmp_path)
     yield one
     one.close()
+
+
+@pytest.fixture(scope="module")
+def many_descriptors() -> Iterator[None]:
+    """A host's descriptors reach past every small number, as those of an actor with an HTTP engine do."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.socket())
+        yield
+
+
+@pytest.mark.parametrize("name", ["forge_on_other_descriptors", "forge_with_a_guessed_secret"])
+def test_no_function_turns_a_later_verdict(name: str, many_descriptors: None) -> None:
+    with Sandbox(TEST_LIMITS, imports=WIDE_IMPORTS) as box:
+        assert Verdict(True) not in box.check(HOSTILE[name], ["x"])
+        later = [box.check("def evaluate(response): return False", ["x"]) for _ in range(50)]
+    assert later == [[Verdict(False)]] * 50
 
 
 @pytest.mark.parametrize("name", HOSTILE)
