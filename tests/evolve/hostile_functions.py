@@ -431,12 +431,13 @@ def evaluate(response):
         except OSError: pass
     return reached > 0
 """,
-    "read_other_descriptors": """
+    "look_at_other_descriptors": """
 import os
 def evaluate(response):
     for descriptor in range(4, 4096):
-        try: return os.fstat(descriptor) is not None
-        except OSError: pass
+        try: return os.lseek(descriptor, 0, 1) >= 0
+        except OSError as error:
+            if error.errno != 9: return True
     return False
 """,
     "find_the_secret": """
@@ -516,7 +517,8 @@ def evaluate(response):
     class Piece(ctypes.Structure): _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
     held = ctypes.create_string_buffer(8)
     here, there = Piece(ctypes.addressof(held), 8), Piece(id(os), 8)
-    return os.getppid() > 0 and libc.process_vm_readv(os.getppid(), ctypes.byref(here), 1, ctypes.byref(there), 1, 0) > 0
+    server = os.getppid()
+    return server > 0 and libc.process_vm_readv(server, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) > 0
 """,
     "shared_memory": """
 import ctypes
@@ -524,7 +526,7 @@ def evaluate(response): return ctypes.CDLL(None).shmget(7, 2 ** 20, 0o1600) >= 0
 """,
     "private_shared_memory": """
 import ctypes
-def evaluate(response): return ctypes.CDLL(None).shmget(0, 2 ** 40, 0o10600) >= 0
+def evaluate(response): return ctypes.CDLL(None).shmget(0, ctypes.c_size_t(2 ** 36), 0o10600) >= 0
 """,
     "semaphores": """
 import ctypes
