@@ -14,7 +14,8 @@ from evolve.sandbox.records import Limits, Protection
 _EXIT_NOT_LOCKED = 255
 _NO_NETWORK = (errno.EPERM, errno.EACCES, errno.EMFILE, errno.ENETUNREACH)
 """How a connection fails that never left: refused by a filter or a limit, or for want of any interface."""
-_DESCRIPTORS = 1 << 16
+_DESCRIPTORS = 4096
+"""How many numbers are tried: all are closed at start, and what an attack tries has to end."""
 
 
 def leaks(limits: Limits, filter_program: bytes | None, fork: Callable[[], int]) -> frozenset[Protection] | None:

@@ -78,11 +78,15 @@ def _fooled(name: str, results: list[CheckResult]) -> bool:
     return unexpected or Verdict(True) in results
 
 
-def refuse_close_range() -> None:
-    """Let this process and its children have no close_range(2), as under an older kernel or a container's filter."""
+CLOSE_RANGE, UNSHARE = 436, 272
+"""Numbers of x86-64's table."""
+
+
+def refuse(call: int) -> None:
+    """Let this process and its children have no such call, as under an older kernel or a container's filter."""
     load, jump_if_equal, give = 0x20, 0x15, 0x06
-    close_range, refused, allowed = 436, 0x0005_0001, 0x7FFF_0000
-    lines = ((load, 0, 0, 0), (jump_if_equal, 0, 1, close_range), (give, 0, 0, refused), (give, 0, 0, allowed))
+    refused, allowed = 0x0005_0001, 0x7FFF_0000
+    lines = ((load, 0, 0, 0), (jump_if_equal, 0, 1, call), (give, 0, 0, refused), (give, 0, 0, allowed))
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     seccomp.install(b"".join(struct.pack("=HBBI", *line) for line in lines))
 
@@ -90,7 +94,7 @@ def refuse_close_range() -> None:
 def report(disabled: list[str]) -> dict[str, object]:
     """Attack a sandbox with every function, as many at once as it has servers."""
     if "close_range" in disabled:
-        refuse_close_range()
+        refuse(CLOSE_RANGE)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for _ in range(DESCRIPTORS):

@@ -61,6 +61,25 @@ def test_a_pod_without_either_is_refused_with_what_is_missing() -> None:
     assert all(word in refused for word in ("files", "network", "processes", "resources", "verdicts", "required"))
 
 
+def test_a_later_server_with_fewer_guards_is_refused_too() -> None:
+    """A filter that comes between the two takes the namespaces from the second."""
+    code = """
+from hostile_host import HONEST, UNSHARE, refuse
+from evolve.errors import SandboxError
+from evolve.sandbox import Sandbox
+with Sandbox(disable=["seccomp"], servers=2) as box:
+    refuse(UNSHARE)
+    print(box.check(HONEST, ["four"]))
+    try: print(box.check(HONEST, ["four"]))
+    except SandboxError as error: print(error)
+"""
+    done = started([], "-c", f"import sys; sys.path.append({str(ROOT / 'tests/evolve')!r})\n{code}")
+    assert done is not None
+    first, second = done.stdout.splitlines()
+    assert first == str([Verdict(True)]), done.stderr
+    assert "no guard for" in second
+
+
 def test_what_depends_on_the_kernels_settings_is_refused_where_they_cannot_be_changed() -> None:
     refused = attacked(READ_ONLY_SETTINGS, "seccomp")["refused"]
     assert "no guard for: privileges, resources;" in refused
