@@ -45,22 +45,25 @@ class _Server:
         quiet = subprocess.DEVNULL
         self._socket = ours
         with theirs:
-            self._process = subprocess.Popen(
-                command,
-                env=_ENVIRONMENT,
-                stdin=quiet,
-                stdout=quiet,
-                stderr=quiet,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    env=_ENVIRONMENT,
+                    stdin=quiet,
+                    stdout=quiet,
+                    stderr=quiet,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                raise SandboxError(f"the sandbox's server cannot be started: {error}") from error
         self._socket.settimeout(_START_SECONDS)
         self.guards = self._greet(setup)
 
     def _greet(self, setup: dict[str, Any]) -> Guards:
         try:
-            channel.send(self._socket, setup)
-            reply = channel.receive(self._socket)
+            reply = channel.ask(self._socket, setup)
         except _LOST as error:
             self.close()
             raise SandboxError("the sandbox's server did not start") from error
@@ -71,8 +74,7 @@ class _Server:
 
     def check(self, source: str, inputs: Sequence[str], seconds: float) -> list[CheckResult]:
         self._socket.settimeout(seconds)
-        channel.send(self._socket, {"source": source, "inputs": list(inputs)})
-        return [_result(plain) for plain in channel.receive(self._socket)]
+        return [_result(plain) for plain in channel.ask(self._socket, {"source": source, "inputs": list(inputs)})]
 
     def close(self) -> None:
         """End the server and wait for it; a server that does not go is killed, and its workers with it."""
@@ -119,22 +121,15 @@ class Sandbox:
             "disable": sorted(disable),
             "host_pid": os.getpid(),
         }
+        self._required = frozenset(required)
         self._closed = False
         self._free: queue.Queue[_Server | None] = queue.Queue()
-        first = _Server(self._setup)
+        first = self._start()
         self._guards = first.guards
         self._servers = servers
         self._free.put(first)
         for _ in range(servers - 1):
             self._free.put(None)
-        missing = sorted(set(required) - set(self._guards))
-        if missing:
-            self.close()
-            raise SandboxError(
-                f"this machine offers no guard for: {', '.join(missing)}; active are {self._guards}. "
-                "Seccomp needs an x86-64 kernel, namespaces need unprivileged user namespaces; "
-                "leave a protection out of `required` to run without it"
-            )
 
     def guards(self) -> Guards:
         """The active mechanisms of each protection that was seen to hold at start."""
@@ -171,7 +166,21 @@ class Sandbox:
     def _replacement(self) -> _Server:
         if self._closed:
             raise SandboxError("the sandbox is closed")
-        return _Server(self._setup)
+        return self._start()
+
+    def _start(self) -> _Server:
+        """A new server, which must have every required guard, whatever an earlier one had."""
+        server = _Server(self._setup)
+        missing = sorted(self._required - set(server.guards))
+        if missing:
+            server.close()
+            raise SandboxError(
+                f"this machine offers no guard for: {', '.join(missing)}; active are {dict(server.guards)}. "
+                "Seccomp needs an x86-64 kernel; namespaces need user namespaces, which many containers refuse, "
+                "and root without capabilities has none; without seccomp, resources also need Linux 6.9. "
+                "Leave a protection out of `required` to run without it"
+            )
+        return server
 
     def close(self) -> None:
         """Wait for running checks and end all servers. Calling it twice does no harm."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from evolve.sandbox import kernel
@@ -17,13 +19,11 @@ _MOUNT_POINT = "/proc"
 """Any folder that every Linux has does; what it holds is not needed once the namespaces stand."""
 
 _NAMESPACES = (
-    kernel.CLONE_NEWUSER
-    | kernel.CLONE_NEWNS
-    | kernel.CLONE_NEWPID
-    | kernel.CLONE_NEWNET
-    | kernel.CLONE_NEWIPC
-    | kernel.CLONE_NEWUTS
+    kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWUTS
 )
+
+_NO_SYSTEM_V = {"shmmni": "0", "msgmni": "0", "sem": "0 0 0 0"}
+"""Limits of an IPC namespace under /proc/sys/kernel: how many objects there may be (Linux 6.9 lets us set them)."""
 
 
 def shed_privileges() -> set[Mechanism]:
@@ -37,7 +37,7 @@ def shed_privileges() -> set[Mechanism]:
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
         except OSError:
-            # A container may map no such user; the other guards decide whether that is enough.
+            # Root without capabilities, or a container that maps no such user: the other guards must be enough.
             return active
         # Changing the user hands /proc/self to root, and the namespaces' identity maps are written there.
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
@@ -46,27 +46,67 @@ def shed_privileges() -> set[Mechanism]:
 
 
 def enter_namespaces() -> set[Mechanism]:
-    """Leave the host's namespaces; children will be in a PID namespace of their own. Empty where refused."""
-    user, group = os.geteuid(), os.getegid()
-    try:
-        kernel.unshare(_NAMESPACES)
-    except OSError:
+    """Leave the host's namespaces; children will be in a PID namespace of their own. Empty where refused.
+
+    A child tries first: a namespace whose identity map is refused, as to root without capabilities, cannot be left.
+    """
+    for leave in (_leave_system_v_behind, _leave):
+        if _succeeds_in_child(leave):
+            leave()
+            break
+    else:
         return set()
-    Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{_NOBODY} {user} 1")
-    Path("/proc/self/gid_map").write_text(f"{_NOBODY} {group} 1")
     active: set[Mechanism] = {"network_namespace", "pid_namespace", "ipc_namespace"}
-    try:
+    # Security modules may grant the namespace without its capabilities, and containers may have a read-only
+    # /proc/sys: what of this holds is found out by trying it from a worker.
+    with contextlib.suppress(OSError):
         # A worker without seccomp could make a namespace of its own and hold every capability in it.
         Path("/proc/sys/user/max_user_namespaces").write_text("0")
+    with contextlib.suppress(OSError):
         socket.sethostname("sandbox")
         active.add("uts_namespace")
+    with contextlib.suppress(OSError):
         _empty_root()
         active.add("empty_root")
-    except OSError:
-        # Security modules may grant the namespace without its capabilities; what is active is reported.
-        pass
     return active
+
+
+def _leave_system_v_behind() -> None:
+    """Like `_leave`, into an IPC namespace without System V's shared memory, which no limit of a process counts.
+
+    Only the root of the user namespace that it belongs to may set its limits, so it gets one of its own.
+    """
+    _unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWIPC, inside=0)
+    for name, most in _NO_SYSTEM_V.items():
+        Path("/proc/sys/kernel", name).write_text(most)
+    _unshare(_NAMESPACES, inside=_NOBODY)
+
+
+def _leave() -> None:
+    _unshare(_NAMESPACES | kernel.CLONE_NEWIPC, inside=_NOBODY)
+
+
+def _unshare(namespaces: int, inside: int) -> None:
+    """Enter new namespaces; the user and group that we are have the number `inside` there."""
+    user, group = os.geteuid(), os.getegid()
+    kernel.unshare(namespaces)
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{inside} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{inside} {group} 1")
+
+
+def _succeeds_in_child(step: Callable[[], None]) -> bool:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            step()
+            status = 0
+        except OSError:
+            pass
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def _empty_root() -> None:
@@ -84,7 +124,23 @@ def become_init() -> None:
     """
     child = os.fork()
     if child:
-        os.closerange(0, 64)
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.close_from(0)
         _, status = os.waitpid(child, 0)
         os._exit(min(status, 1))
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def fork_apart() -> int:
+    """Fork like os.fork, into a PID namespace of the child's own, from where it can name no other process."""
+    server = os.getpid()
+    kernel.unshare(kernel.CLONE_NEWPID)
+    child = -1
+    try:
+        child = os.fork()
+    finally:
+        if child:
+            home = os.pidfd_open(server)
+            kernel.return_to_pid_namespace(home)
+            os.close(home)
+    return child

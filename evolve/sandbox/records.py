@@ -14,7 +14,10 @@ ErrorKind = Literal[
 """Why a call gave no verdict. `killed`: the process ended by itself or by a signal. `abandoned`: not run,
 because the function had used up `Limits.kills`."""
 
-Protection = Literal["network", "files", "processes", "resources", "privileges"]
+Protection = Literal["network", "files", "processes", "resources", "privileges", "verdicts"]
+"""What a function is kept from: `processes` are new ones and all but its own, `resources` are more memory and time
+than `Limits` allow, `verdicts` are those of other functions and the servers that give them."""
+
 Mechanism = Literal[
     "seccomp",
     "empty_root",
@@ -22,6 +25,7 @@ Mechanism = Literal[
     "pid_namespace",
     "ipc_namespace",
     "uts_namespace",
+    "worker_namespaces",
     "rlimits",
     "no_new_privs",
     "unprivileged_user",
@@ -33,8 +37,9 @@ PROTECTED_BY: Mapping[Protection, tuple[Mechanism, ...]] = {
     "processes": ("seccomp", "pid_namespace"),
     "resources": ("rlimits",),
     "privileges": ("no_new_privs", "unprivileged_user"),
+    "verdicts": ("seccomp", "worker_namespaces"),
 }
-"""Each protection holds where one of its mechanisms does."""
+"""Each protection holds where one of its mechanisms is active and no attempt to break it succeeds at start."""
 
 PROTECTIONS: frozenset[Protection] = frozenset(PROTECTED_BY)
 

@@ -7,7 +7,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from evolve.sandbox import worker
@@ -24,7 +24,7 @@ class HostGone(Exception):
 class Supervisor:
     """Runs checks one after the other. `owns_pid_namespace`: this process is process 1 of its own.
 
-    `host` are descriptors that turn readable once the host has gone.
+    `host` are descriptors that turn readable once the host has gone; `fork` starts a worker like os.fork.
     """
 
     limits: Limits
@@ -32,6 +32,7 @@ class Supervisor:
     filter_program: bytes | None
     owns_pid_namespace: bool
     host: Sequence[int]
+    fork: Callable[[], int]
 
     def check(self, source: str, inputs: Sequence[str]) -> list[CheckResult]:
         """One result an input. Raises HostGone, and leaves no process behind in any case."""
@@ -48,7 +49,7 @@ class Supervisor:
     def _one_worker(self, source: str, inputs: Sequence[str]) -> list[CheckResult]:
         """At least one result; fewer than `inputs` where the worker's last call had to be its last."""
         reader, writer = os.pipe()
-        pid = os.fork()
+        pid = self.fork()
         if pid == 0:
             self._be_worker(source, inputs, writer)
         os.close(writer)

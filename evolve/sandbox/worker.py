@@ -37,8 +37,10 @@ DETAIL_BYTES = 200
 def lock_in(limits: Limits, calls: int, verdicts: int, filter_program: bytes | None) -> None:
     """Give up all that a function must not have. Raises OSError where a guard that was promised fails."""
     kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    # Signals and priorities reach a process group across PID namespaces, and the server is in ours.
+    os.setsid()
     os.dup2(verdicts, VERDICT_PIPE)
-    os.closerange(VERDICT_PIPE + 1, 64)
+    kernel.close_from(VERDICT_PIPE + 1)
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     kernel.drop_capabilities()
     cpu = math.ceil(limits.cpu_seconds * calls) + 1
@@ -50,7 +52,8 @@ def lock_in(limits: Limits, calls: int, verdicts: int, filter_program: bytes | N
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_MEMLOCK, 0),
         (resource.RLIMIT_MSGQUEUE, 0),
-        (resource.RLIMIT_NOFILE, VERDICT_PIPE + 1),
+        # No new descriptor at all, so no file and no socket of whatever family; those that are open stay.
+        (resource.RLIMIT_NOFILE, 0),
     ):
         resource.setrlimit(kind, (most, most))
     if filter_program is not None:

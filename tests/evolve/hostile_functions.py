@@ -417,15 +417,44 @@ def evaluate(response):
 import os
 def evaluate(response):
     reached = 0
-    for descriptor in range(4, 1024):
-        try: reached += os.write(descriptor, b"\\0\\0\\0\\6[true]")
+    for descriptor in range(4, 4096):
+        try: reached += os.write(descriptor, b"\\0\\0\\0\\6[true]" * 100)
         except OSError: pass
     return reached > 0
+""",
+    "forge_with_a_guessed_secret": """
+import os
+def evaluate(response):
+    reached = 0
+    for descriptor in range(4, 4096):
+        try: reached += os.write(descriptor, (b"\\0" * 32 + b"\\0\\0\\0\\6[true]") * 100)
+        except OSError: pass
+    return reached > 0
+""",
+    "look_at_other_descriptors": """
+import os
+def evaluate(response):
+    for descriptor in range(4, 4096):
+        try: return os.lseek(descriptor, 0, 1) >= 0
+        except OSError as error:
+            if error.errno != 9: return True
+    return False
+""",
+    "find_the_secret": """
+import mmap, sys
+def evaluate(response):
+    frame, found = sys._getframe(), b""
+    while frame is not None:
+        for thing in [*frame.f_locals.values(), *frame.f_globals.values()]:
+            for inner in [thing, *vars(thing).values()] if hasattr(thing, "__dict__") else [thing]:
+                if isinstance(inner, (mmap.mmap, memoryview, bytearray)): found += bytes(inner)
+        frame = frame.f_back
+    return any(found)
 """,
     "close_everything": """
 import os
 def evaluate(response):
-    os.closerange(0, 1024)
+    os.closerange(0, 4096)
     while True: pass
 """,
     "swap_descriptors": """
@@ -436,4 +465,101 @@ def evaluate(response):
 """,
 }
 
-HOSTILE = RUNAWAYS | BOMBS | FILES | NETWORK | PROCESSES | INTERPRETER
+NEIGHBOURS = {
+    "limit_server": """
+import os, resource
+def evaluate(response):
+    limited = 0
+    for pid in {1, os.getppid()} - {0, os.getpid()}:
+        for kind in (resource.RLIMIT_AS, resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_CORE):
+            try: resource.prlimit(pid, kind, (1, 1))
+            except (OSError, ValueError): continue
+            limited += 1
+    return limited > 0
+""",
+    "slow_server": """
+import os
+def evaluate(response):
+    slowed = 0
+    for which, who in ((os.PRIO_PGRP, 0), (os.PRIO_USER, 0), (os.PRIO_PROCESS, os.getppid())):
+        try: os.setpriority(which, who, 19)
+        except OSError: pass
+    for pid in {1, os.getppid()} - {0, os.getpid()}:
+        try: slowed += os.getpriority(os.PRIO_PROCESS, pid) == 19
+        except OSError: pass
+        try: os.sched_setaffinity(pid, {0})
+        except OSError: continue
+        slowed += 1
+    return slowed > 0
+""",
+    "kill_group": """
+import os
+def evaluate(response):
+    for number in (15, 2, 19, 9): os.kill(0, number)
+    return False
+""",
+    "kill_neighbours": """
+import os, signal
+def evaluate(response):
+    killed = 0
+    for pid in set(range(1, 40)) - {os.getpid()}:
+        try: signal.pidfd_send_signal(os.pidfd_open(pid), 9)
+        except OSError: pass
+        try: os.kill(pid, 9)
+        except OSError: continue
+        killed += 1
+    return killed > 1
+""",
+    "read_server_memory": """
+import ctypes, os
+def evaluate(response):
+    libc = ctypes.CDLL(None)
+    class Piece(ctypes.Structure): _fields_ = [("base", ctypes.c_void_p), ("size", ctypes.c_size_t)]
+    held = ctypes.create_string_buffer(8)
+    here, there = Piece(ctypes.addressof(held), 8), Piece(id(os), 8)
+    server = os.getppid()
+    return server > 0 and libc.process_vm_readv(server, ctypes.byref(here), 1, ctypes.byref(there), 1, 0) > 0
+""",
+    "shared_memory": """
+import ctypes
+def evaluate(response): return ctypes.CDLL(None).shmget(7, 2 ** 20, 0o1600) >= 0
+""",
+    "private_shared_memory": """
+import ctypes
+def evaluate(response): return ctypes.CDLL(None).shmget(0, ctypes.c_size_t(2 ** 36), 0o10600) >= 0
+""",
+    "semaphores": """
+import ctypes
+def evaluate(response): return ctypes.CDLL(None).semget(7, 100, 0o1600) >= 0
+""",
+    "message_queue": """
+import ctypes
+def evaluate(response): return ctypes.CDLL(None).msgget(7, 0o1600) >= 0
+""",
+    "posix_message_queue": """
+import ctypes, os
+def evaluate(response):
+    os.close(0)
+    return ctypes.CDLL(None).syscall({"x86_64": 240}.get(os.uname().machine, 180), b"x", 0o102, 0o600, 0) >= 0
+""",
+    "user_namespace": """
+import ctypes
+def evaluate(response): return ctypes.CDLL(None).unshare(0x10000000) == 0
+""",
+    "other_sockets": """
+import os, socket
+def evaluate(response):
+    os.close(0)
+    for family, kind in ((1, 1), (16, 3), (17, 3), (38, 5), (40, 1)):
+        try: return socket.socket(family, kind, 0).fileno() >= 0
+        except OSError: continue
+    return False
+""",
+    "look_without_opening": """
+import os
+def evaluate(response): return any(os.path.exists(name) for name in ("/etc/passwd", "/proc/1", "/dev/shm", "/tmp"))
+""",
+}
+"""What a function might do to those that run beside it or after it, and what is left where nothing can be opened."""
+
+HOSTILE = RUNAWAYS | BOMBS | FILES | NETWORK | PROCESSES | INTERPRETER | NEIGHBOURS

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import select
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
+UNPRIVILEGED = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+NO_RIGHTS = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+"""Starts root's programs without any capability, as a pod that drops all of them does."""
+NO_USER_NAMESPACES = [
+    *("unshare", "--user", "--map-root-user", "sh", "-c"),
+    *('echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"', "sh"),
+]
+READ_ONLY_SETTINGS = [
+    *("unshare", "--mount", "sh", "-c"),
+    *('mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"', "sh"),
+]
+"""As containers have them. The limits of an IPC namespace then stay, as they do before Linux 6.9."""
 
 
 class Outside:
@@ -44,3 +59,21 @@ def sandbox_processes() -> set[int]:
         except OSError:
             continue  # it ended while we looked
     return found
+
+
+def started(prefix: list[str], *arguments: str) -> subprocess.CompletedProcess[str] | None:
+    """A Python program of this checkout, run by way of the command `prefix`; None where that cannot be done here."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        # setpriv itself may still start what the user may not: its rights end with the first program.
+        through = [*prefix, "sh", "-c", 'exec "$@"', "sh", python]
+        command = [*through, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+        try:
+            if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+                continue
+        except FileNotFoundError:
+            continue
+        environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+        return subprocess.run(
+            [*through, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+    return None

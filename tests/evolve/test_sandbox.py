@@ -14,12 +14,11 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from outside_view import ROOT, sandbox_processes
+from outside_view import ROOT, UNPRIVILEGED, sandbox_processes, started
 
 from evolve.errors import SandboxError
 from evolve.sandbox import PROTECTIONS, CheckError, Limits, Sandbox, Verdict
 
-NOBODY = 65534
 LONGER_THAN_3 = "def evaluate(response): return len(response) > 3"
 
 
@@ -175,7 +174,7 @@ def test_missing_guards_are_refused_unless_allowed() -> None:
     with pytest.raises(SandboxError, match="no guard for: files, network"):
         Sandbox(disable=["seccomp", "namespaces"])
     assert sandbox_processes() == before
-    with Sandbox(disable=["seccomp", "namespaces"], required=["resources"]) as one:
+    with Sandbox(disable=["seccomp", "namespaces"], required=[]) as one:
         assert "files" not in one.guards()
         assert "network" not in one.guards()
         assert one.check(LONGER_THAN_3, ["abcd"]) == [Verdict(True)]
@@ -258,15 +257,10 @@ def test_an_unprivileged_user_has_the_same_guards(box: Sandbox) -> None:
     if os.geteuid() != 0:
         pytest.skip("this test session is unprivileged itself, so every other test shows it")
     code = "from evolve.sandbox import *; box = Sandbox(); print(sorted(box.guards().items())); box.close()"
-    for python in (sys.executable, "/usr/bin/python3"):
-        command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", python, "-c", code]
-        done = subprocess.run(
-            command, cwd=ROOT, env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"]}, capture_output=True, text=True
-        )
-        if done.returncode == 0:
-            assert done.stdout.strip() == str(sorted(box.guards().items()))
-            return
-    pytest.skip("no Python here that another user may run")
+    done = started(UNPRIVILEGED, "-c", code)
+    if done is None:
+        pytest.skip("no Python here that another user may run")
+    assert done.stdout.strip() == str(sorted(box.guards().items())), done.stderr
 
 
 def _within(seconds: float, condition: Callable[[], bool]) -> bool:
