@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
+from ray_jobs import (
+    cli_analyse,
+    cli_data,
+    cli_jobs,
+    cli_optimize,
+    cli_plan,
+    cli_report,
+    cli_score,
+    signals,
+    supervisor,
+)
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -165,14 +175,27 @@ def _open(output: str, storage: str | None) -> Store:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command's entry point: a known error is one message on standard error and its own exit code.
 
-    `arguments` are those of the command line by default. Always ends by raising SystemExit.
+    `arguments` are those of the command line by default. Then the work is done in a child process, and SIGTERM and
+    SIGINT are taken until its end. With others it always ends by raising SystemExit.
     """
+    own = arguments is None
+    if own:
+        supervisor.split()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    code: int | str | None = 0
     try:
         app(arguments)
     except JobError as error:
         typer.secho(f"error: {error}", err=True, fg="red")
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        signals.leaving()
+        raise
+    if own and not isinstance(code, str):
+        signals.leave(code or 0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -34,8 +34,9 @@ from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
 from ray_jobs.reconcile import reconcile
 from ray_jobs.settings import fingerprint
+from ray_jobs.signals import StopRequest
 from ray_jobs.storage import Store, open_store
-from ray_jobs.watch import Execution, StopRequest, Watchdog, watch
+from ray_jobs.watch import Execution, Watchdog, watch
 
 UNREADABLE_BLOCK_ROWS = 1024
 SAVE_SECONDS = 30.0
@@ -168,8 +169,7 @@ class _Run:
         pending, pools = self._pending(plan, done), job.pools()
         budget = Budget(limits, pools, spent_by(report.load_sessions(self.store)))
         budget.check_start()
-        # connecting to Ray puts a signal handler of its own in place of ours
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             board = Board.create(pools)
             sink = PartsSink(self.store, self.lease, job.layout(fingerprint(job.settings())), board)
 
@@ -210,9 +210,7 @@ class _Run:
             self.request.check()
 
         small = small_parts(found.entries)
-        # Ray's own signal handler may have stayed
-        with self.request.listening():
-            joined = join_parts(self.store, small, self.lease, may_go_on)
+        joined = join_parts(self.store, small, self.lease, may_go_on)
         self.say(f"{len(small):,} small parts joined into {joined:,}")
 
     def _finish(self, plan: PlanIndex, found: Manifest) -> dict[str, Any]:
