@@ -1,4 +1,4 @@
-"""On a cluster that stands, nothing of a killed driver lives on: no worker, and nothing that a worker's engine keeps."""
+"""On a standing cluster nothing of a killed driver lives on: no worker, and nothing that a worker's engine keeps."""
 
 from __future__ import annotations
 
