@@ -19,7 +19,7 @@ from ray.data.context import EXECUTION_CALLBACKS_ENV_VAR
 from ray_jobs import signals
 from ray_jobs.backpressure import KeepQueuesShort
 from ray_jobs.config import LimitsConfig, RayConfig
-from ray_jobs.errors import ClusterError, PoolError, Stopped
+from ray_jobs.errors import ClusterError, PoolError
 from ray_jobs.keeper import Keeper, end, keeper, kill
 from ray_jobs.local_ray import private_ray, starting
 from ray_jobs.organs import organs, watched
@@ -115,11 +115,11 @@ class Connection(threading.Thread):
         """Wait until connected; not for longer than STOP_SECONDS once the run is asked to stop. Raises PoolError."""
         asked_at = None
         while not self._ready.wait(POLL_SECONDS):
-            if not signals.asked():
+            if not (why := signals.asked()):
                 continue
             asked_at = asked_at or time.monotonic()
             if time.monotonic() - asked_at > STOP_SECONDS:
-                signals.end_at_once("stopped while Ray was starting; the same command goes on", Stopped.exit_code)
+                signals.end_at_once(str(why), why.exit_code)
         if self._error:
             raise self._error
 

@@ -133,9 +133,9 @@ def check() -> None:
         _state.request.check()
 
 
-def asked() -> bool:
-    """Whether a run that listens is asked to stop."""
-    return _state.request is not None and _state.request.why is not None
+def asked() -> Stopped | None:
+    """What a run that listens is asked to end with, if it is asked."""
+    return _state.request.why if _state.request else None
 
 
 @contextmanager
