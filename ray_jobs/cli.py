@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
+from ray_jobs import (
+    cli_analyse,
+    cli_data,
+    cli_jobs,
+    cli_optimize,
+    cli_plan,
+    cli_report,
+    cli_score,
+    signals,
+    supervisor,
+)
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import ConfigError, DamagedOutput, JobError
 from ray_jobs.terminal import complain, log_handler, say
@@ -25,8 +35,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
     epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
-    "or damaged, 6 a pool cannot do its work, 7 no cluster, 10 stopped on request, 11 the budget is spent. "
-    "After 4, 6 and 10 the same command goes on.",
+    "or damaged, 6 a pool cannot do its work, 7 no cluster, or it was lost, 10 stopped on request, 11 the budget is "
+    "spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the same command goes on.",
 )
 
 app.add_typer(cli_score.app)
@@ -195,14 +205,27 @@ def _open(output: str, storage: str | None) -> Store:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command's entry point: a known error is one message on standard error and its own exit code.
 
-    `arguments` are those of the command line by default. Always ends by raising SystemExit.
+    `arguments` are those of the command line by default. Then the work is done in a child process, and SIGTERM and
+    SIGINT are taken until its end. With others it always ends by raising SystemExit.
     """
+    own = arguments is None
+    if own:
+        supervisor.split()
     logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
+    code: int | str | None = 0
     try:
         app(arguments)
     except JobError as error:
         complain(error)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        signals.leaving()
+        raise
+    if own and not isinstance(code, str):
+        signals.leave(code or 0)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ray_jobs import signals
 from ray_jobs.errors import ConfigError
 from ray_jobs.terminal import pass_on, say
 
@@ -98,7 +99,8 @@ def _follow(client: JobClient, job_id: str) -> int:
     from ray_jobs.job_client import exit_code
 
     try:
-        info = client.follow(job_id, pass_on)
+        with signals.interruptible():
+            info = client.follow(job_id, pass_on)
     except KeyboardInterrupt:
         say(f"\njob {job_id} goes on; evolve stop {job_id} --address {client.address} ends it")
         return 130

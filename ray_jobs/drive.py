@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +36,7 @@ Execute = Callable[[PlanIndex, Done, int], None]
 class Drive:
     """One job on one output in one epoch.
 
-    `still_held` raises LeaseLost, `may_go_on` also Stopped where the run was asked to stop. `listening` is entered
-    around what may take long after engines have worked.
+    `still_held` raises LeaseLost, `may_go_on` also Stopped where the run was asked to stop.
     """
 
     job: PooledJob
@@ -47,7 +45,6 @@ class Drive:
     still_held: Callable[[], None]
     may_go_on: Callable[[], None]
     say: Say
-    listening: Callable[[], AbstractContextManager[Any]] = nullcontext
 
     def complete(self, plans: bool = True) -> dict[str, Any]:
         """Put right what earlier runs left, plan, work off what is pending, publish it, and return the report.
@@ -110,10 +107,9 @@ class Drive:
 
     def _join(self, may_go_on: Callable[[], None]) -> None:
         """Join small parts and publish staged ones, while no task writes."""
-        with self.listening():
-            while small := small_parts(self.epoch.refresh().parts):
-                joined = join_parts(self.epoch, small, may_go_on)
-                self.say(f"{len(small):,} parts joined into {joined:,}")
+        while small := small_parts(self.epoch.refresh().parts):
+            joined = join_parts(self.epoch, small, may_go_on)
+            self.say(f"{len(small):,} parts joined into {joined:,}")
 
     def _publish_what_is_done(self) -> None:
         """Let plain readers see what is committed, though the run ends before it is finished."""

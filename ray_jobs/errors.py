@@ -14,7 +14,7 @@ JobError                1   anything below; 1 alone is never used for a known er
 ├── PoolError           6   a pool cannot do its work; what was finished is committed
 │   ├── Stalled             nothing has moved for as long as the configuration allows
 │   └── TooManyRestarts     a pool's engines died more often than the configuration allows
-├── ClusterError        7   a Ray cluster cannot be reached, or refuses what it is asked
+├── ClusterError        7   a Ray cluster cannot be reached, refuses what it is asked, or is lost
 └── Stopped            10   the run was asked to stop; the same command goes on
     └── BudgetSpent    11   the run has stopped before it takes more than its budget
 """
@@ -91,7 +91,7 @@ class TooManyRestarts(PoolError):
 
 
 class ClusterError(JobError):
-    """A Ray cluster cannot be reached or refuses a request; the message names its address and what it said."""
+    """A Ray cluster cannot be reached, refuses a request or is lost; the message names it and what it said."""
 
     exit_code = 7
 

@@ -33,8 +33,9 @@ from ray_jobs.search_engines import SearchPools
 from ray_jobs.search_report import SearchDisplay, describe_step, search_report
 from ray_jobs.search_rows import task
 from ray_jobs.settings import changes
+from ray_jobs.signals import StopRequest
 from ray_jobs.storage import Store, open_store
-from ray_jobs.watch import POLL_SECONDS, Execution, StopRequest, Watchdog, watch
+from ray_jobs.watch import POLL_SECONDS, Execution, Watchdog, watch
 
 SETTINGS, METHOD = "optimize.json", "method.json"
 Say = Callable[[str], None]
@@ -121,7 +122,6 @@ class _Search:
         engines = self.config.engines
         sizes = {name: one.pool.size for name, one in engines.items()}
         cpus = 1 + int(sum(one.pool.size * one.pool.cpus for one in engines.values()))
-        # connecting to Ray puts a signal handler of its own in place of ours
         with cluster(self.config.ray, cpus, self.verbose), self.request.listening():
             board = Board.create(engines)
             pools = SearchPools.start(engines, board)

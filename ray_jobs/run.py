@@ -31,8 +31,9 @@ from ray_jobs.progress import Display, make_display
 from ray_jobs.queues import Queues
 from ray_jobs.ray_errors import job_error
 from ray_jobs.settings import fingerprint
+from ray_jobs.signals import StopRequest
 from ray_jobs.storage import open_store
-from ray_jobs.watch import Execution, StopRequest, Watchdog, watch
+from ray_jobs.watch import Execution, Watchdog, watch
 
 UNREADABLE_BLOCK_ROWS = 1024
 SAVE_SECONDS = 30.0
@@ -70,9 +71,7 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any
             check_store(patient, holder.lease.tag, say)
             epoch = begin(patient, holder.lease)
             one = _Run(job, epoch, holder, request, verbose)
-            # Ray's own signal handler may have stayed
-            drive = Drive(job, epoch, one.execute, holder.check, one.may_go_on, say, request.listening)
-            return drive.complete(plans)
+            return Drive(job, epoch, one.execute, holder.check, one.may_go_on, say).complete(plans)
     finally:
         holder.release()
 
@@ -108,8 +107,7 @@ class _Run:
         pending, pools = self._pending(plan, done), job.pools()
         budget = Budget(limits, pools, spent_by(report.load_sessions(self.epoch.store)))
         budget.check_start()
-        # connecting to Ray puts a signal handler of its own in place of ours
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose), self.request.listening():
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             board = Board.create(pools)
             store = self.epoch.store
             sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), board)

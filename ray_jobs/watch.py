@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Any
 
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from ray_jobs.board import Board, PoolState, Snapshot
 from ray_jobs.config import LimitsConfig
-from ray_jobs.errors import Stalled, Stopped, TooManyRestarts
+from ray_jobs.errors import Stalled, TooManyRestarts
+from ray_jobs.signals import StopRequest
 
 POLL_SECONDS = 0.5
 END_SECONDS = 60.0
@@ -65,39 +63,6 @@ class Execution(threading.Thread):
         EndOnRequest.requested.set()
         self.join(END_SECONDS)
         EndOnRequest.requested.clear()
-
-
-class StopRequest:
-    """Set by SIGINT or SIGTERM; a second one ends the process the usual way. `why` is what to raise in the end."""
-
-    def __init__(self) -> None:
-        self.name: str | None = None
-        self.why: Stopped | None = None
-
-    def ask(self, why: Stopped) -> None:
-        """Ask for a stop, unless one is asked for already."""
-        self.why = self.why or why
-
-    @contextmanager
-    def listening(self) -> Iterator[StopRequest]:
-        """Take the two signals while the context lasts. Only the main thread may."""
-        before = {one: signal.signal(one, self._take) for one in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for one, handler in before.items():
-                signal.signal(one, handler)
-
-    def check(self) -> None:
-        """Raise `why` once a stop is asked for."""
-        if self.why:
-            raise self.why
-
-    def _take(self, number: int, _: FrameType | None) -> None:
-        if self.name is not None:
-            raise KeyboardInterrupt
-        self.name = signal.Signals(number).name
-        self.ask(Stopped(f"stopped by {self.name}; what was finished is committed, and the same command goes on"))
 
 
 @dataclass

@@ -40,6 +40,19 @@ def test_asked_to_stop(number: signal.Signals, s3_place: Place, make_job: MakeJo
 
 
 @pytest.mark.chaos_long
+def test_asked_twice(s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
+    job = make_job(s3_place)
+    command = job.start_working()
+    command.send(signal.SIGINT)
+    time.sleep(0.5)
+    command.send(signal.SIGINT)
+    assert command.wait(10) == 130, command.text
+    job.finish()
+    job.verify()
+    assert job.records() == undisturbed
+
+
+@pytest.mark.chaos_long
 def test_run_that_was_taken_for_dead(s3_place: Place, cluster: Nodes, make_job: MakeJob, undisturbed: Records) -> None:
     job = make_job(s3_place)
     first = job.start_working()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from typing import Any
 
@@ -13,7 +11,7 @@ from ray_jobs.board import Figures, PoolState, Snapshot
 from ray_jobs.config import LimitsConfig
 from ray_jobs.errors import Stalled, TooManyRestarts
 from ray_jobs.tally import Tally
-from ray_jobs.watch import Execution, Stop, StopRequest, Watchdog, waiting_for
+from ray_jobs.watch import Execution, Stop, Watchdog, waiting_for
 
 
 def snapshot(pools: dict[str, PoolState], parts: int = 0) -> Snapshot:
@@ -118,18 +116,6 @@ def test_a_stop_ends_when_its_time_is_up() -> None:
     assert not stop.is_over(snapshot({"a": pool(in_flight=1)}))
     time.sleep(0.06)
     assert stop.is_over(snapshot({"a": pool(in_flight=1)}))
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals) -> None:
-    before = signal.getsignal(number)
-    with StopRequest().listening() as request:
-        assert request.name is None
-        os.kill(os.getpid(), number)
-        assert request.name == number.name
-        with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), number)
-    assert signal.getsignal(number) is before
 
 
 def test_what_an_execution_raises_waits_for_the_watcher() -> None:
