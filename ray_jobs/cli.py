@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evolve.masking import MaskedFormatter
 from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
@@ -167,7 +168,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     `arguments` are those of the command line by default. Always ends by raising SystemExit.
     """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(MaskedFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     try:
         app(arguments)
     except JobError as error:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from evolve.masking import mask_url
+
 Source = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of a run or of a selection: folder or URL.")]
 NewFolder = Annotated[str, typer.Argument(metavar="TARGET", help="An empty or new folder, or any fsspec URL.")]
 Storage = Annotated[
@@ -77,7 +79,7 @@ def select(
     )
     for reason, count in selection.totals.items():
         typer.echo(f"{count:>12,} {reason.label}")
-    typer.echo(f"dataset: {target}")
+    typer.echo(f"dataset: {mask_url(target)}")
 
 
 def export(
@@ -99,7 +101,7 @@ def export(
         typer.echo(f"{side.records:>12,} {name}")
     if exported.incomplete:
         typer.echo(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
-    typer.echo(f"dataset: {target}")
+    typer.echo(f"dataset: {mask_url(target)}")
 
 
 def _share(text: str) -> Fraction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from evolve.masking import mask_url
 from ray_jobs.cli_options import Config, Output, Overrides, Verbose
 
 app = typer.Typer()
@@ -22,4 +23,4 @@ def optimize(config: Config, output: Output = None, settings: Overrides = None, 
     report = run_search(loaded, verbose, typer.echo)
     for line in describe_end(report):
         typer.echo(line)
-    typer.echo(f"output: {loaded.output.rstrip('/')}/{METHOD}")
+    typer.echo(f"output: {mask_url(loaded.output.rstrip('/'))}/{METHOD}")

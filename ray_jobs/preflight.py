@@ -18,10 +18,12 @@ from evolve.method import Method
 from evolve.prompts import check_folder, shipped_names
 from ray_jobs.analysis.config import EncoderConfig, RewardModelConfig
 from ray_jobs.autoif.config import ClassifierConfig
+from ray_jobs.cluster import starts_here
 from ray_jobs.config import (
     EngineConfig,
     JobConfig,
     ModelScorerConfig,
+    OutputConfig,
     PoolResponderConfig,
     RewardConfig,
     RunConfig,
@@ -35,6 +37,7 @@ from ray_jobs.lease import current
 from ray_jobs.methods import saved_method
 from ray_jobs.plan import INDEX
 from ray_jobs.report import read_run
+from ray_jobs.secrets import absent, secrets_in
 from ray_jobs.seeds import read_seeds
 from ray_jobs.settings import changes
 from ray_jobs.storage import Store, open_store
@@ -61,6 +64,7 @@ def check(run: RunConfig) -> Checked:
         strategy = build_strategy(run.strategy, method)
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
+    check_variables(run)
     for name, evolver in run.evolvers.items():
         check_engine(f"evolvers.{name}.engine", evolver.engine)
     if isinstance(run.responder, PoolResponderConfig):
@@ -141,6 +145,18 @@ def absolute(config: AnyModel) -> AnyModel:
     if isinstance(config, ModelScorerConfig) and config.reward:
         changed["reward"] = absolute(config.reward)
     return config.model_copy(update=changed)
+
+
+def check_variables(config: OutputConfig) -> None:
+    """Check that variables are set which the configuration takes values from. Raises ConfigError.
+
+    On a cluster that stands they are those of its machines, which this process cannot see: there actors tell.
+    """
+    if not starts_here(config.ray.address):
+        return
+    for path, secret in secrets_in(config):
+        if secret.variable is not None and secret.variable not in os.environ:
+            raise ConfigError(f"{path}: {absent(secret.variable)}")
 
 
 def check_engine(place: str, engine: EngineConfig) -> None:

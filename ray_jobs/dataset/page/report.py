@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evolve.masking import mask_url
 from ray_jobs.dataset.page.analysed import read_analyses
 from ray_jobs.dataset.page.costs import Prices, pool_costs
 from ray_jobs.dataset.page.gather import Say, gather
@@ -34,7 +35,7 @@ def report(
     gathered = gather(inputs, say)
     analyses = read_analyses(store, gathered)
     say("drawing")
-    return make_page(View(place, inputs, gathered, analyses, chosen, pools))
+    return make_page(View(mask_url(place), inputs, gathered, analyses, chosen, pools))
 
 
 def write(page: Page, target: Store, folder: str = "") -> Sequence[str]:
