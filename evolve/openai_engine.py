@@ -7,7 +7,6 @@ import math
 import os
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import httpx
 import openai
 from openai.types.chat.chat_completion import Choice
 
@@ -30,8 +29,8 @@ class OpenAIEngine:
     def __init__(self, url: str, model: str, key_variable: str, timeout: float, retries: int) -> None:
         self._model = model
         base, login, query = _split(url)
-        # it logs a line a request, with the whole address
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        # the client beneath logs a line a request, with its whole address
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
         self._client = openai.AsyncOpenAI(
             base_url=base,
             default_query=query,
@@ -79,11 +78,11 @@ class OpenAIEngine:
         await self._client.close()
 
 
-def _split(url: str) -> tuple[str, httpx.Auth | None, dict[str, str]]:
+def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:
     """A server's base without what may be secret, the login that stood in it, and its query."""
     parts = urlsplit(url)
     user, password = (unquote(part or "") for part in (parts.username, parts.password))
-    login = httpx.BasicAuth(user, password) if user or password else None
+    login = (user, password) if user or password else None
     base = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
     return base.geturl(), login, dict(parse_qsl(parts.query))
 

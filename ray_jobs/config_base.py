@@ -18,7 +18,13 @@ class Strict(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
-            yield name, mask_url(value) if isinstance(value, str) else value
+            yield name, _without_logins(value)
+
+
+def _without_logins(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_without_logins, value))
+    return mask_url(value) if isinstance(value, str) else value
 
 
 def kind_or(default: str) -> Discriminator:

@@ -19,7 +19,7 @@ from evolve.masking import MASK, mask_text
 from ray_jobs.errors import ConfigError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingConfig, FinishingRunConfig
 from ray_jobs.secret_names import concealed_setting, plain_name, shown_name, shown_path
-from ray_jobs.secrets import Options, revealed
+from ray_jobs.secrets import Options
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
@@ -77,7 +77,7 @@ def parse_storage(text: str | None) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(f"--storage: is not YAML: {_yaml_problem(error)}") from None
     try:
-        return revealed(Options.read(options), "--storage")
+        return dict(Options.read(options))
     except ValueError as error:
         raise ConfigError(f"--storage: {error}") from None
 

@@ -33,7 +33,7 @@ _KEYS = {"access", "account", "api", "auth", "client", "encryption", "master", "
 """What makes a key secret that follows it."""
 _SPECIAL = {"audio", "bos", "cls", "end", "eos", "image", "mask", "pad", "sep", "special", "start", "unk", "video"}
 """What makes a token one of a tokenizer's that precedes it."""
-_PRIVATE_GROUPS = {"environment", "headers", "storage"}
+_PRIVATE_GROUPS = {"arguments", "environment", "headers", "storage"}
 _VARIABLE_FIELDS = {"key_variable", FROM}
 """Fields for names of variables, where people put the value by mistake."""
 _NAMED_GROUPS = ("evolvers", "engines")
@@ -66,17 +66,15 @@ def is_reference(value: Any) -> bool:
 
 
 def concealed_setting(path: Sequence[str], value: Any) -> Any:
-    """The setting at `path` as it may be shown: names stay, and what may be secret is masked."""
-    if is_reference(value):
+    """The setting at `path` as it may be shown: what may be secret is masked, a group of such settings whole."""
+    if is_reference(value) or value is None or isinstance(value, bool):
         return value
+    if _is_private(path):
+        return MASK
     if isinstance(value, Mapping):
         return {shown_name(str(name)): concealed_setting((*path, str(name)), one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [concealed_setting(path, one) for one in value]
-    if value is None or isinstance(value, bool):
-        return value
-    if _is_private(path):
-        return MASK
     return mask_text(value) if isinstance(value, str) else value
 
 
@@ -96,9 +94,8 @@ def plain_name(name: str) -> str:
 
 def shown_path(path: Sequence[str]) -> str:
     """A dotted path as it may be shown."""
-    groups = _PRIVATE_GROUPS | {"arguments"}
     return ".".join(
-        plain_name(part) if groups & set(path[:place]) else shown_name(part) for place, part in enumerate(path)
+        plain_name(part) if _PRIVATE_GROUPS & set(path[:place]) else shown_name(part) for place, part in enumerate(path)
     )
 
 

@@ -228,8 +228,11 @@ def secrets_in(value: Any) -> Iterator[tuple[str, Secret]]:
 
 
 def known_secrets(value: Any) -> tuple[str, ...]:
-    """The texts to look for in messages about a part of a configuration: its secrets, and the secret parts of URLs."""
-    texts = [secret.reveal() for _, secret in secrets_in(value)]
+    """The texts to look for in messages about a part of a configuration: its secrets, and the secret parts of URLs.
+
+    Raises ConfigError where a variable is missing.
+    """
+    texts = [str(revealed(secret, path)) for path, secret in secrets_in(value)]
     # an address without a secret in it may be shown
     hidden = [text for text in texts if not text.startswith(("http://", "https://")) or mask_url(text) != text]
     return tuple(part for text in hidden for part in (text, *_parts(text)))
