@@ -96,13 +96,15 @@ def _forms(secret: str) -> set[str]:
 
 
 def _mask_rest(rest: str, web: bool) -> str:
-    """What follows "://", masked. A "?" begins a query in a `web` address, elsewhere it may stand in a pattern."""
+    """What follows "://", masked. A "?" begins a query in a `web` address, elsewhere it may stand in a pattern.
+
+    A password goes to the last "@": rather a path too short than half a password.
+    """
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     # a password may hold characters that it should not: what stands before "@" then looks like a host with a wrong port
     odd = "@" not in authority and "@" in rest and not _PORT.fullmatch(authority)
     if "@" in authority or odd:
-        before, _, host = (rest if odd else authority).rpartition("@")
-        rest = f"{MASK}@{host}{rest[len(before) + 1 + len(host) :]}"
+        rest = f"{MASK}@{rest.rpartition('@')[2]}"
     place, mark, query = _QUERY.match(rest).groups()  # type: ignore[union-attr]  # matches every text
     if not query:
         return rest

@@ -134,7 +134,7 @@ class Options(Mapping[str, Any]):
         return cls(value)
 
     def __getitem__(self, name: str) -> Any:
-        return revealed(self._options[name], name)
+        return revealed(self._options[name], f"storage option {name}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._options)

@@ -21,6 +21,7 @@ from evolve.scripted_engine import ScriptedEngine
         ("https://zebra@host", "https://***@host"),
         ("https://user:zeb@ra@host:80/x", "https://***@host:80/x"),
         # characters that should have been quoted
+        ("https://user:zeb@r/ra@host:80/x", "https://***@host:80/x"),
         ("https://user:zeb/ra@host:80/x", "https://***@host:80/x"),
         ("sftp://user:zeb#ra@host/x", "sftp://***@host/x"),
         ("https://user:zeb?ra@host/x", "https://***@host/x"),

@@ -297,7 +297,7 @@ def test_storage_options_come_from_the_environment_too(monkeypatch: pytest.Monke
     options = Options({"key": {"from": "MY_KEY"}})
     monkeypatch.delenv("MY_KEY")
     assert repr(options) == "Options({'key': '***'})"
-    with pytest.raises(ConfigError, match="key: there is no variable MY_KEY"):
+    with pytest.raises(ConfigError, match="storage option key: there is no variable MY_KEY"):
         dict(options)
     with pytest.raises(ConfigError, match="there is no variable MY_KEY"):
         parse_storage("{key: {from: MY_KEY}}")
