@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 MARK = "zebra"
 """Part of every planted secret."""
 
@@ -130,7 +133,14 @@ def shows(content: bytes | str) -> bool:
     return any(form in raw for form in FORMS)
 
 
+def as_text(name: str, content: bytes) -> str:
+    """A file's content as text, the rows of a Parquet file included."""
+    if name.endswith(".parquet"):
+        return str(pq.read_table(pa.BufferReader(content)).to_pylist())
+    return content.decode("latin-1")
+
+
 def files_that_show(folder: Path) -> list[str]:
     """The files below `folder` with a planted secret in them."""
     files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-    return [str(path) for path in files if shows(path.read_bytes())]
+    return [str(path) for path in files if shows(as_text(path.name, path.read_bytes()))]

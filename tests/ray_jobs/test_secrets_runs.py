@@ -20,7 +20,7 @@ import yaml
 
 from ray_jobs.cli import main
 from ray_jobs.storage import Store, open_store
-from tests.ray_jobs.secret_places import Server, files_that_show, serving, shows, watched_titles
+from tests.ray_jobs.secret_places import Server, as_text, files_that_show, serving, shows, watched_titles
 
 SEEDS = "".join(json.dumps({"instruction": f"Name river {number}."}) + "\n" for number in range(6)).encode()
 
@@ -89,7 +89,8 @@ class Place:
     def check_store(self) -> None:
         """Nothing in the bucket shows a secret, neither in its name nor in its content."""
         store = open_store(self.bucket, self.options)
-        assert [path for path, _ in store.list() if shows(path) or shows(store.read_bytes(path))] == []
+        files = ((path, as_text(path, store.read_bytes(path))) for path, _ in store.list())
+        assert [path for path, text in files if shows(path + text)] == []
 
 
 @pytest.fixture
@@ -155,11 +156,13 @@ def test_a_run_a_resumed_one_and_all_that_reads_them_show_no_secret(
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_server_that_repeats_what_it_was_sent_gives_it_to_nobody(place: Place, status: int) -> None:
     place.server.fails = status
-    done = place.evolve("run", str(place.config()))
+    done = place.evolve("run", str(place.config(finish=[])))
     text = done.stdout + done.stderr
     if status == 400:
         assert done.returncode == 0, text
-        assert "failed: PromptRefused" in text or "6 failed" in text
+        assert "6 failed: PromptRefused" in done.stdout
+        [rejected] = [path for path, _ in place.store("run").list("rejected")]
+        assert "never for" in as_text(rejected, place.store("run").read_bytes(rejected))
     else:
         assert done.returncode == 6, text
         assert "never for" in done.stderr
