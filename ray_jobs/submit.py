@@ -24,7 +24,7 @@ from ray_jobs.config import JobConfig
 from ray_jobs.configuration import checked, read_raw
 from ray_jobs.errors import ConfigError
 from ray_jobs.job_client import JobClient
-from ray_jobs.secret_names import FROM, concealed_setting, is_reference
+from ray_jobs.secret_names import FROM, concealed_setting, is_reference, shown_name
 
 EXCLUDES = ("/.git", "/.venv", "/venv", "/.cache", "/out", "/build", "__pycache__", "*.egg-info", "/.*_cache")
 MAX_PACKAGE_BYTES = 100 * 2**20
@@ -138,7 +138,7 @@ def environment(names: Sequence[str]) -> dict[str, str]:
     """The variables of these names from this process's environment. Raises ConfigError where one is not set."""
     if missing := [name for name in names if name not in os.environ]:
         raise ConfigError(
-            f"--env {missing[0]}: there is no such variable in this environment; give names only, their values are "
+            f"--env {shown_name(missing[0])}: there is no such variable in this environment; give names only, their values are "
             "taken from it"
         )
     return {name: os.environ[name] for name in names}

@@ -19,7 +19,11 @@ import pytest
 import yaml
 
 from ray_jobs.cli import main
+from ray_jobs.errors import ConfigError
+from ray_jobs.run import run
 from ray_jobs.storage import Store, open_store
+from ray_jobs.synthesize import SynthesisJob
+from tests.ray_jobs.samples import run_config, write_seeds
 from tests.ray_jobs.secret_places import Server, as_text, files_that_show, serving, shows, watched_titles
 
 SEEDS = "".join(json.dumps({"instruction": f"Name river {number}."}) + "\n" for number in range(6)).encode()
@@ -190,3 +194,42 @@ def test_what_looks_ahead_and_what_is_wrong_shows_no_secret(place: Place) -> Non
         told = place.evolve("validate", str(place.config(**changes)))
         assert (told.returncode, "Traceback" in told.stderr) == (code, False), told.stderr
         assert told.stderr.startswith("error: ")
+
+
+def test_an_actor_that_lacks_a_variable_ends_the_run_as_a_wrong_configuration(
+    tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster: the machine that loads the engine has not the variables of the driver's."""
+    monkeypatch.setenv("ONLY_HERE", "http://127.0.0.1:9/v1")
+    write_seeds(tmp_path / "seeds.jsonl", ["Name a river."])
+    engine = {"kind": "openai", "model": "m", "url": {"from": "ONLY_HERE"}}
+    config = run_config(tmp_path, evolvers={"a": {"engine": engine}}, limits={"engine_restarts": 1})
+    with pytest.raises(ConfigError, match="url: there is no variable ONLY_HERE"):
+        run(SynthesisJob(config), say=lambda _: None)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(("length", "code"), [(256, 0), (-5, 6)])
+def test_vllm_gets_its_secrets_and_shows_none(place: Place, small_model_dir: Path, length: int, code: int) -> None:
+    arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": length, "hf_token": "zebra-argument"}
+    environment = {
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "ODD": "zebra-odd",
+        "X": {"from": "SERVER_KEY"},
+    }
+    engine = {"model": str(small_model_dir), "arguments": arguments, "environment": environment}
+    config = place.config(
+        evolvers={"a": {"engine": engine}},
+        responder={"kind": "evolver", "sampling": {"max_tokens": 8}},
+        strategy={"elimination": "none", "sampling": {"max_tokens": 8}},
+        finish=[],
+    )
+    done = place.evolve("run", str(config), "--set", "seeds.limit=2")
+    assert done.returncode == code, done.stdout + done.stderr
+    if code:
+        assert "max_model_len" in done.stderr
+    place.check_store()
+    stored = json.loads(place.store("run").read_bytes("run.json"))["configuration"]["evolvers"]["a"]["engine"]
+    assert stored["arguments"]["hf_token"] == {"from": "HF_TOKEN"}
+    assert stored["environment"]["ODD"] == {"from": "ODD"}
