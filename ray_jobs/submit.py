@@ -138,8 +138,8 @@ def environment(names: Sequence[str]) -> dict[str, str]:
     """The variables of these names from this process's environment. Raises ConfigError where one is not set."""
     if missing := [name for name in names if name not in os.environ]:
         raise ConfigError(
-            f"--env {shown_name(missing[0])}: there is no such variable in this environment; give names only, their values are "
-            "taken from it"
+            f"--env {shown_name(missing[0])}: there is no such variable in this environment; give names only, "
+            "their values are taken from it"
         )
     return {name: os.environ[name] for name in names}
 
