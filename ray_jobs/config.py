@@ -216,7 +216,7 @@ class LimitsConfig(Strict):
 class RayConfig(Strict):
     """The cluster. Without an address a local one is started, with as many logical CPUs as the pools need."""
 
-    address: str | None = None
+    address: Address | None = None
     num_cpus: int | None = Field(None, ge=1)
     object_store_memory: int | None = Field(None, ge=78643200)
 

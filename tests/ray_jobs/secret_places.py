@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MARK = "zebra"
+MARK = "okapi"
 """Part of every planted secret."""
 
 
@@ -67,7 +67,7 @@ def serving(seeds: bytes) -> Iterator[Server]:
             state.asked.append(asked)
             self.rfile.read(int(self.headers["Content-Length"]))
             if state.fails:
-                echo = {"error": {"message": f"never for {asked} at {state.url(self.path, 'me:zebra-echo')}"}}
+                echo = {"error": {"message": f"never for {asked} at {state.url(self.path, 'me:okapi-echo')}"}}
                 return self._send(state.fails, json.dumps(echo).encode())
             message = {"role": "assistant", "content": f"Write {len(state.asked)} poems about rivers."}
             reply = {

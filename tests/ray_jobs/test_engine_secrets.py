@@ -28,27 +28,27 @@ def asked(server: Server, url: str | dict[str, str]) -> Completion:
 
 
 def test_login_query_and_key_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SERVER_KEY", "zebra-bearer")
+    monkeypatch.setenv("SERVER_KEY", "okapi-bearer")
     with serving(b"") as server:
         assert asked(server, server.url("/v1")).text
-        assert asked(server, server.url("/v1/?key=zebra+query", "me:zebra%40password")).text
-        monkeypatch.setenv("SERVER_URL", server.url("/v2", "zebra"))
+        assert asked(server, server.url("/v1/?key=okapi+query", "me:okapi%40password")).text
+        monkeypatch.setenv("SERVER_URL", server.url("/v2", "okapi"))
         assert asked(server, {"from": "SERVER_URL"}).text
     assert server.asked == [
-        ("/v1/chat/completions", "Bearer zebra-bearer"),
-        ("/v1/chat/completions?key=zebra+query", "Basic bWU6emVicmFAcGFzc3dvcmQ="),
-        ("/v2/chat/completions", "Basic emVicmE6"),
+        ("/v1/chat/completions", "Bearer okapi-bearer"),
+        ("/v1/chat/completions?key=okapi+query", "Basic bWU6b2thcGlAcGFzc3dvcmQ="),
+        ("/v2/chat/completions", "Basic b2thcGk6"),
     ]
 
 
 @pytest.mark.parametrize(("status", "kind"), [(400, PromptRefused), (401, EngineDied), (500, EngineDied)])
-@pytest.mark.parametrize("login", ["", "me:zebra-password"])
+@pytest.mark.parametrize("login", ["", "me:okapi-password"])
 def test_what_a_server_repeats_is_masked(
     monkeypatch: pytest.MonkeyPatch, status: int, kind: type[EngineError], login: str
 ) -> None:
-    monkeypatch.setenv("SERVER_KEY", "zebra-bearer")
+    monkeypatch.setenv("SERVER_KEY", "okapi-bearer")
     with serving(b"") as server:
-        server.fails, url = status, server.url("/v1?key=zebra-query", login)
+        server.fails, url = status, server.url("/v1?key=okapi-query", login)
         with pytest.raises(kind) as raised:
             asked(server, url)
     text = "".join(traceback.format_exception(raised.value))
@@ -58,7 +58,7 @@ def test_what_a_server_repeats_is_masked(
 
 def test_a_server_that_is_gone_is_named_without_its_login() -> None:
     with serving(b"") as server:
-        url = server.url("/v1?key=zebra-query", "me:zebra-password")
+        url = server.url("/v1?key=okapi-query", "me:okapi-password")
     with pytest.raises(EngineDied, match=r"the server at http://127\.0\.0\.1:\d+/v1/ does not answer") as raised:
         asked(server, url)
     assert not shows("".join(traceback.format_exception(raised.value)))

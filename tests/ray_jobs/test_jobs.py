@@ -118,9 +118,9 @@ def test_what_may_be_secret_travels_in_the_package_alone(place: Place) -> None:
     config = yaml.safe_load((place.folder / "run.yaml").read_text())
     config["storage"] = {"key": {"from": "STORE_KEY"}}
     (place.folder / "run.yaml").write_text(yaml.safe_dump(config))
-    given = ["--set", "storage.secret=zebra-set", "--set", "strategy.rounds=1", "--env", "STORE_KEY", "--follow"]
+    given = ["--set", "storage.secret=okapi-set", "--set", "strategy.rounds=1", "--env", "STORE_KEY", "--follow"]
     with watched_titles() as titles:
-        done = place.evolve(*place.submit("hidden", *given), STORE_KEY="zebra-env")
+        done = place.evolve(*place.submit("hidden", *given), STORE_KEY="okapi-env")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "24 records planned: 24 kept" in done.stdout
     assert not shows(done.stdout + done.stderr)

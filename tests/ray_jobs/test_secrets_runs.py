@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from ray_jobs.cli import main
-from ray_jobs.errors import ConfigError
+from ray_jobs.errors import PoolError
 from ray_jobs.run import run
 from ray_jobs.storage import Store, open_store
 from ray_jobs.synthesize import SynthesisJob
@@ -41,20 +41,20 @@ class Place:
 
     def config(self, turn: int = 1, **changes: Any) -> Path:
         """The configuration; with another `turn` every secret is another one."""
-        storage = self.options | {"key": f"zebra-key-{turn}", "secret": {"from": "STORE_SECRET"}}
+        storage = self.options | {"key": f"okapi-key-{turn}", "secret": {"from": "STORE_SECRET"}}
         pool = {"batch_rows": 4}
         remote = {"kind": "openai", "model": "m", "retries": 0}
         raw = {
             "output": f"{self.bucket}/run",
             "storage": storage,
             "seeds": {
-                "path": self.server.url("/seeds.jsonl", f"me:zebra-seeds-{turn}"),
-                "storage": {"client_kwargs": {"headers": {"X-Key": f"zebra-header-{turn}"}}},
+                "path": self.server.url("/seeds.jsonl", f"me:okapi-seeds-{turn}"),
+                "storage": {"client_kwargs": {"headers": {"X-Key": f"okapi-header-{turn}"}}},
             },
             "evolvers": {
                 "a": {
                     "engine": remote
-                    | {"url": self.server.url(f"/v1?key=zebra-query-{turn}", f"me:zebra-password-{turn}")},
+                    | {"url": self.server.url(f"/v1?key=okapi-query-{turn}", f"me:okapi-password-{turn}")},
                     "pool": pool,
                 }
             },
@@ -72,7 +72,7 @@ class Place:
 
     def environment(self, turn: int = 1) -> dict[str, str]:
         """The variables of the command."""
-        planted = {"SERVER_KEY": f"zebra-bearer-{turn}", "STORE_SECRET": f"zebra-secret-{turn}"}
+        planted = {"SERVER_KEY": f"okapi-bearer-{turn}", "STORE_SECRET": f"okapi-secret-{turn}"}
         return os.environ | planted | {"RAY_TMPDIR": str(self.ray), "RAY_LOGGING_CONFIG_ENCODING": "JSON"}
 
     def evolve(self, *arguments: str, turn: int = 1) -> subprocess.CompletedProcess[str]:
@@ -113,28 +113,28 @@ def test_a_run_a_resumed_one_and_all_that_reads_them_show_no_secret(
     # the real values arrived
     headers = {header.partition(" ")[0] for path, header in place.server.asked if path.startswith("/v1")}
     assert headers == {"Basic", "Bearer"}
-    assert ("/v1/chat/completions", "Bearer zebra-bearer-1") in place.server.asked
-    assert any(path.endswith("?key=zebra-query-1") for path, _ in place.server.asked)
+    assert ("/v1/chat/completions", "Bearer okapi-bearer-1") in place.server.asked
+    assert any(path.endswith("?key=okapi-query-1") for path, _ in place.server.asked)
     place.check_store()
 
     # as the first versions left it: with the secrets of back then, also among the settings that are compared
     store = place.store("run")
     stored = json.loads(store.read_bytes("run.json"))
-    stored["result_settings"]["evolvers.a.engine.arguments.hf_token"] = "zebra-old"
-    stored["configuration"]["evolvers"]["a"]["engine"]["url"] = "https://me:zebra-old@host/v1"
+    stored["result_settings"]["evolvers.a.engine.arguments.hf_token"] = "okapi-old"
+    stored["configuration"]["evolvers"]["a"]["engine"]["url"] = "https://me:okapi-old@host/v1"
     store.write_bytes("run.json", json.dumps(stored).encode())
 
     again = place.evolve("run", str(place.config(turn=2)), turn=2)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "6 rows, 3 done" in again.stdout
-    assert ("/v1/chat/completions", "Bearer zebra-bearer-2") in place.server.asked
+    assert ("/v1/chat/completions", "Bearer okapi-bearer-2") in place.server.asked
     place.check_store()
 
     changed = place.evolve("run", str(place.config(turn=3, seed=5)), turn=3)
     assert changed.returncode == 2
     assert "seed: 0 before, 5 now" in changed.stderr
 
-    storage = json.dumps(place.options | {"key": "zebra-key", "secret": "zebra-secret"})
+    storage = json.dumps(place.options | {"key": "okapi-key", "secret": "okapi-secret"})
     output, used = f"{place.bucket}/run", ("--storage", storage)
     for command in (
         ("status", output, *used),
@@ -147,7 +147,7 @@ def test_a_run_a_resumed_one_and_all_that_reads_them_show_no_secret(
         with pytest.raises(SystemExit) as left:
             main(list(command))
         assert not left.value.code, command
-    for wrong in ("{key: zebra", "zebra", "{zebra zebra: 1}"):
+    for wrong in ("{key: okapi", "okapi", "{okapi okapi: 1}"):
         with pytest.raises(SystemExit) as left:
             main(["status", output, "--storage", wrong])
         assert left.value.code == 2
@@ -183,20 +183,20 @@ def test_what_looks_ahead_and_what_is_wrong_shows_no_secret(place: Place) -> Non
     assert planned.returncode == 0, planned.stderr
     assert not shows((place.folder / "plan.json").read_bytes())
 
-    gone = place.server.url("/none.jsonl", "me:zebra@x/y").replace(str(place.server.port), "9")
+    gone = place.server.url("/none.jsonl", "me:okapi@x/y").replace(str(place.server.port), "9")
     for code, changes in (
         (4, {"seeds": {"path": gone}}),
-        (4, {"output": "s3://no-such-bucket-zebra/x".replace("-zebra", ""), "storage": {"key": "zebra"}}),
+        (4, {"output": "s3://no-such-bucket-okapi/x".replace("-okapi", ""), "storage": {"key": "okapi"}}),
         (2, {"seeds": {"path": "x", "storage": {"key": {"from": "NO_SUCH_VARIABLE"}}}}),
-        (2, {"storage": {"key: zebra": 3}}),
-        (4, {"storage": {"endpoint_url": "http://me:zebra@127.0.0.1:9", "key": "zebra", "secret": "zebra"}}),
+        (2, {"storage": {"key: okapi": 3}}),
+        (4, {"storage": {"endpoint_url": "http://me:okapi@127.0.0.1:9", "key": "okapi", "secret": "okapi"}}),
     ):
         told = place.evolve("validate", str(place.config(**changes)))
         assert (told.returncode, "Traceback" in told.stderr) == (code, False), told.stderr
         assert told.stderr.startswith("error: ")
 
 
-def test_an_actor_that_lacks_a_variable_ends_the_run_as_a_wrong_configuration(
+def test_an_actor_that_lacks_a_variable_tells_before_it_loads_anything(
     tmp_path: Path, local_ray: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a cluster: the machine that loads the engine has not the variables of the driver's."""
@@ -204,18 +204,18 @@ def test_an_actor_that_lacks_a_variable_ends_the_run_as_a_wrong_configuration(
     write_seeds(tmp_path / "seeds.jsonl", ["Name a river."])
     engine = {"kind": "openai", "model": "m", "url": {"from": "ONLY_HERE"}}
     config = run_config(tmp_path, evolvers={"a": {"engine": engine}}, limits={"engine_restarts": 1})
-    with pytest.raises(ConfigError, match="url: there is no variable ONLY_HERE"):
+    with pytest.raises(PoolError, match="pool evolve_a: .* url: there is no variable ONLY_HERE"):
         run(SynthesisJob(config), say=lambda _: None)
 
 
 @pytest.mark.engine
 @pytest.mark.parametrize(("length", "code"), [(256, 0), (-5, 6)])
 def test_vllm_gets_its_secrets_and_shows_none(place: Place, small_model_dir: Path, length: int, code: int) -> None:
-    arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": length, "hf_token": "zebra-argument"}
+    arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": length, "hf_token": "okapi-argument"}
     environment = {
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "HF_HUB_OFFLINE": "1",
-        "ODD": "zebra-odd",
+        "ODD": "okapi-odd",
         "X": {"from": "SERVER_KEY"},
     }
     engine = {"model": str(small_model_dir), "arguments": arguments, "environment": environment}
@@ -228,7 +228,7 @@ def test_vllm_gets_its_secrets_and_shows_none(place: Place, small_model_dir: Pat
     done = place.evolve("run", str(config), "--set", "seeds.limit=2")
     assert done.returncode == code, done.stdout + done.stderr
     if code:
-        assert "max_model_len" in done.stderr
+        assert "its model cannot be loaded: ValidationError" in done.stderr
     place.check_store()
     stored = json.loads(place.store("run").read_bytes("run.json"))["configuration"]["evolvers"]["a"]["engine"]
     assert stored["arguments"]["hf_token"] == {"from": "HF_TOKEN"}
