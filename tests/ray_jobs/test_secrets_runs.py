@@ -204,7 +204,7 @@ def test_an_actor_that_lacks_a_variable_tells_before_it_loads_anything(
     write_seeds(tmp_path / "seeds.jsonl", ["Name a river."])
     engine = {"kind": "openai", "model": "m", "url": {"from": "ONLY_HERE"}}
     config = run_config(tmp_path, evolvers={"a": {"engine": engine}}, limits={"engine_restarts": 1})
-    with pytest.raises(PoolError, match="pool evolve_a: .* url: there is no variable ONLY_HERE"):
+    with pytest.raises(PoolError, match=r"pool evolve_a: .* url: there is no variable ONLY_HERE"):
         run(SynthesisJob(config), say=lambda _: None)
 
 
