@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import openai
 from openai.types.chat.chat_completion import Choice
@@ -18,15 +20,21 @@ _REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
 class OpenAIEngine:
     """Completes prompts through `/chat/completions` at `url`, a server's base such as http://127.0.0.1:8000/v1.
 
-    The key is read from the environment variable `key_variable`, so that it stands in no configuration.
+    The key is read from the environment variable `key_variable`, so that it stands in no configuration. A user and
+    password in `url` go into the header of each request, a query into its address; no message shows them.
     The client repeats requests that fail for the server's reasons `retries` times, with growing pauses;
     a server that stays away after that raises EngineDied. `timeout` is in seconds a request.
     """
 
     def __init__(self, url: str, model: str, key_variable: str, timeout: float, retries: int) -> None:
         self._model = model
+        base, login, query = _split(url)
+        # the client beneath logs a line a request, with its whole address
+        logging.getLogger("httpx2").setLevel(logging.WARNING)
         self._client = openai.AsyncOpenAI(
-            base_url=url,
+            base_url=base,
+            default_query=query,
+            http_client=openai.DefaultAsyncHttpxClient(auth=login),
             api_key=os.environ.get(key_variable, "none"),
             timeout=timeout,
             max_retries=retries,
@@ -68,6 +76,15 @@ class OpenAIEngine:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:
+    """A server's base without what may be secret, the login that stood in it, and its query."""
+    parts = urlsplit(url)
+    user, password = (unquote(part or "") for part in (parts.username, parts.password))
+    login = (user, password) if user or password else None
+    base = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    return base.geturl(), login, dict(parse_qsl(parts.query))
 
 
 def _mean_top1(choice: Choice) -> float | None:

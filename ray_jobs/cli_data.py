@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from evolve.masking import mask_url
 from ray_jobs.terminal import say
 
 Source = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of a run or of a selection: folder or URL.")]
@@ -77,7 +78,7 @@ def select(
     selection = select_records(open_store(output, options), open_store(target, options), rule, benchmarks, say=say)
     for reason, count in selection.totals.items():
         say(f"{count:>12,} {reason.label}")
-    say(f"dataset: {target}")
+    say(f"dataset: {mask_url(target)}")
 
 
 def export(
@@ -99,7 +100,7 @@ def export(
         say(f"{side.records:>12,} {name}")
     if exported.incomplete:
         say(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
-    say(f"dataset: {target}")
+    say(f"dataset: {mask_url(target)}")
 
 
 def _share(text: str) -> Fraction:

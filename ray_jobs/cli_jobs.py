@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from evolve.masking import mask_text, mask_url
 from ray_jobs import signals
 from ray_jobs.errors import ConfigError
 from ray_jobs.terminal import pass_on, say
@@ -30,14 +31,19 @@ def submit(
     output: Annotated[str | None, typer.Option(help="Replace the configured output.")] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Replace a setting; repeatable. Shown in the job's command."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Replace a setting; repeatable. What may be secret travels unseen."
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Show the job's log and leave with the run's exit code.")
     ] = False,
     env: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Pass this variable on. Not for secrets: Ray logs and shows its value."),
+        typer.Option(
+            metavar="NAME",
+            help="Pass this variable on: unseen where the configuration has {from: NAME}, else Ray shows its value.",
+        ),
     ] = None,
     working_dir: Annotated[Path, typer.Option(help="The folder that travels to the cluster.")] = Path(),
     exclude: Annotated[
@@ -71,7 +77,7 @@ def submit(
     say(f"job {sent.job_id}: submitted, {sent.files:,} files, {sent.package_bytes / 2**20:.1f} MiB")
     if follow:
         raise typer.Exit(_follow(client, sent.job_id))
-    say(f"evolve status {sent.job_id} --address {address}")
+    say(f"evolve status {sent.job_id} --address {mask_url(address)}")
 
 
 @app.command(epilog="Example: evolve stop raysubmit_9rZ --address http://127.0.0.1:8265")
@@ -102,10 +108,10 @@ def _follow(client: JobClient, job_id: str) -> int:
         with signals.interruptible():
             info = client.follow(job_id, pass_on)
     except KeyboardInterrupt:
-        say(f"\njob {job_id} goes on; evolve stop {job_id} --address {client.address} ends it")
+        say(f"\njob {job_id} goes on; evolve stop {job_id} --address {mask_url(client.address)} ends it")
         return 130
     code = exit_code(info)
-    reason = f": {info.message.splitlines()[0]}" if code and info.message else ""
+    reason = f": {mask_text(info.message.splitlines()[0])}" if code and info.message else ""
     say(f"job {job_id}: {info.status}, exit code {code}{reason}")
     return code
 

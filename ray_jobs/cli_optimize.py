@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from evolve.masking import mask_url
 from ray_jobs.cli_options import Config, Output, Overrides, Verbose
 from ray_jobs.terminal import say
 
@@ -23,4 +24,4 @@ def optimize(config: Config, output: Output = None, settings: Overrides = None, 
     report = run_search(loaded, verbose, say)
     for line in describe_end(report):
         say(line)
-    say(f"output: {loaded.output.rstrip('/')}/{METHOD}")
+    say(f"output: {mask_url(loaded.output.rstrip('/'))}/{METHOD}")

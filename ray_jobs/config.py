@@ -5,11 +5,12 @@ Every model here refuses unknown fields. `settings.py` says which fields change 
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
 from ray_jobs.config_base import GreedyConfig, Strict, kind_or
+from ray_jobs.secrets import Address, Arguments, Environment, Options, Url, VariableName
 from ray_jobs.strategy_config import EvolInstructConfig, StrategyConfig
 
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -18,25 +19,26 @@ ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 class SeedsConfig(Strict):
     """Where the seeds are and how to read them."""
 
-    path: str | tuple[str, ...]
+    path: Address | tuple[Address, ...]
     format: Literal["auto", "jsonl", "json", "csv", "parquet"] = "auto"
     layout: Literal["columns", "sharegpt", "messages"] = "columns"
     columns: dict[Literal["instruction", "input", "output"], str] = Field(default_factory=dict)
     on_error: Literal["fail_row", "stop"] = "fail_row"
     limit: int | None = Field(None, ge=1)
-    storage: dict[str, Any] = Field(default_factory=dict)
+    storage: Options = Field(default_factory=Options)
 
 
 class VllmConfig(Strict):
     """A model in a vLLM engine of each actor's own.
 
-    `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported.
+    `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
+    either may be {from: NAME}, the variable NAME of the actor's own environment.
     """
 
     kind: Literal["vllm"] = "vllm"
     model: str
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    environment: dict[str, str] = Field(default_factory=dict)
+    arguments: Arguments = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
 
 
 class OpenAIConfig(Strict):
@@ -44,8 +46,8 @@ class OpenAIConfig(Strict):
 
     kind: Literal["openai"]
     model: str
-    url: str = Field(pattern=r"^https?://")
-    key_variable: str = "OPENAI_API_KEY"
+    url: Url
+    key_variable: VariableName = "OPENAI_API_KEY"
     timeout_seconds: float = Field(600, gt=0)
     retries: int = Field(8, ge=0)
 
@@ -214,7 +216,7 @@ class LimitsConfig(Strict):
 class RayConfig(Strict):
     """The cluster. Without an address a local one is started, with as many logical CPUs as the pools need."""
 
-    address: str | None = None
+    address: Address | None = None
     num_cpus: int | None = Field(None, ge=1)
     object_store_memory: int | None = Field(None, ge=78643200)
 
@@ -222,8 +224,8 @@ class RayConfig(Strict):
 class OutputConfig(Strict):
     """What everything has that writes an output with pools: the output, when it gives up, where it runs."""
 
-    output: str
-    storage: dict[str, Any] = Field(default_factory=dict)
+    output: Address
+    storage: Options = Field(default_factory=Options)
     limits: LimitsConfig = LimitsConfig()
     ray: RayConfig = RayConfig()
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
+from evolve.masking import mask_url
 from evolve.records import Sampling
 
 
 class Strict(BaseModel):
-    """The base of all configuration: frozen, and an unknown field is an error."""
+    """The base of all configuration: frozen, and an unknown field is an error. Shows no passwords of URLs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, value in super().__repr_args__():
+            yield name, _without_logins(value)
+
+
+def _without_logins(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_without_logins, value))
+    return mask_url(value) if isinstance(value, str) else value
 
 
 def kind_or(default: str) -> Discriminator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,17 +15,25 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from evolve.masking import MASK, mask_text
 from ray_jobs.errors import ConfigError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingConfig, FinishingRunConfig
+from ray_jobs.secret_names import concealed_setting, plain_name, shown_name, shown_path
+from ray_jobs.secrets import Options
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 AUTOIF = "autoif"
 """The kind of strategy whose runs have a configuration of their own."""
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> FinishingConfig:
     """Read and check the run configuration at `path`, as `read_config` does. The strategy's kind tells which it is."""
-    raw = _read(path, overrides, output)
+    return checked(read_raw(path, overrides, output), path)
+
+
+def checked(raw: Mapping[str, Any], path: Path) -> FinishingConfig:
+    """A run's configuration as it was read from `path`. Raises ConfigError."""
     strategy = raw.get("strategy")
     if isinstance(strategy, dict) and strategy.get("kind") == AUTOIF:
         return validated(FinishingAutoIFConfig, raw, str(path))
@@ -39,7 +48,7 @@ def read_config(
     `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
     Raises ConfigError with one line a wrong field.
     """
-    return validated(model, _read(path, overrides, output), str(path))
+    return validated(model, read_raw(path, overrides, output), str(path))
 
 
 def overridden(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -59,14 +68,33 @@ def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> An
 
 
 def parse_storage(text: str | None) -> dict[str, Any]:
-    """Storage options from the command line, a YAML mapping. Raises ConfigError where it is none."""
+    """Storage options from the command line, a YAML mapping. Raises ConfigError where it is none.
+
+    {from: NAME} in place of a value takes it from the environment. No message repeats the text, which may hold keys.
+    """
     try:
         options = yaml.safe_load(text) if text else {}
     except yaml.YAMLError as error:
-        raise ConfigError(f"--storage {text}: is not YAML: {error}") from None
-    if not isinstance(options, dict):
-        raise ConfigError(f"--storage {text}: expected a mapping such as '{{endpoint_url: http://127.0.0.1:9000}}'")
-    return options
+        raise ConfigError(f"--storage: is not YAML: {_yaml_problem(error)}") from None
+    try:
+        return dict(Options.read(options))
+    except ValueError as error:
+        raise ConfigError(f"--storage: {error}") from None
+
+
+def _yaml_problem(error: yaml.YAMLError) -> str:
+    """What is wrong with a text and where, without the text: the lines that YAML quotes may hold keys."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return str(error)
+    problem = "\n  ".join(_QUOTED.sub(_unquoted, part) for part in (error.context, error.problem) if part)
+    mark = error.problem_mark or error.context_mark
+    return f"{problem}\n  in line {mark.line + 1}, column {mark.column + 1}" if mark else problem
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    """What YAML quotes, if it is a single character or one of its own words for what it has found."""
+    quoted = found[0][1:-1]
+    return found[0] if len(quoted) < 2 or quoted.startswith("<") else f"'{MASK}'"
 
 
 class _Loader(yaml.SafeLoader):
@@ -76,12 +104,14 @@ class _Loader(yaml.SafeLoader):
         seen = set[Any]()
         for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
             if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"{key.value} stands here twice", problem_mark=key.start_mark)
+                problem = f"{plain_name(str(key.value))} stands here twice"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path, overrides: Sequence[str], output: str | None) -> dict[str, Any]:
+def read_raw(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> dict[str, Any]:
+    """The settings in the file at `path` with what replaces them, as `read_config` takes them; not checked yet."""
     raw = overridden(read_settings(path), overrides)
     if output is not None:
         raw["output"] = output
@@ -97,7 +127,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: is not YAML: {error}") from None
+        raise ConfigError(f"{path}: is not YAML: {_yaml_problem(error)}") from None
     if not isinstance(raw, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, got {type(raw).__name__}")
     return raw
@@ -106,19 +136,20 @@ def read_settings(path: Path) -> dict[str, Any]:
 def replace_setting(raw: dict[str, Any], override: str) -> None:
     """Apply one "dotted.path=value" to a configuration that is not checked yet. Raises ConfigError where it is none."""
     path, equals, value = override.partition("=")
+    named = f"--set {shown_name(path)}"
     if not equals or not path:
-        raise ConfigError(f"--set {override}: expected dotted.path=value, such as strategy.rounds=3")
+        raise ConfigError(f"{named}: expected dotted.path=value, such as strategy.rounds=3")
     place, parts = raw, path.split(".")
     while len(parts) > 1:
         parent = _known_name(place, parts)
         inner = place.setdefault(parent, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {override}: {parent} is not a group of settings")
+            raise ConfigError(f"{named}: {shown_name(parent)} is not a group of settings")
         place, parts = inner, parts[parent.count(".") + 1 :]
     try:
         place[parts[0]] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not YAML: {error}") from None
+        raise ConfigError(f"{named}: the value is not YAML: {_yaml_problem(error)}") from None
 
 
 def _known_name(place: dict[str, Any], parts: Sequence[str]) -> str:
@@ -129,7 +160,8 @@ def _known_name(place: dict[str, Any], parts: Sequence[str]) -> str:
 
 def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
     path, allowed = _locate([str(part) for part in detail["loc"]], model)
-    place = ".".join(path) or "the whole"
+    place = shown_path(path) or "the whole"
+    got = f"got {_shortened(concealed_setting(path, detail['input']))}"
     match detail["type"]:
         case "missing":
             return f"{place}: is missing"
@@ -140,15 +172,15 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
         case "union_tag_invalid":
             context = detail["ctx"]
             tags = context["expected_tags"] + (f", '{AUTOIF}'" if place == "strategy" else "")
-            return f"{place}.kind: expected one of {tags}, got {context['tag']!r}"
+            return f"{place}.kind: expected one of {tags}, got {mask_text(context['tag'])!r}"
         case "model_type" | "dict_type":
-            return f"{place}: expected a group of settings, got {_shortened(detail['input'])}"
+            return f"{place}: expected a group of settings, {got}"
         case "too_short":
-            return f"{place}: expected at least {detail['ctx']['min_length']}, got {_shortened(detail['input'])}"
+            return f"{place}: expected at least {detail['ctx']['min_length']}, {got}"
         case "tuple_type":
-            return f"{place}: expected a list, got {_shortened(detail['input'])}"
+            return f"{place}: expected a list, {got}"
         case _:
-            return f"{place}: {detail['msg'].removeprefix('Value error, ')}, got {_shortened(detail['input'])}"
+            return f"{place}: {detail['msg'].removeprefix('Value error, ')}, {got}"
 
 
 def _locate(loc: Sequence[str], model: type[BaseModel]) -> tuple[list[str], list[str]]:

@@ -9,24 +9,41 @@ from evolve.elimination import Elimination
 from evolve.engine import Engine
 from evolve.evol_instruct import EvolInstruct, operator_order
 from evolve.flow import Strategy
+from evolve.masked_engine import MaskedEngine
+from evolve.masking import concealed
 from evolve.method import Method
 from evolve.respond import Responder
 from ray_jobs.config import EngineConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
+from ray_jobs.secrets import known_secrets, revealed
 from ray_jobs.strategy_config import AutoEvolConfig, EvolInstructConfig, StrategyConfig
 
 
 def build_engine(config: EngineConfig) -> Engine:
-    """Load the engine of one actor. Imports only what this engine needs."""
+    """Load the engine of one actor. Imports only what this engine needs. No error of the engine repeats a secret.
+
+    Raises ConfigError where a variable is missing that the configuration takes a value from.
+    """
+    secrets = known_secrets(config)
+    if isinstance(config, OpenAIConfig):
+        secrets += (os.environ.get(config.key_variable, ""),)
+    with concealed(secrets):
+        engine = _load(config)
+    return MaskedEngine(engine, secrets) if secrets else engine
+
+
+def _load(config: EngineConfig) -> Engine:
     match config:
         case VllmConfig():
-            os.environ.update(config.environment)
+            arguments = revealed(config.arguments, "arguments")
+            os.environ.update(revealed(config.environment, "environment"))
             from evolve.vllm_engine import VllmEngine
 
-            return VllmEngine(config.model, config.arguments)
+            return VllmEngine(config.model, arguments)
         case OpenAIConfig():
             from evolve.openai_engine import OpenAIEngine
 
-            return OpenAIEngine(config.url, config.model, config.key_variable, config.timeout_seconds, config.retries)
+            url = revealed(config.url, "url")
+            return OpenAIEngine(url, config.model, config.key_variable, config.timeout_seconds, config.retries)
         case ScriptedConfig():
             from evolve.scripted_engine import Script, ScriptedEngine
 

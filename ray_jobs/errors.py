@@ -21,11 +21,19 @@ JobError                1   anything below; 1 alone is never used for a known er
 
 from __future__ import annotations
 
+from evolve.masking import mask_text
+
 
 class JobError(Exception):
-    """The root of this package's errors. The message is meant for users and stands without a traceback."""
+    """The root of this package's errors. The message is meant for users and stands without a traceback.
+
+    Passwords and tokens of URLs, and keys that show by their shape, are masked in it whoever wrote it.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(mask_text(message))
 
 
 class ConfigError(JobError):

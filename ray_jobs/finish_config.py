@@ -20,13 +20,14 @@ from ray_jobs.config import RunConfig
 from ray_jobs.config_base import Strict, kind_or
 from ray_jobs.dataset.rule import Rule, parse_range, parse_top
 from ray_jobs.errors import ConfigError
+from ray_jobs.secrets import Address
 
 
 class SelectConfig(Strict):
     """A selection, with the options of `evolve select` under their names. `target` is a folder or any fsspec URL."""
 
     kind: Literal["select"]
-    target: str
+    target: Address
     by: str
     top: str | int | None = None
     range: str | None = None
@@ -35,7 +36,7 @@ class SelectConfig(Strict):
     drop_ifd_above: float | None = None
     near_duplicates: bool = False
     similarity: float = Field(0.7, ge=0.5, le=1)
-    decontaminate: str | None = None
+    decontaminate: Address | None = None
     ngram: int = Field(13, ge=5)
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from evolve.masking import mask_text
 from ray_jobs.errors import ClusterError, Stopped
 
 RETRY_SECONDS = 2.0
@@ -126,8 +127,8 @@ def exit_code(info: JobDetails) -> int:
 
 
 def describe(info: JobDetails) -> str:
-    """A job in lines for people, without its environment."""
-    lines = [f"status   {info.status}", f"entry    {info.entrypoint}"]
+    """A job in lines for people, without its environment and without what shows to be secret in its command."""
+    lines = [f"status   {info.status}", f"entry    {mask_text(info.entrypoint)}"]
     if info.start_time:
         began = datetime.fromtimestamp(info.start_time / 1000, UTC)
         ended = datetime.fromtimestamp(info.end_time / 1000, UTC) if info.end_time else datetime.now(UTC)
@@ -135,7 +136,7 @@ def describe(info: JobDetails) -> str:
     if JobStatus(info.status).is_terminal():
         lines.append(f"exit     {exit_code(info)}")
     if info.message:
-        lines.append(f"message  {info.message.splitlines()[0]}")
+        lines.append(f"message  {mask_text(info.message.splitlines()[0])}")
     return "\n".join(lines)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from evolve.masking import mask_url
 from ray_jobs import ownership, read_output
 from ray_jobs.analysis.analyse import analysis_job
 from ray_jobs.analysis.config import AnalysisRunConfig
@@ -18,8 +19,9 @@ from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.autoif.phase import autoif_stores
 from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs
 from ray_jobs.config import RunConfig, ScoreConfig
+from ray_jobs.configuration import validated
 from ray_jobs.drive import Say
-from ray_jobs.errors import OutputError
+from ray_jobs.errors import ConfigError, OutputError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.job import Job, PooledJob
 from ray_jobs.output_names import RUN
@@ -53,7 +55,7 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
     report: dict[str, Any] = {}
     for place, job in enumerate(jobs, start=1):
         if len(jobs) > 1:
-            say(f"phase {place} of {len(jobs)}: {job.config.output}")
+            say(f"phase {place} of {len(jobs)}: {mask_url(job.config.output)}")
         report = run(job, verbose, say)
     return report
 
@@ -74,6 +76,7 @@ def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequen
     stored = read_run(first)
     model, jobs = KINDS[stored["job"]]
     try:
-        return jobs(model.model_validate({**stored["configuration"], "output": output, "storage": storage}))
-    except ValidationError as error:
-        raise OutputError(f"{first.url_of(RUN)}: its configuration cannot be used by this version: {error}") from None
+        config = validated(model, {**stored["configuration"], "output": output, "storage": storage}, RUN)
+    except ConfigError as error:
+        raise OutputError(f"{first.url}: its configuration cannot be used by this version: {error}") from None
+    return jobs(config)

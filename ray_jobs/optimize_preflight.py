@@ -9,6 +9,7 @@ from typing import Any
 
 from evolve.auto_evol import load_method
 from evolve.errors import TemplateError
+from evolve.masking import mask_url
 from evolve.method import Models, TunedOn
 from evolve.optimise.config import SearchConfig
 from evolve.optimise.propose import Optimiser
@@ -16,7 +17,7 @@ from evolve.prompts import check_folder, shipped_names
 from ray_jobs.errors import ConfigError
 from ray_jobs.job import seed_source
 from ray_jobs.optimize_config import OptimizeConfig
-from ray_jobs.preflight import check_engine
+from ray_jobs.preflight import check_engine, check_variables
 from ray_jobs.search_rows import SearchRows, draw_rows
 from ray_jobs.settings import result_settings
 
@@ -35,7 +36,7 @@ class Prepared:
         evolver, optimiser, responder = (
             config.engines[config.engine_of(role)].engine.model for role in ("evolver", "optimiser", "responder")
         )
-        source = ", ".join(seed_source(config.seeds).paths)
+        source = ", ".join(mask_url(path) for path in seed_source(config.seeds).paths)
         return SearchConfig(
             models=Models(evolver, optimiser, responder),
             tuned_on=TunedOn(source, len(self.rows.pool), tuple(seed.seed_id for seed in self.rows.dev)),
@@ -59,6 +60,7 @@ def prepare(config: OptimizeConfig) -> Prepared:
     prompts = _prompts(config)
     for role in ("evolver", "optimiser", "responder"):
         config.engine_of(role)
+    check_variables(config)
     for name, one in config.engines.items():
         check_engine(f"engines.{name}.engine", one.engine)
     rows = draw_rows(config)

@@ -20,9 +20,11 @@ from ray_jobs import ownership, read_output
 from ray_jobs.accepted import Accepted
 from ray_jobs.analysis.config import EncoderConfig, RewardModelConfig
 from ray_jobs.autoif.config import ClassifierConfig
+from ray_jobs.cluster import starts_here
 from ray_jobs.config import (
     EngineConfig,
     ModelScorerConfig,
+    OutputConfig,
     PoolResponderConfig,
     RewardConfig,
     RunConfig,
@@ -34,6 +36,7 @@ from ray_jobs.errors import ConfigError, LeaseHeld, SettingsChanged, StorageErro
 from ray_jobs.job import Job
 from ray_jobs.lease import current
 from ray_jobs.methods import saved_method
+from ray_jobs.secrets import absent, secrets_in
 from ray_jobs.seeds import read_seeds
 from ray_jobs.settings import changes
 from ray_jobs.storage import Store, open_store
@@ -60,6 +63,7 @@ def check(run: RunConfig) -> Checked:
         strategy = build_strategy(run.strategy, method)
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
+    check_variables(run)
     for name, evolver in run.evolvers.items():
         check_engine(f"evolvers.{name}.engine", evolver.engine)
     if isinstance(run.responder, PoolResponderConfig):
@@ -130,6 +134,18 @@ def absolute(config: AnyModel) -> AnyModel:
     if isinstance(config, ModelScorerConfig) and config.reward:
         changed["reward"] = absolute(config.reward)
     return config.model_copy(update=changed)
+
+
+def check_variables(config: OutputConfig) -> None:
+    """Check that variables are set which the configuration takes values from. Raises ConfigError.
+
+    On a cluster that stands they are those of its machines, which this process cannot see: there actors tell.
+    """
+    if not starts_here(config.ray.address):
+        return
+    for path, secret in secrets_in(config):
+        if secret.variable is not None and secret.variable not in os.environ:
+            raise ConfigError(f"{path}: {absent(secret.variable)}")
 
 
 def check_engine(place: str, engine: EngineConfig) -> None:

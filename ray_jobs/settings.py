@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ray_jobs.config import OutputConfig
+from ray_jobs.secret_names import FROM, concealed_setting, is_secret_name, shown_path
 
 # Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
 # engines go by "*" in them, for one may have any name, such as "pool".
@@ -34,15 +35,19 @@ HARMLESS = tuple(
     )
 )
 ABSENT = "nothing"
+BY_VARIABLE = f".{FROM}"
 Path = tuple[str, ...]
 
 
 def result_settings(config: OutputConfig, weights_count: bool = True) -> dict[str, Any]:
-    """The settings that change results, by dotted path. Evolvers' weights do only where seeds are split by them."""
+    """The settings that change results, by dotted path. Evolvers' weights do only where seeds are split by them.
+
+    Secrets are none of them: one under a name that tells it is left out, of another the variable's name remains.
+    """
     return {
         ".".join(path): value
         for path, value in _flatten((), config.model_dump(mode="json"))
-        if not _is_harmless(path, weights_count)
+        if not (_is_harmless(path, weights_count) or _is_secret(path))
     }
 
 
@@ -52,12 +57,34 @@ def fingerprint(settings: Mapping[str, Any]) -> str:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One line a field that differs, such as "strategy.rounds: 2 before, 3 now"."""
+    """One line a field that differs, such as "strategy.rounds: 2 before, 3 now".
+
+    What may be secret is neither compared nor shown. Outputs of the first versions hold it among their settings.
+    """
+    before, now = _comparable(before), _comparable(now)
+    unknown = _by_variable(before) ^ _by_variable(now)
     return [
-        f"{path}: {_shown(before, path)} before, {_shown(now, path)} now"
+        f"{shown_path([path])}: {_shown(before, path)} before, {_shown(now, path)} now"
         for path in sorted({*before, *now})
-        if before.get(path, ABSENT) != now.get(path, ABSENT)
+        if before.get(path, ABSENT) != now.get(path, ABSENT) and path.removesuffix(BY_VARIABLE) not in unknown
     ]
+
+
+def _comparable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings without secrets."""
+    return {path: concealed_setting((), value) for path, value in settings.items() if not _is_secret(path.split("."))}
+
+
+def _by_variable(settings: Mapping[str, Any]) -> set[str]:
+    """The arguments of engines that an environment variable gives, whose values nobody knows."""
+    return {path.removesuffix(BY_VARIABLE) for path in settings if path.endswith(BY_VARIABLE) and ".arguments." in path}
+
+
+def _is_secret(path: Sequence[str]) -> bool:
+    """Whether an argument of an engine is secret by its name, or by that of a group in which it stands."""
+    if "arguments" not in path:
+        return False
+    return any(is_secret_name(name) for name in path[path.index("arguments") + 1 :])
 
 
 def _shown(settings: Mapping[str, Any], path: str) -> str:

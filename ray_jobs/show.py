@@ -9,13 +9,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from evolve.masking import mask_url
 from ray_jobs import read_output
 from ray_jobs.autoif import funnel
 from ray_jobs.errors import OutputError
 from ray_jobs.part_files import pieces
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
-from ray_jobs.terminal import Screen, printable, printable_values
+from ray_jobs.terminal import Screen, printable_values
 
 Record = dict[str, Any]
 
@@ -58,7 +59,7 @@ def print_report(report: dict[str, Any], output: str) -> None:
         f"{records['planned']:,} records planned: {records['kept']:,} kept, {records['rejected']:,} rejected, "
         f"{records['failed']:,} failed" + ("" if report["reconciles"] else " - these do not add up")
     )
-    console.print(printable(f"output: {output}"), soft_wrap=True)
+    console.print(printable(f"output: {mask_url(output)}"), soft_wrap=True)
 
 
 def print_summary(entries: Sequence[dict[str, Any]], output: str) -> None:
@@ -68,7 +69,7 @@ def print_summary(entries: Sequence[dict[str, Any]], output: str) -> None:
         facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in _plain(entry).items())
         group = f"{entry['evolver'] or '(no evolver)'}, round {entry['round']}"
         console.print(f"{group}: {facts}", soft_wrap=True)
-    console.print(printable(f"output: {output}"), soft_wrap=True)
+    console.print(printable(f"output: {mask_url(output)}"), soft_wrap=True)
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, str]:

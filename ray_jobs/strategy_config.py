@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, Tag
 
 from evolve.elimination import Elimination
 from ray_jobs.config_base import SamplingConfig, Strict, kind_or
+from ray_jobs.secrets import Address
 
 
 class EliminationConfig(Strict):
@@ -66,7 +67,7 @@ class AutoEvolConfig(EvolvingConfig):
     """
 
     kind: Literal["auto_evol"]
-    method: str | None = None
+    method: Address | None = None
 
 
 StrategyConfig = Annotated[

@@ -13,6 +13,8 @@ from typing import Any
 import typer
 from rich.console import Console
 
+from evolve.masking import MaskedFormatter
+
 _OBEYED = (
     r"\x00-\x08\x0b-\x1f\x7f"  # C0 but for tab and newline, and DEL
     r"\x80-\x9f"  # C1
@@ -69,7 +71,7 @@ class Screen(Console):
             raise SystemExit(0) from None
 
 
-class _PrintableFormatter(logging.Formatter):
+class _PrintableFormatter(MaskedFormatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 

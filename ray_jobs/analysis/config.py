@@ -9,6 +9,7 @@ from pydantic import Field, Tag
 
 from ray_jobs.config import EngineConfig, OutputConfig, PoolConfig, RewardConfig
 from ray_jobs.config_base import Strict, kind_or
+from ray_jobs.secrets import Address
 
 
 class JudgeConfig(Strict):
@@ -63,7 +64,7 @@ class WinConfig(Strict):
 
     kind: Literal["win"]
     judge: JudgeConfig
-    against: str | None = None
+    against: Address | None = None
     evolver: str | None = None
     other_evolver: str | None = None
     templates: Path | None = None
@@ -112,5 +113,5 @@ AnalysisConfig = Annotated[
 class AnalysisRunConfig(OutputConfig):
     """One analysis of the records in `source`; `output` is its folder there. `storage` is for both."""
 
-    source: str
+    source: Address
     analysis: AnalysisConfig

@@ -10,6 +10,7 @@ from evolve.errors import EvolveError
 from evolve.judging.comparison import Comparison
 from evolve.judging.difficulty import label_question, score_question
 from evolve.judging.records import Question
+from evolve.masking import mask_url
 from evolve.prompts import check_folder, shipped_names
 from ray_jobs.analysis.actors import JUDGE, JudgeActor, JudgeTask
 from ray_jobs.analysis.config import (
@@ -29,7 +30,7 @@ from ray_jobs.dataset.source import open_source
 from ray_jobs.errors import ConfigError
 from ray_jobs.plan import PlanWriter
 from ray_jobs.plan_index import PlanIndex
-from ray_jobs.preflight import absolute, check_engine
+from ray_jobs.preflight import absolute, check_engine, check_variables
 from ray_jobs.storage import Store, open_store
 
 
@@ -49,6 +50,7 @@ class JudgeJob(AnalysisJob):
     ) -> None:
         """`values` are the columns that verdicts fill, `carried` those of the plan that the table keeps."""
         super().__init__(config, analysis.kind, analysis.judge.pool, FindingsLayout((*carried, *values)), seeds)
+        check_variables(config)
         check_engine("judge.engine", analysis.judge.engine)
         self._analysis, self._question, self._values = analysis, question, values
 
@@ -88,7 +90,7 @@ class WinJob(JudgeJob):
     def entries(self, store: Store) -> list[Entry]:
         """As for every judge, with what was compared with."""
         against = self._win.against or self.config.source
-        names = {"against": against, "against_evolver": self._win.other_evolver}
+        names = {"against": mask_url(against), "against_evolver": self._win.other_evolver}
         return [entry | names for entry in super().entries(store)]
 
 

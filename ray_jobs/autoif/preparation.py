@@ -12,7 +12,7 @@ from evolve.prompts import check_folder, shipped_names
 from ray_jobs.autoif.config import AutoIFConfig, ClassifierConfig, JudgeNliConfig
 from ray_jobs.autoif.stages import Kit
 from ray_jobs.errors import ConfigError
-from ray_jobs.preflight import check_engine, check_model, check_scorer
+from ray_jobs.preflight import check_engine, check_model, check_scorer, check_variables
 from ray_jobs.settings import fingerprint, result_settings
 
 _FIRST = {"kind", "augment_calls", "instructions_a_call", "augment_sampling"}
@@ -86,6 +86,7 @@ def prepare(run: AutoIFConfig) -> Prepared:
         constraints = load_constraints(strategy.constraints)
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
+    check_variables(run)
     for name, evolver in run.evolvers.items():
         check_engine(f"evolvers.{name}.engine", evolver.engine)
     check_engine("responder.engine", run.responder.engine)

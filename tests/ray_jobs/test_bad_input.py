@@ -275,7 +275,7 @@ COMMANDS: dict[str, tuple[list[str], int, str]] = {
     "override without a value": (["validate", "CONFIG", "--set", "rounds"], 2, "expected dotted.path=value"),
     "override into a value": (["validate", "CONFIG", "--set", "output.x=1"], 2, "output is not a group of settings"),
     "override that is no YAML": (["validate", "CONFIG", "--set", "seed=[1"], 2, "the value is not YAML"),
-    "storage that is no mapping": (["status", "out", "--storage", "3"], 2, "--storage 3: expected a mapping"),
+    "storage that is no mapping": (["status", "out", "--storage", "3"], 2, "--storage: expected a mapping"),
     "status of nothing": (["status", "FOLDER/none"], 5, "there is no run here"),
     "verify of nothing": (["verify", "FOLDER/none"], 5, "there is no run here"),
     "show of nothing": (["show", "FOLDER/none"], 5, "no committed row to show"),

@@ -203,7 +203,7 @@ def test_show_prints_rows_and_says_where_there_are_none(tmp_path: Path, capsys: 
     code, _, error = called(capsys, "show", tmp_path, "--storage", "x")
     assert (code, error) == (
         2,
-        "error: --storage x: expected a mapping such as '{endpoint_url: http://127.0.0.1:9000}'\n",
+        "error: --storage: expected a mapping such as {endpoint_url: http://127.0.0.1:9000}\n",
     )
 
 

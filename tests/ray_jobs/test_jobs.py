@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,7 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
+from ray_jobs.submit import PACKED_CONFIG
 from tests.ray_jobs.ray_head import RayHead
+from tests.ray_jobs.secret_places import files_that_show, shows, watched_titles
 
 ROOT = Path(__file__).parents[2]
 SLOW = ["--set", "evolvers.a.engine.decode_rate=40"]
@@ -109,6 +112,25 @@ def test_a_job_is_followed_to_its_end_and_its_variables_stay_out_of_log_and_outp
     browser = {"User-Agent": "Mozilla/5.0", "Sec-Fetch-Mode": "cors"}
     [job] = [job for job in place.head.get("/api/jobs/", **browser) if job["submission_id"] == "good"]
     assert "zebra" not in job["runtime_env"]["env_vars"]["PASSED_ON"]
+
+
+def test_what_may_be_secret_travels_in_the_package_alone(place: Place) -> None:
+    config = yaml.safe_load((place.folder / "run.yaml").read_text())
+    config["storage"] = {"key": {"from": "STORE_KEY"}}
+    (place.folder / "run.yaml").write_text(yaml.safe_dump(config))
+    given = ["--set", "storage.secret=okapi-set", "--set", "strategy.rounds=1", "--env", "STORE_KEY", "--follow"]
+    with watched_titles() as titles:
+        done = place.evolve(*place.submit("hidden", *given), STORE_KEY="okapi-env")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "24 records planned: 24 kept" in done.stdout
+    assert not shows(done.stdout + done.stderr)
+    # what was typed here is in its own command line
+    assert [title for title in titles if " submit " not in title] == []
+    assert not shows(json.dumps(place.head.get("/api/jobs/")))
+    assert [one for one in files_that_show(place.head.folder) if not one.endswith((PACKED_CONFIG, ".zip"))] == []
+    assert files_that_show(place.output) == []
+    status = place.evolve("status", "hidden", "--address", place.head.address)
+    assert f"run {PACKED_CONFIG}" in status.stdout
 
 
 def test_a_configuration_that_is_wrong_on_the_cluster_alone_ends_the_job_with_2(place: Place) -> None:

@@ -58,7 +58,7 @@ def test_only_named_variables_travel_and_a_missing_one_is_told(monkeypatch: pyte
     assert environment(["HERE"]) == {"HERE": "1"}
     with pytest.raises(ConfigError, match="--env NOT_HERE: there is no such variable"):
         environment(["HERE", "NOT_HERE"])
-    with pytest.raises(ConfigError, match="give names only"):
+    with pytest.raises(ConfigError, match=r"--env HERE=\*\*\*: .* give names only"):
         environment(["HERE=2"])
 
 

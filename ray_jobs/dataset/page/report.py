@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from evolve.masking import mask_url
 from ray_jobs import ownership
 from ray_jobs.dataset.page.analysed import read_analyses
 from ray_jobs.dataset.page.costs import Prices, pool_costs
@@ -35,7 +36,7 @@ def report(
     gathered = gather(inputs, say)
     analyses = read_analyses(store, gathered)
     say("drawing")
-    return make_page(View(place, inputs, gathered, analyses, chosen, pools))
+    return make_page(View(mask_url(place), inputs, gathered, analyses, chosen, pools))
 
 
 def check_place(store: Store, place: Store | None) -> Store:
