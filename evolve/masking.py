@@ -39,7 +39,7 @@ _VALUE = re.compile(r"(?<==)[^&;]+")
 
 
 def mask_url(url: str) -> str:
-    """`url` without what may be secret in it: user and password, and the values of its query and fragment.
+    """`url` without what may be secret in it: a login, and the values of its query and fragment.
 
     Anything else, a path or a pattern included, stays as it is: "https://u:p@h/x?sig=s" -> "https://***@h/x?sig=***".
     """
@@ -103,7 +103,9 @@ def _mask_rest(rest: str, web: bool) -> str:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     # a password may hold characters that it should not: what stands before "@" then looks like a host with a wrong port
     odd = "@" not in authority and "@" in rest and not _PORT.fullmatch(authority)
-    if "@" in authority or odd:
+    # the container of an account's store is no login: abfs://CONTAINER@ACCOUNT/PATH
+    container = not web and ":" not in authority and not odd
+    if ("@" in authority or odd) and not container:
         rest = f"{MASK}@{rest.rpartition('@')[2]}"
     place, mark, query = _QUERY.match(rest).groups()  # type: ignore[union-attr]  # matches every text
     if not query:

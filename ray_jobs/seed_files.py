@@ -12,8 +12,8 @@ from typing import Any, BinaryIO, Literal, cast
 
 import pyarrow as pa
 
+from evolve.masking import mask_url
 from ray_jobs.errors import SeedError
-from ray_jobs.mask_url import mask_url
 from ray_jobs.storage import Entry, Store, open_pattern, open_store
 from ray_jobs.storage_urls import file_name, split_glob
 

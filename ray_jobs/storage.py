@@ -20,10 +20,10 @@ import fsspec.utils
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow import fs as arrow
 
+from evolve.masking import mask_url
 from ray_jobs import s3
 from ray_jobs.capabilities import Capabilities, probe
 from ray_jobs.errors import MissingFile, StorageError
-from ray_jobs.mask_url import mask_url
 from ray_jobs.storage_errors import explained
 from ray_jobs.storage_retries import ExplainedReader, Result, persist
 from ray_jobs.storage_urls import is_wrapped, joined, split_glob

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from evolve.masking import mask_text
 from ray_jobs.errors import MissingFile, StorageError, StoreAway
-from ray_jobs.mask_url import mask_url
 from ray_jobs.storage_answers import chain, clocks, may_pass, response_code, response_status, was_lost
 
 _BAD_CREDENTIALS = {
@@ -41,7 +41,7 @@ def storage_error(error: Exception, operation: str, url: str) -> StorageError:
     A MissingFile where only the file is missing, as opposed to its bucket; StoreAway where the same may succeed later.
     Secrets in URLs are masked, also in what the client says.
     """
-    message = mask_url(f"{url}: cannot {operation}: {_why(error)}")
+    message = mask_text(f"{url}: cannot {operation}: {_why(error)}")
     if isinstance(error, FileNotFoundError) and response_code(error) != "NoSuchBucket":
         return MissingFile(message)
     return StoreAway(message) if may_pass(error) else StorageError(message)
