@@ -24,7 +24,7 @@ from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
 from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
 from ray_jobs.kinds import run_all, stored_jobs
-from ray_jobs.retry import forget_failed
+from ray_jobs.retry import drop_failed
 from ray_jobs.status import status
 from ray_jobs.storage import open_store
 from ray_jobs.verify import verify
@@ -130,7 +130,7 @@ def test_failed_records_are_counted_and_run_again(source: Path) -> None:
     assert [one["reason"] for one in rows(source, "difficulty", "rejected") if one["status"] == "failed"] == [
         "PromptRefused"
     ]
-    assert forget_failed(open_store(output)) == 1
+    assert drop_failed(open_store(output)) == 1
     run_all(stored_jobs(open_store(output), output, {}), say=lambda _: None)
     assert verify(open_store(output)).done == 60
 
