@@ -134,7 +134,7 @@ def read_run(store: Store) -> dict[str, Any]:
     if "format" not in stored and "kind" in stored:
         # as the first version wrote it, which is not to take one of ours for its own
         stored["job"] = stored["kind"]
-    elif stored.get("format") != FORMAT:
+    elif stored.get("format", FORMAT) != FORMAT:
         raise OutputError(
             f"{store.url_of(RUN)}: has the format {stored.get('format')}, expected {FORMAT}; "
             "another version of this program made it"

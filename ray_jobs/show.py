@@ -16,7 +16,7 @@ from ray_jobs.errors import OutputError
 from ray_jobs.part_files import pieces
 from ray_jobs.rows import FAILED, KEPT, REJECTED
 from ray_jobs.storage import Store
-from ray_jobs.terminal import Screen, printable_values
+from ray_jobs.terminal import Screen, printable, printable_values
 
 Record = dict[str, Any]
 

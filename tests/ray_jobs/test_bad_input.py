@@ -24,7 +24,7 @@ from ray_jobs.plan_index import PlanIndex
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.fault_proxy import Fault, fault_proxy
-from tests.ray_jobs.samples import plan_seeds, run_config, write_seeds
+from tests.ray_jobs.samples import new_epoch, plan_numbers, plan_seeds, run_config, write_seeds
 
 GOOD: dict[str, Any] = {
     "evolvers": {"a": {"engine": {"kind": "scripted"}}},
@@ -247,10 +247,9 @@ def test_credentials_that_a_store_refuses(
 
 
 DAMAGED: dict[str, tuple[str, str, str]] = {
-    "plan index": ("plan/index.json", "{", "plan/index.json: expected a plan index, got something else"),
-    "manifest entry": ("manifest/x.json", "[]", "manifest/x.json: expected a manifest entry, got something else"),
-    "lease": ("lease/000001.json", "{}", "lease/000001.json: expected a lease, got something else"),
-    "session": ("sessions/000001.json", "{}", "sessions/000001.json: expected a session, got something else"),
+    "seal": ("epochs/000001.seal", "{", "epochs/000001.seal: is not what was written"),
+    "entry": ("entries/TAG/part-x.json", "[]", "entries/TAG/part-x.json: is not what was written"),
+    "lease": ("epochs/000001.lease", "{}", "epochs/000001.lease: expected a lease, got something else"),
     "settings that are no JSON": ("run.json", "{", "run.json: expected JSON, got something else"),
     "settings of another type": ("run.json", "[]", "run.json: expected a JSON object, got list"),
     "settings without a field": ("run.json", "{}", "run.json: the field configuration is missing"),
@@ -261,10 +260,10 @@ DAMAGED: dict[str, tuple[str, str, str]] = {
 def test_a_damaged_file_of_an_output(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, content, message = DAMAGED[name]
     out = tmp_path / "out"
-    (out / "plan").mkdir(parents=True)
-    (out / "plan" / "index.json").write_bytes(PlanIndex().to_json())
-    (out / path).parent.mkdir(exist_ok=True)
-    (out / path).write_text(content)
+    epoch = new_epoch(open_store(str(out)))
+    plan_numbers(epoch, 2)
+    path, message = (one.replace("TAG", str(epoch.lease.tag)) for one in (path, message))
+    epoch.store.write_bytes(path, content.encode())
     told = evolve(capsys, "verify" if path == "run.json" else "status", str(out))
     assert told.code == 5, told.error
     assert f"{out}/{message}" in told.error
