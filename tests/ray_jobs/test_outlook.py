@@ -20,7 +20,7 @@ from ray_jobs.run import run
 from ray_jobs.sample import draw
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
-from tests.ray_jobs.samples import run_config, write_seeds
+from tests.ray_jobs.samples import new_epoch, plan_numbers, run_config, write_seeds
 
 SEEDS, SLOTS, DECODE_RATE = 160, 16, 40
 RATES = {"tokens_per_second": 1000, "prompt_tokens": 60, "completion_tokens": 40}
@@ -170,10 +170,9 @@ def test_pools_that_the_cluster_cannot_hold_are_told_before_anything_is_tried(tm
 def test_settings_that_changed_are_told(tmp_path: Path) -> None:
     text = config(tmp_path).model_dump_json()
     (tmp_path / "run.yaml").write_text(text)
-    store = open_store(str(tmp_path / "out"))
-    store.write_bytes("plan/index.json", b"{}")
-    before = {"kind": "synthesis", "run_id": "x", "records_per_row": 1, "configuration": {}, "versions": {}}
-    store.write_bytes("run.json", json.dumps({**before, "result_settings": {"strategy.rounds": 7}}).encode())
+    epoch = new_epoch(open_store(str(tmp_path / "out")))
+    epoch.settle({"strategy.rounds": 7})
+    plan_numbers(epoch, 2)
     with pytest.raises(SettingsChanged, match=r"strategy.rounds: 7 before, 2 now"):
         asked(load_config(tmp_path / "run.yaml"), rates=stated(tmp_path))
 
