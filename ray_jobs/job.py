@@ -109,7 +109,7 @@ class Job(PooledJob):
 
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""
-        return seed_source(self.config.seeds)
+        return seed_source(self.config.seeds, self.config.output)
 
     def layout(self, run_id: str) -> Layout:
         """A record a round."""
@@ -132,8 +132,8 @@ class SeededJob(Job):
         return make_plan(store, self.seed_source(), self.fanout(), before_writing)
 
 
-def seed_source(seeds: SeedsConfig) -> SeedSource:
-    """Configured seeds as the reader wants them."""
+def seed_source(seeds: SeedsConfig, output: str = "") -> SeedSource:
+    """Configured seeds as the reader wants them, for a run that writes to `output`."""
     return SeedSource(
         paths=(seeds.path,) if isinstance(seeds.path, str) else seeds.path,
         format=seeds.format,
@@ -142,4 +142,5 @@ def seed_source(seeds: SeedsConfig) -> SeedSource:
         on_error=seeds.on_error,
         limit=seeds.limit,
         storage=seeds.storage,
+        output=output,
     )
