@@ -145,7 +145,7 @@ class ColumnsLayout:
         if isinstance(value, str):
             return text_of(value, place)
         notes.append(INPUT_AS_JSON)
-        return _written(value, place)
+        return "" if value in ([], {}) else _written(value, place)
 
     def _output(self, row: Mapping[str, object], notes: list[str]) -> str:
         value = value_at(row, self._of["output"])
