@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ray_jobs.storage_errors import explained
 
-HIDDEN, CIRCLE, BROKEN = "hidden", "folder_read_already", "broken_link"
+HIDDEN, CIRCLE, NO_FILE = "hidden", "folder_read_already", "not_a_file"
 ANYWHERE = "**"
 _WILD = frozenset("*?[")
 
@@ -62,17 +62,17 @@ def walk(root: str, pattern: Sequence[str] = (ANYWHERE,)) -> Walked:
             status = folder.stat()
             again = (status.st_dev, status.st_ino) in seen or (linked and _holds(folder, root))
             seen.add((status.st_dev, status.st_ino))
-            entries = [] if again else sorted(folder.iterdir())
-        if again:
-            walked.skipped.append((CIRCLE, below))
-        for entry in entries:
-            path = f"{below}/{entry.name}" if below else entry.name
-            if not entry.is_dir():
-                _file(entry, path, pattern, walked)
-            elif is_hidden(entry.name, pattern):
-                walked.skipped.append((HIDDEN, path))
-            elif _may_hold(path.split("/"), pattern):
-                (links if entry.is_symlink() else folders).append(path)
+            if again:
+                walked.skipped.append((CIRCLE, below))
+                continue
+            for entry in sorted(folder.iterdir()):
+                path = f"{below}/{entry.name}" if below else entry.name
+                if not entry.is_dir():
+                    _file(entry, path, pattern, walked)
+                elif is_hidden(entry.name, pattern):
+                    walked.skipped.append((HIDDEN, path))
+                elif _may_hold(path.split("/"), pattern):
+                    (links if entry.is_symlink() else folders).append(path)
     walked.files.sort()
     return walked
 
@@ -84,8 +84,8 @@ def _file(entry: Path, path: str, pattern: Sequence[str], walked: Walked) -> Non
         walked.skipped.append((HIDDEN, path))
     elif entry.is_file():
         walked.files.append(path)
-    elif entry.is_symlink():
-        walked.skipped.append((BROKEN, path))
+    else:  # a link to nothing, a pipe
+        walked.skipped.append((NO_FILE, path))
 
 
 def _holds(link: Path, root: str) -> bool:

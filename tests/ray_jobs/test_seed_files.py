@@ -35,10 +35,11 @@ def test_what_a_folder_passes_over_is_counted_and_named(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("" if name == "empty.jsonl" else "x")
     (tmp_path / "gone.jsonl").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "pipe.jsonl")
     report = read(tmp_path)[2]
     assert report.skipped_files == {
         "hidden": Noted(3, f"{tmp_path}/.a.crc"),
-        "broken_link": Noted(1, f"{tmp_path}/gone.jsonl"),
+        "not_a_file": Noted(2, f"{tmp_path}/gone.jsonl"),
         "unknown_kind": Noted(2, f"{tmp_path}/README.md"),
         "empty": Noted(1, f"{tmp_path}/empty.jsonl"),
     }
