@@ -17,12 +17,15 @@ ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
 class SeedsConfig(Strict):
-    """Where the seeds are and how to read them."""
+    """Where the seeds are and how to read them.
+
+    `columns` are names or paths such as `instances.0.input`; "" for an input that is there but not wanted.
+    """
 
     path: Address | tuple[Address, ...]
     format: Literal["auto", "jsonl", "json", "csv", "parquet"] = "auto"
     layout: Literal["columns", "sharegpt", "messages"] = "columns"
-    columns: dict[Literal["instruction", "input", "output"], str] = Field(default_factory=dict)
+    columns: dict[Literal["instruction", "input", "output", "conversation"], str] = Field(default_factory=dict)
     on_error: Literal["fail_row", "stop"] = "fail_row"
     limit: int | None = Field(None, ge=1)
     storage: Options = Field(default_factory=Options)

@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from evolve.masking import MASK, mask_text
+from ray_jobs.config_values import given_value, with_variables
 from ray_jobs.errors import ConfigError
 from ray_jobs.finish_config import FinishingAutoIFConfig, FinishingConfig, FinishingRunConfig
 from ray_jobs.secret_names import concealed_setting, plain_name, shown_name, shown_path
@@ -46,16 +47,16 @@ def read_config(
     """Read the file at `path` and check it against `model`.
 
     `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
-    Raises ConfigError with one line a wrong field.
+    `${NAME}` in a text is a variable of the environment. Raises ConfigError with one line a wrong field.
     """
     return validated(model, read_raw(path, overrides, output), str(path))
 
 
 def overridden(raw: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """`raw`, changed in place by "dotted.path=value" with YAML values. Raises ConfigError."""
+    """`raw`, changed in place by "dotted.path=value" with YAML values; then with its variables. Raises ConfigError."""
     for override in overrides:
         replace_setting(raw, override)
-    return raw
+    return with_variables(raw)
 
 
 def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> AnyConfig:
@@ -147,7 +148,7 @@ def replace_setting(raw: dict[str, Any], override: str) -> None:
             raise ConfigError(f"{named}: {shown_name(parent)} is not a group of settings")
         place, parts = inner, parts[parent.count(".") + 1 :]
     try:
-        place[parts[0]] = yaml.safe_load(value)
+        place[parts[0]] = given_value(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"{named}: the value is not YAML: {_yaml_problem(error)}") from None
 

@@ -96,7 +96,7 @@ def _check_removal(job: Job, removal: Removal, strangers: Sequence[str]) -> None
 
 def _seeds_in(store: Store, source: SeedSource) -> list[str]:
     """The folders of seed files, or single files, that lie in the output."""
-    files = find_files(source.paths, source.format, source.storage)
+    files = find_files(source.paths, source.format, source.storage).files.values()
     folders = {(file.store, file.path.rpartition("/")[0]) for file in files}
     places = [place.below(folder) if folder else place for place, folder in folders]
     return sorted({place.url for place in places if ownership.overlap(place, store) in ("same", "inside")})

@@ -113,7 +113,7 @@ class Job(PooledJob):
 
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""
-        return seed_source(self.config.seeds)
+        return seed_source(self.config.seeds, self.config.output)
 
     def layout(self, run_id: str) -> Layout:
         """A record a round."""
@@ -136,8 +136,8 @@ class SeededJob(Job):
         return make_plan(writer, self.seed_source(), self.fanout())
 
 
-def seed_source(seeds: SeedsConfig) -> SeedSource:
-    """Configured seeds as the reader wants them."""
+def seed_source(seeds: SeedsConfig, output: str = "") -> SeedSource:
+    """Configured seeds as the reader wants them, for a run that writes to `output`."""
     return SeedSource(
         paths=(seeds.path,) if isinstance(seeds.path, str) else seeds.path,
         format=seeds.format,
@@ -146,4 +146,5 @@ def seed_source(seeds: SeedsConfig) -> SeedSource:
         on_error=seeds.on_error,
         limit=seeds.limit,
         storage=seeds.storage,
+        output=output,
     )

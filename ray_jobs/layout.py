@@ -37,9 +37,10 @@ class Layout(ABC):
 
 @dataclass(frozen=True)
 class RoundsLayout(Layout):
-    """Rows in ROW_SCHEMA, each a record a round."""
+    """Rows in ROW_SCHEMA, each a record a round. With `tell_rows` a record tells where its seed stood."""
 
     labels: RunLabels
+    tell_rows: bool = False
 
     def finished(self, rows: pa.Table) -> pa.Table:
         """Rows with rounds."""
@@ -47,4 +48,4 @@ class RoundsLayout(Layout):
 
     def split(self, rows: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Records in RECORD_SCHEMA and REJECTED_SCHEMA."""
-        return split_outcomes(flatten(rows, self.labels.constants, self.labels.evolver_models))
+        return split_outcomes(flatten(rows, self.labels.constants, self.labels.evolver_models, self.tell_rows))

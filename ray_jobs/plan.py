@@ -176,6 +176,7 @@ def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterat
             "seed_instruction": seed.instruction,
             "input": seed.input,
             "seed_output": seed.output if fanout.outputs else None,
+            "context": seed.row,
         }
 
 

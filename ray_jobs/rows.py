@@ -31,7 +31,8 @@ PLAN_SCHEMA = pa.schema(
 )
 """One planned row. A seed that could not be read has no evolver, and says why in `seed_reason` and `seed_error`.
 
-`context` is what an earlier phase found out about the row, as JSON, for jobs that have phases.
+`context` is what is known of the row besides, as JSON: what an earlier phase found out, for jobs that have phases, and
+of scored pairs where the pair stood, with its other columns.
 """
 
 ROUND_TYPE = pa.struct(
@@ -88,6 +89,7 @@ _TAIL = [
     pa.field("plan_row", pa.int64(), nullable=False),
     pa.field("seed_index", pa.int64()),
     pa.field("sample", pa.int32()),
+    pa.field("seed_row", pa.string()),
 ]
 RECORD_SCHEMA = pa.schema(
     [
@@ -134,17 +136,20 @@ REJECTED_SCHEMA = pa.schema(
 """rejected/*.parquet: one rejected or failed record a line, with the text as far as it came."""
 
 
-def flatten(rows: pa.Table, constants: Mapping[str, str | None], evolver_models: dict[str, str]) -> pa.Table:
+def flatten(
+    rows: pa.Table, constants: Mapping[str, str | None], evolver_models: dict[str, str], tell_rows: bool = False
+) -> pa.Table:
     """Lay nested rows out as one line a round, with the columns of both output schemas and `status`.
 
     `constants` are the columns that are the same for the whole run; `evolver_models` maps an evolver to its model,
-    which is also the responder's where `constants` names no other.
+    which is also the responder's where `constants` names no other. With `tell_rows`, `seed_row` is the rows' context.
     """
     rounds = rows["rounds"].combine_chunks()
     parents = pc.list_parent_indices(rounds)
     flat = rounds.flatten()
     columns = {name: pc.struct_field(flat, name) for name in ROUND_TYPE.names}
     columns |= {name: rows[name].combine_chunks().take(parents) for name in rows.column_names if name != ROUNDS.name}
+    columns["seed_row"] = columns["context"] if tell_rows else pa.nulls(len(flat), pa.string())
     columns["record_id"] = _record_id(columns["row_id"], columns["round"])
     of_seed = pc.equal(columns["parent_round"], 0)
     parent = _record_id(columns["row_id"], columns["parent_round"])

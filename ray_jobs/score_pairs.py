@@ -13,7 +13,7 @@ from ray_jobs.board import Board
 from ray_jobs.branches import begun, read_plan, union, unreadable_rows
 from ray_jobs.config import PoolConfig, ScoreConfig
 from ray_jobs.job import Pending, SeededJob
-from ray_jobs.layout import RunLabels
+from ray_jobs.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.plan import Fanout
 from ray_jobs.pools import SCORE, through_pool
 from ray_jobs.preflight import absolute, check_scorer
@@ -87,8 +87,12 @@ class ScorePairsJob(SeededJob):
         """The scorer."""
         return "Scored pairs", f"Pairs scored with IFD and IC-IFD by `{self._scorer.model}`."
 
+    def layout(self, run_id: str) -> Layout:
+        """A record a pair, which tells where the pair stood."""
+        return RoundsLayout(self.labels(run_id), tell_rows=True)
+
     def seed_source(self) -> SeedSource:
-        """Pairs that differ in their response alone are two."""
+        """Every pair counts: those that differ in their response alone are two, and so are equal ones."""
         return replace(super().seed_source(), pairs=True)
 
 

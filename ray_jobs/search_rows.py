@@ -28,7 +28,7 @@ def draw_rows(config: OptimizeConfig) -> SearchRows:
 
     Raises ConfigError where there are too few seeds, SeedError and StorageError as `read_seeds` does.
     """
-    source, search = seed_source(config.seeds), config.search
+    source, search = seed_source(config.seeds, config.output), config.search
     total = _count(source)
     try:
         aside = set_aside(total, search.dev_rows, search.pool_rows, search.minibatch, config.seed)

@@ -1,37 +1,25 @@
-"""The rows of JSON, JSONL, CSV and Parquet files, one by one in bounded memory.
+"""The rows of CSV and Parquet files, one by one in bounded memory.
 
 A row that cannot be parsed comes out as a RowProblem in its place, and so does a file that breaks off.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-import json
+import io
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs.seed_layouts import RowProblem
+from ray_jobs.seed_fields import RowProblem
+from ray_jobs.seed_json import ROW_LIMIT, Row
 
-ROW_LIMIT = 16 << 20  # bytes; a longer row is no instruction but a file without line ends
 DAMAGED = "damaged_file"
-_WINDOW = 1 << 16
+DELIMITERS = (",", "\t", ";", "|")
 _PARQUET_ROWS = 1024
-_SPACE = " \t\r\n"
-
-
-class Row(NamedTuple):
-    """One row: its line (JSONL, CSV: where it begins) or else its number, from 1, what it holds, and its bytes.
-
-    `raw` is None where the file has no text of the row's own (Parquet, JSON arrays).
-    """
-
-    number: int
-    value: object
-    raw: bytes | None = None
+_PARQUET_BYTES = 64 << 20  # of a batch, as the file's own counts say
 
 
 def until_damage(rows: Iterator[Row]) -> Iterator[Row]:
@@ -49,39 +37,15 @@ def until_damage(rows: Iterator[Row]) -> Iterator[Row]:
         yield Row(last + 1, RowProblem(DAMAGED, text), b"")
 
 
-def read_jsonl(file: BinaryIO) -> Iterator[Row]:
-    """One JSON value a line. Blank lines are no rows; a byte order mark and CRLF do no harm."""
-    for number, line in _lines(file):
-        if not line.isspace():
-            yield Row(number, _parsed(line), line)
-
-
-def read_json(file: BinaryIO) -> Iterator[Row]:
-    """The elements of one JSON array. What follows a malformed element cannot be told apart and is one problem."""
-    number = 1
-    window = _Window(file)
-    try:
-        window.expect("[")
-        while window.peek() != "]":
-            yield Row(number, window.value())
-            number += 1
-            if window.expect(",", "]") == "]":
-                break
-            if window.peek() == "]":
-                raise RowProblem("malformed_json", "expected an element after ','")
-    except RowProblem as problem:
-        text = f"malformed JSON: {problem}; the rest of the file cannot be read"
-        yield Row(number, RowProblem(problem.reason, text), window.rest())
-
-
-def read_csv(file: BinaryIO) -> Iterator[Row]:
-    """The records of a CSV file with a header line, as RFC 4180 has them: commas, double quotes, UTF-8."""
+def read_csv(file: BinaryIO, delimiter: str = ",") -> Iterator[Row]:
+    """The records of a CSV file with a header line, as RFC 4180 has them: double quotes, UTF-8, any line ends."""
     csv.field_size_limit(ROW_LIMIT)  # of the whole process; the default of 128 KiB is short of long responses
     lines = _CsvLines(file)
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, delimiter=delimiter)
     header = next(reader, [])
     while True:
-        number, lines.raw = reader.line_num + 1, b""
+        number = reader.line_num + 1
+        lines.forget()
         try:
             cells = next(reader)
         except StopIteration:
@@ -93,51 +57,59 @@ def read_csv(file: BinaryIO) -> Iterator[Row]:
             yield Row(number, _record(header, cells), lines.raw)
 
 
-def csv_header(file: BinaryIO) -> list[str]:
+def csv_header(file: BinaryIO, delimiter: str = ",") -> list[str]:
     """The column names of a CSV file; empty where it has no line. Raises RowProblem where they are malformed."""
     try:
-        return next(csv.reader(_CsvLines(file), strict=True), [])
+        return next(csv.reader(_CsvLines(file), strict=True, delimiter=delimiter), [])
     except csv.Error as error:
         raise RowProblem("malformed_csv", f"malformed CSV: {error}") from None
 
 
 def read_parquet(file: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
     """The rows of a Parquet file, of these columns alone."""
+    opened = pq.ParquetFile(file)
     number = 0
-    for batch in pq.ParquetFile(file).iter_batches(batch_size=_PARQUET_ROWS, columns=list(columns)):
-        for value in _values(batch):
-            number += 1
-            yield Row(number, value)
+    for group in range(opened.num_row_groups):
+        for batch in _batches(opened, group, list(columns)):
+            for value in _values(batch):
+                number += 1
+                yield Row(number, value)
 
 
-def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    while line := file.readline(ROW_LIMIT):
-        number += 1
-        if number == 1:
-            line = line.removeprefix(codecs.BOM_UTF8)
-        yield number, line
-        while len(line) == ROW_LIMIT and not line.endswith(b"\n"):
-            line = file.readline(ROW_LIMIT)
+def _batches(file: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a row group in batches of bounded size.
 
-
-def _parsed(line: bytes) -> object:
-    if len(line) >= ROW_LIMIT:
-        return RowProblem("too_long", f"expected a line of less than {ROW_LIMIT:,} bytes")
-    try:
-        return json.loads(line.decode().rstrip("\r\n"))
-    except UnicodeDecodeError as error:
-        return RowProblem("undecodable", f"expected UTF-8, byte {error.start + 1} of the line is not")
-    except json.JSONDecodeError as error:
-        return RowProblem("malformed_json", f"malformed JSON: {error.msg} at column {error.colno}")
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, a deep nest
-        return RowProblem("malformed_json", f"malformed JSON: {error}")
+    Arrow gives nested columns in batches of less than 2 GB alone. What a file counts is smaller than what comes
+    out where texts repeat: then it is tried again with a quarter of the rows.
+    """
+    about = file.metadata.row_group(group)
+    parts = [about.column(place) for place in range(about.num_columns)]
+    size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns)
+    rows = max(1, min(_PARQUET_ROWS, about.num_rows * _PARQUET_BYTES // max(1, size)))
+    done = 0
+    while True:
+        skip = done
+        try:
+            for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=columns):
+                if skip >= batch.num_rows:
+                    skip -= batch.num_rows
+                    continue
+                batch = batch.slice(skip)
+                skip, done = 0, done + batch.num_rows
+                yield batch
+            return
+        except pa.ArrowNotImplementedError:
+            if rows == 1:
+                raise
+            rows = max(1, rows // 4)
 
 
 def _record(header: list[str], cells: list[str]) -> object:
     if len(cells) != len(header):
         text = f"expected {len(header)} columns as in the header, got {len(cells)}"
         return RowProblem("wrong_column_count", text)
+    if cells == header and len(header) > 1:
+        return RowProblem("repeated_header", "expected a record, found the header again")
     return dict(zip(header, cells, strict=True))
 
 
@@ -157,92 +129,34 @@ def _value(batch: pa.RecordBatch) -> object:
 
 
 class _CsvLines:
-    """The lines of a file as text, with the bytes of those since `raw` was last emptied.
+    """The lines of a file as text, and the bytes of the last ones.
 
-    Bytes that are not UTF-8 become lone surrogates, by which the row's own check finds them.
+    A line ends with CR, LF or both. Bytes that are not UTF-8 become lone surrogates, by which the row's own check
+    finds them.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._lines = _lines(file)
-        self.raw = b""
+        # "" leaves line ends as they are, for those in quotes belong to a text
+        self._lines = io.TextIOWrapper(file, "utf-8", "surrogateescape", newline="")
+        self._since = list[str]()
+
+    @property
+    def raw(self) -> bytes:
+        """The bytes of the lines since the last call of `forget`."""
+        return "".join(self._since).encode(errors="surrogateescape")
+
+    def forget(self) -> None:
+        """Begin with the next line."""
+        self._since.clear()
 
     def __iter__(self) -> Iterator[str]:
         return self
 
     def __next__(self) -> str:
-        _, line = next(self._lines)
+        line = self._lines.readline(ROW_LIMIT)
+        if not line:
+            raise StopIteration
         if len(line) >= ROW_LIMIT:
-            raise EOFError(f"a line has {ROW_LIMIT:,} bytes or more")
-        self.raw += line
-        return line.decode(errors="surrogateescape")
-
-
-class _Window:
-    """The part of a JSON text that is being parsed.
-
-    The standard library's decoder reads value after value from it. Streaming parsers on yajl replace halves of
-    surrogate pairs with "?" in silence and give up a whole file at a number that they cannot hold.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._text, self._at, self._ended = "", 0, False
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape").decode
-        self._parse = json.JSONDecoder().raw_decode
-
-    def peek(self) -> str:
-        """The next character that is not white space; empty at the end."""
-        while True:
-            while self._at < len(self._text):
-                if self._text[self._at] not in _SPACE:
-                    return self._text[self._at]
-                self._at += 1
-            if self._ended:
-                return ""
-            self._fill()
-
-    def expect(self, *allowed: str) -> str:
-        """Step over one of the characters `allowed`."""
-        found = self.peek()
-        if found not in allowed:
-            expected = " or ".join(map(repr, allowed))
-            reason = "malformed_json" if found else "truncated_json"
-            raise RowProblem(reason, f"expected {expected}, found {repr(found) if found else 'the end of the file'}")
-        self._at += 1
-        return found
-
-    def value(self) -> object:
-        """Step over one value."""
-        self.peek()
-        while True:
-            try:
-                value, end = self._parse(self._text, self._at)
-            except json.JSONDecodeError as error:
-                self._fill_or_raise(error)
-            except (ValueError, RecursionError) as error:  # a number of thousands of digits, a deep nest
-                raise RowProblem("malformed_json", str(error)) from None
-            else:
-                # a number at the edge of the window may go on behind it
-                if end < len(self._text) or self._ended:
-                    self._at = end
-                    return value
-                self._fill()
-
-    def rest(self) -> bytes:
-        """What is left of the window."""
-        return self._text[self._at :].encode(errors="surrogateescape")
-
-    def _fill_or_raise(self, error: json.JSONDecodeError) -> None:
-        if self._ended:
-            cut = error.pos >= len(self._text) or error.msg.startswith("Unterminated string")
-            raise RowProblem("truncated_json" if cut else "malformed_json", error.msg) from None
-        if len(self._text) - self._at >= ROW_LIMIT:
-            raise RowProblem("malformed_json", f"{error.msg}, or an element of {ROW_LIMIT:,} characters") from None
-        self._fill()
-
-    def _fill(self) -> None:
-        # as much again as is there, so that a long element is parsed anew only a few times
-        chunk = self._file.read(max(_WINDOW, len(self._text) - self._at))
-        self._ended = not chunk
-        self._text = self._text[self._at :] + self._decode(chunk, final=self._ended)
-        self._at = 0
+            raise EOFError(f"a line has {ROW_LIMIT:,} characters or more")
+        self._since.append(line)
+        return line.removeprefix("\ufeff")

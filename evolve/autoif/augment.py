@@ -16,6 +16,7 @@ from evolve.records import Sampling, Usage
 
 MAX_CHARACTERS = 400
 _MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,4}[.):])\s+")
+_FENCES = ("```", "~~~")
 _QUOTES = {'"': '"', "'": "'", "“": "”", "`": "`"}
 
 
@@ -39,11 +40,11 @@ def augment(seeds: Sequence[str], count: int, template: Template, sampling: Samp
 
 
 def parse_instructions(reply: Reply) -> tuple[list[str], list[Fallen]]:
-    """One instruction a line, without its number, bullet or quotes.
+    """One instruction a line, without its number, bullet or quotes; lines of a code fence are none.
 
     Where at least two lines carry a number or a bullet, lines without one are the model's own remarks.
     """
-    lines = [line for line in reply.text.splitlines() if line.strip()]
+    lines = [line for line in reply.text.splitlines() if line.strip() and not line.strip().startswith(_FENCES)]
     listed = sum(bool(_MARKER.match(line)) for line in lines) >= 2
     instructions: list[str] = []
     fallen: list[Fallen] = []
@@ -71,6 +72,8 @@ def keep_new(instructions: Sequence[str], seen: Duplicates) -> tuple[list[str], 
 
 def _bare(line: str) -> str:
     text = _MARKER.sub("", line).strip().strip("*").strip()
+    if text[:1] in _QUOTES:
+        text = text.removesuffix(",")  # an element of a list in JSON
     if len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and text[0] not in text[1:-1]:
         text = text[1:-1].strip()
     return text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from evolve.autoif.asking import ask
+from evolve.autoif.loose import unfenced
 from evolve.autoif.records import Fallen
 from evolve.flow import Flow
 from evolve.prompts import Template
@@ -45,8 +46,8 @@ def back_translate(
 
 
 def parse_description(text: str) -> str:
-    """The reply on one line, without surrounding quotes; empty where there is nothing."""
-    line = " ".join(text.split())
+    """The reply on one line, without a fence or quotes around it; empty where there is nothing."""
+    line = " ".join(unfenced(text).split())
     return line[1:-1].strip() if len(line) > 1 and line[0] == line[-1] == '"' else line
 
 

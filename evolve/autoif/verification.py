@@ -10,12 +10,13 @@ from random import Random
 from typing import Any
 
 from evolve.autoif.asking import ask
+from evolve.autoif.loose import NotLoose, read_object, unfenced
 from evolve.autoif.records import Case, Fallen, Verification
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Sampling, Usage
 
-_OBJECT_START = re.compile(r'\{\s*"')
+_OBJECT_START = re.compile(r"""\{\s*["']""")
 _CANDIDATES = 8
 _PYTHON_WORD = re.compile(r'("output"\s*:\s*)(True|False)\b')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -56,7 +57,8 @@ def parse_verification(text: str) -> tuple[Verification | None, list[Fallen]]:
     """The function and the cases in a reply, and what of it fell with its reason.
 
     The object may stand in a code fence or bare, among prose. Slips that models make are mended: line breaks
-    inside strings, Python's True and False, backslashes that JSON does not know. A reply whose function
+    inside strings, Python's True and False, backslashes that JSON does not know, other quotes, commas too many, and
+    what else `read_object` takes; a fence within the function's text is taken off. A reply whose function
     cannot be found falls whole; a case that cannot be used falls alone. Expected outputs may be booleans or
     the strings "true" and "false" in any case.
     """
@@ -69,7 +71,7 @@ def parse_verification(text: str) -> tuple[Verification | None, list[Fallen]]:
     if not isinstance(function, str) or not function.strip():
         return None, [Fallen("verify", "reply", "no_function", text)]
     cases, fallen = _cases(found.get("cases"))
-    return Verification(function.strip("\n"), tuple(cases)), fallen
+    return Verification(unfenced(function).strip("\n"), tuple(cases)), fallen
 
 
 def expected_output(value: Any) -> bool | None:
@@ -99,7 +101,7 @@ def _cases(value: Any) -> tuple[list[Case], list[Fallen]]:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """JSON objects with the key "func"; the text as it is first, then with its slips mended."""
+    """JSON objects with the key "func"; the text as it is first, then with its slips mended, then read loosely."""
     for version in (text, _mended(text)):
         for start in list(_OBJECT_START.finditer(version))[:_CANDIDATES]:
             try:
@@ -108,6 +110,13 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(value, dict) and "func" in value:
                 yield value
+    for start in list(_OBJECT_START.finditer(text))[:_CANDIDATES]:
+        try:
+            value = read_object(text, start.start())
+        except NotLoose:
+            continue
+        if "func" in value:
+            yield value
 
 
 def _mended(text: str) -> str:

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.errors import ConfigError
-from ray_jobs.seed_formats import Row, read_csv, read_jsonl, read_parquet
-from ray_jobs.seed_layouts import RowProblem
+from ray_jobs.seed_fields import RowProblem
+from ray_jobs.seed_formats import read_csv, read_parquet
+from ray_jobs.seed_json import Row, read_jsonl
 from ray_jobs.storage import Store
 
 GZIP = ".gz"

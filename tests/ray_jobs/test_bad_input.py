@@ -321,7 +321,7 @@ BAD_ROWS: dict[str, tuple[bytes, str]] = {
     "instruction that is a number": (b'{"instruction": 3}', "wrong_type"),
     "instruction that is null": (b'{"instruction": null}', "wrong_type"),
     "instruction that is a list": (b'{"instruction": ["x"]}', "wrong_type"),
-    "input that is an object": (b'{"instruction": "x", "input": {}}', "wrong_type"),
+    "input that is half a pair": (b'{"instruction": "x", "input": "\\ud800"}', "undecodable"),
     "empty instruction": (b'{"instruction": ""}', "empty_instruction"),
     "blank instruction": (b'{"instruction": " \\n "}', "empty_instruction"),
     "half a surrogate pair": (b'{"instruction": "\\ud800"}', "undecodable"),

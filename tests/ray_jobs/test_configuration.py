@@ -136,7 +136,8 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         (
             "seeds: {path: x, columns: {question: q}}",
-            "seeds.columns.question: Input should be 'instruction', 'input' or 'output', got 'question'",
+            "seeds.columns.question: Input should be 'instruction', 'input', 'output' or 'conversation', got "
+            "'question'",
         ),
         (
             "responder: {engine: {kind: openai, model: m, url: 'ftp://x'}}",

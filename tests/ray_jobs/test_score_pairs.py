@@ -30,7 +30,7 @@ PAIRS = [
     {"instruction": "Name a river.", "input": "", "output": "The Rhine."},
     {"instruction": "Name a river.", "input": "", "output": "The Elbe."},
     {"instruction": "Translate.", "input": "maison", "output": "house"},
-    {"instruction": "Name a river.", "input": "", "output": "The Rhine."},
+    {"instruction": "Name a river.", "input": "", "output": "The Rhine.", "id": "r-4"},
     {"instruction": "Say nothing.", "input": "", "output": ""},
 ]
 NAMES = {"instruction": "question", "input": "context", "output": "answer"}
@@ -66,13 +66,17 @@ def test_every_pair_is_scored_once(tmp_path: Path) -> None:
     write(tmp_path, BAD)
     report = run(job(tmp_path), say=lambda _: None)
     assert report["reconciles"]
-    assert report["records"] == {"planned": 5, "kept": 4, "rejected": 0, "failed": 1}
-    assert report["seeds"]["duplicates"] == 1
+    assert report["records"] == {"planned": 6, "kept": 5, "rejected": 0, "failed": 1}
+    assert report["seeds"]["duplicates"] == 0
     found = records(tmp_path)
     texts = [(one["instruction"], one["input"], one["output"]) for one in found]
-    assert texts == [(one["instruction"], one["input"], one["output"]) for one in (*PAIRS[:3], PAIRS[4])]
+    assert texts == [(one["instruction"], one["input"], one["output"]) for one in PAIRS]
     expected = ScriptedScorer().score([Pair(*text) for text in texts])
     assert [one["ic_ifd"] for one in found] == [scores.ic_ifd for scores in expected]
+    rows = [json.loads(one["seed_row"]) for one in found]
+    file = str(tmp_path / "pairs.jsonl")
+    assert [(row["file"], row["line"]) for row in rows] == [(file, line) for line in range(1, 6)]
+    assert [row["columns"] for row in rows] == [{}, {}, {}, {"id": "r-4"}, {}]
     assert {one["evolver"] for one in found} == {None}
     assert {one["round"] for one in found} == {0}
     verdict = verify(open_store(str(tmp_path / "out")))
@@ -86,8 +90,8 @@ def test_the_same_command_resumes_and_added_pairs_are_scored(tmp_path: Path) -> 
     write(tmp_path, json.dumps({"instruction": "Add 2 and 3.", "output": "5"}))
     said: list[str] = []
     report = run(job(tmp_path), say=said.append)
-    assert "5 rows, 4 done" in said[0]
-    assert report["records"]["kept"] == 5
+    assert "6 rows, 5 done" in said[0]
+    assert report["records"]["kept"] == 6
 
 
 @pytest.mark.parametrize("kind", ["json", "csv", "parquet"])
@@ -102,7 +106,7 @@ def test_other_files_in_an_object_store(tmp_path: Path, s3_url: str, s3_options:
     seeds = {"path": f"{s3_url}/pairs.{kind}", "columns": NAMES, "storage": s3_options}
     config = {"output": f"{s3_url}/out", "storage": s3_options, "seeds": seeds, "scorer": {"kind": "scripted"}}
     report = run(ScorePairsJob(ScoreConfig.model_validate(config)), say=lambda _: None)
-    assert report["records"] == {"planned": 4, "kept": 4, "rejected": 0, "failed": 0}
+    assert report["records"] == {"planned": 5, "kept": 5, "rejected": 0, "failed": 0}
     assert verify(open_store(f"{s3_url}/out", s3_options)).finished
 
 
@@ -119,14 +123,14 @@ def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
     found = records(tmp_path)
     pairs = [Pair(one["instruction"], one["input"], one["output"]) for one in found]
     expected = RewardScorer(RewardConfig(str(reward))).score(pairs)
-    assert [one["reward"] for one in found[:3]] == pytest.approx([one.value for one in expected[:3]], rel=1e-4)
-    assert found[3]["reward"] is None
+    assert [one["reward"] for one in found[:4]] == pytest.approx([one.value for one in expected[:4]], rel=1e-4)
+    assert found[4]["reward"] is None
     tokenizer = AutoTokenizer.from_pretrained(scorer)
     lengths = [len(tokenizer.encode(pair.instruction, add_special_tokens=False)) for pair in pairs]
     assert [one["instruction_length"] for one in found] == lengths
     assert {one["reward_model"] for one in found} == {str(reward)}
-    assert "empty response: reward is undefined" in found[3]["score_note"]
-    mean = sum(one["reward"] for one in found[:3]) / 3
+    assert "empty response: reward is undefined" in found[4]["score_note"]
+    mean = sum(one["reward"] for one in found[:4]) / 4
     assert report["groups"][0]["mean_reward"] == pytest.approx(mean)
     assert plain.schema == ds.dataset(tmp_path / "out" / "data").to_table().schema
     for name in ("reward", "reward_model", "instruction_length"):

@@ -4,6 +4,7 @@ import gzip
 import json
 import tracemalloc
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 
 from ray_jobs import seeds as seeds_module
 from ray_jobs.errors import ConfigError, SeedError, StorageError
-from ray_jobs.seeds import BadSeed, Seed, SeedReport, SeedSource, read_seeds, seed_id, signature
+from ray_jobs.seed_report import SeedReport
+from ray_jobs.seeds import BadSeed, Seed, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.storage import open_store
 from tests.ray_jobs.fault_proxy import Fault, fault_proxy
 
@@ -277,3 +279,80 @@ def test_memory_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 5e6
+
+
+def test_equal_pairs_are_several_and_tell_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seeds_module, "BATCH_ROWS", 2)
+    rows: list[dict[str, object]] = [
+        {
+            "id": n,
+            "instruction": "Name a river.",
+            "output": answer,
+            "score": float("nan"),
+            "tags": ["\ud800", {"a": None}],
+        }
+        for n, answer in enumerate(["Nile", "Nile", "Rhine", "Nile"])
+    ]
+    path = write_jsonl(tmp_path / "s.jsonl", *rows)
+    seeds, _, report = read(path, pairs=True)
+    assert report == SeedReport(read=4, seeds=4)
+    assert len({seed.seed_id for seed in seeds}) == 4
+    told = [json.loads(seed.row or "") for seed in seeds]
+    assert told == [
+        {"file": str(path), "line": n, "columns": {"id": n - 1, "score": None, "tags": ["\ud800", {"a": None}]}}
+        for n in range(1, 5)
+    ]
+    assert [seed.seed_id for seed in read(path, pairs=True, limit=3)[0]] == [seed.seed_id for seed in seeds[:3]]
+    # the id of the first is a promise to scores of earlier versions: BLAKE2b-128 of the three texts
+    assert seeds[0].seed_id == "ecaaefac11490f3a56021ac93acf502b"
+    assert [seed.row for seed in read(path)[0]] == [None]
+
+
+def test_pairs_of_a_table_keep_all_columns_but_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "s.parquet"
+    row = {
+        "instruction": "Go.",
+        "output": "Gone.",
+        "id": 7,
+        "made": date(2026, 1, 2),
+        "logo": b"x",
+        "at": {"x": 1, "y": [2]},
+    }
+    pq.write_table(pa.Table.from_pylist([row]), path)
+    (seed,), _, report = read(path, pairs=True)
+    columns = {"id": 7, "made": "2026-01-02", "at": {"x": 1, "y": [2]}}
+    assert json.loads(seed.row or "") == {"file": str(path), "line": 1, "columns": columns}
+    assert report.unused_columns == ()
+
+
+@pytest.mark.parametrize("count", [1, 7, 20])
+def test_rows_without_any_seed_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(seeds_module, "BATCH_ROWS", 7)
+    bad: list[dict[str, object]] = [{"instruction": n} for n in range(count - 1)]
+    path = write_jsonl(tmp_path / "s.jsonl", *bad, {"instruction": ""})
+    reasons = r"1 empty_instruction" if count == 1 else rf"{count - 1} wrong_type, 1 empty_instruction"
+    batches = read_seeds(SeedSource((str(path),)))
+    with pytest.raises(SeedError, match=rf"no usable seed in {count} rows \({reasons}\); the first: {path}:1: "):
+        list(batches)
+    write_jsonl(path, *bad, *bad, *numbered(1))
+    assert len(read(path)[0]) == 1
+
+
+def test_a_first_batch_without_a_seed_is_not_handed_out(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "s.jsonl", {"instruction": 1}, {"instruction": 2})
+    with pytest.raises(SeedError):
+        next(read_seeds(SeedSource((str(path),))))
+
+
+def test_real_files_by_paths_and_layouts(shared: Path) -> None:
+    data = shared / "data"
+    prompts, bad, report = read(data / "ifeval_prompts.jsonl", columns={"instruction": "prompt"})
+    assert not bad
+    assert report.read == 541
+    assert set(report.unused_columns) == {"key", "instruction_id_list", "kwargs"}
+    rows = [json.loads(line) for line in (data / "autoif" / "eval_func_rft.jsonl").read_text().splitlines()]
+    replies, _, _ = read(data / "autoif" / "eval_func_rft.jsonl", columns={"output": "gpt-answer.0"})
+    assert [one.output for one in replies] == [row["gpt-answer"][0] for row in rows]
+    assert prompts[0].instruction == json.loads((data / "ifeval_prompts.jsonl").open().readline())["prompt"]
+    queries = read(data / "autoif" / "query_rft.jsonl", columns={"output": "gpt-answer"})[2]
+    assert queries.notes["output_not_text"].count == queries.seeds

@@ -38,6 +38,31 @@ def test_verifications_are_found(reply: str) -> None:
     assert (found.function, found.cases, fallen) == (FUNCTION, CASES, [])
 
 
+CODE = FUNCTION.replace("\\n", "n")
+LISTED = '"cases": [{"input": "a", "output": true}]'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f'{{"func": """{CODE}""", {LISTED}}}',
+        f"{{'func': '''{CODE}''', 'cases': [{{'input': 'a', 'output': True}}]}}",
+        f'```\n{{"func": ```python\n{CODE}\n```, {LISTED}}}\n```',
+        f"~~~json\n{json.dumps({'func': f'```python{chr(10)}{CODE}{chr(10)}```'})[:-1]}, {LISTED}}}\n~~~",
+        f'{{"func": {json.dumps(CODE)}, "cases": [{{"input": "a", "output": true,}},],}}',
+        f"{{'func': {CODE!r}, 'cases': [{{'input': 'a', 'output': True}}]}}",
+        f'{{\n  "func": r"""\n{CODE}\n""",  # the function\n  {LISTED},\n}}',
+        f'{{"func": `{CODE}`, {LISTED}}} // done',
+        f'First {{\'x\': 1}} and {{"y"}}, then {{"func": {json.dumps(CODE)}, {LISTED[:-1]},]}}',
+    ],
+    ids=["triple", "python", "fence", "fenced text", "commas", "quotes", "raw", "backticks", "prose"],
+)
+def test_replies_in_no_json_are_read(reply: str) -> None:
+    found, fallen = parse_verification(reply)
+    assert found is not None
+    assert (found.function, found.cases, fallen) == (CODE, (Case("a", True),), [])
+
+
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
@@ -113,6 +138,8 @@ def instructions(text: str, truncated: bool = False) -> tuple[list[str], list[st
         "1) Use no vowels\n\n2) Write in rhyme\n",
         "- Use no vowels\n- Write in rhyme",
         '* "Use no vowels"\n* **Write in rhyme**',
+        "```text\nUse no vowels\nWrite in rhyme\n```",
+        '```json\n"Use no vowels",\n"Write in rhyme"\n```',
     ],
 )
 def test_instructions_lose_their_markers(text: str) -> None:
@@ -174,4 +201,5 @@ def test_scores(text: str, score: int | None) -> None:
 
 def test_descriptions_become_one_line() -> None:
     assert parse_description(' "Use only\n questions." ') == "Use only questions."
+    assert parse_description("```\nUse only\n questions.\n```\n") == "Use only questions."
     assert parse_description("  ") == ""
