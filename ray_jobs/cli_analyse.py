@@ -18,7 +18,8 @@ def analyse(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="difficulty, difficulty_score, diversity, reward, trajectories, top1 or win."
+            metavar="NAME",
+            help="difficulty, difficulty_score, diversity, key_phrases, reward, trajectories, top1 or win.",
         ),
     ],
     config: Annotated[

@@ -10,6 +10,7 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    KeyPhrasesConfig,
     RewardAnalysisConfig,
     Top1Config,
     TrajectoriesConfig,
@@ -76,6 +77,7 @@ StepConfig = Annotated[
     | Annotated[DiversityConfig, Tag("diversity")]
     | Annotated[RewardAnalysisConfig, Tag("reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
+    | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
     | Annotated[Top1Config, Tag("top1")]
     | Annotated[SelectConfig, Tag("select")]
     | Annotated[ReportConfig, Tag("report")],

@@ -38,6 +38,9 @@ ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
     for pattern, value in (
         (r"strategy/order", "query_first"),
         (r"strategy/keep_truncated", False),
+        (r"strategy/quality_tokens", 256),
+        (r"analysis/max_tokens", 32),
+        (r"analysis/with_input", True),
     )
 )
 """Fields that came after the first version, each with the value under which results are as they were without it.

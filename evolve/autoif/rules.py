@@ -55,7 +55,8 @@ class Rules:
     `near_duplicate` is the similarity from which on a new instruction repeats an old one; None lets all but exact
     duplicates through. `order` is how records are written. `keep_truncated` keeps responses that were cut off at
     their token limit. `query_characters` bounds a query's length, both ends excluded. `response`: the mean accuracy
-    over the functions that a response needs. `chosen` and `rejected`: the mean accuracy of a DPO pair's two sides,
+    over the functions that a response needs. `quality_tokens` is what the judge's reply about a response may have, its
+    reasons included. `chosen` and `rejected`: the mean accuracy of a DPO pair's two sides,
     `rejected` being the most it may have; up to `pair_side` of each a prompt.
     """
 
@@ -77,6 +78,7 @@ class Rules:
     keep_truncated: bool = False
     response: Threshold | None = Threshold(0.0, strict=True)
     quality: Threshold | None = Threshold(8, strict=True)
+    quality_tokens: int = 256
     chosen: Threshold = Threshold(0.5)
     rejected: float = 0.0
     pair_side: int = 2

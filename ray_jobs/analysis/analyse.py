@@ -10,6 +10,7 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    KeyPhrasesConfig,
     RewardAnalysisConfig,
     Top1Config,
     TrajectoriesConfig,
@@ -17,7 +18,7 @@ from ray_jobs.analysis.config import (
 )
 from ray_jobs.analysis.diversity import EMBEDDINGS, EncodeJob, measure_distances
 from ray_jobs.analysis.job import AnalysisJob
-from ray_jobs.analysis.judging import DifficultyJob, WinJob
+from ray_jobs.analysis.judging import DifficultyJob, KeyPhrasesJob, WinJob
 from ray_jobs.analysis.local import measure_top1, measure_trajectories
 from ray_jobs.analysis.rewards import RewardJob
 from ray_jobs.analysis.summaries import SUMMARY
@@ -57,6 +58,8 @@ def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:
     match config.analysis:
         case (DifficultyConfig() | DifficultyScoreConfig()) as analysis:
             return DifficultyJob(config, analysis)
+        case KeyPhrasesConfig() as analysis:
+            return KeyPhrasesJob(config, analysis)
         case WinConfig() as analysis:
             return WinJob(config, analysis)
         case DiversityConfig() as analysis:

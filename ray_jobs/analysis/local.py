@@ -6,8 +6,8 @@ from collections import Counter
 
 import pyarrow as pa
 
-from evolve.trajectories import expected_distinct, phrases, smallest
-from ray_jobs.analysis.summaries import GROUP, Entry, groups, top1, write_summary
+from evolve.trajectories import phrases, smallest
+from ray_jobs.analysis.summaries import GROUP, Entry, groups, phrase_counts, top1, write_summary
 from ray_jobs.analysis.tables import TRAJECTORIES
 from ray_jobs.dataset.shards import ParquetShards
 from ray_jobs.dataset.source import Source
@@ -46,16 +46,7 @@ def measure_top1(source: Source, store: Store) -> None:
 
 
 def _trajectories(evolver: str, number: int, records: int, counts: Counter[str], sample: int) -> Entry:
-    expected = expected_distinct(counts, min(sample, counts.total()))
-    return {
-        "evolver": evolver or None,
-        "round": number,
-        "n": records,
-        "phrases": counts.total(),
-        "distinct": len(counts),
-        "sample": sample,
-        "expected_distinct": expected,
-    }
+    return {"evolver": evolver or None, "round": number, "n": records, **phrase_counts(counts, sample)}
 
 
 def _empty(store: Store) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evolve.trajectories import described
 from ray_jobs.analysis.tables import PLAN
 from ray_jobs.dataset.source import Source
 from ray_jobs.idset import ID_BYTES, IdSet
@@ -50,6 +51,17 @@ def answered(source: Source) -> Iterator[list[Row]]:
     """The records of a dataset with their outputs."""
     for batch in source.batches([*KEYS, "instruction", "input", "output"]):
         yield batch.to_pylist()
+
+
+def with_trajectories(source: Source) -> Iterator[list[Row]]:
+    """The records of a dataset that list methods or a plan, each with its trajectory as its output."""
+    for batch in source.batches([*KEYS, "instruction", "input", "trajectory"]):
+        rows = []
+        for record in batch.to_pylist():
+            trajectory = record.pop("trajectory")
+            if any(described(trajectory)):
+                rows.append(record | {"output": trajectory})
+        yield rows
 
 
 def records_and_seeds(source: Source, seeds: bool) -> Iterator[list[Row]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evolve.judging.difficulty import LABELS
+from evolve.trajectories import expected_distinct
 from ray_jobs import manifest
 from ray_jobs.analysis.statistics import Numbers, mean, quantiles, share
 from ray_jobs.parts import DATA
@@ -124,6 +126,21 @@ def top1(table: pa.Table) -> Entry:
     return {"n": len(values), **mean("mean_top1_prob", values), **quantiles(values), "histogram": histogram}
 
 
+def key_phrases(table: pa.Table) -> Entry:
+    """The phrases with how often each occurs."""
+    return {"counts": dict(Counter(one for own in table["phrases"].to_pylist() for one in own))}
+
+
+def phrase_counts(counts: Counter[str], sample: int) -> Entry:
+    """All phrases, the distinct ones, and how many distinct ones `sample` draws would hold."""
+    return {
+        "phrases": counts.total(),
+        "distinct": len(counts),
+        "sample": sample,
+        "expected_distinct": expected_distinct(counts, min(sample, counts.total())),
+    }
+
+
 def embeddings(table: pa.Table) -> Entry:
     """How many texts were longer than the encoder reads."""
     return {"truncated": table["truncated"].to_pylist().count(True)}
@@ -134,6 +151,7 @@ POOLED: Mapping[str, tuple[tuple[str, ...], Statistics]] = {
     "difficulty_score": (("difficulty_score",), difficulty_score),
     "win": (("verdict", "agreed"), win),
     "reward": (("reward",), reward),
+    "key_phrases": (("phrases",), key_phrases),
     "embeddings": (("truncated",), embeddings),
 }
 

@@ -63,7 +63,8 @@ NEIGHBOURS = pa.schema(
         pa.field("repeats", pa.int32(), nullable=False),
     ]
 )
-TRAJECTORIES = pa.schema([*_KEYS, pa.field("phrases", pa.list_(pa.string()), nullable=False)])
+PHRASES = (pa.field("phrases", pa.list_(pa.string())),)
+TRAJECTORIES = pa.schema([*_KEYS, PHRASES[0].with_nullable(False)])
 Values = Sequence[pa.Field]
 
 

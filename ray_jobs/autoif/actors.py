@@ -131,7 +131,7 @@ class QualityActor(JudgeActor):
         query = query_of(row, kit.rules.order)
         constraint = json.loads(row["context"])["instruction"]
         rng = kit.rng(self.step, row, one["round"])
-        flow = score_quality(constraint, query, one["output"], kit.templates.quality, rng)
+        flow = score_quality(constraint, query, one["output"], kit.templates.quality, rng, kit.rules.quality_tokens)
         score, usage = await drive(flow, self._engine)
         settle_score(one, score, least, usage)
         return usage

@@ -91,6 +91,7 @@ class AutoIFStrategyConfig(Strict):
     keep_truncated: bool
     response: ThresholdConfig | None
     quality: ThresholdConfig | None
+    quality_tokens: int = Field(ge=1)
     chosen: ThresholdConfig
     rejected: float = Field(ge=0, lt=1)
     pair_side: int = Field(ge=0)

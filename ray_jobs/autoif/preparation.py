@@ -27,6 +27,7 @@ _LAST = {
     "keep_truncated",
     "response",
     "quality",
+    "quality_tokens",
     "chosen",
     "rejected",
     "pair_side",

@@ -25,6 +25,7 @@ from ray_jobs.dataset.select import select
 from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
 from ray_jobs.kinds import run_all, stored_jobs
 from ray_jobs.retry import forget_failed
+from ray_jobs.settings import changes, result_settings
 from ray_jobs.status import status
 from ray_jobs.storage import open_store
 from ray_jobs.verify import verify
@@ -271,3 +272,29 @@ def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path
     for found, expected in zip((rows(source, "difficulty"), rows(source, "difficulty", "rejected")), calm, strict=True):
         assert sorted(found, key=key) == sorted(expected, key=key)
     assert json.loads((source / "analyses/difficulty/summary.json").read_text()) == undisturbed
+
+
+def test_a_judge_writes_key_phrases_beside_the_rules(tmp_path: Path) -> None:
+    told = [None, *(json.dumps({"methods": [f"way {number}"], "plan": "Do it."}) for number in range(30))]
+    records = [record(number, sample=0, trajectory=text) for number, text in enumerate(told)]
+    write_output(open_store(str(tmp_path)), [records])
+    summary = quiet(config(tmp_path, "key_phrases", judge=judge()))
+    written, unread = rows(tmp_path, "key_phrases"), rows(tmp_path, "key_phrases", "rejected")
+    assert {one["record_id"] for one in [*written, *unread]} == {one["record_id"] for one in records[1:]}
+    assert {one["reason"] for one in unread} == {"no_phrases"}
+    for entry in summary:
+        group = [one for one in written if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        phrases = [phrase for one in group for phrase in one["phrases"]]
+        assert (entry["n"], entry["phrases"], entry["distinct"]) == (len(group), len(phrases), len(set(phrases)))
+        assert entry["expected_distinct"] <= entry["distinct"]
+
+
+def test_questions_as_they_were_have_the_settings_that_they_had(source: Path) -> None:
+    asked = config(source, "difficulty", judge=judge())
+    settings = result_settings(asked)
+    assert not {"analysis.max_tokens", "analysis.with_input"} & settings.keys()
+    longer = config(source, "difficulty", judge=judge(), max_tokens=500, with_input=False)
+    assert changes(settings, result_settings(longer)) == [
+        "analysis.max_tokens: nothing before, 500 now",
+        "analysis.with_input: nothing before, false now",
+    ]

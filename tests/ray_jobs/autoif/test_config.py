@@ -132,6 +132,7 @@ def test_a_phase_knows_the_settings_that_change_its_results(tmp_path: Path) -> N
     assert changed({"check_seconds": 9}) == [2, 3]
     assert changed({"order": "constraint_first"}) == [3]
     assert changed({"keep_truncated": True}) == [3]
+    assert changed({"quality_tokens": 900}) == [3]
     assert changed(judge=other) == [2, 3]
     assert changed(judge=other, nli={"model": "org/classifier"}) == [2, 3]
     assert changed({"quality": {"at_least": 7}}) == [3]
@@ -150,7 +151,7 @@ def test_a_forecast_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 def test_fields_that_came_later_change_no_settings_at_the_old_behaviour(tmp_path: Path) -> None:
     settings = prepare(autoif_config(tmp_path)).settings(3)
     assert settings["strategy.near_duplicate"] == 0.8
-    assert not {"strategy.order", "strategy.keep_truncated"} & settings.keys()
+    assert not {"strategy.order", "strategy.keep_truncated", "strategy.quality_tokens"} & settings.keys()
 
 
 def begin(config: AutoIFConfig, configuration: dict[str, Any]) -> None:
