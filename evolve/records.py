@@ -46,7 +46,7 @@ class Completion:
     """An engine's reply. Token counts are the engine's own; `mean_top1_prob` is in (0, 1], None where not measured.
 
     `mean_top1_prob` is the mean, over the completion's tokens, of the probability of the most likely token
-    at that position (arXiv 2412.11231, Section 4.3), before temperature and top-p.
+    at that position (arXiv 2412.11231, Section 4), before temperature and top-p.
     """
 
     text: str

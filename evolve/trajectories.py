@@ -1,4 +1,4 @@
-"""The ways in which instructions were evolved, as short phrases that can be counted (arXiv 2412.11231, Section 4).
+"""The ways in which instructions were evolved, as short phrases that can be counted (arXiv 2412.11231, Section 3.3).
 
 The paper lets a model cut key phrases out of the methods that Auto Evol-Instruct lists, as `judging.key_phrases` does.
 Here a rule does, which costs nothing and is the same for every evolver: what stands before the first colon, dash,

@@ -1,4 +1,4 @@
-"""In which ways an instruction was evolved, as key phrases that a model writes (arXiv 2412.11231, Section 4).
+"""In which ways an instruction was evolved, as key phrases that a model writes (arXiv 2412.11231, Section 3.3).
 
 The rule of `evolve.trajectories` costs nothing and reads methods by their beginnings; a model also sees through other
 words for the same way.
