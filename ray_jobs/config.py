@@ -124,13 +124,18 @@ class EvolverConfig(Strict):
     weight: float = Field(1, gt=0)
 
 
+ResponsePrompt = Literal["bare", "paper"]
+"""The template respond/NAME.txt: the task alone, or wrapped in what asks for a full and right answer, as the paper's."""
+
+
 class PoolResponderConfig(Strict):
-    """A pool of its own that answers the evolved instructions of all evolvers."""
+    """A pool of its own that answers the evolved instructions of all evolvers. `prompt` is what they are wrapped in."""
 
     kind: Literal["pool"] = "pool"
     engine: EngineConfig
     pool: PoolConfig = PoolConfig()
     sampling: GreedyConfig = GreedyConfig()
+    prompt: ResponsePrompt = "bare"
 
 
 class SelfResponderConfig(Strict):
@@ -138,6 +143,7 @@ class SelfResponderConfig(Strict):
 
     kind: Literal["evolver"]
     sampling: GreedyConfig = GreedyConfig()
+    prompt: ResponsePrompt = "bare"
 
 
 ResponderConfig = Annotated[

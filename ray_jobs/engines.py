@@ -10,7 +10,8 @@ from evolve.engine import Engine
 from evolve.evol_instruct import EvolInstruct, operator_order
 from evolve.flow import Strategy
 from evolve.method import Method
-from evolve.respond import Responder
+from evolve.prompts import Template
+from evolve.respond import BARE, Responder
 from ray_jobs.config import EngineConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
 from ray_jobs.strategy_config import AutoEvolConfig, EvolInstructConfig, StrategyConfig
 
@@ -47,9 +48,9 @@ def build_strategy(config: StrategyConfig, method: Method | None = None) -> Stra
             return AutoEvol(config.rounds, sampling, rules, templates, method.template() if method else None)
 
 
-def build_responder(config: RunConfig) -> Responder:
+def build_responder(config: RunConfig, template: Template = BARE) -> Responder:
     """What turns an evolved instruction into an answer."""
-    return Responder(config.responder.sampling.build(), response_rules(config))
+    return Responder(config.responder.sampling.build(), response_rules(config), template)
 
 
 def response_rules(config: RunConfig) -> Elimination:

@@ -15,7 +15,8 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
-from evolve.prompts import check_folder, shipped_names
+from evolve.prompts import Template, check_folder, shipped_names
+from evolve.respond import load_response_template
 from ray_jobs.analysis.config import EncoderConfig, RewardModelConfig
 from ray_jobs.autoif.config import ClassifierConfig
 from ray_jobs.config import (
@@ -46,9 +47,10 @@ AnyModel = TypeVar(
 
 @dataclass(frozen=True)
 class Checked:
-    """What checking a configuration has read: its strategy, and the saved method that it names."""
+    """What checking a configuration has read: its strategy, its response template, the saved method that it names."""
 
     strategy: Strategy
+    response: Template
     method: Method | None
 
 
@@ -59,6 +61,7 @@ def check(run: RunConfig) -> Checked:
         if run.strategy.templates is not None:
             check_folder(run.strategy.templates, shipped_names())
         strategy = build_strategy(run.strategy, method)
+        response = load_response_template(run.responder.prompt, run.strategy.templates)
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
     for name, evolver in run.evolvers.items():
@@ -66,7 +69,7 @@ def check(run: RunConfig) -> Checked:
     if isinstance(run.responder, PoolResponderConfig):
         check_engine("responder.engine", run.responder.engine)
     check_scorer(run.scorer)
-    return Checked(strategy, method)
+    return Checked(strategy, response, method)
 
 
 def check_scorer(scorer: ScorerConfig | None) -> None:

@@ -39,6 +39,7 @@ ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
         (r"strategy/order", "query_first"),
         (r"strategy/keep_truncated", False),
         (r"strategy/quality_tokens", 256),
+        (r"responder/prompt", "bare"),
         (r"analysis/max_tokens", 32),
         (r"analysis/with_input", True),
     )

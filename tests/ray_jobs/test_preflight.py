@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evolve.prompts import SHIPPED
+from evolve.respond import BARE
 from ray_jobs.config import ModelScorerConfig
 from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SeedError, StorageError
 from ray_jobs.lease import acquire
@@ -186,3 +187,11 @@ def test_the_configuration_of_the_example_is_right() -> None:
 
     run = load_config(root / "examples" / "quickstart.yaml")
     assert json.loads(run.model_dump_json())["strategy"]["rounds"] == 2
+
+
+def test_the_response_template_is_read_and_checked_with_the_others(tmp_path: Path) -> None:
+    paper = {"kind": "evolver", "prompt": "paper"}
+    assert check(run_config(tmp_path)).response == BARE
+    assert "comprehensive" in check(run_config(tmp_path, responder=paper)).response.text
+    broken = with_template(tmp_path, "Do it.", "respond/paper.txt")
+    assert "respond/paper.txt: placeholder {instruction} is missing" in told(tmp_path, responder=paper, strategy=broken)
