@@ -23,6 +23,10 @@ def report(
         list[str] | None,
         typer.Option(metavar="[POOL=]PROMPT/COMPLETION", help="Prices of a million tokens; repeatable for pools."),
     ] = None,
+    selection: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER", help="Show this selection beside others, such as a random one; repeatable."),
+    ] = None,
     storage: Storage = None,
 ) -> None:
     """Make one HTML page of an output: counts, scores, costs, examples, and evolvers compared on the same seeds."""
@@ -32,7 +36,9 @@ def report(
     from ray_jobs.storage import open_store
 
     prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
-    store = open_store(output, parse_storage(storage))
-    page = pages.report(store, output, prices, baseline, say=typer.echo)
+    options = parse_storage(storage)
+    store = open_store(output, options)
+    selections = {place: open_store(place, options if "://" in place else {}) for place in selection or ()}
+    page = pages.report(store, output, prices, baseline, typer.echo, selections)
     written = pages.write(page, open_store(to)) if to else pages.write(page, store, pages.FOLDER)
     typer.echo(f"report: {written[-1]} and {len(written) - 1} pictures")

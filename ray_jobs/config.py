@@ -125,7 +125,7 @@ class EvolverConfig(Strict):
 
 
 ResponsePrompt = Literal["bare", "paper"]
-"""The template respond/NAME.txt: the task alone, or wrapped in what asks for a full and right answer, as the paper's."""
+"""The template respond/NAME.txt: the task alone, or wrapped in a request for a full and right answer."""
 
 
 class PoolResponderConfig(Strict):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ray_jobs.analysis.analyse import analyse, check_analysis, folder_of
 from ray_jobs.analysis.config import AnalysisConfig, AnalysisRunConfig
 from ray_jobs.dataset.page.costs import Prices, parse_token_prices
-from ray_jobs.dataset.score_columns import score_column
+from ray_jobs.dataset.score_columns import random_column, score_column
 from ray_jobs.dataset.select import select
 from ray_jobs.dataset.source import SELECTION, Source, open_source
 from ray_jobs.errors import ConfigError, JobError, Stopped
@@ -98,7 +98,9 @@ def _report(store: Store, run: FinishingConfig, step: ReportConfig, say: Say) ->
     from ray_jobs.dataset.page import report as pages
 
     prices = Prices(step.gpu_hour_price, parse_token_prices(step.token_price))
-    page = pages.report(store, run.output, prices, step.baseline, say)
+    chosen = {one.target: _open(one.target, run) for one in run.finish if isinstance(one, SelectConfig)}
+    there = {target: folder for target, folder in chosen.items() if folder.exists(SELECTION)}
+    page = pages.report(store, run.output, prices, step.baseline, say, there)
     say(f"report: {pages.write(page, store, pages.FOLDER)[-1]}")
 
 
@@ -111,5 +113,7 @@ def _is_there(source: Source, target: Store, step: SelectConfig) -> bool:
     if not target.exists(SELECTION):
         return False
     account = read_json(target, SELECTION)
-    rule = step.rule().ordered(score_column(source, step.by).order).to_json()
-    return bool(account["rule"] == rule and account["source"]["fingerprint"] == source.origin["fingerprint"])
+    rule = step.rule()
+    column = random_column(rule.seed) if rule.seed is not None else score_column(source, rule.by)
+    ordered = rule.ordered(column.order).to_json()
+    return bool(account["rule"] == ordered and account["source"]["fingerprint"] == source.origin["fingerprint"])

@@ -19,7 +19,7 @@ from ray_jobs.analysis.config import (
 from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.config import RunConfig
 from ray_jobs.config_base import Strict, kind_or
-from ray_jobs.dataset.rule import Rule, parse_range, parse_top
+from ray_jobs.dataset.rule import Rule, make_rule, parse_range
 from ray_jobs.errors import ConfigError
 
 
@@ -28,8 +28,10 @@ class SelectConfig(Strict):
 
     kind: Literal["select"]
     target: str
-    by: str
+    by: str | None = None
     top: str | int | None = None
+    random: str | int | None = None
+    seed: int | None = None
     range: str | None = None
     order: Literal["highest", "lowest"] | None = None
     per: tuple[Literal["evolver", "round", "operator"], ...] = ()
@@ -49,9 +51,11 @@ class SelectConfig(Strict):
 
     def rule(self) -> Rule:
         """The rule. Raises ConfigError."""
-        return Rule(
-            by=self.by,
-            top=None if self.top is None else parse_top(str(self.top)),
+        return make_rule(
+            self.by,
+            None if self.top is None else str(self.top),
+            None if self.random is None else str(self.random),
+            self.seed,
             range=None if self.range is None else parse_range(self.range),
             order=self.order,
             per=self.per,

@@ -6,14 +6,18 @@ perplexity and length.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_jobs.dataset import analyses
+from ray_jobs.dataset.analyses import id_bytes
+from ray_jobs.dataset.rule import RANDOM
 from ray_jobs.dataset.source import Source
 from ray_jobs.errors import ConfigError
 from scoring.select import Order, Scores
@@ -74,6 +78,20 @@ DERIVED: Mapping[str, ScoreColumn] = {
         ScoreColumn("instruction_characters", ("instruction",), _characters, "lowest"),
     )
 }
+
+
+def random_column(seed: int) -> ScoreColumn:
+    """A number from 0 to 1 for each record, which its id and `seed` determine: the lowest are a random draw."""
+    return ScoreColumn(RANDOM, ("record_id",), partial(_drawn, seed), "lowest")
+
+
+def _drawn(seed: int, batch: pa.RecordBatch) -> Scores:
+    key = str(seed).encode()
+    ids = id_bytes(batch.column("record_id"))
+    digests = b"".join(hashlib.blake2b(one, digest_size=8, key=key).digest() for one in ids.tolist())
+    return np.frombuffer(digests, dtype=">u8").astype(np.float64) / 2.0**64
+
+
 ORDERS: Mapping[str, Order] = {
     "ic_ifd": "highest",
     "ifd": "highest",

@@ -36,7 +36,7 @@ from ray_jobs.rows import KEPT, RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
 from tests.ray_jobs.dataset.browser import CHROMIUM, look
 from tests.ray_jobs.dataset.compared import write_analyses, write_compared, write_table
-from tests.ray_jobs.dataset.outputs import Record, record, write_output
+from tests.ray_jobs.dataset.outputs import Record, read_records, record, write_output
 from tests.ray_jobs.samples import finished, kept_round, outcomes, rejected_round, unreadable_round
 
 NOT_ANALYSED = "Not analysed. To measure it, run"
@@ -347,3 +347,20 @@ def test_the_command_writes_elsewhere_and_fails_in_one_line(target: Store, tmp_p
     refused = subprocess.run([*command, "--token-price", "x"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
+
+
+def test_selections_stand_beside_a_random_draw(compared: tuple[Store, list[Record]], tmp_path: Path) -> None:
+    store, _ = compared
+    best, luck = (open_store(str(tmp_path / name)) for name in ("best", "luck"))
+    select(store, best, Rule("ic_ifd", top=10), say=lambda _: None)
+    _, alone = page_of(store, selections={"best": best})
+    assert "No random draw is shown" in alone.text
+    select(store, luck, Rule("random", top=10, seed=4), say=lambda _: None)
+    _, parsed = page_of(store, selections={"best": best, "luck": luck})
+    assert "No random draw is shown" not in parsed.text
+    assert "highest 10 by ic_ifd" in parsed.text
+    assert "10 at random, seed 4" in parsed.text
+    scores = [one["ic_ifd"] for one in read_records(luck)]
+    assert f"{sum(scores) / len(scores):.3f}" in parsed.text
+    with pytest.raises(OutputError, match=r"selection\.json"):
+        page_of(store, selections={"run": store})
