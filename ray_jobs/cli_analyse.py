@@ -19,7 +19,8 @@ def analyse(
         str,
         typer.Argument(
             metavar="NAME",
-            help="difficulty, difficulty_score, diversity, key_phrases, reward, trajectories, top1 or win.",
+            help="difficulty, difficulty_score, diversity, evolution_reward, key_phrases, reward, "
+            "trajectories, top1 or win.",
         ),
     ],
     config: Annotated[

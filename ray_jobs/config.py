@@ -152,12 +152,16 @@ ResponderConfig = Annotated[
 
 
 class RewardConfig(Strict):
-    """A sequence classification model with one label. The fields are those of scoring.RewardConfig."""
+    """A sequence classification model with one label. The fields are those of scoring.RewardConfig.
+
+    Code that comes with a model's files runs only where `trust_remote_code` says so.
+    """
 
     model: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     token_budget: int | None = Field(None, ge=1)
+    trust_remote_code: bool = False
 
 
 class ModelScorerConfig(Strict):

@@ -10,6 +10,7 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    EvolutionRewardConfig,
     KeyPhrasesConfig,
     RewardAnalysisConfig,
     Top1Config,
@@ -80,6 +81,7 @@ StepConfig = Annotated[
     | Annotated[WinConfig, Tag("win")]
     | Annotated[DiversityConfig, Tag("diversity")]
     | Annotated[RewardAnalysisConfig, Tag("reward")]
+    | Annotated[EvolutionRewardConfig, Tag("evolution_reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
     | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
     | Annotated[Top1Config, Tag("top1")]

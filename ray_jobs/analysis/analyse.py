@@ -10,6 +10,7 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    EvolutionRewardConfig,
     KeyPhrasesConfig,
     RewardAnalysisConfig,
     Top1Config,
@@ -20,7 +21,7 @@ from ray_jobs.analysis.diversity import EMBEDDINGS, EncodeJob, measure_distances
 from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.analysis.judging import DifficultyJob, KeyPhrasesJob, WinJob
 from ray_jobs.analysis.local import measure_top1, measure_trajectories
-from ray_jobs.analysis.rewards import RewardJob
+from ray_jobs.analysis.rewards import EvolutionRewardJob, RewardJob
 from ray_jobs.analysis.summaries import SUMMARY
 from ray_jobs.dataset.analyses import FOLDER
 from ray_jobs.dataset.source import open_source
@@ -66,6 +67,8 @@ def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:
             return EncodeJob(config, analysis)
         case RewardAnalysisConfig() as analysis:
             return RewardJob(config, analysis)
+        case EvolutionRewardConfig() as analysis:
+            return EvolutionRewardJob(config, analysis)
         case other:
             raise ConfigError(f"{other.kind}: has no pool, and so nothing to run again")
 

@@ -96,6 +96,14 @@ class RewardAnalysisConfig(Strict):
     reward: RewardModelConfig
 
 
+class EvolutionRewardConfig(Strict):
+    """How good a reward model finds the evolved instruction as the reply to the prompt that evolved it."""
+
+    kind: Literal["evolution_reward"]
+    reward: RewardModelConfig
+    templates: Path | None = None
+
+
 class TrajectoriesConfig(Strict):
     """In how many ways instructions were evolved, by a rule that finds key phrases."""
 
@@ -122,6 +130,7 @@ AnalysisConfig = Annotated[
     | Annotated[WinConfig, Tag("win")]
     | Annotated[DiversityConfig, Tag("diversity")]
     | Annotated[RewardAnalysisConfig, Tag("reward")]
+    | Annotated[EvolutionRewardConfig, Tag("evolution_reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
     | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
     | Annotated[Top1Config, Tag("top1")],

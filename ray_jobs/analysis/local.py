@@ -15,6 +15,8 @@ from ray_jobs.parts import DATA
 from ray_jobs.report import SUCCESS
 from ray_jobs.storage import Store
 
+COUNTS = ("top1_counts_first", "top1_counts_rest")
+"""Columns that outputs of version 0.1 lack."""
 KEYS = ("record_id", "seed_id", *GROUP)
 
 
@@ -38,10 +40,13 @@ def measure_trajectories(source: Source, store: Store) -> None:
 
 
 def measure_top1(source: Source, store: Store) -> None:
-    """The distribution of mean_top1_prob by evolver and round."""
+    """The distribution of mean_top1_prob, and of top-1 probability over positions, by evolver and round."""
     _empty(store)
-    batches = list(source.batches([*GROUP, "mean_top1_prob"]))
-    table = pa.Table.from_batches(batches)
+    columns = [*GROUP, "mean_top1_prob", *COUNTS]
+    lacking = [pa.field(name, pa.list_(pa.int32())) for name in COUNTS if name not in source.schema.names]
+    table = pa.Table.from_batches(list(source.batches(columns)))
+    for field in lacking:
+        table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     _finish(store, [{"evolver": evolver, "round": number} | top1(part) for evolver, number, part in groups(table)])
 
 

@@ -54,6 +54,7 @@ WIN = (
     pa.field("win_score", pa.float64()),
 )
 REWARD = (pa.field("reward", pa.float64()),)
+EVOLUTION_REWARD = (pa.field("evolution_reward", pa.float64()),)
 EMBEDDING = (pa.field("embedding", pa.list_(pa.float32())), pa.field("truncated", pa.bool_()))
 NEIGHBOURS = pa.schema(
     [

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evolve.confidence import BINS
 from ray_jobs.dataset import analyses
 from ray_jobs.dataset.analyses import id_bytes
 from ray_jobs.dataset.rule import RANDOM
@@ -54,6 +56,16 @@ def _perplexity(batch: pa.RecordBatch) -> Scores:
 
 def _words(batch: pa.RecordBatch) -> Scores:
     return word_counts(batch.column("instruction"))
+
+
+def summed_counts(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """The sum, bin by bin, of lists of counts; records without counts left out."""
+    lists = column.drop_null()
+    lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    if not len(lists):
+        return np.zeros(BINS, dtype=np.int64)
+    counts = lists.flatten().to_numpy().reshape(len(lists), -1)
+    return np.asarray(counts.sum(axis=0), dtype=np.int64)
 
 
 def word_counts(texts: pa.Array) -> Scores:

@@ -13,10 +13,10 @@ import pytest
 
 from evolve.prompts import SHIPPED
 from evolve.respond import BARE
-from ray_jobs.config import ModelScorerConfig
+from ray_jobs.config import ModelScorerConfig, RewardConfig
 from ray_jobs.errors import ConfigError, LeaseHeld, OutputError, SeedError, StorageError
 from ray_jobs.lease import acquire
-from ray_jobs.preflight import absolute, check, check_places, empty_output
+from ray_jobs.preflight import absolute, check, check_places, check_reward_model, empty_output
 from ray_jobs.storage import open_store
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.samples import run_config, write_seeds
@@ -195,3 +195,14 @@ def test_the_response_template_is_read_and_checked_with_the_others(tmp_path: Pat
     assert "comprehensive" in check(run_config(tmp_path, responder=paper)).response.text
     broken = with_template(tmp_path, "Do it.", "respond/paper.txt")
     assert "respond/paper.txt: placeholder {instruction} is missing" in told(tmp_path, responder=paper, strategy=broken)
+
+
+def test_a_reward_models_own_code_is_asked_for_by_name(tmp_path: Path) -> None:
+    own = {"architectures": ["OwnReward"], "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}
+    (tmp_path / "config.json").write_text(json.dumps(own))
+    check_reward_model("reward", RewardConfig(model=str(tmp_path), trust_remote_code=True))
+    with pytest.raises(ConfigError, match=r"reward\.trust_remote_code: true"):
+        check_reward_model("reward", RewardConfig(model=str(tmp_path)))
+    (tmp_path / "config.json").write_text(json.dumps(own | {"auto_map": {"AutoModel": "own.Own"}}))
+    with pytest.raises(ConfigError, match="offers no AutoModelForSequenceClassification"):
+        check_reward_model("reward", RewardConfig(model=str(tmp_path), trust_remote_code=True))

@@ -30,6 +30,7 @@ from ray_jobs.dataset.page.report import report, write
 from ray_jobs.dataset.page.style import figure
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
+from ray_jobs.dataset.source import open_source
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
 from ray_jobs.parts import write_part
 from ray_jobs.rows import KEPT, RECORD_SCHEMA
@@ -364,3 +365,34 @@ def test_selections_stand_beside_a_random_draw(compared: tuple[Store, list[Recor
     assert f"{sum(scores) / len(scores):.3f}" in parsed.text
     with pytest.raises(OutputError, match=r"selection\.json"):
         page_of(store, selections={"run": store})
+
+
+def with_positions(number: int) -> Record:
+    """A record whose reply had five first positions at 0.97 and ten others at 0.12."""
+    first, rest = [0] * 20, [0] * 20
+    first[19], rest[2] = 5, 10
+    return record(number, mean_top1_prob=0.4, top1_counts_first=first, top1_counts_rest=rest)
+
+
+def test_top1_is_a_density_over_positions_and_the_mean_stays(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    write_output(store, [[with_positions(number) for number in range(30)]])
+    page, parsed = page_of(store)
+    assert {"top1-positions.png", "mean-top1-prob.png"} <= page.pictures.keys()
+    text = " ".join(parsed.text.split())
+    # of 15 positions ten are below 0.3; of the first five none
+    assert "large round 1, all positions 75 66.7% 0.12 33.3%" in text
+    assert "large round 1, first five positions 25 0.0% 0.97" in text
+
+
+def test_an_output_that_went_on_under_a_version_with_more_columns_is_read_whole(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    old = pa.schema([one for one in RECORD_SCHEMA if not one.name.startswith("top1_counts")])
+    write_output(store, [[record(number) for number in range(30)]], old)
+    write_output(store, [[with_positions(number) for number in range(30, 60)]])
+    source = open_source(store)
+    assert source.schema.names == RECORD_SCHEMA.names
+    rows = pa.Table.from_batches(list(source.batches()))
+    assert (rows.num_rows, rows["top1_counts_first"].null_count) == (60, 30)
+    _, parsed = page_of(store)
+    assert "all positions" in parsed.text
