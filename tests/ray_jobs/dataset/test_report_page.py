@@ -379,10 +379,10 @@ def test_top1_is_a_density_over_positions_and_the_mean_stays(tmp_path: Path) -> 
     write_output(store, [[with_positions(number) for number in range(30)]])
     page, parsed = page_of(store)
     assert {"top1-positions.png", "mean-top1-prob.png"} <= page.pictures.keys()
-    text = " ".join(parsed.text.split())
+    text = "".join(parsed.text.split())
     # of 15 positions ten are below 0.3; of the first five none
-    assert "large round 1, all positions 75 66.7% 0.12 33.3%" in text
-    assert "large round 1, first five positions 25 0.0% 0.97" in text
+    assert "largeround1,allpositions7566.7%0.1433.3%" in text
+    assert "largeround1,firstfivepositions250.0%0.98100.0%" in text
 
 
 def test_an_output_that_went_on_under_a_version_with_more_columns_is_read_whole(tmp_path: Path) -> None:
