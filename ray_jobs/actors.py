@@ -59,9 +59,29 @@ class PoolJob:
     board: Board
     response: Template = BARE
 
+    @property
+    def seed(self) -> int:
+        """The run's."""
+        return self.run.seed
+
     def responder(self) -> Responder:
         """What answers."""
         return build_responder(self.run, self.response)
+
+
+@dataclass(frozen=True)
+class AnswerJob:
+    """As PoolJob, for an actor that only answers, in a run that evolves nothing."""
+
+    answers: Responder
+    pool: str
+    engine: EngineConfig
+    board: Board
+    seed: int
+
+    def responder(self) -> Responder:
+        """What answers."""
+        return self.answers
 
 
 @dataclass(frozen=True)
@@ -96,7 +116,7 @@ class EvolveActor(EngineActor):
             self._engine = self.load(job.engine)
         self._turns = asyncio.Semaphore(rows_at_once(self._engine))
         own = isinstance(job.run.responder, SelfResponderConfig)
-        self._answers = Answers(job.responder(), self._engine, job.run.seed, self._meter) if own else None
+        self._answers = Answers(job.responder(), self._engine, job.seed, self._meter) if own else None
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Evolve a block. Rows that have not begun when the run is to stop come back with null rounds."""
@@ -134,13 +154,13 @@ class EvolveActor(EngineActor):
 
 
 class RespondActor(EngineActor):
-    """Answers the evolved instructions of a block."""
+    """Answers the instructions of a block."""
 
-    def __init__(self, job: PoolJob) -> None:
+    def __init__(self, job: PoolJob | AnswerJob) -> None:
         self._meter = Meter(job.board, job.pool)
         with self._meter.loading():
             engine = self.load(job.engine)
-        self._answers = Answers(job.responder(), engine, job.run.seed, self._meter)
+        self._answers = Answers(job.responder(), engine, job.seed, self._meter)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Answer every round of a block that is still kept."""

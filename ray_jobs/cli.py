@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_score
+from ray_jobs import cli_analyse, cli_data, cli_jobs, cli_optimize, cli_plan, cli_report, cli_respond, cli_score
 from ray_jobs.cli_options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.errors import DamagedOutput, JobError
 
@@ -28,6 +28,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_score.app)
+app.add_typer(cli_respond.app)
 app.add_typer(cli_analyse.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_optimize.app)

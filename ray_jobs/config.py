@@ -5,12 +5,13 @@ Every model here refuses unknown fields. `settings.py` says which fields change 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
 from ray_jobs.config_base import GreedyConfig, Strict, kind_or
-from ray_jobs.strategy_config import EvolInstructConfig, StrategyConfig
+from ray_jobs.strategy_config import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -248,6 +249,19 @@ class ScoreConfig(JobConfig):
     """Scoring of pairs that exist already: `seeds` names them, outputs included."""
 
     scorer: ScorerConfig
+
+
+class RespondConfig(JobConfig):
+    """Answers to instructions that exist already, without evolving: `seeds` names them, outputs included.
+
+    `elimination` has the rules on responses, `templates` may hold a `respond/` prompt of one's own.
+    """
+
+    seed: int = 0
+    responder: PoolResponderConfig
+    scorer: ScorerConfig | None = None
+    elimination: RulesConfig = EliminationConfig()
+    templates: Path | None = None
 
 
 class RunConfig(JobConfig):
