@@ -334,7 +334,9 @@ def test_an_evolved_instruction_is_the_reply_to_its_evolve_prompt(tmp_path: Path
 def test_both_rewards_stand_beside_each_other_under_their_own_names(tmp_path: Path) -> None:
     records = [evolved(number) for number in range(0, 30, 3)]
     write_output(open_store(str(tmp_path / "run")), [records])
-    model = save_reward_model(tmp_path / "m", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
+    # evolve prompts are longer than the tiny models of other tests take
+    roomy = LlamaConfig(**{**GROUPED, "max_position_embeddings": 8192}, num_labels=1)
+    model = save_reward_model(tmp_path / "m", roomy, build_tokenizer(bos=True))
     reward = {"model": str(model)}
     for name in ("reward", "evolution_reward"):
         summary = quiet(config(tmp_path / "run", name, reward=reward))
