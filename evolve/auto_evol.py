@@ -1,4 +1,4 @@
-"""Auto Evol-Instruct (arXiv 2406.00770): one method, in four steps, that finds for each task how to make it harder.
+"""Auto Evol-Instruct (arXiv 2406.00770): one method, in steps, that finds for each task how to make it harder.
 
 arXiv 2412.11231 uses the initial method alone; `evolve.optimise` searches for a better one.
 """

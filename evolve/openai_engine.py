@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import openai
 from openai.types.chat.chat_completion import Choice
 
+from evolve.confidence import Confidence
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 
@@ -70,7 +71,7 @@ class OpenAIEngine:
             finish_reason="length" if choice.finish_reason == "length" else "stop",
             prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
             completion_tokens=reply.usage.completion_tokens if reply.usage else 0,
-            mean_top1_prob=_mean_top1(choice),
+            confidence=Confidence.of(_tops(choice)),
         )
 
     async def close(self) -> None:
@@ -87,8 +88,8 @@ def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:
     return base.geturl(), login, dict(parse_qsl(parts.query))
 
 
-def _mean_top1(choice: Choice) -> float | None:
+def _tops(choice: Choice) -> list[float]:
+    """The probability of each position's most likely token; empty where the server tells none."""
     if choice.logprobs is None or not choice.logprobs.content:
-        return None
-    tops = [max(t.logprob, *(o.logprob for o in t.top_logprobs)) for t in choice.logprobs.content]
-    return sum(map(math.exp, tops)) / len(tops)
+        return []
+    return [math.exp(max(t.logprob, *(o.logprob for o in t.top_logprobs))) for t in choice.logprobs.content]

@@ -25,8 +25,11 @@ class Template:
     text: str
 
     def render(self, **values: str) -> str:
-        """Fill every placeholder in one pass: braces inside a value are never read as placeholders."""
-        return _PLACEHOLDER.sub(lambda match: values[match[1]], self.text)
+        """Fill every placeholder in one pass: braces inside a value are never read as placeholders.
+
+        A name in braces that has no value stays as it is; only a template loaded with `literal` can hold one.
+        """
+        return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), self.text)
 
     def digest(self) -> str:
         """A short hash of the text, for fingerprints."""
@@ -34,12 +37,18 @@ class Template:
 
 
 def load_template(
-    name: str, required: set[str], optional: set[str] | None = None, folder: Path | None = None
+    name: str,
+    required: set[str],
+    optional: set[str] | None = None,
+    folder: Path | None = None,
+    literal: bool = False,
 ) -> Template:
     """Read template `name` (such as "evol_instruct/deepen") from `folder`, or the shipped one where it has none.
 
     A byte-order mark, which some editors write, is no part of the text. Raises TemplateError, naming the file,
-    where a required placeholder is missing, one is unknown, or the file is not UTF-8 text.
+    where a required placeholder is missing, one is unknown, or the file is not UTF-8 text. With `literal` an unknown
+    name in braces is text, as in a prompt that shows a form such as "Score: {score}", unless it looks like a
+    placeholder with a slip.
     """
     own = folder / f"{name}.txt" if folder else None
     path = own if own and own.exists() else SHIPPED / f"{name}.txt"
@@ -49,12 +58,19 @@ def load_template(
         raise TemplateError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
     except OSError as error:
         raise TemplateError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_template(name, text, str(path), required, optional)
+    return parse_template(name, text, str(path), required, optional, literal)
 
 
-def parse_template(name: str, text: str, source: str, required: set[str], optional: set[str] | None = None) -> Template:
+def parse_template(
+    name: str,
+    text: str,
+    source: str,
+    required: set[str],
+    optional: set[str] | None = None,
+    literal: bool = False,
+) -> Template:
     """A template from `text`, stripped. Raises TemplateError, naming `source`, where its placeholders do not fit."""
-    _check(source, text, required, required | (optional or set()))
+    _check(source, text, required, required | (optional or set()), literal)
     return Template(name, text.strip())
 
 
@@ -78,12 +94,14 @@ def check_folder(folder: Path, known: set[str]) -> None:
             raise TemplateError(f"{path}: no template is named {name}{hint} (known: {', '.join(sorted(known))})")
 
 
-def _check(source: str, text: str, required: set[str], allowed: set[str]) -> None:
+def _check(source: str, text: str, required: set[str], allowed: set[str], literal: bool) -> None:
     found = set(_PLACEHOLDER.findall(text))
     if missing := sorted(required - found):
         raise TemplateError(f"{source}: placeholder {{{missing[0]}}} is missing")
     for name in sorted(found - allowed):
         near = get_close_matches(name, allowed, 1, 0.6)
+        if literal and not near:
+            continue
         hint = f"; did you mean {{{near[0]}}}?" if near else ""
         expected = ", ".join(f"{{{one}}}" for one in sorted(allowed))
         raise TemplateError(f"{source}: unknown placeholder {{{name}}}{hint} (allowed: {expected})")

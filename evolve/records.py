@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from evolve.confidence import Confidence
+
 FinishReason = Literal["stop", "length"]
 
 
@@ -32,7 +34,7 @@ class Prompt:
     """One user turn for an engine.
 
     `seed` makes the draw repeatable as far as the engine allows. `measure_confidence` asks for
-    `Completion.mean_top1_prob`, which costs the engine log-probabilities.
+    `Completion.confidence`, which costs the engine log-probabilities.
     """
 
     text: str
@@ -43,17 +45,22 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An engine's reply. Token counts are the engine's own; `mean_top1_prob` is in (0, 1], None where not measured.
+    """An engine's reply. Token counts are the engine's own; `confidence` is None where it was not measured.
 
-    `mean_top1_prob` is the mean, over the completion's tokens, of the probability of the most likely token
-    at that position (arXiv 2412.11231, Section 4.3), before temperature and top-p.
+    `confidence` is of the probability, at each position of the completion, of the most likely token there (arXiv
+    2412.11231, Section 4), before temperature and top-p.
     """
 
     text: str
     finish_reason: FinishReason
     prompt_tokens: int
     completion_tokens: int
-    mean_top1_prob: float | None = None
+    confidence: Confidence | None = None
+
+    @property
+    def mean_top1_prob(self) -> float | None:
+        """The mean of `confidence`."""
+        return self.confidence.mean if self.confidence else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,14 @@ class Evolved:
     operator: str
     finish_reason: FinishReason
     usage: Usage
-    mean_top1_prob: float | None = None
+    confidence: Confidence | None = None
     trajectory: str | None = None
     """What the strategy wants to keep of how it got there, as JSON; None for strategies without one."""
+
+    @property
+    def mean_top1_prob(self) -> float | None:
+        """The mean of `confidence`."""
+        return self.confidence.mean if self.confidence else None
 
 
 @dataclass(frozen=True, slots=True)

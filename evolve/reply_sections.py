@@ -1,8 +1,11 @@
-"""Reads the four-step reply of Auto Evol-Instruct (arXiv 2406.00770): methods, plan and the final instruction.
+"""Reads the reply of Auto Evol-Instruct (arXiv 2406.00770): methods, plan and the final instruction.
 
 Models vary the headings: bold, numbered, behind a step's number, with or without a colon, with the text beside
 or below. A strict reading loses a fifth of all replies (arXiv 2412.11231 keeps 40,483 of 51,983 for Alpaca), so
 this one accepts all of these, but never guesses: a reply without the last heading has no final instruction.
+
+The initial method has four steps. A better one may have any number of them, with headings of its own; of these only
+the last is needed, and methods and plan are read where their headings are there.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ _NAMES = {
     ),
 }
 _STEPS = {"methods": 1, "plan": 2, "rewritten": 3}
+"""What a step's number alone says, in replies that have no more steps than the initial method."""
+_INITIAL_STEPS = 4
 # Repeats of mark-up and white space are possessive (*+): models do end in endless lines of them, and a regular
 # expression that tries every way to split such a line takes quadratic time.
 _LEAD = r"^[ \t>#*_\-\d.)(]*+"
@@ -44,6 +49,7 @@ _NUMBERED = {
     kind: re.compile(rf"{_LEAD}{_STEP.format(number)}[#*_]*", re.IGNORECASE | re.MULTILINE)
     for kind, number in _STEPS.items()
 }
+_ANY_STEP = re.compile(rf"{_LEAD}step[ \t]*+(\d{{1,3}})\b", re.IGNORECASE | re.MULTILINE)
 _ITEM = re.compile(r"^([ \t]*)(?:[-*•+]|\(?\d+[.):]|[a-z][.)])[ \t]+(.*)$")
 _RULE = re.compile(r"^[ \t]*(?:-{3,}|\*{3,}|_{3,}|={3,})[ \t]*$")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)")
@@ -94,11 +100,18 @@ def parse_reply(text: str) -> Sections:
 
 def _headings(text: str) -> list[_Heading]:
     found = list[_Heading]()
+    final = _HEADINGS["final"].search(text)
+    # the final instruction may have steps of its own
+    steps = list(_ANY_STEP.finditer(text[: final.start()] if final else text))
+    numbered = max((int(step[1]) for step in steps), default=0) <= _INITIAL_STEPS
     for kind, pattern in _HEADINGS.items():
         matches = list(pattern.finditer(text))
-        if not matches and kind in _NUMBERED:
+        if not matches and numbered and kind in _NUMBERED:
             matches = list(_NUMBERED[kind].finditer(text))[:1]
         found += [_Heading(kind, match.start(), match.end()) for match in matches]
+    if not numbered:
+        named = {heading.start for heading in found}
+        found += [_Heading("step", step.start(), step.end()) for step in steps if step.start() not in named]
     return found
 
 

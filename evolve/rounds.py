@@ -64,7 +64,7 @@ class Judge:
             draft.operator,
             draft.reply.finish_reason,
             usage,
-            draft.reply.mean_top1_prob,
+            draft.reply.confidence,
             draft.trajectory,
         )
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
+from evolve.confidence import Confidence
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 from evolve.scripted_autoif import autoif_reply
@@ -109,7 +110,7 @@ class ScriptedEngine:
             finish_reason="stop" if wanted <= prompt.sampling.max_tokens else "length",
             prompt_tokens=max(1, len(prompt.text) // CHARACTERS_PER_TOKEN),
             completion_tokens=tokens,
-            mean_top1_prob=0.5 if prompt.measure_confidence else None,
+            confidence=Confidence.of([0.5] * tokens) if prompt.measure_confidence else None,
         )
 
     def _seconds(self, completion: Completion) -> float:

@@ -1,8 +1,8 @@
-"""The ways in which instructions were evolved, as short phrases that can be counted (arXiv 2412.11231, Section 4.2).
+"""The ways in which instructions were evolved, as short phrases that can be counted (arXiv 2412.11231, Section 3.3).
 
-The paper lets a model cut key phrases out of the methods that Auto Evol-Instruct lists. Here a rule does, which costs
-nothing and is the same for every evolver: what stands before the first colon, dash, bracket or full stop of a
-method, without stop words, in lower case, up to five words.
+The paper lets a model cut key phrases out of the methods that Auto Evol-Instruct lists, as `judging.key_phrases` does.
+Here a rule does, which costs nothing and is the same for every evolver: what stands before the first colon, dash,
+bracket or full stop of a method, without stop words, in lower case, up to five words.
 """
 
 from __future__ import annotations
@@ -24,10 +24,16 @@ def phrases(trajectory: str | None, operator: str | None) -> list[str]:
 
     `trajectory` is JSON as `evolve.auto_evol.trajectory_json` writes it, or as another strategy does, without methods.
     """
-    methods = json.loads(trajectory).get("methods") if trajectory else None
+    methods, _ = described(trajectory)
     if methods is None:
         return [operator] if operator else []
     return list(dict.fromkeys(phrase for method in methods if (phrase := key_phrase(method))))
+
+
+def described(trajectory: str | None) -> tuple[list[str] | None, str]:
+    """The methods and the plan of a record's trajectory; None and "" where its strategy has none."""
+    found = json.loads(trajectory) if trajectory else {}
+    return found.get("methods"), found.get("plan", "")
 
 
 def key_phrase(method: str) -> str:

@@ -23,6 +23,7 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
+from evolve.confidence import Confidence
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 
@@ -119,13 +120,12 @@ def _completion(output: CompletionOutput, prompt_tokens: int) -> Completion:
         finish_reason="length" if output.finish_reason == "length" else "stop",
         prompt_tokens=prompt_tokens,
         completion_tokens=len(output.token_ids),
-        mean_top1_prob=_mean_top1(output.logprobs) if output.logprobs else None,
+        confidence=Confidence.of(_tops(output.logprobs)) if output.logprobs else None,
     )
 
 
-def _mean_top1(logprobs: SampleLogprobs) -> float:
-    """The mean probability of each position's most likely token; vLLM's default log-probabilities are the raw ones."""
+def _tops(logprobs: SampleLogprobs) -> list[float]:
+    """The probability of each position's most likely token; vLLM's default log-probabilities are the raw ones."""
     assert isinstance(logprobs, FlatLogprobs)
     positions = zip(logprobs.start_indices, logprobs.end_indices, strict=True)
-    tops = [math.exp(max(logprobs.logprobs[start:end])) for start, end in positions]
-    return sum(tops) / len(tops)
+    return [math.exp(max(logprobs.logprobs[start:end])) for start, end in positions]

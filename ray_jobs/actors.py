@@ -24,8 +24,9 @@ from evolve.current_row import ROW
 from evolve.engine import Engine
 from evolve.errors import EngineDied
 from evolve.flow import Strategy, drive
+from evolve.prompts import Template
 from evolve.records import Instruction
-from evolve.respond import Responder
+from evolve.respond import BARE, Responder
 from ray_jobs.board import Board, Figures, Meter, one_line
 from ray_jobs.branches import begun
 from ray_jobs.config import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
@@ -48,7 +49,7 @@ Row = dict[str, Any]
 class PoolJob:
     """What an actor needs to know: the run, its pool's name and engine, and where to report.
 
-    The strategy travels whole, for a worker on another machine may not have the folder of its templates.
+    Strategy and response template travel whole, for a worker on another machine may not have the folder of templates.
     """
 
     run: RunConfig
@@ -56,6 +57,31 @@ class PoolJob:
     pool: str
     engine: EngineConfig
     board: Board
+    response: Template = BARE
+
+    @property
+    def seed(self) -> int:
+        """The run's."""
+        return self.run.seed
+
+    def responder(self) -> Responder:
+        """What answers."""
+        return build_responder(self.run, self.response)
+
+
+@dataclass(frozen=True)
+class AnswerJob:
+    """As PoolJob, for an actor that only answers, in a run that evolves nothing."""
+
+    answers: Responder
+    pool: str
+    engine: EngineConfig
+    board: Board
+    seed: int
+
+    def responder(self) -> Responder:
+        """What answers."""
+        return self.answers
 
 
 @dataclass(frozen=True)
@@ -90,7 +116,7 @@ class EvolveActor(EngineActor):
             self._engine = self.load(job.engine)
         self._turns = asyncio.Semaphore(rows_at_once(self._engine))
         own = isinstance(job.run.responder, SelfResponderConfig)
-        self._answers = Answers(build_responder(job.run), self._engine, job.run.seed, self._meter) if own else None
+        self._answers = Answers(job.responder(), self._engine, job.seed, self._meter) if own else None
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Evolve a block. Rows that have not begun when the run is to stop come back with null rounds."""
@@ -128,13 +154,13 @@ class EvolveActor(EngineActor):
 
 
 class RespondActor(EngineActor):
-    """Answers the evolved instructions of a block."""
+    """Answers the instructions of a block."""
 
-    def __init__(self, job: PoolJob) -> None:
+    def __init__(self, job: PoolJob | AnswerJob) -> None:
         self._meter = Meter(job.board, job.pool)
         with self._meter.loading():
             engine = self.load(job.engine)
-        self._answers = Answers(build_responder(job.run), engine, job.run.seed, self._meter)
+        self._answers = Answers(job.responder(), engine, job.seed, self._meter)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Answer every round of a block that is still kept."""

@@ -17,6 +17,7 @@ from ray_jobs import (
     cli_optimize,
     cli_plan,
     cli_report,
+    cli_respond,
     cli_score,
     signals,
     supervisor,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 
 app.add_typer(cli_score.app)
+app.add_typer(cli_respond.app)
 app.add_typer(cli_analyse.app)
 app.add_typer(cli_jobs.app)
 app.add_typer(cli_optimize.app)

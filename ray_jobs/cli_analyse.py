@@ -19,7 +19,9 @@ def analyse(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="difficulty, difficulty_score, diversity, reward, trajectories, top1 or win."
+            metavar="NAME",
+            help="difficulty, difficulty_score, diversity, evolution_reward, key_phrases, reward, "
+            "trajectories, top1 or win.",
         ),
     ],
     config: Annotated[

@@ -15,8 +15,12 @@ NewFolder = Annotated[str, typer.Argument(metavar="TARGET", help="An empty or ne
 Storage = Annotated[
     str | None, typer.Option(metavar="YAML", help="Options for the file systems, such as '{endpoint_url: http://...}'.")
 ]
-By = Annotated[str, typer.Option(help="The score: ic_ifd, ifd, ifd_ppl, perplexity, instruction_words, …")]
+By = Annotated[str | None, typer.Option(help="The score: ic_ifd, ifd, ifd_ppl, perplexity, instruction_words, …")]
 Top = Annotated[str | None, typer.Option(help="How many to keep: 1000, or 25%.")]
+Random = Annotated[
+    str | None, typer.Option(metavar="N", help="Draw so many at random instead: 1000, or 25%; what a score must beat.")
+]
+Seed = Annotated[int | None, typer.Option(help="Another number, another random draw.")]
 Range = Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Keep these scores instead of a top.")]
 Order = Annotated[
     Literal["highest", "lowest"] | None, typer.Option(help="Which end to keep; by default the one usual for the score.")
@@ -45,8 +49,10 @@ def register(app: typer.Typer) -> None:
 def select(
     output: Source,
     target: NewFolder,
-    by: By,
+    by: By = None,
     top: Top = None,
+    random: Random = None,
+    seed: Seed = None,
     range_: Range = None,
     order: Order = None,
     per: Per = None,
@@ -57,15 +63,17 @@ def select(
     ngram: Ngram = 13,
     storage: Storage = None,
 ) -> None:
-    """Keep the best records by a score, and write them as a dataset of their own."""
+    """Keep the best records by a score, or a random draw, and write them as a dataset of their own."""
     from ray_jobs.configuration import parse_storage
     from ray_jobs.dataset import rule as rules
     from ray_jobs.dataset.select import select as select_records
     from ray_jobs.storage import open_store
 
-    rule = rules.Rule(
-        by=by,
-        top=None if top is None else rules.parse_top(top),
+    rule = rules.make_rule(
+        by,
+        top,
+        random,
+        seed,
         range=None if range_ is None else rules.parse_range(range_),
         order=order,
         per=tuple(per.split(",")) if per else (),

@@ -24,6 +24,10 @@ def report(
         list[str] | None,
         typer.Option(metavar="[POOL=]PROMPT/COMPLETION", help="Prices of a million tokens; repeatable for pools."),
     ] = None,
+    selection: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FOLDER", help="Show this selection beside others, such as a random one; repeatable."),
+    ] = None,
     storage: Storage = None,
 ) -> None:
     """Make one HTML page of an output: counts, scores, costs, examples, and evolvers compared on the same seeds."""
@@ -33,7 +37,9 @@ def report(
     from ray_jobs.storage import open_store
 
     prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
-    store = open_store(output, parse_storage(storage))
+    options = parse_storage(storage)
+    store = open_store(output, options)
     place = pages.check_place(store, open_store(to) if to else None)
-    written = pages.write(pages.report(store, output, prices, baseline, say=say), place)
+    selections = {name: open_store(name, options if "://" in name else {}) for name in selection or ()}
+    written = pages.write(pages.report(store, output, prices, baseline, say, selections), place)
     say(f"report: {written[-1]} and {len(written) - 1} pictures")

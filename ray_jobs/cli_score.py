@@ -72,7 +72,7 @@ def score(
         "seeds": {
             "path": source,
             "layout": layout,
-            "columns": dict(_mapping(one) for one in columns or []),
+            "columns": column_names(columns),
             "limit": limit,
             # the same file system reads and writes, unless the input is on local disk
             "storage": options if "://" in source else {},
@@ -97,6 +97,11 @@ def score(
 def _share_of_cores(actors: int) -> int:
     """Threads of each scorer where they have the machine to themselves; Ray would give each one."""
     return max(1, len(os.sched_getaffinity(0)) // actors)
+
+
+def column_names(columns: list[str] | None) -> dict[str, str]:
+    """What --columns says: a field's name in the files. Raises ConfigError."""
+    return dict(_mapping(one) for one in columns or [])
 
 
 def _mapping(text: str) -> tuple[str, str]:

@@ -5,13 +5,14 @@ Every model here refuses unknown fields. `settings.py` says which fields change 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
 from ray_jobs.config_base import GreedyConfig, Strict, kind_or
 from ray_jobs.secrets import Address, Arguments, Environment, Options, Url, VariableName
-from ray_jobs.strategy_config import EvolInstructConfig, StrategyConfig
+from ray_jobs.strategy_config import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -129,13 +130,18 @@ class EvolverConfig(Strict):
     weight: float = Field(1, gt=0)
 
 
+ResponsePrompt = Literal["bare", "paper"]
+"""The template respond/NAME.txt: the task alone, or wrapped in a request for a full and right answer."""
+
+
 class PoolResponderConfig(Strict):
-    """A pool of its own that answers the evolved instructions of all evolvers."""
+    """A pool of its own that answers the evolved instructions of all evolvers. `prompt` is what they are wrapped in."""
 
     kind: Literal["pool"] = "pool"
     engine: EngineConfig
     pool: PoolConfig = PoolConfig()
     sampling: GreedyConfig = GreedyConfig()
+    prompt: ResponsePrompt = "bare"
 
 
 class SelfResponderConfig(Strict):
@@ -143,6 +149,7 @@ class SelfResponderConfig(Strict):
 
     kind: Literal["evolver"]
     sampling: GreedyConfig = GreedyConfig()
+    prompt: ResponsePrompt = "bare"
 
 
 ResponderConfig = Annotated[
@@ -151,12 +158,16 @@ ResponderConfig = Annotated[
 
 
 class RewardConfig(Strict):
-    """A sequence classification model with one label. The fields are those of scoring.RewardConfig."""
+    """A sequence classification model with one label. The fields are those of scoring.RewardConfig.
+
+    Code that comes with a model's files runs only where `trust_remote_code` says so.
+    """
 
     model: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     device: str = "auto"
     token_budget: int | None = Field(None, ge=1)
+    trust_remote_code: bool = False
 
 
 class ModelScorerConfig(Strict):
@@ -243,6 +254,19 @@ class ScoreConfig(JobConfig):
     """Scoring of pairs that exist already: `seeds` names them, outputs included."""
 
     scorer: ScorerConfig
+
+
+class RespondConfig(JobConfig):
+    """Answers to instructions that exist already, without evolving: `seeds` names them, outputs included.
+
+    `elimination` has the rules on responses, `templates` may hold a `respond/` prompt of one's own.
+    """
+
+    seed: int = 0
+    responder: PoolResponderConfig
+    scorer: ScorerConfig | None = None
+    elimination: RulesConfig = EliminationConfig()
+    templates: Path | None = None
 
 
 class RunConfig(JobConfig):

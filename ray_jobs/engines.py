@@ -12,7 +12,8 @@ from evolve.flow import Strategy
 from evolve.masked_engine import MaskedEngine
 from evolve.masking import concealed
 from evolve.method import Method
-from evolve.respond import Responder
+from evolve.prompts import Template
+from evolve.respond import BARE, Responder
 from ray_jobs.config import EngineConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
 from ray_jobs.secrets import known_secrets, revealed
 from ray_jobs.strategy_config import AutoEvolConfig, EvolInstructConfig, StrategyConfig
@@ -64,9 +65,9 @@ def build_strategy(config: StrategyConfig, method: Method | None = None) -> Stra
             return AutoEvol(config.rounds, sampling, rules, templates, method.template() if method else None)
 
 
-def build_responder(config: RunConfig) -> Responder:
+def build_responder(config: RunConfig, template: Template = BARE) -> Responder:
     """What turns an evolved instruction into an answer."""
-    return Responder(config.responder.sampling.build(), response_rules(config))
+    return Responder(config.responder.sampling.build(), response_rules(config), template)
 
 
 def response_rules(config: RunConfig) -> Elimination:

@@ -11,7 +11,7 @@ from ray_jobs import ownership
 from ray_jobs.analysis.analyse import analyse, check_analysis, folder_of
 from ray_jobs.analysis.config import AnalysisConfig, AnalysisRunConfig
 from ray_jobs.dataset.page.costs import Prices, parse_token_prices
-from ray_jobs.dataset.score_columns import score_column
+from ray_jobs.dataset.score_columns import random_column, score_column
 from ray_jobs.dataset.select import select
 from ray_jobs.dataset.selection_files import CONTENTS
 from ray_jobs.dataset.source import SELECTION, Source, open_source
@@ -104,8 +104,11 @@ def _report(store: Store, run: FinishingConfig, step: ReportConfig, say: Say) ->
     from ray_jobs.dataset.page import report as pages
 
     prices = Prices(step.gpu_hour_price, parse_token_prices(step.token_price))
+    chosen = {one.target: _open(one.target, run) for one in run.finish if isinstance(one, SelectConfig)}
+    there = {target: folder for target, folder in chosen.items() if folder.exists(SELECTION)}
     place = pages.check_place(store, None)
-    say(f"report: {pages.write(pages.report(store, run.output, prices, step.baseline, say), place)[-1]}")
+    page = pages.report(store, run.output, prices, step.baseline, say, there)
+    say(f"report: {pages.write(page, place)[-1]}")
 
 
 def _open(place: str, run: FinishingConfig) -> Store:
@@ -117,5 +120,7 @@ def _is_there(source: Source, target: Store, step: SelectConfig) -> bool:
     if not target.exists(SELECTION):
         return False
     account = read_json(target, SELECTION)
-    rule = step.rule().ordered(score_column(source, step.by).order).to_json()
-    return bool(account["rule"] == rule and account["source"]["fingerprint"] == source.origin["fingerprint"])
+    rule = step.rule()
+    column = random_column(rule.seed) if rule.seed is not None else score_column(source, rule.by)
+    ordered = rule.ordered(column.order).to_json()
+    return bool(account["rule"] == ordered and account["source"]["fingerprint"] == source.origin["fingerprint"])

@@ -10,6 +10,8 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    EvolutionRewardConfig,
+    KeyPhrasesConfig,
     RewardAnalysisConfig,
     Top1Config,
     TrajectoriesConfig,
@@ -18,7 +20,7 @@ from ray_jobs.analysis.config import (
 from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.config import RunConfig
 from ray_jobs.config_base import Strict, kind_or
-from ray_jobs.dataset.rule import Rule, parse_range, parse_top
+from ray_jobs.dataset.rule import Rule, make_rule, parse_range
 from ray_jobs.errors import ConfigError
 from ray_jobs.secrets import Address
 
@@ -28,8 +30,10 @@ class SelectConfig(Strict):
 
     kind: Literal["select"]
     target: Address
-    by: str
+    by: str | None = None
     top: str | int | None = None
+    random: str | int | None = None
+    seed: int | None = None
     range: str | None = None
     order: Literal["highest", "lowest"] | None = None
     per: tuple[Literal["evolver", "round", "operator"], ...] = ()
@@ -49,9 +53,11 @@ class SelectConfig(Strict):
 
     def rule(self) -> Rule:
         """The rule. Raises ConfigError."""
-        return Rule(
-            by=self.by,
-            top=None if self.top is None else parse_top(str(self.top)),
+        return make_rule(
+            self.by,
+            None if self.top is None else str(self.top),
+            None if self.random is None else str(self.random),
+            self.seed,
             range=None if self.range is None else parse_range(self.range),
             order=self.order,
             per=self.per,
@@ -76,7 +82,9 @@ StepConfig = Annotated[
     | Annotated[WinConfig, Tag("win")]
     | Annotated[DiversityConfig, Tag("diversity")]
     | Annotated[RewardAnalysisConfig, Tag("reward")]
+    | Annotated[EvolutionRewardConfig, Tag("evolution_reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
+    | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
     | Annotated[Top1Config, Tag("top1")]
     | Annotated[SelectConfig, Tag("select")]
     | Annotated[ReportConfig, Tag("report")],

@@ -15,10 +15,11 @@ from ray_jobs import ownership, read_output
 from ray_jobs.analysis.analyse import analysis_job
 from ray_jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.analysis.job import AnalysisJob
+from ray_jobs.answer_tasks import AnswerTasksJob
 from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.autoif.phase import autoif_stores
 from ray_jobs.autoif.phases import AugmentPhase, autoif_jobs
-from ray_jobs.config import RunConfig, ScoreConfig
+from ray_jobs.config import RespondConfig, RunConfig, ScoreConfig
 from ray_jobs.configuration import validated
 from ray_jobs.drive import Say
 from ray_jobs.errors import ConfigError, OutputError
@@ -34,6 +35,7 @@ from ray_jobs.synthesize import SynthesisJob
 KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
     SynthesisJob.kind: (FinishingRunConfig, lambda config: [SynthesisJob(config)]),
     ScorePairsJob.kind: (ScoreConfig, lambda config: [ScorePairsJob(config)]),
+    AnswerTasksJob.kind: (RespondConfig, lambda config: [AnswerTasksJob(config)]),
     AugmentPhase.kind: (FinishingAutoIFConfig, autoif_jobs),
     AnalysisJob.kind: (AnalysisRunConfig, lambda config: [analysis_job(config)]),
 }

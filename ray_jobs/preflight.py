@@ -15,7 +15,8 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from evolve.errors import EvolveError
 from evolve.flow import Strategy
 from evolve.method import Method
-from evolve.prompts import check_folder, shipped_names
+from evolve.prompts import Template, check_folder, shipped_names
+from evolve.respond import load_response_template
 from ray_jobs import ownership, read_output
 from ray_jobs.accepted import Accepted
 from ray_jobs.analysis.config import EncoderConfig, RewardModelConfig
@@ -41,6 +42,8 @@ from ray_jobs.seeds import read_seeds
 from ray_jobs.settings import changes
 from ray_jobs.storage import Store, open_store
 
+CLASSIFIER = "AutoModelForSequenceClassification"
+"""The loader of transformers that a model's own code must offer, if it has any, in its config.json's `auto_map`."""
 AnyModel = TypeVar(
     "AnyModel", EngineConfig, ScorerConfig, RewardModelConfig, RewardConfig, ClassifierConfig, EncoderConfig
 )
@@ -48,9 +51,10 @@ AnyModel = TypeVar(
 
 @dataclass(frozen=True)
 class Checked:
-    """What checking a configuration has read: its strategy, and the saved method that it names."""
+    """What checking a configuration has read: its strategy, its response template, the saved method that it names."""
 
     strategy: Strategy
+    response: Template
     method: Method | None
 
 
@@ -61,6 +65,7 @@ def check(run: RunConfig) -> Checked:
         if run.strategy.templates is not None:
             check_folder(run.strategy.templates, shipped_names())
         strategy = build_strategy(run.strategy, method)
+        response = load_response_template(run.responder.prompt, run.strategy.templates)
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
     check_variables(run)
@@ -69,7 +74,7 @@ def check(run: RunConfig) -> Checked:
     if isinstance(run.responder, PoolResponderConfig):
         check_engine("responder.engine", run.responder.engine)
     check_scorer(run.scorer)
-    return Checked(strategy, method)
+    return Checked(strategy, response, method)
 
 
 def check_scorer(scorer: ScorerConfig | None) -> None:
@@ -77,7 +82,7 @@ def check_scorer(scorer: ScorerConfig | None) -> None:
     if isinstance(scorer, ModelScorerConfig):
         check_model("scorer.model", scorer.model)
         if scorer.reward:
-            check_reward_model("scorer.reward.model", scorer.reward.model)
+            check_reward_model("scorer.reward", scorer.reward)
 
 
 def check_places(job: Job) -> None:
@@ -167,13 +172,14 @@ def check_model(place: str, model: str) -> None:
         raise ConfigError(f"{place}: {model} is not in the local hub cache, and HF_HUB_OFFLINE forbids fetching it")
 
 
-def check_reward_model(place: str, model: str) -> None:
+def check_reward_model(section: str, reward: RewardConfig) -> None:
     """As `check_model`, and refuse a folder whose model has another number of outputs than one.
 
-    What the hub holds is seen when it loads.
+    What the hub holds is seen when it loads. `section` names the reward's place in the configuration.
     """
-    check_model(place, model)
-    folder = Path(model)
+    place = f"{section}.model"
+    check_model(place, reward.model)
+    folder = Path(reward.model)
     if not folder.is_dir():
         return
     try:
@@ -181,9 +187,16 @@ def check_reward_model(place: str, model: str) -> None:
     except ValueError as error:
         raise ConfigError(f"{place}: {folder / 'config.json'} is not JSON: {error}") from None
     kinds = settings.get("architectures") or []
+    if CLASSIFIER in (settings.get("auto_map") or {}):
+        if not reward.trust_remote_code:
+            raise ConfigError(
+                f"{place}: {folder} comes with code of its own; {section}.trust_remote_code: true runs it"
+            )
+        return
     if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
         found = ", ".join(kinds) or "one that names no architecture"
-        raise ConfigError(f"{place}: expected a sequence classification model, {folder} holds {found}")
+        own = f"; its own code offers no {CLASSIFIER}" if settings.get("auto_map") else ""
+        raise ConfigError(f"{place}: expected a sequence classification model, {folder} holds {found}{own}")
     # transformers writes out the labels, except where there are two without names
     labels = len(settings.get("id2label") or "..")
     if labels != 1:

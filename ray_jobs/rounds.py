@@ -69,6 +69,8 @@ def _evolved(result: Round) -> RoundRow:
                 "instruction": storable(result.instruction),
                 "evolve_finish_reason": result.finish_reason,
                 "mean_top1_prob": result.mean_top1_prob,
+                "top1_counts_first": result.confidence and list(result.confidence.first),
+                "top1_counts_rest": result.confidence and list(result.confidence.rest),
                 "trajectory": None if result.trajectory is None else storable(result.trajectory),
                 **_spent(result.usage),
             }

@@ -34,6 +34,22 @@ HARMLESS = tuple(
         r"scorer/reward/(device|token_budget)",
     )
 )
+ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
+    (re.compile(pattern), value)
+    for pattern, value in (
+        (r"strategy/order", "query_first"),
+        (r"strategy/keep_truncated", False),
+        (r"strategy/quality_tokens", 256),
+        (r"responder/prompt", "bare"),
+        (r"(scorer|analysis)/reward/trust_remote_code", False),
+        (r"analysis/max_tokens", 32),
+        (r"analysis/with_input", True),
+    )
+)
+"""Fields that came after the first version, each with the value under which results are as they were without it.
+
+At that value they are left out, so that an output which was begun before them goes on.
+"""
 ABSENT = "nothing"
 BY_VARIABLE = f".{FROM}"
 Path = tuple[str, ...]
@@ -47,7 +63,7 @@ def result_settings(config: OutputConfig, weights_count: bool = True) -> dict[st
     return {
         ".".join(path): value
         for path, value in _flatten((), config.model_dump(mode="json"))
-        if not (_is_harmless(path, weights_count) or _is_secret(path))
+        if not (_is_harmless(path, weights_count) or _is_secret(path) or _as_before(path, value))
     }
 
 
@@ -91,11 +107,20 @@ def _shown(settings: Mapping[str, Any], path: str) -> str:
     return json.dumps(settings[path]) if path in settings else ABSENT
 
 
+def _as_before(path: Path, value: Any) -> bool:
+    general = _general(path)
+    return any(pattern.fullmatch(general) and value == before for pattern, before in ADDED)
+
+
 def _is_harmless(path: Path, weights_count: bool) -> bool:
-    general = "/".join((*path[:1], "*", *path[2:]) if path[0] in ("evolvers", "engines") else path)
+    general = _general(path)
     if general == "evolvers/*/weight":
         return not weights_count
     return any(pattern.fullmatch(general) for pattern in HARMLESS)
+
+
+def _general(path: Path) -> str:
+    return "/".join((*path[:1], "*", *path[2:]) if path[0] in ("evolvers", "engines") else path)
 
 
 def _flatten(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:

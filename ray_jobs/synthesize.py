@@ -8,6 +8,8 @@ from ray.data import Dataset
 
 from evolve.flow import Strategy
 from evolve.method import Method
+from evolve.prompts import Template
+from evolve.respond import BARE
 from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
 from ray_jobs.board import Board
 from ray_jobs.branches import read_plan, union, unreadable_rows
@@ -32,7 +34,7 @@ class SynthesisJob(SeededJob):
         super().__init__(run)
         self._run = run
         checked = check(run)
-        self._strategy, self._method = checked.strategy, checked.method
+        self._strategy, self._response, self._method = checked.strategy, checked.response, checked.method
 
     def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
         """Plan, evolve, respond, score.
@@ -62,11 +64,12 @@ class SynthesisJob(SeededJob):
 
     def evolver_job(self, name: str, board: Board) -> PoolJob:
         """What an actor of this evolver's pool is built with."""
-        return PoolJob(self._run, self._strategy, pool_name(name), absolute(self._run.evolvers[name].engine), board)
+        engine = absolute(self._run.evolvers[name].engine)
+        return PoolJob(self._run, self._strategy, pool_name(name), engine, board, self._response)
 
     def responder_job(self, responder: PoolResponderConfig, board: Board) -> PoolJob:
         """What an actor of the responder's pool is built with."""
-        return PoolJob(self._run, self._strategy, RESPOND, absolute(responder.engine), board)
+        return PoolJob(self._run, self._strategy, RESPOND, absolute(responder.engine), board, self._response)
 
     def scorer_job(self, scorer: ScorerConfig, board: Board) -> ScoreJob:
         """What an actor of the scorer's pool is built with."""
@@ -79,7 +82,7 @@ class SynthesisJob(SeededJob):
 
     def settings(self) -> dict[str, Any]:
         """Those of the configuration, and the strategy's fingerprint."""
-        return synthesis_settings(self._run, self._strategy, self._method)
+        return synthesis_settings(self._run, self._strategy, self._method, self._response)
 
     def fanout(self) -> Fanout:
         """Every seed through each evolver, or split by weight; the dev rows of a saved method through none."""
@@ -142,13 +145,18 @@ class SynthesisJob(SeededJob):
         )
 
 
-def synthesis_settings(run: RunConfig, strategy: Strategy, method: Method | None = None) -> dict[str, Any]:
+def synthesis_settings(
+    run: RunConfig, strategy: Strategy, method: Method | None = None, response: Template = BARE
+) -> dict[str, Any]:
     """The settings that change results. The fingerprint stands for templates, wherever they lie.
 
-    So do a saved method's own fingerprint and its dev rows for its file.
+    So do a saved method's own fingerprint and its dev rows for its file, and the digest of a response template that is
+    more than the bare task.
     """
     settings = result_settings(run, run.sharing == "split") | {"strategy.fingerprint": strategy.fingerprint()}
     if method:
         settings["strategy.method"] = method.fingerprint
         settings["strategy.method.tuned_on.dev_ids"] = fingerprint({"ids": sorted(method.tuned_on.dev_ids)})
+    if response.text != BARE.text:
+        settings["responder.template"] = response.digest()
     return settings

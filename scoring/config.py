@@ -58,12 +58,14 @@ class RewardConfig:
     model: folder or hub id of a Hugging Face sequence classification model with one label.
     dtype, device: as in `ScorerConfig`.
     token_budget: tokens of one forward pass, padding included; None takes a default for the device.
+    trust_remote_code: run the code that came with the model's files. Nobody is ever asked.
     """
 
     model: str
     dtype: Dtype = "auto"
     device: str = "auto"
     token_budget: int | None = None
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         _one_of("dtype", self.dtype, get_args(Dtype))

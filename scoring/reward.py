@@ -29,7 +29,7 @@ class RewardScorer:
 
         self._turn = Lock()
         self._model = RewardModel(config)
-        self._tokenise = RewardTokenizer(config.model)
+        self._tokenise = RewardTokenizer(config.model, config.trust_remote_code)
         self._limit = min(self._model.context or self._tokenise.limit, self._tokenise.limit)
 
     def score(self, pairs: Sequence[Pair]) -> list[Reward]:

@@ -54,8 +54,8 @@ class RewardTokenizer:
     tokenizer's pair of texts. `limit` is the longest text in tokens that the tokenizer knows of.
     """
 
-    def __init__(self, model: str) -> None:
-        self._tokenizer = load_tokenizer(model)
+    def __init__(self, model: str, trust_remote_code: bool = False) -> None:
+        self._tokenizer = load_tokenizer(model, trust_remote_code)
         self.limit = int(self._tokenizer.model_max_length)
 
     def __call__(self, pairs: Sequence[Pair]) -> list[dict[str, list[int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from random import Random
 
 from evolve.autoif.asking import ask
@@ -13,6 +14,7 @@ from evolve.prompts import Template
 from evolve.records import Sampling, Usage
 
 JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=256)
+"""How the judge draws; Rules.quality_tokens replaces its limit."""
 _NUMBER = r"(10|[1-9])(?![\d]|\.\d)"
 _LABELLED = re.compile(rf"(?:score|rating)\b\W{{0,12}}(?:is\W{{1,4}}|of\W{{1,4}})?{_NUMBER}", re.IGNORECASE)
 _OUT_OF_TEN = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10\b", re.IGNORECASE)
@@ -20,11 +22,17 @@ _ALONE = re.compile(rf"^\W*{_NUMBER}\W*$")
 
 
 def score_quality(
-    instruction: str, query: str, response: str, template: Template, rng: Random
+    instruction: str,
+    query: str,
+    response: str,
+    template: Template,
+    rng: Random,
+    max_tokens: int = JUDGE_SAMPLING.max_tokens,
 ) -> Flow[tuple[int | Fallen, Usage]]:
     """Ask a judge model for the score of one example."""
     text = template.render(instruction=instruction, query=query, response=response)
-    reply = yield from ask("quality", "response", text, JUDGE_SAMPLING, rng)
+    sampling = replace(JUDGE_SAMPLING, max_tokens=max_tokens)
+    reply = yield from ask("quality", "response", text, sampling, rng)
     if isinstance(reply, Fallen):
         return reply, Usage()
     score = parse_score(reply.text)

@@ -40,15 +40,21 @@ class Verified:
     accuracy: float | None = None
 
 
-def respond(instruction: str, query: str, template: Template, sampling: Sampling, rng: Random) -> Flow[Answer]:
-    """Ask once for a response that follows the instruction. One that is empty or cut off is rejected."""
+def respond(
+    instruction: str, query: str, template: Template, sampling: Sampling, rng: Random, keep_truncated: bool = False
+) -> Flow[Answer]:
+    """Ask once for a response that follows the instruction.
+
+    One that is empty is rejected, and so is one that was cut off, unless `keep_truncated`.
+    """
     try:
         reply = yield Prompt(template.render(instruction=instruction, query=query), sampling, draw_seed(rng))
     except PromptRefused as refused:
         return Failed(type(refused).__name__, str(refused))
     usage = usage_of(reply)
-    if reply.finish_reason == "length" or not reply.text.strip():
-        reason = "truncated" if reply.finish_reason == "length" else "empty_response"
+    cut = reply.finish_reason == "length" and not keep_truncated
+    if cut or not reply.text.strip():
+        reason = "truncated" if cut else "empty_response"
         return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)
     return Response(reply.text.strip(), reply.finish_reason, usage)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from evolve.errors import EvolveError
 from evolve.records import Sampling
 
+Order = Literal["query_first", "constraint_first"]
+"""How a record joins a query and its constraint: the constraint below the query, or the constraint as the instruction
+and the query as its input."""
 _VARIED = Sampling(temperature=0.7, top_p=0.95)
 _GREEDY = Sampling(temperature=0.0, top_p=1.0)
 
@@ -48,14 +52,17 @@ class CrossValidation:
 class Rules:
     """Every constant of the pipeline. A count of 0, or None for a threshold, leaves that step out.
 
-    `query_characters` bounds a query's length, both ends excluded. `response`: the mean accuracy over the
-    functions that a response needs. `chosen` and `rejected`: the mean accuracy of a DPO pair's two sides,
+    `near_duplicate` is the similarity from which on a new instruction repeats an old one; None lets all but exact
+    duplicates through. `order` is how records are written. `keep_truncated` keeps responses that were cut off at
+    their token limit. `query_characters` bounds a query's length, both ends excluded. `response`: the mean accuracy
+    over the functions that a response needs. `quality_tokens` is what the judge's reply about a response may have, its
+    reasons included. `chosen` and `rejected`: the mean accuracy of a DPO pair's two sides,
     `rejected` being the most it may have; up to `pair_side` of each a prompt.
     """
 
     augment_calls: int = 100
     instructions_a_call: int = 50
-    near_duplicate: float = 0.8
+    near_duplicate: float | None = 0.8
     augment_sampling: Sampling = _VARIED
     replies: int = 8
     verify_sampling: Sampling = _VARIED
@@ -65,16 +72,22 @@ class Rules:
     nli: bool = True
     queries: int = 16
     query_characters: tuple[int, int] = (20, 300)
+    order: Order = "query_first"
     responses: int = 8
     respond_sampling: Sampling = _VARIED
+    keep_truncated: bool = False
     response: Threshold | None = Threshold(0.0, strict=True)
     quality: Threshold | None = Threshold(8, strict=True)
+    quality_tokens: int = 256
     chosen: Threshold = Threshold(0.5)
     rejected: float = 0.0
     pair_side: int = 2
 
 
 PAPER = Rules(
+    near_duplicate=None,
+    order="constraint_first",
+    keep_truncated=True,
     back_translations=0,
     nli=False,
     responses=1,
@@ -83,7 +96,10 @@ PAPER = Rules(
     quality=None,
     pair_side=0,
 )
-"""arXiv 2412.11231: the first four steps, every function and case welcome, one greedy answer."""
+"""arXiv 2412.11231: the first four steps, every function and case welcome, one greedy answer, whole or cut off."""
+
+PAPER_BEFORE: Mapping[str, object] = {"near_duplicate": 0.8, "order": "query_first", "keep_truncated": False}
+"""What PAPER had in these places in version 0.1: an output that was begun under it goes on under it."""
 
 OFFICIAL = Rules(cross_validation=CrossValidation(min_functions=3, min_cases=10))
 """The constants of the code that came with AutoIF."""

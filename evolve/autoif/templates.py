@@ -19,6 +19,8 @@ PLACEHOLDERS: Mapping[str, tuple[set[str], set[str]]] = {
     "quality": ({"instruction", "query"}, {"response"}),
 }
 """The placeholders that each template must have and those that it may have."""
+LITERAL = frozenset({"quality"})
+"""Templates in which other names in braces are text: prompts for scores show the form of the reply so."""
 
 CONSTRAINTS = "autoif/constraints"
 TEMPLATES = frozenset({CONSTRAINTS, *(f"autoif/{name}" for name in PLACEHOLDERS)})
@@ -38,7 +40,12 @@ class Templates:
     @classmethod
     def load(cls, folder: Path | None = None) -> Templates:
         """Read all, from `folder` where it has them. Raises TemplateError for one that cannot be used."""
-        return cls(**{name: load_template(f"autoif/{name}", *sets, folder) for name, sets in PLACEHOLDERS.items()})
+        return cls(
+            **{
+                name: load_template(f"autoif/{name}", *sets, folder, name in LITERAL)
+                for name, sets in PLACEHOLDERS.items()
+            }
+        )
 
     def digest(self) -> str:
         """A short hash of all texts, for fingerprints."""

@@ -6,27 +6,17 @@ one of them neither, the case is a tie, and the record says that they disagreed.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from random import Random
-from typing import Literal
 
 from evolve.flow import Flow
 from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged, Side
+from evolve.judging.verdicts import Place, read_place
 from evolve.prompts import load_template
 from evolve.records import Failed, Rejected, Sampling, Usage
 from evolve.rounds import usage_of
 
-Place = Literal["A", "B", "TIE"]
-_START = re.compile(
-    r"\W*(?:the\s+)?(?:(?:answer|pair|verdict)\W+)?(A|B|TIE)"
-    r"(?:\W*$|[^\w\s'’]|\s*\n|\s+(?:is\s+(?:\w+\s+)?better|wins|because)\b)",
-    re.IGNORECASE,
-)
-_NAMED = re.compile(r"\b(?:(?:answer|pair|verdict)\W+(A|B)|(TIE))\b", re.IGNORECASE)
-_LETTER = re.compile(r"\b(A|B|TIE)\b")
-_LAST = re.compile(r"\b(?:A|B|TIE)\W*$")
 SCORES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 
 
@@ -37,8 +27,8 @@ class Comparison:
         self._sampling = sampling
         answers = {"task", "answer_a", "answer_b"}
         pairs = {"task_a", "answer_a", "task_b", "answer_b"}
-        self._answers = load_template("judging/compare_answers", answers, folder=templates)
-        self._pairs = load_template("judging/compare_pairs", pairs, folder=templates)
+        self._answers = load_template("judging/compare_answers", answers, folder=templates, literal=True)
+        self._pairs = load_template("judging/compare_pairs", pairs, folder=templates, literal=True)
 
     def fingerprint(self) -> str:
         """A digest of templates and sampling."""
@@ -70,22 +60,3 @@ class Comparison:
 
 _FORWARD: dict[Place, str] = {"A": "win", "B": "lose", "TIE": "tie"}
 _BACKWARD: dict[Place, str] = {"A": "lose", "B": "win", "TIE": "tie"}
-
-
-def read_place(text: str) -> Place | None:
-    """The side that a reply names: at its beginning, else the only one that it names, else the one it ends with.
-
-    An "a" inside a sentence is an article and says nothing.
-    """
-    if start := _START.match(text):
-        return _place(start[1])
-    named = {_place(side or tie) for side, tie in _NAMED.findall(text)}
-    if named:
-        return named.pop() if len(named) == 1 else None
-    letters = set(_LETTER.findall(text))
-    return _place(letters.pop()) if len(letters) == 1 and _LAST.search(text) else None
-
-
-def _place(text: str) -> Place:
-    upper = text.upper()
-    return "A" if upper == "A" else "B" if upper == "B" else "TIE"

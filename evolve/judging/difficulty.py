@@ -1,7 +1,8 @@
 """How hard a judge finds an instruction, as one of five labels or as a number (arXiv 2412.11231, Figure 2, Table 13).
 
-A reply is read only where it can mean one thing: a single label, a single number. Everything else is rejected with
-its text, for a guess about what a judge meant would be a measurement of the guess.
+A reply is read only where it can mean one thing: a single label, a single number, or a single one behind a word such as
+"score", where a judge reasons before it decides. Everything else is rejected with its text, for a guess about what a
+judge meant would be a measurement of the guess.
 """
 
 from __future__ import annotations
@@ -20,27 +21,55 @@ from evolve.rounds import usage_of
 
 LABELS = ("very easy", "easy", "medium", "hard", "very hard")
 """From 1 to 5."""
-_LABEL = re.compile(r"\b(?:very[\s_-]+easy|very[\s_-]+hard|easy|medium|hard)\b", re.IGNORECASE)
+_LABELS = r"(?:very[\s_-]+easy|very[\s_-]+hard|easy|medium|hard)"
+# "not very hard" and "isn't hard" name no label
+_LABEL = re.compile(
+    rf"(?P<denied>\b(?:not|no|never|hardly|neither|nor|cannot)\s+(?:\w+\s+){{0,2}}?|n['’]t\s+(?:\w+\s+){{0,2}}?)?"
+    rf"\b(?P<label>{_LABELS})\b",
+    re.IGNORECASE,
+)
+_DECIDED_LABEL = re.compile(
+    rf"(?:\[\[\s*|\b(?:label|difficulty|level|rating|verdict|(?:final\s+)?answer)\b[^\w\n]{{0,8}}(?:is\b[^\w\n]{{0,4}})?)"
+    rf"({_LABELS})(?=\W*$|[^\w\s,;/-]*(?:\n|\.\s|\]\]))",
+    re.IGNORECASE,
+)
 _SCALE = re.compile(r"(?:/|\bout of)\s*100\b|\b0\s*(?:-|–|to)\s*100\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.,])-?\d+(?:\.\d+)?(?!\w|[.,]\d)")
+_DECIDED_NUMBER = re.compile(
+    r"\b(?:score|rating)\b[^\w\n-]{0,8}(?:(?:is|of)\b[^\w\n-]{0,4})?(-?\d+(?:\.\d+)?)(?!\w|[.,]\d)"
+    r"(?!\s*(?:-|–|to|and|or)\s*\d)",
+    re.IGNORECASE,
+)
+_FRACTION = re.compile(r"(?<![\w.,])(\d+(?:\.\d+)?)\s*(?:/|\bout of)\s*(\d+)(?!\w|[.,]\d)", re.IGNORECASE)
 
 Reading = dict[str, str | int | float | bool] | str
 """The columns that a reply gives, or the reason why it gives none."""
 
 
 class DifficultyQuestion:
-    """Asks for the difficulty of a case's task with one template, and reads the reply with `read`."""
+    """Asks for the difficulty of a case's task with one template, and reads the reply with `read`.
 
-    def __init__(self, template: Template, read: Callable[[str], Reading], sampling: Sampling = GREEDY) -> None:
-        self._template, self._read, self._sampling = template, read, sampling
+    With `with_input` off the judge sees the instruction alone, as in the official code of arXiv 2412.11231.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        read: Callable[[str], Reading],
+        sampling: Sampling = GREEDY,
+        with_input: bool = True,
+    ) -> None:
+        self._template, self._read, self._sampling, self._with_input = template, read, sampling, with_input
 
     def fingerprint(self) -> str:
-        """A digest of template and sampling."""
-        return digest("difficulty", [self._template], self._sampling)
+        """A digest of template, sampling and what is shown."""
+        name = "difficulty" if self._with_input else "difficulty without input"
+        return digest(name, [self._template], self._sampling)
 
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt."""
-        reply = yield from ask(self._template.render(task=case.side.text), self._sampling, rng)
+        task = case.side.text if self._with_input else case.side.task.instruction
+        reply = yield from ask(self._template.render(task=task), self._sampling, rng)
         if isinstance(reply, Failed):
             return reply
         reading = self._read(reply.text)
@@ -49,19 +78,26 @@ class DifficultyQuestion:
         return Judged(reading, usage_of(reply))
 
 
-def label_question(templates: Path | None = None) -> DifficultyQuestion:
+def label_question(
+    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True
+) -> DifficultyQuestion:
     """The question for a label, with the user's template where the folder has one. Raises TemplateError."""
-    return DifficultyQuestion(load_template("judging/difficulty_label", {"task"}, folder=templates), read_label)
+    template = load_template("judging/difficulty_label", {"task"}, folder=templates, literal=True)
+    return DifficultyQuestion(template, read_label, sampling, with_input)
 
 
-def score_question(templates: Path | None = None) -> DifficultyQuestion:
+def score_question(
+    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True
+) -> DifficultyQuestion:
     """The question for a number. Raises TemplateError."""
-    return DifficultyQuestion(load_template("judging/difficulty_score", {"task"}, folder=templates), read_score)
+    template = load_template("judging/difficulty_score", {"task"}, folder=templates, literal=True)
+    return DifficultyQuestion(template, read_score, sampling, with_input)
 
 
 def read_label(text: str) -> Reading:
-    """The one label in a reply; "no_label" or "several_labels" otherwise."""
-    found = {" ".join(re.split(r"[\s_-]+", label.lower())) for label in _LABEL.findall(text)}
+    """The one label in a reply, those that are denied aside; "no_label" or "several_labels" otherwise."""
+    named = [match["label"] for match in _LABEL.finditer(text) if not match["denied"]]
+    found = {" ".join(re.split(r"[\s_-]+", label.lower())) for label in _DECIDED_LABEL.findall(text) or named}
     if len(found) != 1:
         return "several_labels" if found else "no_label"
     label = found.pop()
@@ -69,9 +105,18 @@ def read_label(text: str) -> Reading:
 
 
 def read_score(text: str) -> Reading:
-    """The one number in a reply, mentions of the scale aside; "no_score", "several_scores" or "out_of_range"."""
-    found = {float(number) for number in _NUMBER.findall(_SCALE.sub(" ", text))}
+    """The one number in a reply, from 0 to 100; "no_score", "several_scores" or "out_of_range" otherwise.
+
+    Mentions of the scale are left aside, and a fraction such as 7/10 is taken of 100.
+    """
+    plain = _SCALE.sub(" ", _FRACTION.sub(_of_100, text))
+    found = {float(number) for number in _DECIDED_NUMBER.findall(plain) or _NUMBER.findall(plain)}
     if len(found) != 1:
         return "several_scores" if found else "no_score"
     score = found.pop()
     return {"difficulty_score": score} if 0 <= score <= 100 else "out_of_range"
+
+
+def _of_100(match: re.Match[str]) -> str:
+    whole = int(match[2])
+    return f"{100 * float(match[1]) / whole:g}" if whole else match[0]

@@ -10,7 +10,9 @@ from typing import Protocol
 from evolve.flow import Flow
 from evolve.records import Failed, Instruction, Rejected, Sampling, Usage
 
-GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=32)
+VERDICT_TOKENS = 32
+"""Enough for a verdict alone."""
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=VERDICT_TOKENS)
 """A judge's draw: the same text is judged the same way, and a verdict is short."""
 
 
@@ -39,7 +41,7 @@ class Case:
 class Judged:
     """A verdict that could be read: its values by column."""
 
-    values: Mapping[str, str | int | float | bool]
+    values: Mapping[str, str | int | float | bool | list[str]]
     usage: Usage = field(default_factory=Usage)
 
 

@@ -25,7 +25,8 @@ Outcome = Literal["method", "no_failures", "no_method", "refused"]
 
 _NOTHING = re.compile(r"\W*(?:none|no failures?(?: (?:was|were))?(?: found)?|)\W*", re.IGNORECASE)
 _TAGGED = re.compile(r"<method>(.*?)(?:</method>|\Z)", re.IGNORECASE | re.DOTALL)
-_FENCED = re.compile(r"^```[a-z]*[ \t]*\n(.*?)\n```[ \t]*$", re.IGNORECASE | re.DOTALL | re.MULTILINE)
+# What stands behind the opening fence, such as "text" or "Optimized Method", is no part of the method.
+_FENCED = re.compile(r"^```[^`\n]*\n(.*?)\n```[ \t]*$", re.DOTALL | re.MULTILINE)
 _HEADED = re.compile(
     r"^[ \t#*_]*+(?:(?:the|my|new|better|improved|optimi[sz]ed|revised|updated)[ \t]+)+method[*_ \t]*+:?[*_ \t]*+",
     re.IGNORECASE | re.MULTILINE,

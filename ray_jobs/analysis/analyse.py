@@ -11,6 +11,8 @@ from ray_jobs.analysis.config import (
     DifficultyConfig,
     DifficultyScoreConfig,
     DiversityConfig,
+    EvolutionRewardConfig,
+    KeyPhrasesConfig,
     RewardAnalysisConfig,
     Top1Config,
     TrajectoriesConfig,
@@ -18,9 +20,9 @@ from ray_jobs.analysis.config import (
 )
 from ray_jobs.analysis.diversity import EMBEDDINGS, EncodeJob, measure_distances
 from ray_jobs.analysis.job import AnalysisJob
-from ray_jobs.analysis.judging import DifficultyJob, WinJob
+from ray_jobs.analysis.judging import DifficultyJob, KeyPhrasesJob, WinJob
 from ray_jobs.analysis.local import measure_top1, measure_trajectories
-from ray_jobs.analysis.rewards import RewardJob
+from ray_jobs.analysis.rewards import EvolutionRewardJob, RewardJob
 from ray_jobs.analysis.summaries import SUMMARY
 from ray_jobs.dataset.analyses import FOLDER
 from ray_jobs.dataset.source import check_source, open_source
@@ -67,12 +69,16 @@ def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:
     match config.analysis:
         case (DifficultyConfig() | DifficultyScoreConfig()) as analysis:
             return DifficultyJob(config, analysis)
+        case KeyPhrasesConfig() as analysis:
+            return KeyPhrasesJob(config, analysis)
         case WinConfig() as analysis:
             return WinJob(config, analysis)
         case DiversityConfig() as analysis:
             return EncodeJob(config, analysis)
         case RewardAnalysisConfig() as analysis:
             return RewardJob(config, analysis)
+        case EvolutionRewardConfig() as analysis:
+            return EvolutionRewardJob(config, analysis)
         case other:
             raise ConfigError(f"{other.kind}: has no pool, and so nothing to run again")
 

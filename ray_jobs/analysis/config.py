@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, Tag
 
+from evolve.judging.records import GREEDY, VERDICT_TOKENS
+from evolve.records import Sampling
 from ray_jobs.config import EngineConfig, OutputConfig, PoolConfig, RewardConfig
 from ray_jobs.config_base import Strict, kind_or
 from ray_jobs.secrets import Address
@@ -36,12 +39,23 @@ class RewardModelConfig(RewardConfig):
     pool: PoolConfig = PoolConfig(batch_rows=1024, batches_in_flight=1)
 
 
-class InstructionJudgeConfig(Strict):
-    """A judge that looks at instructions one by one; with `seeds` at the seeds too."""
+class JudgeQuestionConfig(Strict):
+    """A question to a judge, whose reply has up to `max_tokens` tokens: more for a judge that reasons first."""
 
     judge: JudgeConfig
-    seeds: bool = True
+    max_tokens: int = Field(VERDICT_TOKENS, ge=1)
     templates: Path | None = None
+
+    def sampling(self) -> Sampling:
+        """How the judge draws: greedily."""
+        return replace(GREEDY, max_tokens=self.max_tokens)
+
+
+class InstructionJudgeConfig(JudgeQuestionConfig):
+    """A judge that looks at instructions one by one, with their inputs or without; with `seeds` at the seeds too."""
+
+    seeds: bool = True
+    with_input: bool = True
 
 
 class DifficultyConfig(InstructionJudgeConfig):
@@ -56,18 +70,16 @@ class DifficultyScoreConfig(InstructionJudgeConfig):
     kind: Literal["difficulty_score"]
 
 
-class WinConfig(Strict):
+class WinConfig(JudgeQuestionConfig):
     """Whose answers a judge finds better: those of the output, or those of `against`, by default the same output.
 
     Records meet by seed, round and sample, and by evolver unless `evolver` or `other_evolver` says whose they are.
     """
 
     kind: Literal["win"]
-    judge: JudgeConfig
     against: Address | None = None
     evolver: str | None = None
     other_evolver: str | None = None
-    templates: Path | None = None
 
 
 class DiversityConfig(Strict):
@@ -85,10 +97,25 @@ class RewardAnalysisConfig(Strict):
     reward: RewardModelConfig
 
 
+class EvolutionRewardConfig(Strict):
+    """How good a reward model finds the evolved instruction as the reply to the prompt that evolved it."""
+
+    kind: Literal["evolution_reward"]
+    reward: RewardModelConfig
+    templates: Path | None = None
+
+
 class TrajectoriesConfig(Strict):
-    """In how many ways instructions were evolved."""
+    """In how many ways instructions were evolved, by a rule that finds key phrases."""
 
     kind: Literal["trajectories"]
+
+
+class KeyPhrasesConfig(JudgeQuestionConfig):
+    """In how many ways instructions were evolved, by key phrases that a model writes."""
+
+    kind: Literal["key_phrases"]
+    max_tokens: int = Field(128, ge=1)
 
 
 class Top1Config(Strict):
@@ -97,14 +124,16 @@ class Top1Config(Strict):
     kind: Literal["top1"]
 
 
-JudgeAnalysisConfig = DifficultyConfig | DifficultyScoreConfig | WinConfig
+JudgeAnalysisConfig = DifficultyConfig | DifficultyScoreConfig | WinConfig | KeyPhrasesConfig
 AnalysisConfig = Annotated[
     Annotated[DifficultyConfig, Tag("difficulty")]
     | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
     | Annotated[WinConfig, Tag("win")]
     | Annotated[DiversityConfig, Tag("diversity")]
     | Annotated[RewardAnalysisConfig, Tag("reward")]
+    | Annotated[EvolutionRewardConfig, Tag("evolution_reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
+    | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
     | Annotated[Top1Config, Tag("top1")],
     kind_or("difficulty"),
 ]

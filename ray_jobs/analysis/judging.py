@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from evolve.errors import EvolveError
 from evolve.judging.comparison import Comparison
 from evolve.judging.difficulty import label_question, score_question
+from evolve.judging.key_phrases import KeyPhrases
 from evolve.judging.records import Question
 from evolve.masking import mask_url
 from evolve.prompts import check_folder, shipped_names
+from evolve.trajectories import smallest
 from ray_jobs.analysis.actors import JUDGE, JudgeActor, JudgeTask
 from ray_jobs.analysis.config import (
     AnalysisRunConfig,
     DifficultyConfig,
     DifficultyScoreConfig,
     JudgeAnalysisConfig,
+    KeyPhrasesConfig,
     WinConfig,
 )
 from ray_jobs.analysis.job import AnalysisJob
 from ray_jobs.analysis.matching import pairs
-from ray_jobs.analysis.planning import plan_rows
-from ray_jobs.analysis.summaries import Entry
-from ray_jobs.analysis.tables import DIFFICULTY, DIFFICULTY_SCORE, PLAN, WIN, FindingsLayout, Values
+from ray_jobs.analysis.planning import Row, plan_rows, with_trajectories
+from ray_jobs.analysis.summaries import Entry, phrase_counts
+from ray_jobs.analysis.tables import DIFFICULTY, DIFFICULTY_SCORE, PHRASES, PLAN, WIN, FindingsLayout, Values
 from ray_jobs.board import Board
-from ray_jobs.dataset.source import open_source
+from ray_jobs.dataset.source import Source, open_source
 from ray_jobs.errors import ConfigError
 from ray_jobs.plan import PlanWriter
 from ray_jobs.plan_index import PlanIndex
@@ -68,7 +73,10 @@ class DifficultyJob(JudgeJob):
 
     def __init__(self, config: AnalysisRunConfig, analysis: DifficultyConfig | DifficultyScoreConfig) -> None:
         labels = isinstance(analysis, DifficultyConfig)
-        question = _checked(label_question if labels else score_question, analysis.templates)
+        make = label_question if labels else score_question
+        question = _checked(
+            partial(make, sampling=analysis.sampling(), with_input=analysis.with_input), analysis.templates
+        )
         super().__init__(config, analysis, question, DIFFICULTY if labels else DIFFICULTY_SCORE, analysis.seeds)
 
 
@@ -77,7 +85,8 @@ class WinJob(JudgeJob):
 
     def __init__(self, config: AnalysisRunConfig, analysis: WinConfig) -> None:
         carried = (PLAN.field("other_record_id"),)
-        super().__init__(config, analysis, _checked(Comparison, analysis.templates), WIN, False, carried)
+        question = _checked(partial(Comparison, sampling=analysis.sampling()), analysis.templates)
+        super().__init__(config, analysis, question, WIN, False, carried)
         self._win = analysis
 
     def plan(self, writer: PlanWriter) -> PlanIndex:
@@ -92,6 +101,25 @@ class WinJob(JudgeJob):
         against = self._win.against or self.config.source
         names = {"against": mask_url(against), "against_evolver": self._win.other_evolver}
         return [entry | names for entry in super().entries(store)]
+
+
+class KeyPhrasesJob(JudgeJob):
+    """What a model says each evolution did, in key phrases, for counting. Raises ConfigError."""
+
+    def __init__(self, config: AnalysisRunConfig, analysis: KeyPhrasesConfig) -> None:
+        question = _checked(partial(KeyPhrases, sampling=analysis.sampling()), analysis.templates)
+        super().__init__(config, analysis, question, PHRASES, False)
+
+    def rows(self, source: Source) -> Iterator[list[Row]]:
+        """The records that say how they were evolved, with that in the place of their answer."""
+        return with_trajectories(source)
+
+    def entries(self, store: Store) -> list[Entry]:
+        """As for every judge, with the distinct phrases of each group."""
+        entries = super().entries(store)
+        counts = [Counter[str](entry.pop("counts")) for entry in entries]
+        sample = smallest(counts)
+        return [entry | phrase_counts(one, sample) for entry, one in zip(entries, counts, strict=True)]
 
 
 def _checked(question: Callable[[Path | None], Question], templates: Path | None) -> Question:

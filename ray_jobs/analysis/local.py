@@ -6,15 +6,17 @@ from collections import Counter
 
 import pyarrow as pa
 
-from evolve.trajectories import expected_distinct, phrases, smallest
+from evolve.trajectories import phrases, smallest
 from ray_jobs import ownership
-from ray_jobs.analysis.summaries import GROUP, SUMMARY, Entry, encode_summary, groups, own_table, top1
+from ray_jobs.analysis.summaries import GROUP, SUMMARY, Entry, encode_summary, groups, own_table, phrase_counts, top1
 from ray_jobs.analysis.tables import TRAJECTORIES
 from ray_jobs.dataset.shards import ParquetShards
 from ray_jobs.dataset.source import Source
 from ray_jobs.output_names import DATA, SUCCESS
 from ray_jobs.storage import Store
 
+COUNTS = ("top1_counts_first", "top1_counts_rest")
+"""Columns that outputs of version 0.1 lack."""
 KEYS = ("record_id", "seed_id", *GROUP)
 
 
@@ -38,24 +40,18 @@ def measure_trajectories(source: Source, store: Store) -> None:
 
 
 def measure_top1(source: Source, store: Store) -> None:
-    """The distribution of mean_top1_prob by evolver and round."""
+    """The distribution of mean_top1_prob, and of top-1 probability over positions, by evolver and round."""
     _empty(store)
-    batches = list(source.batches([*GROUP, "mean_top1_prob"]))
-    table = pa.Table.from_batches(batches)
+    columns = [*GROUP, "mean_top1_prob", *COUNTS]
+    lacking = [pa.field(name, pa.list_(pa.int32())) for name in COUNTS if name not in source.schema.names]
+    table = pa.Table.from_batches(list(source.batches(columns)))
+    for field in lacking:
+        table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     _finish(store, [{"evolver": evolver, "round": number} | top1(part) for evolver, number, part in groups(table)])
 
 
 def _trajectories(evolver: str, number: int, records: int, counts: Counter[str], sample: int) -> Entry:
-    expected = expected_distinct(counts, min(sample, counts.total()))
-    return {
-        "evolver": evolver or None,
-        "round": number,
-        "n": records,
-        "phrases": counts.total(),
-        "distinct": len(counts),
-        "sample": sample,
-        "expected_distinct": expected,
-    }
+    return {"evolver": evolver or None, "round": number, "n": records, **phrase_counts(counts, sample)}
 
 
 def _empty(store: Store) -> None:

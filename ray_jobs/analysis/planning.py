@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from typing import Any
 
+from evolve.trajectories import described
 from ray_jobs.analysis.tables import PLAN
 from ray_jobs.dataset.source import Source
 from ray_jobs.idset import ID_BYTES, IdSet
@@ -46,6 +47,17 @@ def answered(source: Source) -> Iterator[list[Row]]:
     """The records of a dataset with their outputs."""
     for batch in source.batches([*KEYS, "instruction", "input", "output"]):
         yield batch.to_pylist()
+
+
+def with_trajectories(source: Source) -> Iterator[list[Row]]:
+    """The records of a dataset that list methods or a plan, each with its trajectory as its output."""
+    for batch in source.batches([*KEYS, "instruction", "input", "trajectory"]):
+        rows = []
+        for record in batch.to_pylist():
+            trajectory = record.pop("trajectory")
+            if any(described(trajectory)):
+                rows.append(record | {"output": trajectory})
+        yield rows
 
 
 def records_and_seeds(source: Source, seeds: bool) -> Iterator[list[Row]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from evolve.confidence import BINS
 from evolve.judging.difficulty import LABELS
+from evolve.trajectories import expected_distinct
 from ray_jobs import ownership, read_output
 from ray_jobs.analysis.statistics import Numbers, mean, quantiles, share
+from ray_jobs.dataset.score_columns import summed_counts
 from ray_jobs.errors import OutputError
 from ray_jobs.output_names import DATA
 from ray_jobs.rows import FAILED, KEPT, REJECTED
@@ -22,7 +27,6 @@ from ray_jobs.tally import Tally
 
 SUMMARY = "summary.json"
 GROUP = ("evolver", "round")
-BINS = 20
 Entry = dict[str, Any]
 Statistics = Callable[[pa.Table], Entry]
 
@@ -110,10 +114,10 @@ def win(table: pa.Table) -> Entry:
     return {**counts, "disagreed": disagreed, **rate}
 
 
-def reward(table: pa.Table) -> Entry:
-    """The distribution of the rewards."""
-    values = numbers(table, "reward")
-    return {**mean("mean_reward", values), **quantiles(values)}
+def reward(column: str, table: pa.Table) -> Entry:
+    """The distribution of the rewards in `column`."""
+    values = numbers(table, column)
+    return {**mean(f"mean_{column}", values), **quantiles(values)}
 
 
 def diversity(table: pa.Table) -> Entry:
@@ -129,10 +133,33 @@ def diversity(table: pa.Table) -> Entry:
 
 
 def top1(table: pa.Table) -> Entry:
-    """The distribution of the mean top-1 probability."""
+    """The distribution of the mean top-1 probability over records, and of the probability over positions."""
     values = numbers(table, "mean_top1_prob")
     histogram = np.histogram(values, BINS, (0.0, 1.0))[0].tolist()
-    return {"n": len(values), **mean("mean_top1_prob", values), **quantiles(values), "histogram": histogram}
+    first, rest = (summed_counts(table[name]) for name in ("top1_counts_first", "top1_counts_rest"))
+    return {
+        "n": len(values),
+        **mean("mean_top1_prob", values),
+        **quantiles(values),
+        "histogram": histogram,
+        "positions": (first + rest).tolist(),
+        "first_positions": first.tolist(),
+    }
+
+
+def key_phrases(table: pa.Table) -> Entry:
+    """The phrases with how often each occurs."""
+    return {"counts": dict(Counter(one for own in table["phrases"].to_pylist() for one in own))}
+
+
+def phrase_counts(counts: Counter[str], sample: int) -> Entry:
+    """All phrases, the distinct ones, and how many distinct ones `sample` draws would hold."""
+    return {
+        "phrases": counts.total(),
+        "distinct": len(counts),
+        "sample": sample,
+        "expected_distinct": expected_distinct(counts, min(sample, counts.total())),
+    }
 
 
 def embeddings(table: pa.Table) -> Entry:
@@ -144,7 +171,9 @@ POOLED: Mapping[str, tuple[tuple[str, ...], Statistics]] = {
     "difficulty": (("difficulty_label", "difficulty_level"), difficulty),
     "difficulty_score": (("difficulty_score",), difficulty_score),
     "win": (("verdict", "agreed"), win),
-    "reward": (("reward",), reward),
+    "reward": (("reward",), partial(reward, "reward")),
+    "evolution_reward": (("evolution_reward",), partial(reward, "evolution_reward")),
+    "key_phrases": (("phrases",), key_phrases),
     "embeddings": (("truncated",), embeddings),
 }
 

@@ -54,6 +54,7 @@ WIN = (
     pa.field("win_score", pa.float64()),
 )
 REWARD = (pa.field("reward", pa.float64()),)
+EVOLUTION_REWARD = (pa.field("evolution_reward", pa.float64()),)
 EMBEDDING = (pa.field("embedding", pa.list_(pa.float32())), pa.field("truncated", pa.bool_()))
 NEIGHBOURS = pa.schema(
     [
@@ -63,7 +64,8 @@ NEIGHBOURS = pa.schema(
         pa.field("repeats", pa.int32(), nullable=False),
     ]
 )
-TRAJECTORIES = pa.schema([*_KEYS, pa.field("phrases", pa.list_(pa.string()), nullable=False)])
+PHRASES = (pa.field("phrases", pa.list_(pa.string())),)
+TRAJECTORIES = pa.schema([*_KEYS, PHRASES[0].with_nullable(False)])
 Values = Sequence[pa.Field]
 
 

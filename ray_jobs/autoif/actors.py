@@ -24,11 +24,11 @@ from ray_jobs.autoif.rounds import (
     duplicate_round,
     examined_round,
     pair_up,
+    query_of,
     settle_labels,
     settle_score,
 )
 from ray_jobs.autoif.stages import FirstActor, JudgeActor
-from ray_jobs.dataset.words import question
 from ray_jobs.rounds import RoundRow
 
 
@@ -81,15 +81,15 @@ class AnswerActor(FirstActor):
         """Ask for all responses of a row at once, then verify them."""
         kit, rules = self._kit, self._kit.rules
         context = json.loads(row["context"])
-        query = question(row["seed_instruction"], row["input"])
-        template, sampling = kit.templates.respond, rules.respond_sampling
+        query = query_of(row, rules.order)
+        template, sampling, cut = kit.templates.respond, rules.respond_sampling, rules.keep_truncated
         flows = (
-            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number))
+            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), cut)
             for number in range(self.count)
         )
         answers = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
         verified = await asyncio.to_thread(self._verified, answers, context["functions"])
-        rounds = answered_rounds(row, context, verified)
+        rounds = answered_rounds(row, context, verified, rules.order)
         pair_up(rounds, rules)
         return rounds
 
@@ -128,10 +128,10 @@ class QualityActor(JudgeActor):
         """Score one response."""
         kit, least = self._kit, self._kit.rules.quality
         assert least is not None, "the pool is there for rules that score quality"
-        query = question(row["seed_instruction"], row["input"])
+        query = query_of(row, kit.rules.order)
         constraint = json.loads(row["context"])["instruction"]
         rng = kit.rng(self.step, row, one["round"])
-        flow = score_quality(constraint, query, one["output"], kit.templates.quality, rng)
+        flow = score_quality(constraint, query, one["output"], kit.templates.quality, rng, kit.rules.quality_tokens)
         score, usage = await drive(flow, self._engine)
         settle_score(one, score, least, usage)
         return usage

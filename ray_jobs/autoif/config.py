@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from evolve.autoif.rules import PAPER, CrossValidation, Rules, Threshold
+from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
 from evolve.sandbox import PROTECTIONS, Limits, Protection
 from ray_jobs.config import ENGINE_NAME, EngineConfig, JobConfig, PoolConfig, ScorerConfig
@@ -75,7 +75,7 @@ class AutoIFStrategyConfig(Strict):
     sandbox: SandboxConfig = SandboxConfig()
     augment_calls: int = Field(ge=1)
     instructions_a_call: int = Field(ge=1)
-    near_duplicate: float = Field(gt=0, le=1)
+    near_duplicate: float | None = Field(gt=0, le=1)
     augment_sampling: SamplingConfig
     replies: int = Field(ge=1)
     verify_sampling: SamplingConfig
@@ -85,10 +85,13 @@ class AutoIFStrategyConfig(Strict):
     nli: bool
     queries: int = Field(ge=1)
     query_characters: tuple[int, int]
+    order: Order
     responses: int = Field(ge=1)
     respond_sampling: SamplingConfig
+    keep_truncated: bool
     response: ThresholdConfig | None
     quality: ThresholdConfig | None
+    quality_tokens: int = Field(ge=1)
     chosen: ThresholdConfig
     rejected: float = Field(ge=0, lt=1)
     pair_side: int = Field(ge=0)

@@ -6,6 +6,7 @@ constraints ──► OUTPUT/augment ──────► OUTPUT/instructions �
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from ray.data import Dataset
 from ray_jobs.actors import ScoreActor, ScoreJob
 from ray_jobs.autoif import funnel
 from ray_jobs.autoif.actors import AnswerActor, AugmentActor, ExamineActor, NliActor, QualityActor
+from ray_jobs.autoif.begun import as_begun
 from ray_jobs.autoif.classifier import ClassifierActor, ClassifierJob
 from ray_jobs.autoif.config import AutoIFConfig, ClassifierConfig
 from ray_jobs.autoif.phase import AUGMENT, INSTRUCTIONS, Phase, funnel_of
@@ -36,7 +38,7 @@ NLI, QUALITY = "nli", "quality"
 
 def autoif_jobs(run: AutoIFConfig) -> list[Job]:
     """The phases of a run, in order: each is to be finished before the next is planned. Raises ConfigError."""
-    prepared = prepare(run)
+    prepared = prepare(*as_begun(run))
     return [AugmentPhase(prepared), InstructionPhase(prepared), AnswerPhase(prepared)]
 
 
@@ -53,6 +55,8 @@ class AugmentPhase(Phase):
     def check_machine(self, say: Callable[[str], None]) -> None:
         """Try the sandbox here, before any model is loaded; the actors that use one do so on their machines."""
         say(f"sandbox: {guards(self.prepared.kit)}")
+        for name, value in self.prepared.before.items():
+            say(f"strategy.{name}: {json.dumps(value)}, as the preset had it when this output was begun")
 
     def plan_with(self, planner: Planner) -> PlanIndex:
         """One row a call."""

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from evolve.autoif.duplicates import Duplicates
 from evolve.autoif.queries import pair, usable_queries
-from evolve.autoif.rules import Rules
+from evolve.autoif.rules import Order, Rules
 from ray_jobs import read_output
 from ray_jobs.autoif.rounds import as_json
 from ray_jobs.dataset.words import question
@@ -57,7 +57,7 @@ class Planner:
         return self._saved("calls")
 
     def instructions(
-        self, source: Store, constraints: Sequence[str], evolvers: Sequence[str], near_duplicate: float
+        self, source: Store, constraints: Sequence[str], evolvers: Sequence[str], near_duplicate: float | None
     ) -> PlanIndex:
         """One row an instruction and evolver: the constraints, and what the evolver's calls in `source` gave.
 
@@ -88,13 +88,13 @@ class Planner:
             if record["row_id"] not in paired:
                 drawn = pair(texts, rules.queries, Random(f"{run_seed} pair {record['row_id']}"))
                 places = [usable[text] for text in drawn]
-                rows.setdefault(record["evolver"], []).extend(self._answer_rows(record, places))
+                rows.setdefault(record["evolver"], []).extend(self._answer_rows(record, places, rules.order))
         for evolver, planned in rows.items():
             self._add(evolver, planned)
         return self._saved(now)
 
     def _told_apart(
-        self, index: PlanIndex, evolver: str, offered: Mapping[str, str], near_duplicate: float
+        self, index: PlanIndex, evolver: str, offered: Mapping[str, str], near_duplicate: float | None
     ) -> Iterator[Row]:
         before = _planned(self.writer.store, index, ["seed_id", "seed_instruction", "seed_reason"], evolver).to_pylist()
         known, seen = {row["seed_id"] for row in before}, Duplicates(near_duplicate)
@@ -134,14 +134,15 @@ class Planner:
         index.seeds = len(kept)
         return {text: places[text] for text in kept}
 
-    def _answer_rows(self, record: Row, queries: Sequence[tuple[int, Seed]]) -> Iterator[Row]:
+    def _answer_rows(self, record: Row, queries: Sequence[tuple[int, Seed]], order: Order) -> Iterator[Row]:
         functions = [function["source"] for function in json.loads(record["output"])]
         about = {"instruction_id": record["row_id"], "instruction": record["instruction"], "functions": functions}
         context = as_json(about)
         for place, query in queries:
             row_id = digest(query.seed_id, self.key, record["row_id"])
             row = self._row(row_id, query.seed_id, place, record["evolver"], query.instruction)
-            yield row | {"input": query.input, "context": context}
+            whole = question(query.instruction, query.input)
+            yield row | {"input": whole if order == "constraint_first" else query.input, "context": context}
 
     def _row(self, row_id: str, seed: str, index: int, evolver: str, text: str) -> Row:
         return {

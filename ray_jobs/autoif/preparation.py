@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from evolve.autoif.rules import Rules
@@ -19,10 +21,13 @@ _FIRST = {"kind", "augment_calls", "instructions_a_call", "augment_sampling"}
 _LAST = {
     "queries",
     "query_characters",
+    "order",
     "responses",
     "respond_sampling",
+    "keep_truncated",
     "response",
     "quality",
+    "quality_tokens",
     "chosen",
     "rejected",
     "pair_side",
@@ -33,11 +38,12 @@ assert _TEMPLATE_PHASES.keys() == PLACEHOLDERS.keys()
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked configuration, with its files read."""
+    """A checked configuration, with its files read. `before` are constants that its preset does not have any more."""
 
     run: AutoIFConfig
     kit: Kit
     constraints: tuple[str, ...]
+    before: Mapping[str, object]
 
     @property
     def rules(self) -> Rules:
@@ -69,7 +75,7 @@ class Prepared:
                 return 3
 
 
-def prepare(run: AutoIFConfig) -> Prepared:
+def prepare(run: AutoIFConfig, before: Mapping[str, object] = MappingProxyType({})) -> Prepared:
     """Check what needs no cluster, and read templates and constraints. Raises ConfigError."""
     strategy = run.strategy
     try:
@@ -95,7 +101,7 @@ def prepare(run: AutoIFConfig) -> Prepared:
     if strategy.nli and isinstance(run.nli, ClassifierConfig):
         check_model("nli.model", run.nli.model)
     check_scorer(run.scorer)
-    return Prepared(run, kit, constraints)
+    return Prepared(run, kit, constraints, before)
 
 
 def guards(kit: Kit) -> str:

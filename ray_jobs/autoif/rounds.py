@@ -17,8 +17,9 @@ from evolve.autoif.nli import Label, contradicted
 from evolve.autoif.quality import too_low
 from evolve.autoif.records import Fallen
 from evolve.autoif.responses import ScoredResponse, Verified, choose_pairs
-from evolve.autoif.rules import Rules, Threshold
+from evolve.autoif.rules import Order, Rules, Threshold
 from evolve.records import Usage
+from ray_jobs.dataset.words import question
 from ray_jobs.rounds import RoundRow, kept, settle_answer, storable
 from ray_jobs.rows import KEPT, REJECTED
 
@@ -78,11 +79,20 @@ def settle_labels(one: RoundRow, labels: Sequence[Label | Fallen], usage: Usage)
     _spend(one, usage)
 
 
-def answered_rounds(row: Row, context: Row, verified: Sequence[Verified]) -> list[RoundRow]:
-    """One round a response, with the query and the constraint as its instruction."""
+def query_of(row: Row, order: Order) -> str:
+    """The query of a planned row, with its own input where it has one."""
+    query: str = row["input"] if order == "constraint_first" else question(row["seed_instruction"], row["input"])
+    return query
+
+
+def answered_rounds(row: Row, context: Row, verified: Sequence[Verified], order: Order) -> list[RoundRow]:
+    """One round a response. Its instruction is the constraint where the query is the row's input, else both."""
+    instruction: str = context["instruction"]
+    if order == "query_first":
+        instruction = f"{row['seed_instruction']}\n{instruction}"
     rounds = []
     for number, one in enumerate(verified, start=1):
-        done = _round(number, f"{row['seed_instruction']}\n{context['instruction']}", Usage())
+        done = _round(number, instruction, Usage())
         settle_answer(done, one.answer)
         about = {"constraint": context["instruction"], "instruction_id": context["instruction_id"]}
         done["trajectory"] = as_json(about | {"accuracy": one.accuracy})

@@ -10,6 +10,8 @@ from ray_jobs.errors import ConfigError
 from scoring.select import Order, Top
 
 GROUPS = ("evolver", "round", "operator")
+RANDOM = "random"
+"""In the place of a score: a hash of the seed and the record's id, so that any record is as likely as any other."""
 Range = tuple[float | None, float | None]
 
 
@@ -19,7 +21,8 @@ class Rule:
 
     `order` None is the score's own. `drop_ifd_above` leaves records out before anything is ranked.
     `near_duplicates` is the similarity from which instructions count as the same; `ngram` is how many words in a row
-    may not be those of a benchmark, where benchmarks are to be kept out.
+    may not be those of a benchmark, where benchmarks are to be kept out. `seed` is that of a random selection, whose
+    `by` is RANDOM.
     """
 
     by: str
@@ -30,10 +33,13 @@ class Rule:
     drop_ifd_above: float | None = None
     near_duplicates: float | None = None
     ngram: int | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if (self.top is None) == (self.range is None):
             raise ConfigError("expected --top or --range, and not both")
+        if (self.by == RANDOM) != (self.seed is not None):
+            raise ConfigError("expected --seed with --random, and only there")
         if unknown := [name for name in self.per if name not in GROUPS]:
             raise ConfigError(f"--per {unknown[0]}: expected some of {', '.join(GROUPS)}, with commas between them")
 
@@ -45,7 +51,8 @@ class Rule:
 
     def to_json(self) -> dict[str, Any]:
         """The exact rule in plain values."""
-        return {
+        seeded = {} if self.seed is None else {"seed": self.seed}
+        return seeded | {
             "by": self.by,
             "order": self.order,
             "top": format_top(self.top),
@@ -55,6 +62,17 @@ class Rule:
             "near_duplicates": self.near_duplicates,
             "ngram": self.ngram,
         }
+
+
+def make_rule(by: str | None, top: str | None, random: str | None, seed: int | None, **others: Any) -> Rule:
+    """The rule of the options --by, --top, --random and --seed, with the rule's other fields. Raises ConfigError."""
+    if random is None:
+        if by is None:
+            raise ConfigError("expected --by with --top or --range, or --random")
+        return Rule(by=by, top=None if top is None else parse_top(top), seed=seed, **others)
+    if by is not None or top is not None or others.get("range") is not None or others.get("order") is not None:
+        raise ConfigError("--random takes no --by, --top, --range or --order: it says how many, and draws them")
+    return Rule(by=RANDOM, top=parse_top(random), seed=seed or 0, **others)
 
 
 def parse_top(text: str) -> Top:

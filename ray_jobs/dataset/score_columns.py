@@ -6,14 +6,20 @@ perplexity and length.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from evolve.confidence import BINS
 from ray_jobs.dataset import analyses
+from ray_jobs.dataset.analyses import id_bytes
+from ray_jobs.dataset.rule import RANDOM
 from ray_jobs.dataset.source import Source
 from ray_jobs.errors import ConfigError
 from scoring.select import Order, Scores
@@ -52,6 +58,16 @@ def _words(batch: pa.RecordBatch) -> Scores:
     return word_counts(batch.column("instruction"))
 
 
+def summed_counts(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """The sum, bin by bin, of lists of counts; records without counts left out."""
+    lists = column.drop_null()
+    lists = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    if not len(lists):
+        return np.zeros(BINS, dtype=np.int64)
+    counts = lists.flatten().to_numpy().reshape(len(lists), -1)
+    return np.asarray(counts.sum(axis=0), dtype=np.int64)
+
+
 def word_counts(texts: pa.Array) -> Scores:
     """The words between white space in each text, NaN for null."""
     trimmed = pc.utf8_trim_whitespace(texts)
@@ -74,6 +90,20 @@ DERIVED: Mapping[str, ScoreColumn] = {
         ScoreColumn("instruction_characters", ("instruction",), _characters, "lowest"),
     )
 }
+
+
+def random_column(seed: int) -> ScoreColumn:
+    """A number from 0 to 1 for each record, which its id and `seed` determine: the lowest are a random draw."""
+    return ScoreColumn(RANDOM, ("record_id",), partial(_drawn, seed), "lowest")
+
+
+def _drawn(seed: int, batch: pa.RecordBatch) -> Scores:
+    key = str(seed).encode()
+    ids = id_bytes(batch.column("record_id"))
+    digests = b"".join(hashlib.blake2b(one, digest_size=8, key=key).digest() for one in ids.tolist())
+    return np.frombuffer(digests, dtype=">u8").astype(np.float64) / 2.0**64
+
+
 ORDERS: Mapping[str, Order] = {
     "ic_ifd": "highest",
     "ifd": "highest",

@@ -16,7 +16,7 @@ from ray_jobs.dataset.decontaminate import Benchmarks
 from ray_jobs.dataset.near_duplicates import SignatureFile, near_duplicates
 from ray_jobs.dataset.outcomes import Counts, Outcome, Outcomes, count
 from ray_jobs.dataset.rule import Rule
-from ray_jobs.dataset.score_columns import score_column
+from ray_jobs.dataset.score_columns import random_column, score_column
 from ray_jobs.dataset.selection_files import CONTENTS, Selection, write_selection
 from ray_jobs.dataset.shards import SHARD_BYTES, ParquetShards
 from ray_jobs.dataset.sieve import Sieve, Sifted
@@ -48,7 +48,7 @@ def select(
     read = [store, benchmarks] if benchmarks else [store]
     check_target(target, CONTENTS, read)
     source = open_source(store)
-    column = score_column(source, rule.by)
+    column = score_column(source, rule.by) if rule.seed is None else random_column(rule.seed)
     rule = rule.ordered(column.order)
     index = Benchmarks.load(benchmarks, rule.ngram) if benchmarks and rule.ngram else None
     say(f"reading {rule.by} of {source.origin['records']:,} records")

@@ -128,6 +128,8 @@ def _kept_sentence(rule: Rule) -> str:
         low, high = ("-" if bound is None else f"{bound:g}" for bound in rule.range)
         return f"Kept: `{rule.by}` from {low} to {high}, bounds included."
     each = f" of each {', '.join(rule.per)}" if rule.per else ""
+    if rule.seed is not None:
+        return f"Kept: {format_top(rule.top)} drawn at random{each}, with seed {rule.seed}, by a hash of `record_id`."
     return (
         f"Kept: the {rule.order} {format_top(rule.top)} by `{rule.by}`{each}, among records that have this score. A "
         "share is rounded up to whole records; equal scores are ranked by `record_id`."

@@ -37,20 +37,33 @@ class Source:
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The records part by part, in the order of the parts' paths, at most 8192 at a time; all columns, or these.
 
-        Raises DamagedOutput where a part is no Parquet file or has other columns than the first one.
+        Columns that a part was written without are null in it. Raises DamagedOutput where a part is no Parquet file or
+        has other columns than `schema`.
         """
         for part in self.parts:
             yield from self._read(part.path, columns)
 
     def _read(self, path: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        wanted = None if columns is None else list(dict.fromkeys(columns))
+        names = self.schema.names if columns is None else list(dict.fromkeys(columns))
+        wanted = pa.schema([self.schema.field(name) for name in names if name in self.schema.names])
         try:
             with self.store.open_input(path) as opened, pq.ParquetFile(opened) as file:
-                if not file.schema_arrow.equals(self.schema):
+                own = file.schema_arrow
+                if not all(field.name in self.schema.names and self.schema.field(field.name) == field for field in own):
                     raise DamagedOutput(f"{self.store.url_of(path)}: expected the columns of the first part")
-                yield from file.iter_batches(BATCH_ROWS, columns=wanted)
+                there = [name for name in wanted.names if name in own.names]
+                for batch in file.iter_batches(BATCH_ROWS, columns=there):
+                    yield _filled(batch, wanted)
         except pa.ArrowInvalid as error:
             raise DamagedOutput(f"{self.store.url_of(path)}: expected a Parquet file: {error}") from None
+
+
+def _filled(batch: pa.RecordBatch, wanted: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        batch.column(field.name) if field.name in batch.schema.names else pa.nulls(batch.num_rows, field.type)
+        for field in wanted
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=wanted)
 
 
 def open_source(store: Store) -> Source:
@@ -89,7 +102,15 @@ def run_source(store: Store, found: Manifest, folder: str) -> Source | None:
     if not parts:
         return None
     run_id = read_json(store, RUN).get("run_id")
-    return _source(store, parts, {"kind": "run", "run_id": run_id, "finished": store.exists(SUCCESS)})
+    # a run that went on under a later version has parts with more columns
+    kinds = {
+        entry.schema: part.path
+        for entry in sorted(found.entries, key=lambda entry: entry.name, reverse=True)
+        for part in entry.files
+        if part.path.startswith(f"{folder}/")
+    }
+    origin = {"kind": "run", "run_id": run_id, "finished": store.exists(SUCCESS)}
+    return _source(store, parts, origin, list(kinds.values()))
 
 
 def _selection(store: Store) -> Source:
@@ -102,7 +123,8 @@ def _selection(store: Store) -> Source:
     return _source(store, parts, origin)
 
 
-def _source(store: Store, parts: Sequence[Part], origin: dict[str, Any]) -> Source:
+def _source(store: Store, parts: Sequence[Part], origin: dict[str, Any], kinds: Sequence[str] = ()) -> Source:
+    """A source of `parts`. `kinds` are the paths of some that between them have all columns; the first by default."""
     ordered = sorted(parts, key=lambda part: part.path)
     if not ordered:
         raise OutputError(f"{store.url}: holds no record yet")
@@ -110,7 +132,13 @@ def _source(store: Store, parts: Sequence[Part], origin: dict[str, Any]) -> Sour
     for part in ordered:
         digest.update(f"{part.path} {part.checksum}\n".encode())
     facts = {"fingerprint": digest.hexdigest(), "records": sum(part.records for part in ordered)}
-    return Source(store, ordered, _schema(store, ordered[0].path), {**origin, **facts})
+    schemas = [_schema(store, path) for path in kinds or [ordered[0].path]]
+    # of two versions the one with more columns has them in the order of today
+    schemas.sort(key=len, reverse=True)
+    try:
+        return Source(store, ordered, pa.unify_schemas(schemas), {**origin, **facts})
+    except pa.ArrowInvalid as error:
+        raise DamagedOutput(f"{store.url}: its parts have columns of different types: {error}") from None
 
 
 def _schema(store: Store, path: str) -> pa.Schema:

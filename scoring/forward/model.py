@@ -15,7 +15,7 @@ from transformers.utils.import_utils import is_torch_cuda_available
 
 from scoring.config import RewardConfig, ScorerConfig
 from scoring.errors import ModelLoadError, ModelNotFound, ModelUnsupported
-from scoring.pretrained import load_whole
+from scoring.pretrained import cause, load_whole
 
 
 def load_model(config: ScorerConfig) -> PreTrainedModel:
@@ -28,7 +28,7 @@ def load_model(config: ScorerConfig) -> PreTrainedModel:
 
 def load_reward_model(config: RewardConfig) -> PreTrainedModel:
     """The sequence classification model likewise. Raises `ModelUnsupported` as well, unless it has one label."""
-    settings = _settings(config.model)
+    settings = _settings(config.model, config.trust_remote_code)
     if settings.num_labels != 1:
         raise ModelUnsupported(
             f"{config.model}: expected a reward model with one label, this has {settings.num_labels}"
@@ -43,7 +43,13 @@ def _loaded(loader: Any, kind: str, config: ScorerConfig | RewardConfig, setting
     # was nine tenths of a pass.
     torch.backends.cuda.enable_cudnn_sdp(False)
     loaded: PreTrainedModel = load_whole(
-        loader, config.model, kind, device, dtype=dtype, attn_implementation=_own_attention(settings)
+        loader,
+        config.model,
+        kind,
+        device,
+        trust_remote_code=isinstance(config, RewardConfig) and config.trust_remote_code,
+        dtype=dtype,
+        attn_implementation=_own_attention(settings),
     )
     return loaded
 
@@ -58,15 +64,15 @@ def context_length(model: PreTrainedModel) -> int | None:
     return None
 
 
-def _settings(model: str) -> PretrainedConfig:
+def _settings(model: str, trust_remote_code: bool = False) -> PretrainedConfig:
     if not (Path(model) / "config.json").is_file() and (Path(model).is_absolute() or Path(model).exists()):
         raise ModelNotFound(f"{model}: expected a folder with a config.json")
     try:
-        settings: PretrainedConfig = AutoConfig.from_pretrained(model)
+        settings: PretrainedConfig = AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
     except OSError as error:
         raise ModelNotFound(f"{model}: neither a folder with a config.json nor a model that the hub offers") from error
     except (ValueError, KeyError) as error:
-        raise ModelLoadError(f"{model}: its config.json names no known model: {error}") from error
+        raise ModelLoadError(f"{model}: its config.json names no known model: {cause(error)}") from error
     return settings
 
 

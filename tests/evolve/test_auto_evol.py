@@ -61,6 +61,15 @@ def test_a_trajectory_without_methods_and_plan_is_empty() -> None:
     assert json.loads(one.trajectory or "") == {"methods": [], "plan": ""}
 
 
+def test_a_method_of_two_steps_with_its_own_headings_works_in_every_round() -> None:
+    method = Template("method", "Weak spots: ...\nFinal rewritten instruction: ...\n\nTask:\n{instruction}")
+    rounds = evolve(
+        strategy(2, method=method), lambda prompt: f"# Weak spots\n- x\n\n## Final rewritten instruction\n{prompt.seed}"
+    )
+    assert [type(one) for one in rounds] == [Evolved, Evolved]
+    assert all(one.operator == f"method:{method.digest()}" for one in rounds)
+
+
 def test_each_round_reads_the_one_before() -> None:
     prompts = list[str]()
 

@@ -59,6 +59,9 @@ def test_analysis_and_rewriting() -> None:
     assert f"<method>\n{METHOD}\n</method>" in rewrite.text
     assert "Task 1, round 2: no task." in rewrite.text
     assert "It holds {instruction} exactly once" in rewrite.text
+    for asked in ("any number of steps", "spoil other tasks", "at least as complex", "language in which"):
+        assert asked in rewrite.text
+    assert "four steps" not in rewrite.text
     assert {prompt.sampling for prompt in prompts} == {SAMPLING}
     assert analyse.seed != rewrite.seed
 
@@ -107,6 +110,8 @@ def test_a_refused_rewriting_keeps_the_analysis() -> None:
         f"<method>old {{instruction}}</method> becomes <method>{BETTER}</method>",
         f"Here it is:\n```\n{BETTER}\n```\nDone.",
         f"```text\n{BETTER}\n```",
+        f"```Optimized Method\n{BETTER}\n```",
+        f"Done.\n```the better method:\n{BETTER}\n```",
         f"Improved method:\n{BETTER}",
         f"**New Method:**\n\n{BETTER}",
         f"## The Optimized Method\n{BETTER}",

@@ -194,8 +194,8 @@ def test_a_draw_is_the_same_for_the_same_seed(direct: dict[str, dict[str, Any]])
 
 
 def test_confidence_is_a_mean_probability_where_it_was_asked_for(direct: dict[str, dict[str, Any]]) -> None:
-    assert 0 < direct["greedy"]["mean_top1_prob"] <= 1
-    assert direct["greedy again"]["mean_top1_prob"] is None
+    assert 0 < direct["greedy"]["confidence"]["mean"] <= 1
+    assert direct["greedy again"]["confidence"] is None
 
 
 def test_the_token_limit_and_stop_words_end_a_text(direct: dict[str, dict[str, Any]]) -> None:
@@ -216,7 +216,7 @@ def test_a_server_says_what_the_engine_says(url: str, direct: dict[str, dict[str
     expected = direct["greedy"]
     assert (greedy.text, greedy.finish_reason) == (expected["text"], "length")
     assert (greedy.prompt_tokens, greedy.completion_tokens) == (expected["prompt_tokens"], 5)
-    assert greedy.mean_top1_prob == pytest.approx(expected["mean_top1_prob"], rel=1e-3)
+    assert greedy.mean_top1_prob == pytest.approx(expected["confidence"]["mean"], rel=1e-3)
     assert isinstance(whole, Completion)
     assert (whole.finish_reason, whole.mean_top1_prob) == ("stop", None)
     assert warm == again

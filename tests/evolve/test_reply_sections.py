@@ -212,6 +212,39 @@ def test_steps_without_names_still_give_methods_and_plan() -> None:
     assert (sections.methods, sections.plan, sections.final) == (("a", "b"), "p", "f")
 
 
+SEVEN_STEPS = """Step 1: Understand
+It is about crepes.
+Step 2: Goal
+Harder, still in English.
+Step 3: Pitfalls
+None.
+Step 4: Techniques
+- a limit
+Step 5: Draft
+Describe crepes in ten words.
+Step 6: Criticism
+Fine.
+Step 7: Final rewritten instruction:
+Describe crepes in ten words.
+Step 8 of the recipe comes first."""
+
+
+def test_steps_of_another_method_are_neither_methods_nor_plan() -> None:
+    sections = parse_reply(SEVEN_STEPS)
+    assert (sections.methods, sections.plan) == ((), "")
+    assert sections.final == "Describe crepes in ten words.\nStep 8 of the recipe comes first."
+
+
+def test_methods_and_plan_are_read_wherever_their_headings_stand() -> None:
+    sections = parse_reply(SEVEN_STEPS.replace("Techniques", "Methods list").replace("Goal", "Plan"))
+    assert (sections.methods, sections.plan) == (("a limit",), "Harder, still in English.")
+
+
+def test_steps_of_the_final_instruction_do_not_count() -> None:
+    sections = parse_reply("Step 1:\n- a\nStep 2: p\nFinal rewritten instruction:\nDo this.\nStep 9: stop")
+    assert (sections.methods, sections.plan) == (("a",), "p")
+
+
 def test_a_reply_with_a_final_alone_has_no_methods_and_no_plan() -> None:
     sections = parse_reply(f"Final rewritten instruction: {TASK}")
     assert (sections.methods, sections.plan) == ((), "")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from evolve.elimination import Elimination
+from evolve.errors import TemplateError
 from evolve.flow import drive
+from evolve.prompts import Template
 from evolve.records import Answer, Failed, Instruction, Prompt, Rejected, Response
-from evolve.respond import GREEDY, Responder, question
+from evolve.respond import BARE, GREEDY, Responder, load_response_template, question
 from evolve.scripted_engine import Script, ScriptedEngine
 
 TASK = Instruction("Sum the numbers.", "1 2 3")
@@ -70,3 +74,30 @@ def test_a_refused_prompt_fails_the_answer() -> None:
     assert isinstance(result, Failed)
     assert result.error == "PromptRefused"
     assert "numbers" in result.message
+
+
+def asked(template: Template, task: Instruction = TASK) -> str:
+    return Responder(GREEDY, Elimination(), template).prompt(task)
+
+
+def test_the_bare_task_is_the_default_and_a_template_like_any() -> None:
+    bare = load_response_template("bare")
+    assert bare == BARE
+    assert asked(bare) == question(TASK)
+    assert asked(bare, Instruction("Say {input}.")) == "Say {input}."
+
+
+def test_the_papers_prompt_asks_for_a_full_and_right_answer_to_the_whole_task() -> None:
+    text = asked(load_response_template("paper"))
+    assert question(TASK) in text
+    assert {"comprehensive", "accurate"} <= set(re.findall(r"\w+", text))
+
+
+def test_a_template_of_ones_own_replaces_a_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "respond").mkdir()
+    (tmp_path / "respond" / "bare.txt").write_text("Do: {instruction}\nWith: {input}")
+    own = load_response_template("bare", tmp_path)
+    assert asked(own) == "Do: Sum the numbers.\nWith: 1 2 3"
+    (tmp_path / "respond" / "paper.txt").write_text("Do it well.")
+    with pytest.raises(TemplateError, match=r"paper\.txt: placeholder \{instruction\} is missing"):
+        load_response_template("paper", tmp_path)

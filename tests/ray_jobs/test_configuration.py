@@ -88,7 +88,7 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         (
             "responder: {kind: evolver, samplng: {}}",
-            "responder.samplng: unknown field; did you mean sampling? (allowed: kind, sampling)",
+            "responder.samplng: unknown field; did you mean sampling? (allowed: kind, prompt, sampling)",
         ),
         (
             "scorer: {kind: scripted, pol: {}}",

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from evolve.prompts import SHIPPED
-from ray_jobs.config import ModelScorerConfig
+from evolve.respond import BARE
+from ray_jobs.config import ModelScorerConfig, RewardConfig
 from ray_jobs.errors import ConfigError, OutputError, SeedError, StorageError
-from ray_jobs.preflight import absolute, check, check_places
+from ray_jobs.preflight import absolute, check, check_places, check_reward_model
 from ray_jobs.synthesize import SynthesisJob
 from tests.ray_jobs.samples import run_config, write_seeds
 
@@ -170,3 +171,22 @@ def test_the_configuration_of_the_example_is_right() -> None:
 
     run = load_config(root / "examples" / "quickstart.yaml")
     assert json.loads(run.model_dump_json())["strategy"]["rounds"] == 2
+
+
+def test_the_response_template_is_read_and_checked_with_the_others(tmp_path: Path) -> None:
+    paper = {"kind": "evolver", "prompt": "paper"}
+    assert check(run_config(tmp_path)).response == BARE
+    assert "comprehensive" in check(run_config(tmp_path, responder=paper)).response.text
+    broken = with_template(tmp_path, "Do it.", "respond/paper.txt")
+    assert "respond/paper.txt: placeholder {instruction} is missing" in told(tmp_path, responder=paper, strategy=broken)
+
+
+def test_a_reward_models_own_code_is_asked_for_by_name(tmp_path: Path) -> None:
+    own = {"architectures": ["OwnReward"], "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}
+    (tmp_path / "config.json").write_text(json.dumps(own))
+    check_reward_model("reward", RewardConfig(model=str(tmp_path), trust_remote_code=True))
+    with pytest.raises(ConfigError, match=r"reward\.trust_remote_code: true"):
+        check_reward_model("reward", RewardConfig(model=str(tmp_path)))
+    (tmp_path / "config.json").write_text(json.dumps(own | {"auto_map": {"AutoModel": "own.Own"}}))
+    with pytest.raises(ConfigError, match="offers no AutoModelForSequenceClassification"):
+        check_reward_model("reward", RewardConfig(model=str(tmp_path), trust_remote_code=True))

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evolve.confidence import Confidence
 from evolve.records import Evolved, Failed, Instruction, Rejected, Response, Round, Usage
 from ray_jobs.rounds import (
     MAX_ERROR_CHARACTERS,
@@ -29,7 +30,8 @@ from tests.ray_jobs.samples import (
     unreadable_round,
 )
 
-EVOLVED = Evolved("harder", "deepen", "length", Usage(7, 3), 0.25, '{"steps": 1}')
+SURE = Confidence.of([0.25] * 6)
+EVOLVED = Evolved("harder", "deepen", "length", Usage(7, 3), SURE, '{"steps": 1}')
 STATUSES: dict[str, Round] = {
     KEPT: EVOLVED,
     REJECTED: Rejected("equal", "same", "deepen"),
@@ -49,6 +51,8 @@ def test_each_kind_of_result_fills_its_columns() -> None:
             "instruction": "harder",
             "evolve_finish_reason": "length",
             "mean_top1_prob": 0.25,
+            "top1_counts_first": [0] * 5 + [5] + [0] * 14,
+            "top1_counts_rest": [0] * 5 + [1] + [0] * 14,
             "trajectory": '{"steps": 1}',
             "prompt_tokens": 7,
             "completion_tokens": 3,

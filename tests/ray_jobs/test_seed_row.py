@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from ray_jobs.branches import unreadable_seeds
 from ray_jobs.config import ScoreConfig
 from ray_jobs.layout import RoundsLayout
-from ray_jobs.plan import UNREADABLE, PlanIndex, make_plan
+from ray_jobs.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.score_pairs import PAIRS, ScorePairsJob, as_records
 from ray_jobs.storage import Store, open_store
+from tests.ray_jobs.samples import plan_seeds
 
 ROWS: list[dict[str, Any]] = [
     {"id": "row-1", "source": "a", "instruction": "Name a river.", "output": "Nile"},
@@ -36,7 +37,7 @@ def test_every_pair_joins_back_to_its_row(tmp_path: Path) -> None:
     raw = {"output": str(tmp_path / "out"), "seeds": {"path": str(path)}, "scorer": {"kind": "scripted"}}
     job = ScorePairsJob(ScoreConfig.model_validate(raw))
     store = open_store(str(tmp_path / "out"))
-    index = make_plan(store, job.seed_source(), job.fanout())
+    index = plan_seeds(store, job.seed_source(), job.fanout())
     assert (index.seeds, index.duplicates, index.unreadable) == (3, 0, {"wrong_type": 1})
 
     kept, _ = job.layout("run").split(as_records(planned(store, index, PAIRS)))
@@ -59,6 +60,6 @@ def test_records_of_other_jobs_have_no_row(tmp_path: Path) -> None:
     raw = {"output": str(tmp_path / "out"), "seeds": {"path": str(path)}, "scorer": {"kind": "scripted"}}
     job = ScorePairsJob(ScoreConfig.model_validate(raw))
     store = open_store(str(tmp_path / "out"))
-    rows = as_records(planned(store, make_plan(store, job.seed_source(), job.fanout()), PAIRS))
+    rows = as_records(planned(store, plan_seeds(store, job.seed_source(), job.fanout()), PAIRS))
     kept, _ = RoundsLayout(job.labels("run")).split(rows)
     assert kept["seed_row"].to_pylist() == [None]

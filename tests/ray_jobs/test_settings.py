@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evolve.evol_instruct import EvolInstruct
+from evolve.respond import load_response_template
 from ray_jobs.config import RunConfig
 from ray_jobs.engines import build_strategy
 from ray_jobs.settings import changes, fingerprint
@@ -139,3 +140,21 @@ def test_every_setting_of_the_strategy_reaches_it() -> None:
     assert isinstance(strategy, EvolInstruct)
     assert strategy.rounds == 4
     assert strategy.fingerprint() != build_strategy(RunConfig.model_validate(BASE).strategy).fingerprint()
+
+
+def test_a_response_template_counts_where_it_is_more_than_the_bare_task(tmp_path: Path) -> None:
+    def ask(prompt: str, templates: Path | None = None) -> dict[str, Any]:
+        raw = BASE | {"responder": BASE["responder"] | {"prompt": prompt}, "strategy": {"templates": templates}}
+        run = RunConfig.model_validate(raw)
+        response = load_response_template(run.responder.prompt, run.strategy.templates)
+        return synthesis_settings(run, build_strategy(run.strategy), None, response)
+
+    bare = ask("bare")
+    assert not {"responder.prompt", "responder.template"} & bare.keys()
+    first, second = changes(bare, ask("paper"))
+    assert first == 'responder.prompt: nothing before, "paper" now'
+    assert second.startswith("responder.template: nothing before")
+    (tmp_path / "respond").mkdir()
+    (tmp_path / "respond" / "bare.txt").write_text("Answer: {instruction}")
+    (line,) = changes(bare, ask("bare", tmp_path))
+    assert line.startswith("responder.template: nothing before")

@@ -1,5 +1,8 @@
 """Rewards are those that the model gives each text alone; what cannot have one says why."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,3 +99,33 @@ def test_several_labels_are_no_reward(tmp_path: Path) -> None:
 def test_a_language_model_is_no_reward_model(tiny: Callable[..., Path]) -> None:
     with pytest.raises((ModelLoadError, ModelUnsupported)):
         RewardScorer(RewardConfig(str(tiny("llama"))))
+
+
+def with_own_code(folder: Path, marker: Path) -> Path:
+    """A reward model whose files name code of their own for a kind that transformers does not know."""
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.Own", "AutoModelForSequenceClassification": "own.M"},
+    }
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "own.py").write_text(
+        f"open({str(marker)!r}, 'w').close()\nfrom transformers import PretrainedConfig\n"
+        "class Own(PretrainedConfig):\n    model_type = 'own'\nclass M: pass\n"
+    )
+    return folder
+
+
+def test_a_models_own_code_is_neither_run_nor_asked_about(tmp_path: Path) -> None:
+    model = save_reward_model(tmp_path / "m", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
+    with_own_code(model, tmp_path / "ran")
+    # a terminal on which someone could be asked, and on which nobody answers
+    source = f"from scoring import *\nRewardScorer(RewardConfig({str(model)!r}))"
+    ended = subprocess.run([sys.executable, "-c", source], input="y\n", capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert "trust_remote_code: true" in ended.stderr
+    assert "[y/N]" not in ended.stdout + ended.stderr
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(ModelLoadError):
+        RewardScorer(RewardConfig(str(model), trust_remote_code=True))
+    assert (tmp_path / "ran").exists()

@@ -18,8 +18,9 @@ from ray_jobs.dataset.outcomes import split
 from ray_jobs.dataset.page.examples import SHOWN, SameSeeds, Tail
 from ray_jobs.dataset.page.histogram import Floats, Histogram
 from ray_jobs.dataset.page.inputs import NOBODY, Inputs, batches
-from ray_jobs.dataset.page.measures import IC_IFD, MEASURES, RECORD_MEASURES
+from ray_jobs.dataset.page.measures import IC_IFD, MEASURES, POSITION_SCALE, POSITIONS, RECORD_MEASURES
 from ray_jobs.dataset.page.seeds import SeedSums, make_sums
+from ray_jobs.dataset.score_columns import summed_counts
 from ray_jobs.rows import KEPT
 
 Say = Callable[[str], None]
@@ -39,12 +40,15 @@ class Ending:
 class Gathered:
     """What the records of an output amount to. Keys name evolver and round as the data do, evolver "" for nobody.
 
+    `positions` are the top-1 probabilities of the positions of replies, by the column of their counts.
+
     `endings` counts records; `tokens` are prompt and completion tokens of kept and of all records; `operators`
     counts (evolver, operator, status) and `operator_scores` have IC-IFD by evolver and operator.
     """
 
     sums: SeedSums | None
     histograms: dict[tuple[str, str, int], Histogram] = field(default_factory=dict)
+    positions: dict[tuple[str, str, int], Histogram] = field(default_factory=dict)
     endings: Counter[tuple[str, int, Ending]] = field(default_factory=Counter)
     tokens: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
     operators: Counter[tuple[str, str, str]] = field(default_factory=Counter)
@@ -84,7 +88,7 @@ def gather(inputs: Inputs, say: Say) -> Gathered:
     gathered = Gathered(sums)
     if inputs.kept:
         say(f"reading {inputs.kept.origin['records']:,} kept records")
-        needs = dict.fromkeys([*_COUNTED, *SHOWN, *(one.needs for one in RECORD_MEASURES)])
+        needs = dict.fromkeys([*_COUNTED, *SHOWN, *POSITIONS, *(one.needs for one in RECORD_MEASURES)])
         for batch in batches(inputs.kept, list(needs)):
             _add_kept(gathered, batch)
     if inputs.rejected:
@@ -102,6 +106,9 @@ def _add_kept(gathered: Gathered, batch: pa.RecordBatch) -> None:
         for one in RECORD_MEASURES:
             histogram = gathered.histograms.setdefault((one.name, *key), Histogram(one.scale))
             histogram.add(values[one.name][places])
+        for name in POSITIONS:
+            histogram = gathered.positions.setdefault((name, *key), Histogram(POSITION_SCALE))
+            histogram.add_counts(summed_counts(batch.column(name).take(pa.array(places))))
     for (evolver,), places in split(batch, ("evolver",)):
         name = str(evolver or NOBODY)
         _add_tails(gathered, name, batch.take(pa.array(places)), values[IC_IFD][places])

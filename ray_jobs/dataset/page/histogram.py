@@ -49,6 +49,17 @@ class Histogram:
         self.total += float(finite.sum())
         self.least, self.greatest = min(self.least, float(finite.min())), max(self.greatest, float(finite.max()))
 
+    def add_counts(self, counts: npt.NDArray[np.int64]) -> None:
+        """Take values in of which only the counts by bin are known; each passes for the middle of its bin."""
+        if not counts.any():
+            return
+        middles = self.scale.low + (np.arange(self.scale.bins) + 0.5) * self.scale.width
+        there = middles[counts > 0]
+        self.counts += counts
+        self.n += int(counts.sum())
+        self.total += float((counts * middles).sum())
+        self.least, self.greatest = min(self.least, float(there[0])), max(self.greatest, float(there[-1]))
+
     def merge(self, other: Histogram) -> None:
         """Take the values of another histogram of the same scale in."""
         self.counts += other.counts

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from evolve.confidence import BINS
 from ray_jobs.dataset.page.histogram import Floats, Scale
 from ray_jobs.dataset.score_columns import floats, word_counts
 
@@ -52,6 +53,9 @@ def _words_of(column: str) -> Reading:
     return column, lambda batch: word_counts(batch.column(column))
 
 
+POSITIONS = ("top1_counts_first", "top1_counts_rest")
+"""The columns that count positions of replies by top-1 probability: the first five, and the others."""
+POSITION_SCALE = Scale(0, 1, BINS)
 WORDS = Scale(-0.5, 3999.5, 4000)
 RECORD_MEASURES: Sequence[RecordMeasure] = (
     RecordMeasure("ifd", "IFD", "", Scale(0, 3, 1200), 3, *_number_of("ifd")),

@@ -25,6 +25,7 @@ from ray_jobs.dataset.page.scores import (
     score_sections,
     top1_section,
 )
+from ray_jobs.dataset.page.selections import selections_section
 from ray_jobs.dataset.page.showing import examples_section
 from ray_jobs.dataset.page.spending import cost_section
 from ray_jobs.dataset.page.view import NONE, View, count, percent
@@ -63,6 +64,7 @@ def make_page(view: View) -> Page:
         reward_section(view),
         top1_section(view),
         length_section(view),
+        selections_section(view),
         operators_section(view),
         yields_section(view),
         cost_section(view),

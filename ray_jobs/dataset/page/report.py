@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from evolve.masking import mask_url
 from ray_jobs import ownership
@@ -11,6 +12,7 @@ from ray_jobs.dataset.page.costs import Prices, pool_costs
 from ray_jobs.dataset.page.gather import Say, gather
 from ray_jobs.dataset.page.inputs import Inputs, read_inputs
 from ray_jobs.dataset.page.page import INDEX, Page, make_page, pictures_of
+from ray_jobs.dataset.page.selected import read_selection
 from ray_jobs.dataset.page.view import View
 from ray_jobs.errors import ConfigError
 from ray_jobs.storage import Store
@@ -25,18 +27,21 @@ def report(
     prices: Prices | None = None,
     baseline: str | None = None,
     say: Say = print,
+    selections: Mapping[str, Store] = MappingProxyType({}),
 ) -> Page:
     """The page of the output in `store`, which a user calls `place`. Reads every record once, in bounded memory.
 
-    `baseline` is the evolver that the others are compared with, by default the last one in the configuration. Raises
-    OutputError where there is no output, ConfigError where it does not have the baseline or a priced pool.
+    `baseline` is the evolver that the others are compared with, by default the last one in the configuration;
+    `selections` are shown beside each other, by what a user calls them. Raises OutputError where there is no output or
+    no selection, ConfigError where the output does not have the baseline or a priced pool.
     """
     inputs = read_inputs(store)
     chosen, pools = _baseline(inputs, baseline), pool_costs(inputs, prices or Prices())
     gathered = gather(inputs, say)
     analyses = read_analyses(store, gathered)
+    shown = [read_selection(name, one, say) for name, one in selections.items()]
     say("drawing")
-    return make_page(View(mask_url(place), inputs, gathered, analyses, chosen, pools))
+    return make_page(View(mask_url(place), inputs, gathered, analyses, chosen, pools, shown))
 
 
 def check_place(store: Store, place: Store | None) -> Store:

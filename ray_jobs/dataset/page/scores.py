@@ -8,9 +8,9 @@ from ray_jobs.dataset.page import plots
 from ray_jobs.dataset.page.blocks import Block, Note, Section, Table
 from ray_jobs.dataset.page.histogram import Histogram
 from ray_jobs.dataset.page.inputs import NOBODY
-from ray_jobs.dataset.page.measures import DISTANCE, IC_IFD, MEASURES, REWARD, TOP1
+from ray_jobs.dataset.page.measures import DISTANCE, IC_IFD, MEASURES, POSITION_SCALE, POSITIONS, REWARD, TOP1
 from ray_jobs.dataset.page.style import figure
-from ray_jobs.dataset.page.view import NONE, View, count, round_title
+from ray_jobs.dataset.page.view import NONE, View, count, percent, round_title
 
 SEEDS = "seeds"
 LEVELS = ("very easy", "easy", "medium", "hard", "very hard")
@@ -29,12 +29,47 @@ def score_sections(view: View) -> list[Section]:
 
 
 def top1_section(view: View) -> Section:
-    """How sure the evolvers were of their tokens, as the paper's Figure 5 asks."""
+    """How sure the evolvers were of their tokens, as the paper's Figure 5 asks: over positions, and by record."""
     text = (
-        "The mean probability of the most likely token over the evolver's reply, before temperature. The paper "
-        "explains the variety of small models by their lower values (its Figure 5)."
+        "The probability of the most likely token at each position of the evolver's replies, before temperature. The "
+        "paper explains the variety of small models by their lower values; its Figure 5 is a density over positions, "
+        "of which its code looks at the first five. A mean over a reply cannot show what share of its positions is low."
     )
-    return _measure_section(view, TOP1, "Top-1 token probability", text)
+    blocks = [*_position_blocks(view), Note("The mean over each reply:"), *_measure_blocks(view, TOP1)]
+    return Section(TOP1, "Top-1 token probability", [Note(text), *blocks])
+
+
+def _position_blocks(view: View) -> list[Block]:
+    """The density over positions by round, and over the first five; a note where the records have no counts."""
+    first, rest = POSITIONS
+    groups = dict[str, list[tuple[str, Histogram]]]()
+    rows = []
+    for number in view.rounds:
+        for evolver in view.evolvers:
+            whole, start = Histogram(POSITION_SCALE), Histogram(POSITION_SCALE)
+            for name, histogram in ((first, start), (first, whole), (rest, whole)):
+                histogram.merge(view.gathered.positions.get((name, evolver, number), Histogram(POSITION_SCALE)))
+            for where, one in (("all", whole), ("first five", start)):
+                if one.n:
+                    title = f"{round_title(number)}, {where} positions"
+                    groups.setdefault(title, []).append((view.title(evolver), one))
+                    rows.append([view.title(evolver), title, *_position_figures(one)])
+    if not groups:
+        return [Note("Positions: no kept record has counts; they came after version 0.1.")]
+    names = [*map(view.title, view.evolvers), SEEDS]
+    picture = figure(
+        "top1-positions",
+        f"Densities of top-1 probability over positions, for {', '.join(names[:-1])}. The table has the shares.",
+        "Top-1 probability at the positions of replies; a triangle marks each median (the paper's Figure 5).",
+        plots.distributions(groups, "top-1 probability of a position", names),
+    )
+    headings = ["evolver", "positions of", "positions", "below 0.3", "median", "above 0.95"]
+    return [picture, Table("Positions by top-1 probability, exact to a bin of 0.05.", headings, rows, 2)]
+
+
+def _position_figures(one: Histogram) -> list[str]:
+    low, high = int(one.counts[:6].sum()), int(one.counts[-1])
+    return [count(one.n), percent(low, one.n), f"{one.quantile(0.5):.2f}", percent(high, one.n)]
 
 
 def length_section(view: View) -> Section:

@@ -10,6 +10,7 @@ from ray_jobs.dataset.page.analysed import Analysis
 from ray_jobs.dataset.page.costs import PoolCost
 from ray_jobs.dataset.page.gather import Gathered
 from ray_jobs.dataset.page.inputs import NOBODY, Inputs
+from ray_jobs.dataset.page.selected import Selected
 
 NONE = "–"
 OFFERED: Mapping[str, str] = {
@@ -34,6 +35,7 @@ class View:
     analyses: Mapping[str, Analysis]
     baseline: str | None
     pools: Sequence[PoolCost] = field(default_factory=list)
+    selections: Sequence[Selected] = field(default_factory=list)
 
     def command(self, analysis: str) -> str:
         """What to type for an analysis that the output does not have."""

@@ -113,8 +113,18 @@ def test_responses_that_are_empty_or_cut_off_are_rejected() -> None:
     assert (cut.reason, cut.text, cut.usage.completion_tokens) == ("truncated", "one", 8)
 
 
-def _respond(sampling: Sampling = SAMPLING) -> Flow[Answer]:
-    return respond("Use no vowels", "Why?", TEMPLATES.respond, sampling, Random(0))
+def test_a_response_that_is_cut_off_may_be_kept() -> None:
+    short, script = Sampling(max_tokens=8), Script(median_tokens=9)
+    kept = Scripted("one", script).run(_respond(short, keep_truncated=True))
+    assert isinstance(kept, Response)
+    assert (kept.text, kept.finish_reason) == ("one", "length")
+    empty = Scripted(" ", script).run(_respond(short, keep_truncated=True))
+    assert isinstance(empty, Rejected)
+    assert empty.reason == "empty_response"
+
+
+def _respond(sampling: Sampling = SAMPLING, keep_truncated: bool = False) -> Flow[Answer]:
+    return respond("Use no vowels", "Why?", TEMPLATES.respond, sampling, Random(0), keep_truncated)
 
 
 def test_refused_prompts_fall_and_end_nothing() -> None:

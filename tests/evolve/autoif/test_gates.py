@@ -55,6 +55,36 @@ def test_a_thousand_instructions_are_told_apart_fast() -> None:
     assert all(seen.add(text) is not None for text in texts)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Answer with exactly three short sentences", "Answer with exactly five short sentences"),
+        ("Write a text of exactly 100 words in all", "Write a text of exactly 50 words in all"),
+        ("Use the word however twice in your answer", "Use the word however once in your answer"),
+        ("Do use commas in every one of the sentences", "Do not use commas in every one of the sentences"),
+        ("Write lines that do rhyme with each other", "Write lines that don't rhyme with each other"),
+        ("Put 3 words in the first 2 lines of it", "Put 2 words in the first 3 lines of it"),
+    ],
+)
+def test_numbers_and_negations_make_texts_different(one: str, other: str) -> None:
+    seen = _seen(one, 0.3)
+    assert seen.add(other) is None
+    assert seen.add(f"{other} please") == ("near_duplicate", other)
+
+
+def test_a_number_is_the_same_in_words_and_in_digits() -> None:
+    assert _seen("Use exactly three commas here", 0.3).add("Use exactly 3 commas here") is not None
+
+
+def test_without_a_threshold_there_are_exact_duplicates_alone() -> None:
+    seen = Duplicates(None)
+    seen.add_all(["Use no adjectives at all"])
+    assert seen.add("Use no adjectives at all, please") is None
+    assert seen.add("use no adjectives at all!") == ("duplicate", "Use no adjectives at all")
+    assert PAPER.near_duplicate is None
+    assert OFFICIAL.near_duplicate == AUTOIF_PAPER.near_duplicate == 0.8
+
+
 def _seen(text: str, threshold: float) -> Duplicates:
     seen = Duplicates(threshold)
     seen.add_all([text])
@@ -174,4 +204,19 @@ def test_every_shipped_template_loads_and_is_known(tmp_path: Path) -> None:
     assert Templates.load(tmp_path).digest() != Templates.load().digest()
     (tmp_path / "autoif" / "verify.txt").write_text("Write a function")
     with pytest.raises(TemplateError, match="instruction"):
+        Templates.load(tmp_path)
+
+
+def test_a_prompt_for_quality_may_show_braces(tmp_path: Path) -> None:
+    (tmp_path / "autoif").mkdir()
+    own = tmp_path / "autoif" / "quality.txt"
+    own.write_text("{instruction} / {query}\nReply with {score: N} or {{grade}} or {grade}.")
+    rendered = Templates.load(tmp_path).quality.render(instruction="a", query="{grade}b", response="c")
+    assert rendered == "a / {grade}b\nReply with {score: N} or {{grade}} or {grade}."
+    own.write_text("{instruction} / {query} / {respons}")
+    with pytest.raises(TemplateError, match=r"did you mean \{response\}"):
+        Templates.load(tmp_path)
+    (tmp_path / "autoif" / "verify.txt").write_text("{instruction} {grade}")
+    own.unlink()
+    with pytest.raises(TemplateError, match=r"unknown placeholder \{grade\}"):
         Templates.load(tmp_path)

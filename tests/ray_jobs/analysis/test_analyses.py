@@ -17,14 +17,19 @@ import ray
 import yaml
 from transformers import LlamaConfig
 
+from evolve.auto_evol import load_method
+from evolve.prompts import load_template
 from ray_jobs import read_output
 from ray_jobs.analysis.analyse import analyse, folder_of
 from ray_jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.analysis.evolutions import EvolvePrompts, evolutions
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
+from ray_jobs.dataset.source import open_source
 from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
 from ray_jobs.kinds import run_all, stored_jobs
 from ray_jobs.retry import drop_failed
+from ray_jobs.settings import changes, result_settings
 from ray_jobs.status import status
 from ray_jobs.storage import open_store
 from ray_jobs.verify import verify
@@ -271,3 +276,78 @@ def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path
     for found, expected in zip((rows(source, "difficulty"), rows(source, "difficulty", "rejected")), calm, strict=True):
         assert sorted(found, key=key) == sorted(expected, key=key)
     assert json.loads((source / "analyses/difficulty/summary.json").read_text()) == undisturbed
+
+
+def test_a_judge_writes_key_phrases_beside_the_rules(tmp_path: Path) -> None:
+    told = [None, *(json.dumps({"methods": [f"way {number}"], "plan": "Do it."}) for number in range(30))]
+    records = [record(number, sample=0, trajectory=text) for number, text in enumerate(told)]
+    write_output(open_store(str(tmp_path)), [records])
+    summary = quiet(config(tmp_path, "key_phrases", judge=judge()))
+    written, unread = rows(tmp_path, "key_phrases"), rows(tmp_path, "key_phrases", "rejected")
+    assert {one["record_id"] for one in [*written, *unread]} == {one["record_id"] for one in records[1:]}
+    assert {one["reason"] for one in unread} == {"no_phrases"}
+    for entry in summary:
+        group = [one for one in written if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        phrases = [phrase for one in group for phrase in one["phrases"]]
+        assert (entry["n"], entry["phrases"], entry["distinct"]) == (len(group), len(phrases), len(set(phrases)))
+        assert entry["expected_distinct"] <= entry["distinct"]
+
+
+def test_questions_as_they_were_have_the_settings_that_they_had(source: Path) -> None:
+    asked = config(source, "difficulty", judge=judge())
+    settings = result_settings(asked)
+    assert not {"analysis.max_tokens", "analysis.with_input"} & settings.keys()
+    longer = config(source, "difficulty", judge=judge(), max_tokens=500, with_input=False)
+    assert changes(settings, result_settings(longer)) == [
+        "analysis.max_tokens: nothing before, 500 now",
+        "analysis.with_input: nothing before, false now",
+    ]
+
+
+def evolved(number: int, parent: dict[str, Any] | None = None, operator: str = "deepen") -> dict[str, Any]:
+    """A record of round 1, or one that was evolved from `parent`."""
+    one = record(number, sample=0, operator=operator)
+    return one | {"parent_id": parent["record_id"] if parent else one["seed_id"]}
+
+
+def prompts_of(folder: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    write_output(open_store(str(folder)), [records])
+    found = evolutions(open_source(open_store(str(folder))), EvolvePrompts.load(None))
+    return [row for batch in found for row in batch]
+
+
+def test_an_evolved_instruction_is_the_reply_to_its_evolve_prompt(tmp_path: Path) -> None:
+    first = evolved(0)
+    second = evolved(1, first, f"method:{load_method().digest()}")
+    rows = prompts_of(tmp_path / "run", [first, second])
+    assert [row["output"] for row in rows] == [first["instruction"], second["instruction"]]
+    deepen = load_template("evol_instruct/deepen", {"instruction"}, {"input"})
+    assert rows[0]["instruction"] == deepen.render(instruction=first["seed_instruction"], input=first["input"])
+    assert rows[1]["instruction"] == load_method().render(instruction=first["instruction"])
+    assert {row["input"] for row in rows} == {""}
+    with pytest.raises(ConfigError, match="keep_rounds: all"):
+        prompts_of(tmp_path / "last", [second])
+    with pytest.raises(ConfigError, match="operator own of the records"):
+        prompts_of(tmp_path / "own", [evolved(0, operator="own")])
+
+
+def test_both_rewards_stand_beside_each_other_under_their_own_names(tmp_path: Path) -> None:
+    records = [evolved(number) for number in range(0, 30, 3)]
+    write_output(open_store(str(tmp_path / "run")), [records])
+    # evolve prompts are longer than the tiny models of other tests take
+    roomy = LlamaConfig(**{**GROUPED, "max_position_embeddings": 8192}, num_labels=1)
+    model = save_reward_model(tmp_path / "m", roomy, build_tokenizer(bos=True))
+    reward = {"model": str(model)}
+    for name in ("reward", "evolution_reward"):
+        summary = quiet(config(tmp_path / "run", name, reward=reward))
+        assert sum(one["n"] for one in summary) == 10
+        assert all(f"mean_{name}" in one for one in summary)
+    answers, replies = (rows(tmp_path / "run", name) for name in ("reward", "evolution_reward"))
+    by_id = {one["record_id"]: one["evolution_reward"] for one in replies}
+    assert by_id.keys() == {one["record_id"] for one in answers}
+    (first,) = RewardScorer(RewardConfig(str(model))).score(
+        [Pair(EvolvePrompts.load(None).of("deepen", records[0]["seed_instruction"], ""), "", records[0]["instruction"])]
+    )
+    assert by_id[records[0]["record_id"]] == pytest.approx(first.value, rel=1e-4)
+    settings = result_settings(config(tmp_path / "run", "reward", reward=reward))
+    assert "analysis.reward.trust_remote_code" not in settings

@@ -21,7 +21,8 @@ def left(*arguments: str) -> int:
 
 @pytest.fixture
 def output(tmp_path: Path) -> str:
-    records = [record(number, mean_top1_prob=number / 60) for number in range(60)]
+    counts = {"top1_counts_first": [5, *[0] * 19], "top1_counts_rest": [*[0] * 19, 2]}
+    records = [record(number, mean_top1_prob=number / 60, **counts) for number in range(60)]
     write_output(open_store(str(tmp_path / "run")), [records])
     return str(tmp_path / "run")
 

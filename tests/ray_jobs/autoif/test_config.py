@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
-from evolve.autoif.rules import OFFICIAL, PAPER, PRESETS, Threshold
+from evolve.autoif.rules import OFFICIAL, PAPER, PAPER_BEFORE, PRESETS, Threshold
 from evolve.records import Sampling
+from ray_jobs.autoif.begun import as_begun
 from ray_jobs.autoif.config import AutoIFConfig, AutoIFStrategyConfig
+from ray_jobs.autoif.phases import autoif_jobs
 from ray_jobs.autoif.preparation import prepare
 from ray_jobs.cli import main
 from ray_jobs.config import RunConfig
 from ray_jobs.configuration import load_config
 from ray_jobs.errors import ConfigError
+from ray_jobs.plan import INDEX, PlanIndex
+from ray_jobs.report import RUN, RUN_FIELDS
+from ray_jobs.storage import open_store
 from tests.ray_jobs.autoif.samples import autoif_config
 
 ROOT = Path(__file__).parents[3]
@@ -122,7 +128,11 @@ def test_a_phase_knows_the_settings_that_change_its_results(tmp_path: Path) -> N
     assert changed(evolvers={"small": other}) == [1, 2, 3]
     assert changed({"augment_calls": 9}) == [1, 2, 3]
     assert changed({"near_duplicate": 0.5}) == [2, 3]
+    assert changed({"near_duplicate": None}) == [2, 3]
     assert changed({"check_seconds": 9}) == [2, 3]
+    assert changed({"order": "constraint_first"}) == [3]
+    assert changed({"keep_truncated": True}) == [3]
+    assert changed({"quality_tokens": 900}) == [3]
     assert changed(judge=other) == [2, 3]
     assert changed(judge=other, nli={"model": "org/classifier"}) == [2, 3]
     assert changed({"quality": {"at_least": 7}}) == [3]
@@ -136,3 +146,38 @@ def test_a_forecast_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         main(["plan", str(ROOT / "examples" / "autoif.yaml")])
     assert exited.value.code == 2
     assert "a run of AutoIF has no forecast" in capsys.readouterr().err
+
+
+def test_fields_that_came_later_change_no_settings_at_the_old_behaviour(tmp_path: Path) -> None:
+    settings = prepare(autoif_config(tmp_path)).settings(3)
+    assert settings["strategy.near_duplicate"] == 0.8
+    assert not {"strategy.order", "strategy.keep_truncated", "strategy.quality_tokens"} & settings.keys()
+
+
+def begin(config: AutoIFConfig, configuration: dict[str, Any]) -> None:
+    """An output of `config` whose first phase was begun under `configuration`."""
+    begun = open_store(config.output).below("augment")
+    content = dict.fromkeys(RUN_FIELDS, "") | {"kind": "autoif_augment", "configuration": configuration}
+    begun.write_bytes(RUN, json.dumps(content).encode())
+    begun.write_bytes(INDEX, PlanIndex().to_json())
+
+
+def test_an_output_begun_under_the_presets_old_constants_goes_on_under_them(tmp_path: Path) -> None:
+    config = autoif_config(tmp_path, {"preset": "paper"})
+    assert as_begun(config) == (config, {})
+    old = {name: value for name, value in config.strategy.model_dump(mode="json").items() if name not in PAPER_BEFORE}
+    begin(config, {"strategy": old | {"near_duplicate": 0.8}})
+    now, before = as_begun(config)
+    assert before == PAPER_BEFORE
+    assert (now.strategy.near_duplicate, now.strategy.order, now.strategy.keep_truncated) == (0.8, "query_first", False)
+    said: list[str] = []
+    autoif_jobs(config)[0].check_machine(said.append)
+    assert [line.split(":")[0] for line in said[1:]] == [f"strategy.{name}" for name in PAPER_BEFORE]
+    given = autoif_config(tmp_path, {"preset": "paper", "near_duplicate": 0.7})
+    assert as_begun(given)[0].strategy.near_duplicate == 0.7
+
+
+def test_an_output_begun_under_todays_constants_keeps_them(tmp_path: Path) -> None:
+    config = autoif_config(tmp_path, {"preset": "paper"})
+    begin(config, config.model_dump(mode="json"))
+    assert as_begun(config) == (config, {})

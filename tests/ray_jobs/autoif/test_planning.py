@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from evolve.autoif.augment import Augmented
-from evolve.autoif.rules import PAPER
-from evolve.records import Usage
+from evolve.autoif.responses import Verified
+from evolve.autoif.rules import PAPER, Order
+from evolve.records import Response, Usage
 from ray_jobs import read_output
 from ray_jobs.autoif.planning import Planner
-from ray_jobs.autoif.rounds import augmented_round
+from ray_jobs.autoif.rounds import answered_rounds, augmented_round, query_of
 from ray_jobs.epochs import add_part
 from ray_jobs.errors import SeedError
 from ray_jobs.parts import write_part
@@ -28,7 +29,7 @@ from ray_jobs.seeds import SeedSource
 from ray_jobs.storage import Store, open_store
 from tests.ray_jobs.samples import finished, new_epoch, outcomes, write_seeds
 
-RULES = replace(PAPER, queries=2)
+RULES = replace(PAPER, queries=2, order="query_first")
 
 
 @pytest.fixture
@@ -130,3 +131,25 @@ def test_without_a_usable_query_nothing_is_planned(planner: Planner, source: Sto
     with pytest.raises(SeedError, match=r"none of 1 queries has more than 20 and fewer than 300 characters"):
         planner.answers(source, SeedSource((str(tmp_path / "queries.jsonl"),)), RULES, 0)
     assert read_output.load(planner.writer.store).plan is None
+
+
+@pytest.mark.parametrize(
+    ("order", "instruction_is", "input_is"),
+    [
+        ("query_first", "What is it good for?\nUse only verbs", "A paper clip."),
+        ("constraint_first", "Use only verbs", "What is it good for?\nA paper clip."),
+    ],
+)
+def test_constraint_and_query_stand_in_the_order_of_the_rules(
+    planner: Planner, source: Store, tmp_path: Path, order: Order, instruction_is: str, input_is: str
+) -> None:
+    path = tmp_path / "queries.jsonl"
+    path.write_text(json.dumps({"instruction": "What is it good for?", "input": "A paper clip."}))
+    add(source, 0, instruction("Use only verbs"))
+    planner.answers(source, SeedSource((str(path),)), replace(RULES, order=order), 0)
+    (row,) = planned(planner)
+    assert (row["seed_instruction"], row["input"]) == ("What is it good for?", input_is)
+    assert query_of(row, order) == "What is it good for?\nA paper clip."
+    verified = Verified(Response("Clip.", "stop", Usage()))
+    (one,) = answered_rounds(row, json.loads(row["context"]), [verified], order)
+    assert one["instruction"] == instruction_is

@@ -31,6 +31,7 @@ from ray_jobs.dataset.page.report import report, write
 from ray_jobs.dataset.page.style import figure
 from ray_jobs.dataset.rule import Rule
 from ray_jobs.dataset.select import select
+from ray_jobs.dataset.source import open_source
 from ray_jobs.epochs import add_part
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
 from ray_jobs.ownership import MARK
@@ -40,7 +41,7 @@ from ray_jobs.rows import KEPT, RECORD_SCHEMA
 from ray_jobs.storage import Store, open_store
 from tests.ray_jobs.dataset.browser import CHROMIUM, look
 from tests.ray_jobs.dataset.compared import write_analyses, write_compared, write_table
-from tests.ray_jobs.dataset.outputs import Record, record, write_output
+from tests.ray_jobs.dataset.outputs import Record, read_records, record, write_output
 from tests.ray_jobs.samples import finished, kept_round, new_epoch, outcomes, rejected_round, unreadable_round
 
 NOT_ANALYSED = "Not analysed. To measure it, run"
@@ -376,3 +377,51 @@ def test_the_command_writes_elsewhere_and_fails_in_one_line(target: Store, tmp_p
     refused = subprocess.run([*command, "--token-price", "x"], capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "Traceback" not in refused.stderr
+
+
+def test_selections_stand_beside_a_random_draw(compared: tuple[Store, list[Record]], tmp_path: Path) -> None:
+    store, _ = compared
+    best, luck = (open_store(str(tmp_path / name)) for name in ("best", "luck"))
+    select(store, best, Rule("ic_ifd", top=10), say=lambda _: None)
+    _, alone = page_of(store, selections={"best": best})
+    assert "No random draw is shown" in alone.text
+    select(store, luck, Rule("random", top=10, seed=4), say=lambda _: None)
+    _, parsed = page_of(store, selections={"best": best, "luck": luck})
+    assert "No random draw is shown" not in parsed.text
+    assert "highest 10 by ic_ifd" in parsed.text
+    assert "10 at random, seed 4" in parsed.text
+    scores = [one["ic_ifd"] for one in read_records(luck)]
+    assert f"{sum(scores) / len(scores):.3f}" in parsed.text
+    with pytest.raises(OutputError, match=r"selection\.json"):
+        page_of(store, selections={"run": store})
+
+
+def with_positions(number: int) -> Record:
+    """A record whose reply had five first positions at 0.97 and ten others at 0.12."""
+    first, rest = [0] * 20, [0] * 20
+    first[19], rest[2] = 5, 10
+    return record(number, mean_top1_prob=0.4, top1_counts_first=first, top1_counts_rest=rest)
+
+
+def test_top1_is_a_density_over_positions_and_the_mean_stays(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    write_output(store, [[with_positions(number) for number in range(30)]])
+    page, parsed = page_of(store)
+    assert {"top1-positions.png", "mean-top1-prob.png"} <= page.pictures.keys()
+    text = "".join(parsed.text.split())
+    # of 15 positions ten are below 0.3; of the first five none
+    assert "largeround1,allpositions7566.7%0.1433.3%" in text
+    assert "largeround1,firstfivepositions250.0%0.98100.0%" in text
+
+
+def test_an_output_that_went_on_under_a_version_with_more_columns_is_read_whole(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path))
+    old = pa.schema([one for one in RECORD_SCHEMA if not one.name.startswith("top1_counts")])
+    write_output(store, [[record(number) for number in range(30)]], old)
+    write_output(store, [[with_positions(number) for number in range(30, 60)]])
+    source = open_source(store)
+    assert source.schema.names == RECORD_SCHEMA.names
+    rows = pa.Table.from_batches(list(source.batches()))
+    assert (rows.num_rows, rows["top1_counts_first"].null_count) == (60, 30)
+    _, parsed = page_of(store)
+    assert "all positions" in parsed.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from ray_jobs.dataset.rule import Rule
+from ray_jobs.dataset.rule import Rule, make_rule
 from ray_jobs.dataset.score_columns import word_counts
 from ray_jobs.dataset.select import select
 from ray_jobs.errors import ConfigError, DamagedOutput, LeaseHeld, OutputError
@@ -230,3 +231,49 @@ def test_an_empty_text_has_no_words() -> None:
     counts = word_counts(pa.array(["", " \n", "one", " two\u3000words\t", None]))
     assert counts[:4].tolist() == [0, 0, 1, 2]
     assert np.isnan(counts[4])
+
+
+def test_a_random_selection_is_a_draw_of_equal_chances_that_a_seed_repeats(output: Store, tmp_path: Path) -> None:
+    def drawn(seed: int, top: int | Fraction = 15, per: tuple[str, ...] = ()) -> set[str]:
+        target = open_store(str(tmp_path / f"{seed} {top} {len(per)}"))
+        select(output, target, Rule("random", top=top, seed=seed, per=per), say=quiet)
+        return set(ids(read_records(target)))
+
+    draws = [drawn(seed) for seed in range(40)]
+    assert {len(one) for one in draws} == {15}
+    assert len(set(map(frozenset, draws))) == 40
+    often = Counter(one for draw in draws for one in draw)
+    # of 40 draws of a quarter each record is in 10 on average, with a deviation of 2.7
+    assert len(often) == 60
+    assert max(often.values()) <= 20
+    assert drawn(3, 14) < draws[3]
+    assert len(drawn(3, 2, ("evolver", "round"))) == 12
+    account = json.loads(open_store(str(tmp_path / "3 15 0")).read_bytes("selection.json"))
+    assert (account["rule"]["by"], account["rule"]["seed"], account["rule"]["top"]) == ("random", 3, 15)
+
+
+def test_a_random_selection_is_the_same_however_the_records_are_stored(output: Store, tmp_path: Path) -> None:
+    other = open_store(str(tmp_path / "other"))
+    write_output(other, [[record(first + place) for place in (2, 0, 1)] for first in reversed(range(0, 60, 3))])
+    rule = Rule("random", top=Fraction(1, 4), seed=1)
+    for store, name in ((output, "one"), (other, "two")):
+        select(store, open_store(str(tmp_path / name)), rule, say=quiet)
+    one, two = (sorted(ids(read_records(open_store(str(tmp_path / name))))) for name in ("one", "two"))
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"by": None, "top": "5", "random": None, "seed": None}, "--by"),
+        ({"by": "ifd", "top": None, "random": "5", "seed": None}, "--random takes no --by"),
+        ({"by": None, "top": None, "random": "5", "seed": None, "order": "highest"}, "--order"),
+        ({"by": "ifd", "top": "5", "random": None, "seed": 1}, "--seed"),
+        ({"by": "random", "top": "5", "random": None, "seed": None}, "--seed"),
+        ({"by": None, "top": None, "random": "many", "seed": 1}, "many"),
+    ],
+)
+def test_options_that_do_not_go_together_are_named(options: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        make_rule(**options)
+    assert make_rule(None, None, "25%", None) == Rule("random", top=Fraction(1, 4), seed=0)
