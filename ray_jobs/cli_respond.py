@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ray_jobs.cli_options import Storage, Verbose
+from ray_jobs.terminal import say
 
 app = typer.Typer()
 
@@ -62,4 +63,4 @@ def respond(
     }
     for one in settings or []:
         replace_setting(raw, one)
-    print_report(run(AnswerTasksJob(validated(RespondConfig, raw, "evolve respond")), verbose), output)
+    print_report(run(AnswerTasksJob(validated(RespondConfig, raw, "evolve respond")), verbose, say), output)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from evolve.autoif.rules import PAPER, PAPER_BEFORE
+from ray_jobs import read_output
 from ray_jobs.autoif.config import AutoIFConfig
 from ray_jobs.autoif.phase import AUGMENT
-from ray_jobs.plan import INDEX
 from ray_jobs.report import read_run
 from ray_jobs.storage import open_store
 
@@ -19,7 +19,7 @@ def as_begun(run: AutoIFConfig) -> tuple[AutoIFConfig, dict[str, object]]:
     if run.strategy.preset != "paper":
         return run, {}
     store = open_store(run.output, run.storage).below(AUGMENT)
-    if not store.exists(INDEX):
+    if not read_output.is_planned(store):
         return run, {}
     stored = read_run(store)["configuration"]["strategy"]
     before = {
