@@ -20,7 +20,7 @@ from ray_jobs.cli import main
 from ray_jobs.config import RunConfig
 from ray_jobs.configuration import load_config
 from ray_jobs.errors import ConfigError
-from ray_jobs.plan import INDEX, PlanIndex
+from ray_jobs.plan_index import INDEX, PlanIndex
 from ray_jobs.report import RUN, RUN_FIELDS
 from ray_jobs.storage import open_store
 from tests.ray_jobs.autoif.samples import autoif_config
@@ -159,7 +159,7 @@ def begin(config: AutoIFConfig, configuration: dict[str, Any]) -> None:
     begun = open_store(config.output).below("augment")
     content = dict.fromkeys(RUN_FIELDS, "") | {"kind": "autoif_augment", "configuration": configuration}
     begun.write_bytes(RUN, json.dumps(content).encode())
-    begun.write_bytes(INDEX, PlanIndex().to_json())
+    begun.write_bytes(INDEX, json.dumps(PlanIndex().to_json()).encode())
 
 
 def test_an_output_begun_under_the_presets_old_constants_goes_on_under_them(tmp_path: Path) -> None:
