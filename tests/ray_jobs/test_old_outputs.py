@@ -155,7 +155,9 @@ def test_a_finished_run_is_left_as_it_is(name: str) -> None:
 @starts_ray
 @pytest.mark.parametrize("output", ["evol_instruct/out", "autoif/out", "score_pairs/out", ANALYSIS])
 def test_failed_rows_run_again_and_fail_again(output: str, capsys: pytest.CaptureFixture[str]) -> None:
-    failed = {one["row_id"] for one in raw_records(output).values() if one["status"] == "failed"}
+    rows = raw_records(output).values()
+    # a seed that cannot be read is no work of an engine
+    failed = {one["row_id"] for one in rows if one["status"] == "failed" and one["stage"] != "read"}
     evolve("retry-failed", output)
     assert f"{len(failed):,} failed rows" in capsys.readouterr().out
     if output == ANALYSIS:
