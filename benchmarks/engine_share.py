@@ -28,10 +28,10 @@ from processes import ProcessWatch, even_priority
 from tables import markdown, publish
 
 from evolve.records import Completion, Instruction, Prompt
-from ray_jobs.config import RunConfig
-from ray_jobs.engines import build_engine, build_strategy
-from ray_jobs.run import run
-from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.config.engines import build_engine, build_strategy
+from ray_jobs.config.run import RunConfig
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.runner.run import run
 
 ROOT = Path(__file__).parents[1]
 MODEL = str(ROOT / ".cache" / "models" / "smollm2-135m-instruct")

@@ -19,9 +19,9 @@ from commits import CommitWatch
 from processes import ProcessWatch, even_priority
 from tables import markdown, publish
 
-from ray_jobs.config import RunConfig
-from ray_jobs.run import run
-from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.config.run import RunConfig
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.runner.run import run
 
 
 @dataclass(frozen=True)

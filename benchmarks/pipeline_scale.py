@@ -18,8 +18,8 @@ from pipeline_overhead import configuration, write_seeds
 from processes import DRIVER, ProcessWatch, Sample, even_priority
 from tables import markdown, publish
 
-from ray_jobs.run import run
-from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.runner.run import run
 
 ROUNDS = 3
 MOMENTS = 10

@@ -19,10 +19,10 @@ import ray
 from commits import CommitWatch
 from tables import markdown, publish
 
-from ray_jobs.config import RunConfig
-from ray_jobs.outlook import Question, look_ahead
-from ray_jobs.run import run
-from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.config.run import RunConfig
+from ray_jobs.forecast.outlook import Question, look_ahead
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.runner.run import run
 
 ENGINE = {"kind": "scripted", "slots": 32, "decode_rate": 40, "sigma": 0.6, "load_seconds": 2}
 

@@ -19,16 +19,16 @@ import pyarrow.compute as pc
 from select_rows import parts, peak_memory
 from tables import markdown, publish
 
-from ray_jobs.dataset.page.gather import gather
-from ray_jobs.dataset.page.inputs import read_inputs
-from ray_jobs.dataset.page.report import report
-from ray_jobs.epochs import add_part, begin
-from ray_jobs.lease import take
-from ray_jobs.output_names import RUN, SUCCESS
-from ray_jobs.parts import write_part
-from ray_jobs.plan_index import PlanFile, PlanIndex
-from ray_jobs.rows import REJECTED_SCHEMA
-from ray_jobs.storage import Store, open_store
+from ray_jobs.output.epochs import add_part, begin
+from ray_jobs.output.file_names import RUN, SUCCESS
+from ray_jobs.output.lease import take
+from ray_jobs.output.parts import write_part
+from ray_jobs.output.plan_index import PlanFile, PlanIndex
+from ray_jobs.output.schema import REJECTED_SCHEMA
+from ray_jobs.report.gather import gather
+from ray_jobs.report.inputs import read_inputs
+from ray_jobs.report.make import report
+from ray_jobs.storage.store import Store, open_store
 
 ROUNDS, EVOLVERS = 3, 2
 

@@ -31,12 +31,12 @@ import pyarrow.parquet as pq
 import yaml
 from tables import markdown, publish
 
-from ray_jobs import read_output
-from ray_jobs.epochs import add_part
-from ray_jobs.lease import EPOCHS, Lease, read_holder
-from ray_jobs.parts import write_part
-from ray_jobs.rows import CREATED_AT, KEPT, ROUNDS, flatten, split_outcomes
-from ray_jobs.storage import open_store
+from ray_jobs.output import accept
+from ray_jobs.output.epochs import add_part
+from ray_jobs.output.lease import EPOCHS, Lease, read_holder
+from ray_jobs.output.parts import write_part
+from ray_jobs.output.schema import CREATED_AT, KEPT, ROUNDS, flatten, split_outcomes
+from ray_jobs.storage.store import open_store
 
 ROOT = Path(__file__).parents[1]
 PART_ROWS = 128
@@ -141,11 +141,11 @@ class Bench:
 
     def committed(self) -> int:
         """Rows with an outcome."""
-        return sum(len(entry.rows) for entry in read_output.load(open_store(str(self.output))).parts)
+        return sum(len(entry.rows) for entry in accept.load(open_store(str(self.output))).parts)
 
     def parts(self) -> int:
         """Parts that are committed."""
-        return len(read_output.load(open_store(str(self.output))).parts)
+        return len(accept.load(open_store(str(self.output))).parts)
 
     def _digests(self, name: str) -> list[str]:
         log = self.folder / name
@@ -202,7 +202,7 @@ def done_again(sessions: Sequence[Session]) -> Counter[int]:
 def commit_all_but(bench: Bench, pending: int) -> None:
     """Commit every planned row but the last few, in parts of the size that runs write."""
     store = open_store(str(bench.output))
-    found, plan = read_output.planned(store)
+    found, plan = accept.planned(store)
     number = EPOCHS.latest(store)
     # as the driver that was killed might have done before
     lease = Lease(store, number, read_holder(store, number).token)

@@ -24,16 +24,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tables import markdown, publish
 
-from ray_jobs.dataset.export import export
-from ray_jobs.dataset.rule import Rule
-from ray_jobs.dataset.select import select
-from ray_jobs.epochs import add_part, begin
-from ray_jobs.lease import take
-from ray_jobs.output_names import RUN, SUCCESS
-from ray_jobs.parts import write_part
-from ray_jobs.plan_index import PlanIndex
-from ray_jobs.rows import RECORD_SCHEMA, REJECTED_SCHEMA
-from ray_jobs.storage import Store, open_store
+from ray_jobs.datasets.export import export
+from ray_jobs.datasets.rule import Rule
+from ray_jobs.datasets.select import select
+from ray_jobs.output.epochs import add_part, begin
+from ray_jobs.output.file_names import RUN, SUCCESS
+from ray_jobs.output.lease import take
+from ray_jobs.output.parts import write_part
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.schema import RECORD_SCHEMA, REJECTED_SCHEMA
+from ray_jobs.storage.store import Store, open_store
 
 PART_ROWS = 240_000  # a multiple of three, for the three records of a row are together
 WORDS = pa.array([f"w{number}" for number in range(5000)])

@@ -19,9 +19,9 @@ from pipeline_overhead import write_seeds
 from processes import even_priority
 from tables import markdown, publish
 
-from ray_jobs.config import RunConfig
-from ray_jobs.run import run
-from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.config.run import RunConfig
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.runner.run import run
 
 ROUNDS = 3
 SECONDS_A_CALL = 0.6  # about: 40 tokens in the median and 49 in the mean at 100 a second, after a prompt's 0.1 s

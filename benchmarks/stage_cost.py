@@ -22,19 +22,19 @@ import ray
 from pipeline_overhead import configuration, write_seeds
 from tables import markdown, publish
 
-from ray_jobs.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
-from ray_jobs.board import Board
-from ray_jobs.config import PoolResponderConfig, RunConfig
-from ray_jobs.engines import build_strategy
-from ray_jobs.epochs import add_part, begin
-from ray_jobs.lease import take
-from ray_jobs.parts import write_part
-from ray_jobs.plan import PlanWriter, make_plan
-from ray_jobs.plan_index import PlanIndex
-from ray_jobs.plan_source import pending_blocks, read_block
-from ray_jobs.rows import flatten, split_outcomes
-from ray_jobs.storage import Store, open_store
-from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.config.engines import build_strategy
+from ray_jobs.config.run import PoolResponderConfig, RunConfig
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.output.epochs import add_part, begin
+from ray_jobs.output.lease import take
+from ray_jobs.output.parts import write_part
+from ray_jobs.output.plan import PlanWriter, make_plan
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.schema import flatten, split_outcomes
+from ray_jobs.pipeline.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
+from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.plan_source import pending_blocks, read_block
+from ray_jobs.storage.store import Store, open_store
 
 Result = TypeVar("Result")
 ROUNDS = 3

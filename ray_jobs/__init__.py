@@ -1,4 +1,4 @@
-"""The service: plans a run, streams rows through pools of engines on Ray and commits what comes out."""
+"""The service: a job plans its rows, streams them through pools of engines on Ray and commits what comes out."""
 
 import os
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from ray_jobs.config import PoolConfig, RunConfig
-from ray_jobs.configuration import load_config
-from ray_jobs.pools import pool_name
+from ray_jobs.config.pool_names import pool_name
+from ray_jobs.config.run import PoolConfig, RunConfig
+from ray_jobs.jobs.load import load_config
 
 ROOT = Path(__file__).parents[1]
 KUBERAY = ROOT / "docker" / "kuberay"

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.dataset.page.plots import stacked_levels
-from ray_jobs.dataset.page.style import figure
+from ray_jobs.report.plots import stacked_levels
+from ray_jobs.report.style import figure
 
 COUNTS, LEVELS = "Fig2_counts_from_repo_plot_bar.py", "Fig2_counts_order"
 DATASETS = {"Alpaca": "Alpaca", "GSM8K": "GSM8K train", "Code": "Code Alpaca"}

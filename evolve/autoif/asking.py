@@ -8,7 +8,7 @@ from evolve.autoif.records import Fallen, Kind, Reply, Step
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.records import Prompt, Sampling
-from evolve.rounds import draw_seed, usage_of
+from evolve.strategies.rounds import draw_seed, usage_of
 
 
 def ask(step: Step, kind: Kind, text: str, sampling: Sampling, rng: Random) -> Flow[Reply | Fallen]:

@@ -12,8 +12,8 @@ from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Answer, Failed, Prompt, Rejected, Response, Sampling
-from evolve.rounds import draw_seed, usage_of
 from evolve.sandbox.records import Verdict
+from evolve.strategies.rounds import draw_seed, usage_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Completion, Failed, Prompt, Sampling
-from evolve.rounds import draw_seed
+from evolve.strategies.rounds import draw_seed
 
 
 def ask(text: str, sampling: Sampling, rng: Random) -> Flow[Completion | Failed]:

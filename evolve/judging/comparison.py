@@ -15,7 +15,7 @@ from evolve.judging.records import GREEDY, Case, Finding, Judged, Side
 from evolve.judging.verdicts import Place, read_place
 from evolve.prompts import load_template
 from evolve.records import Failed, Rejected, Sampling, Usage
-from evolve.rounds import usage_of
+from evolve.strategies.rounds import usage_of
 
 SCORES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 

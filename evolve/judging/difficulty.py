@@ -17,7 +17,7 @@ from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged
 from evolve.prompts import Template, load_template
 from evolve.records import Failed, Rejected, Sampling
-from evolve.rounds import usage_of
+from evolve.strategies.rounds import usage_of
 
 LABELS = ("very easy", "easy", "medium", "hard", "very hard")
 """From 1 to 5."""

@@ -1,7 +1,7 @@
 """In which ways an instruction was evolved, as key phrases that a model writes (arXiv 2412.11231, Section 3.3).
 
-The rule of `evolve.trajectories` costs nothing and reads methods by their beginnings; a model also sees through other
-words for the same way.
+The rule of `evolve.strategies.trajectories` costs nothing and reads methods by their beginnings; a model also sees
+through other words for the same way.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged
 from evolve.prompts import load_template
 from evolve.records import Failed, Rejected, Sampling
-from evolve.rounds import usage_of
-from evolve.trajectories import described
+from evolve.strategies.rounds import usage_of
+from evolve.strategies.trajectories import described
 
 MAX_WORDS = 6
 _MARKER = re.compile(r"^\s*(?:[-*•]|\(?\d{1,3}[.):])\s*")

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from evolve.prompts import SHIPPED
-from ray_jobs.analysis.config import DifficultyConfig, DifficultyScoreConfig
-from ray_jobs.config import PoolResponderConfig
-from ray_jobs.configuration import load_config
-from ray_jobs.finish_config import FinishingRunConfig
+from ray_jobs.config.run import PoolResponderConfig
+from ray_jobs.jobs.analysis.config import DifficultyConfig, DifficultyScoreConfig
+from ray_jobs.jobs.finish_config import FinishingRunConfig
+from ray_jobs.jobs.load import load_config
 
 FOLDER = Path(__file__).parent
 README = FOLDER / "README.md"

@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import yaml
 
-from ray_jobs import read_output
-from ray_jobs.storage import Store, open_store
+from ray_jobs.output import accept
+from ray_jobs.storage.store import Store, open_store
 from tests.chaos.nodes import STARTUP, Nodes, until
 
 ROOT = Path(__file__).parents[2]
@@ -87,7 +87,7 @@ class Job:
     @property
     def parts(self) -> int:
         """How many parts are committed."""
-        return len(read_output.load(self.store).parts)
+        return len(accept.load(self.store).parts)
 
     def start(self) -> Command:
         """`evolve run`, in a process of its own."""

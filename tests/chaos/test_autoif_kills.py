@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from ray_jobs.plan_index import INDEX
+from ray_jobs.output.plan_index import INDEX
 from tests.chaos.jobs import STARTUP, Job
 from tests.chaos.nodes import Nodes, until
-from tests.ray_jobs.autoif.samples import autoif_config
+from tests.ray_jobs.jobs.autoif.samples import autoif_config
 
 pytestmark = [pytest.mark.chaos_long, pytest.mark.timeout(900)]
 

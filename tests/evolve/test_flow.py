@@ -9,7 +9,7 @@ import pytest
 from evolve.errors import EngineDied, PromptRefused
 from evolve.flow import Flow, drive
 from evolve.records import Prompt, Sampling
-from evolve.scripted_engine import Script, ScriptedEngine
+from evolve.testing.scripted_engine import Script, ScriptedEngine
 
 
 def prompt(text: str) -> Prompt:

@@ -7,11 +7,11 @@ import logging
 
 import pytest
 
+from evolve.engines.masked_engine import MaskedEngine
 from evolve.errors import EngineDied, PromptRefused
-from evolve.masked_engine import MaskedEngine
 from evolve.masking import MaskedFormatter, concealed, mask_text, mask_url, without
 from evolve.records import Prompt, Sampling
-from evolve.scripted_engine import ScriptedEngine
+from evolve.testing.scripted_engine import ScriptedEngine
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from ray_jobs import read_output
-from ray_jobs.config import RunConfig
-from ray_jobs.epochs import Epoch, add_part, begin
-from ray_jobs.lease import EPOCHS, take
-from ray_jobs.manifest import Entry
-from ray_jobs.parts import write_part
-from ray_jobs.plan import Fanout, PlanWriter, make_plan, planned_rows
-from ray_jobs.plan_index import PlanIndex
-from ray_jobs.rounds import RoundRow
-from ray_jobs.rows import FAILED, KEPT, REJECTED, ROW_SCHEMA, flatten, split_outcomes
-from ray_jobs.seeds import Seed, SeedSource
-from ray_jobs.storage import Store
+from ray_jobs.config.run import RunConfig
+from ray_jobs.output import accept
+from ray_jobs.output.epochs import Epoch, add_part, begin
+from ray_jobs.output.lease import EPOCHS, take
+from ray_jobs.output.manifest import Entry
+from ray_jobs.output.parts import write_part
+from ray_jobs.output.plan import Fanout, PlanWriter, make_plan, planned_rows
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.rounds import RoundRow
+from ray_jobs.output.schema import FAILED, KEPT, REJECTED, ROW_SCHEMA, flatten, split_outcomes
+from ray_jobs.seeds.read import Seed, SeedSource
+from ray_jobs.storage.store import Store
 
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
 LABELS = {"run_id": "run", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None}
@@ -183,7 +183,7 @@ def record_counts(store: Store) -> Counter[str]:
 
 def check_parts(store: Store, rows: set[int]) -> None:
     """The output counts exactly `rows`, as `commit_part` makes them; a plain reader sees those that are published."""
-    found = read_output.load(store)
+    found = accept.load(store)
     assert sorted(row for entry in found.parts for row in entry.rows.tolist()) == sorted(rows)
     published = [entry for entry in found.parts if not entry.files[0].path.startswith("staging/")]
     seen = {row for entry in published for row in entry.rows.tolist()}

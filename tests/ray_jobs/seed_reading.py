@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ray_jobs.seed_report import SeedReport
-from ray_jobs.seeds import BadSeed, Seed, SeedSource, read_seeds
+from ray_jobs.seeds.read import BadSeed, Seed, SeedSource, read_seeds
+from ray_jobs.seeds.report import SeedReport
 
 
 def read(*paths: Path | str, **options: Any) -> tuple[list[Seed], list[BadSeed], SeedReport]:

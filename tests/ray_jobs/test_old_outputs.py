@@ -14,11 +14,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from ray_jobs.cli import main
-from ray_jobs.config import ScoreConfig
-from ray_jobs.configuration import read_config
-from ray_jobs.run import run
-from ray_jobs.score_pairs import ScorePairsJob
+from ray_jobs.cli.app import main
+from ray_jobs.config.load import read_config
+from ray_jobs.config.run import ScoreConfig
+from ray_jobs.jobs.score_pairs import ScorePairsJob
+from ray_jobs.runner.run import run
 
 OUTPUTS = Path(__file__).parents[1] / "fixtures" / "outputs"
 ANALYSIS = "evol_instruct/out/analyses/difficulty_score"

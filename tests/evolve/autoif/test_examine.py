@@ -17,7 +17,7 @@ from evolve.autoif.templates import Templates
 from evolve.flow import drive
 from evolve.records import Sampling
 from evolve.sandbox import Limits, Sandbox
-from evolve.scripted_engine import Script, ScriptedEngine
+from evolve.testing.scripted_engine import Script, ScriptedEngine
 
 TEMPLATES = Templates.load()
 RULES = replace(OFFICIAL, replies=4)

@@ -18,7 +18,7 @@ from evolve.autoif.templates import Templates
 from evolve.autoif.verification import write_verifications
 from evolve.flow import Flow, drive
 from evolve.records import Answer, Failed, Prompt, Rejected, Response, Sampling, Usage
-from evolve.scripted_engine import Script, ScriptedEngine
+from evolve.testing.scripted_engine import Script, ScriptedEngine
 
 Outcome = TypeVar("Outcome")
 

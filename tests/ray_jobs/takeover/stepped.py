@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO, Literal
 
 from ray_jobs.errors import JobError, MissingFile, StoreAway
-from ray_jobs.storage import Entry, Store
+from ray_jobs.storage.store import Entry, Store
 
 Files = dict[str, bytes]
 

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from ray_jobs.errors import LeaseHeld, LeaseLost
-from ray_jobs.synthesize import SynthesisJob
+from ray_jobs.jobs.synthesis import SynthesisJob
 from tests.ray_jobs.takeover.stepped import Driver, Files
 from tests.ray_jobs.takeover.work import check, check_end, driver, job, plain_rows, retrier
 

@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from ray_jobs import read_output
-from ray_jobs.drive import Drive
-from ray_jobs.epochs import begin
-from ray_jobs.lease import take
-from ray_jobs.output_names import DATA, REJECTED, SUCCESS
-from ray_jobs.parts import PartsSink
-from ray_jobs.plan_index import PlanIndex
-from ray_jobs.retry import drop_failed_rows
-from ray_jobs.storage import Store
-from ray_jobs.synthesize import SynthesisJob
-from ray_jobs.verify import verify
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.output import accept
+from ray_jobs.output.epochs import begin
+from ray_jobs.output.file_names import DATA, REJECTED, SUCCESS
+from ray_jobs.output.lease import take
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.retry import drop_failed_rows
+from ray_jobs.output.verify import verify
+from ray_jobs.pipeline.sink import PartsSink
+from ray_jobs.runner.drive import Drive
+from ray_jobs.storage.store import Store
 from tests.ray_jobs.samples import finished, kept_round, rejected_round, run_config, write_seeds
 from tests.ray_jobs.takeover.stepped import Files, MemoryStore
 
@@ -89,7 +89,7 @@ def _rows_of(data: bytes) -> tuple[int, ...]:
 
 def check(files: Files) -> None:
     """What holds at every moment: a marked output shows each planned row once; what is accepted is there, once."""
-    found = read_output.load(MemoryStore(files))
+    found = accept.load(MemoryStore(files))
     rows = Counter(int(row) for part in found.parts for row in part.rows)
     assert set(rows.values()) <= {1}, f"rows count twice: {rows}"
     gone = [part.path for entry in found.parts for part in entry.files if part.path not in files]

@@ -1,0 +1,1 @@
+"""The engines that complete prompts, each behind the protocol of `evolve.engine`."""

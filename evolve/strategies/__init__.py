@@ -1,0 +1,1 @@
+"""How instructions are evolved and answered: strategies, their rules, and their methods."""

@@ -1,0 +1,57 @@
+"""Answers to evolved instructions, and the rules that turn an answer down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from evolve.errors import PromptRefused
+from evolve.flow import Flow
+from evolve.prompts import Template, load_template
+from evolve.records import Answer, Failed, Instruction, Prompt, Rejected, Response, Sampling
+from evolve.strategies.elimination import Elimination
+from evolve.strategies.rounds import draw_seed, usage_of
+
+# The paper answers greedily with one strong model, so that only the instructions differ (arXiv 2412.11231).
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=2048)
+
+
+BARE = Template("respond/bare", "{instruction}")
+"""The task as it is."""
+
+
+@dataclass(frozen=True)
+class Responder:
+    """Answers an instruction with its input, as one user turn. `template` is what the task is wrapped in."""
+
+    sampling: Sampling
+    rules: Elimination
+    template: Template = BARE
+
+    def answer(self, task: Instruction, rng: Random) -> Flow[Answer]:
+        """Ask once; the rules on responses decide whether the answer stands."""
+        try:
+            reply = yield Prompt(self.prompt(task), self.sampling, draw_seed(rng))
+        except PromptRefused as refused:
+            return Failed(type(refused).__name__, str(refused))
+        usage = usage_of(reply)
+        if reason := self.rules.reject_response(reply.text):
+            return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)
+        return Response(reply.text.strip(), reply.finish_reason, usage)
+
+    def prompt(self, task: Instruction) -> str:
+        """The user turn. A template without {input} has the whole task in the place of {instruction}."""
+        if "{input}" in self.template.text:
+            return self.template.render(instruction=task.instruction, input=task.input)
+        return self.template.render(instruction=question(task))
+
+
+def load_response_template(name: str, folder: Path | None = None) -> Template:
+    """The template respond/`name`: that of `folder`, or the shipped one. Raises TemplateError."""
+    return load_template(f"respond/{name}", {"instruction"}, {"input"}, folder)
+
+
+def question(task: Instruction) -> str:
+    """The task as one text: the instruction, and below it the input where there is one."""
+    return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction

@@ -1,0 +1,99 @@
+"""What every strategy shares: the walk from round to round, and the verdict on what a round produced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from random import Random
+
+from evolve.errors import PromptRefused
+from evolve.flow import Flow
+from evolve.prompts import Template
+from evolve.records import Completion, Evolved, Failed, Instruction, Prompt, Rejected, Round, Sampling, Usage
+from evolve.strategies.elimination import Elimination, judged_equal
+
+JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
+EQUAL_TEMPLATE = "elimination/equal"
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What one step proposes as the next instruction, before any rule has seen it.
+
+    `reply.text` is the proposed instruction, `usage` all tokens that went into it. `reason` is set where the
+    step itself already turned the reply down, such as a reply in which no instruction was found.
+    """
+
+    reply: Completion
+    operator: str
+    usage: Usage
+    trajectory: str | None = None
+    reason: str | None = None
+
+
+Step = Callable[[Instruction, int], Flow[Draft]]
+"""One round: given the parent and the 0-based round, asks for completions and returns a draft."""
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Decides whether a draft becomes the next instruction. `equal` is the judge's prompt template."""
+
+    rules: Elimination
+    equal: Template
+
+    def settle(self, draft: Draft, parent: Instruction, rng: Random) -> Flow[Round]:
+        """Turn a draft into how its round ends, asking the engine only where the rule `equal` is on.
+
+        Where the engine refuses the judge's prompt the round fails, with the draft's text and tokens.
+        """
+        reason = draft.reason or self.rules.reject_instruction(draft.reply, parent.instruction)
+        usage, text = draft.usage, draft.reply.text.strip()
+        if reason is None and self.rules.equal:
+            question = self.equal.render(parent=parent.instruction, instruction=text)
+            try:
+                verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
+            except PromptRefused as refused:
+                return Failed(type(refused).__name__, str(refused), draft.operator, text, usage)
+            usage += usage_of(verdict)
+            reason = "equal" if judged_equal(verdict.text) else None
+        if reason is not None:
+            return Rejected(reason, text, draft.operator, usage, draft.reply.finish_reason)
+        return Evolved(
+            text,
+            draft.operator,
+            draft.reply.finish_reason,
+            usage,
+            draft.reply.confidence,
+            draft.trajectory,
+        )
+
+
+def evolve_rounds(
+    seed: Instruction, rounds: int, operators: Callable[[int], str], step: Step, judge: Judge, rng: Random
+) -> Flow[list[Round]]:
+    """Take `seed` through all rounds. A round that is rejected or fails hands its parent on unchanged.
+
+    `operators(round)` names the operator of a round, so that a round whose prompt is refused still carries it.
+    """
+    parent, results = seed, list[Round]()
+    for number in range(rounds):
+        try:
+            draft = yield from step(parent, number)
+            result = yield from judge.settle(draft, parent, rng)
+        except PromptRefused as refused:
+            result = Failed(type(refused).__name__, str(refused), operators(number), parent.instruction)
+        if isinstance(result, Evolved):
+            parent = replace(parent, instruction=result.instruction)
+        results.append(result)
+    return results
+
+
+def draw_seed(rng: Random) -> int:
+    """A seed for one prompt: a non-negative 31-bit integer, which every engine accepts."""
+    return rng.getrandbits(31)
+
+
+def usage_of(completion: Completion) -> Usage:
+    """The tokens of one completion."""
+    return Usage(completion.prompt_tokens, completion.completion_tokens)

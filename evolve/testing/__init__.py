@@ -1,0 +1,1 @@
+"""Engines without a model, for dry runs, benchmarks and tests."""

@@ -1,0 +1,228 @@
+"""The `evolve` command."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ray_jobs.cli import analyse, data, optimize, plan, respond, score
+from ray_jobs.cli import jobs as cli_jobs
+from ray_jobs.cli import report as cli_report
+from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
+from ray_jobs.cli.terminal import complain, log_handler, say
+from ray_jobs.errors import ConfigError, DamagedOutput, JobError
+from ray_jobs.runner import signals, supervisor
+
+if TYPE_CHECKING:
+    from ray_jobs.storage.store import Store
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
+    epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
+    "or damaged, 6 a pool cannot do its work, 7 no cluster, or it was lost, 10 stopped on request, 11 the budget is "
+    "spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the same command goes on.",
+)
+
+app.add_typer(score.app)
+app.add_typer(respond.app)
+app.add_typer(analyse.app)
+app.add_typer(cli_jobs.app)
+app.add_typer(optimize.app)
+app.add_typer(plan.app)
+app.add_typer(cli_report.app)
+
+
+@app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
+def run(
+    config: Config,
+    output: Output = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N seeds only.")] = None,
+    settings: Overrides = None,
+    budget: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=AMOUNT",
+            help="Stop before all sessions have taken this: gpu_hours=100 or money=250; repeatable.",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Refuse an output that is not empty.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="With --fresh: remove the earlier run first.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: remove without asking.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Begin a run, or resume it where it stopped: the same command does both."""
+    from ray_jobs.cli.show import print_report
+    from ray_jobs.jobs.finish import check_finish, finish
+    from ray_jobs.jobs.fresh import begin_afresh
+    from ray_jobs.jobs.load import load_config
+    from ray_jobs.jobs.registry import jobs_of, run_all
+
+    if delete and not fresh:
+        raise typer.BadParameter("--delete goes with --fresh only")
+    if yes and not delete:
+        raise typer.BadParameter("--yes goes with --fresh --delete only")
+    overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
+    overrides += [f"limits.budget.{one}" for one in budget or []]
+    loaded = load_config(config, overrides, output)
+    check_finish(loaded)
+    jobs = jobs_of(loaded)
+    if fresh:
+        begin_afresh(jobs[-1], delete, partial(_confirm, yes))
+    print_report(run_all(jobs, verbose, say), loaded.output)
+    finish(loaded, verbose, say)
+
+
+@app.command(epilog="Example: evolve validate examples/quickstart.yaml")
+def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
+    """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
+    from ray_jobs.jobs.finish import check_finish
+    from ray_jobs.jobs.load import load_config
+    from ray_jobs.jobs.preflight import check_places
+    from ray_jobs.jobs.registry import jobs_of
+
+    loaded = load_config(config, settings or [], output)
+    check_finish(loaded)
+    check_places(jobs_of(loaded)[-1])
+    say(f"{config}: valid")
+
+
+@app.command(epilog="Example: evolve show out/first --rows 2 --evolver small")
+def show(
+    output: Target,
+    rows: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 3,
+    evolver: Annotated[str | None, typer.Option(help="Only rows of this evolver.")] = None,
+    storage: Storage = None,
+) -> None:
+    """Show a few rows side by side: the seed, each round's instruction, its response and scores."""
+    from ray_jobs.cli.show import print_rows
+
+    print_rows(_open(output, storage), rows, evolver)
+
+
+@app.command(epilog="Example: evolve status s3://bucket/run")
+def status(
+    output: Annotated[str, typer.Argument(metavar="OUTPUT|JOB_ID", help="A run's output; with --address a job's id.")],
+    storage: Storage = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="URL", help="A cluster's dashboard: tell of a job there.")
+    ] = None,
+) -> None:
+    """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
+    if address:
+        cli_jobs.show_job(output, address)
+        return
+    from ray_jobs.cli.status import describe_all
+
+    say(describe_all(_open(output, storage)))
+
+
+@app.command(epilog="Example: evolve verify out/first && echo sound")
+def verify(output: Target, storage: Storage = None) -> None:
+    """Recount a whole output: rows without outcome or with two, checksums, readable files. Exit code 5 if unsound."""
+    from ray_jobs.jobs.stores import stores_of
+    from ray_jobs.output.verify import verify as recount
+
+    problems = list[str]()
+    for phase, store in stores_of(_open(output, storage)).items():
+        verdict = recount(store)
+        state = "finished" if verdict.finished else "not finished"
+        say(
+            f"{phase}{': ' if phase else ''}{verdict.done:,} of {verdict.rows:,} rows have an outcome, "
+            f"{verdict.records:,} records in {verdict.parts:,} parts, {state}"
+        )
+        problems += verdict.problems
+    if problems:
+        raise DamagedOutput(f"{output}: {len(problems)} problems\n  " + "\n  ".join(problems))
+    say("no problem found")
+
+
+@app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
+def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
+    """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
+    from ray_jobs.cli.show import print_report
+    from ray_jobs.config.load import parse_storage
+    from ray_jobs.jobs.registry import run_all, stored_jobs
+    from ray_jobs.jobs.stores import stores_of
+    from ray_jobs.output.retry import drop_failed
+    from ray_jobs.runner.run import resume
+
+    store = _open(output, storage)
+    first, *later = stored_jobs(store, output, parse_storage(storage))
+    again = sum(drop_failed(one) for one in stores_of(store).values())
+    say(f"{again:,} failed rows run again")
+    report = resume(first, verbose, say)
+    print_report(run_all(later, verbose, say) if later else report, output)
+
+
+@app.command(epilog="Example: evolve repair out/first && evolve run examples/quickstart.yaml --output out/first")
+def repair(output: Target, storage: Storage = None) -> None:
+    """Put right what can be put right without engines: leftovers, damaged files, parts that a kill left unjoined."""
+    from ray_jobs.config.load import parse_storage
+    from ray_jobs.jobs.registry import stored_jobs
+    from ray_jobs.jobs.stores import stores_of
+    from ray_jobs.runner.repair import repair as put_right
+
+    store = _open(output, storage)
+    # phases that have not begun are the last ones
+    for one, job in zip(stores_of(store).values(), stored_jobs(store, output, parse_storage(storage)), strict=False):
+        put_right(one, job, say)
+
+
+data.register(app)
+
+
+def _confirm(yes: bool, removal: str) -> None:
+    """Show what is to be removed, and raise ConfigError unless that is wanted."""
+    say(removal)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise ConfigError("--delete: nothing is removed without an answer on a terminal, or --yes")
+    if not typer.confirm("Remove these files?"):
+        raise ConfigError("--delete: not wanted, nothing is removed")
+
+
+def _open(output: str, storage: str | None) -> Store:
+    from ray_jobs.config.load import parse_storage
+    from ray_jobs.storage.store import open_store
+
+    return open_store(output, parse_storage(storage))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command's entry point: a known error is one message on standard error and its own exit code.
+
+    `arguments` are those of the command line by default. Then the work is done in a child process, and SIGTERM and
+    SIGINT are taken until its end. With others it always ends by raising SystemExit.
+    """
+    own = arguments is None
+    if own:
+        supervisor.split()
+    logging.basicConfig(level=logging.WARNING, handlers=[log_handler()])
+    code: int | str | None = 0
+    try:
+        app(arguments)
+    except JobError as error:
+        complain(error)
+        code = error.exit_code
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        signals.leaving()
+        raise
+    if own and not isinstance(code, str):
+        signals.leave(code or 0)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

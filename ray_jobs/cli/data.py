@@ -1,0 +1,123 @@
+"""The commands that use a finished output: `evolve select` and `evolve export`."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Literal
+
+import typer
+
+from evolve.masking import mask_url
+from ray_jobs.cli.terminal import say
+
+Source = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of a run or of a selection: folder or URL.")]
+NewFolder = Annotated[str, typer.Argument(metavar="TARGET", help="An empty or new folder, or any fsspec URL.")]
+Storage = Annotated[
+    str | None, typer.Option(metavar="YAML", help="Options for the file systems, such as '{endpoint_url: http://...}'.")
+]
+By = Annotated[str | None, typer.Option(help="The score: ic_ifd, ifd, ifd_ppl, perplexity, instruction_words, …")]
+Top = Annotated[str | None, typer.Option(help="How many to keep: 1000, or 25%.")]
+Random = Annotated[
+    str | None, typer.Option(metavar="N", help="Draw so many at random instead: 1000, or 25%; what a score must beat.")
+]
+Seed = Annotated[int | None, typer.Option(help="Another number, another random draw.")]
+Range = Annotated[str | None, typer.Option("--range", metavar="LOW:HIGH", help="Keep these scores instead of a top.")]
+Order = Annotated[
+    Literal["highest", "lowest"] | None, typer.Option(help="Which end to keep; by default the one usual for the score.")
+]
+Per = Annotated[str | None, typer.Option(help="Rank within groups: some of evolver,round,operator.")]
+DropIfdAbove = Annotated[float | None, typer.Option(help="First leave out records whose IFD is above this.")]
+NearDuplicates = Annotated[bool, typer.Option("--near-duplicates", help="Keep one of nearly equal instructions.")]
+Similarity = Annotated[float, typer.Option(min=0.5, max=1, help="From where on instructions are nearly equal.")]
+Decontaminate = Annotated[
+    str | None, typer.Option(metavar="FOLDER", help="Leave out what repeats test sets: JSON, JSONL, Parquet, CSV, txt.")
+]
+Ngram = Annotated[int, typer.Option(min=5, help="How many words in a row repeat a test set.")]
+FormatName = Annotated[
+    Literal["alpaca", "sharegpt", "messages", "dpo"], typer.Option("--format", help="The format of the records.")
+]
+FileName = Annotated[Literal["jsonl", "parquet"], typer.Option(help="The type of the files.")]
+Validation = Annotated[str, typer.Option(metavar="SHARE", help="Set the records of this share of the seeds aside.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `app`."""
+    app.command(epilog="Example: evolve select out/first out/best --by ic_ifd --top 25% --per evolver,round")(select)
+    app.command(epilog="Example: evolve export out/best out/sft --format alpaca --validation 5%")(export)
+
+
+def select(
+    output: Source,
+    target: NewFolder,
+    by: By = None,
+    top: Top = None,
+    random: Random = None,
+    seed: Seed = None,
+    range_: Range = None,
+    order: Order = None,
+    per: Per = None,
+    drop_ifd_above: DropIfdAbove = None,
+    near_duplicates: NearDuplicates = False,
+    similarity: Similarity = 0.7,
+    decontaminate: Decontaminate = None,
+    ngram: Ngram = 13,
+    storage: Storage = None,
+) -> None:
+    """Keep the best records by a score, or a random draw, and write them as a dataset of their own."""
+    from ray_jobs.config.load import parse_storage
+    from ray_jobs.datasets import rule as rules
+    from ray_jobs.datasets.select import select as select_records
+    from ray_jobs.storage.store import open_store
+
+    rule = rules.make_rule(
+        by,
+        top,
+        random,
+        seed,
+        range=None if range_ is None else rules.parse_range(range_),
+        order=order,
+        per=tuple(per.split(",")) if per else (),
+        drop_ifd_above=drop_ifd_above,
+        near_duplicates=similarity if near_duplicates else None,
+        ngram=ngram if decontaminate else None,
+    )
+    options = parse_storage(storage)
+    benchmarks = open_store(decontaminate, options) if decontaminate else None
+    selection = select_records(open_store(output, options), open_store(target, options), rule, benchmarks, say=say)
+    for reason, count in selection.totals.items():
+        say(f"{count:>12,} {reason.label}")
+    say(f"dataset: {mask_url(target)}")
+
+
+def export(
+    output: Source,
+    target: NewFolder,
+    format_: FormatName,
+    file: FileName = "jsonl",
+    validation: Validation = "0%",
+    storage: Storage = None,
+) -> None:
+    """Write a dataset in the format of a training program, with the file by which LLaMA-Factory finds it."""
+    from ray_jobs.config.load import parse_storage
+    from ray_jobs.datasets.export import export as export_records
+    from ray_jobs.storage.store import open_store
+
+    share, options = _share(validation), parse_storage(storage)
+    exported = export_records(open_store(output, options), open_store(target, options), format_, file, share)
+    for name, side in exported.sides.items():
+        say(f"{side.records:>12,} {name}")
+    if exported.incomplete:
+        say(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
+    say(f"dataset: {mask_url(target)}")
+
+
+def _share(text: str) -> Fraction:
+    from ray_jobs.errors import ConfigError
+
+    try:
+        share = Fraction(text.removesuffix("%")) / 100 if text.endswith("%") else None
+    except ValueError:
+        share = None
+    if share is None or not 0 <= share < 1:
+        raise ConfigError(f"--validation {text}: expected a share from 0% to below 100%, such as 5%")
+    return share

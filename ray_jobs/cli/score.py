@@ -1,0 +1,111 @@
+"""`evolve score`: scores for pairs that exist already."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from ray_jobs.cli.options import Storage, Verbose
+from ray_jobs.cli.terminal import say
+from ray_jobs.errors import ConfigError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="Example: evolve score alpaca.json out/scored --model HuggingFaceTB/SmolLM2-135M --columns output=response"
+)
+def score(
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="JSON, JSONL, CSV or Parquet: file, folder, glob, URL.")
+    ],
+    output: Annotated[
+        str, typer.Argument(metavar="OUTPUT", help="Where the scored pairs go: a folder or any fsspec URL.")
+    ],
+    model: Annotated[str, typer.Option(help="The scorer: a folder or hub id of a causal language model.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FIELD=NAME", help="Where instruction, input or output is under another name; repeatable."
+        ),
+    ] = None,
+    layout: Annotated[str, typer.Option(help="columns, sharegpt or messages.")] = "columns",
+    mode: Annotated[
+        str, typer.Option(help="plain, the paper's rule, or chat, through the model's template.")
+    ] = "plain",
+    truncate: Annotated[
+        bool, typer.Option("--truncate", help="Cut text beyond the model's context, and note it.")
+    ] = False,
+    reward_model: Annotated[
+        str | None, typer.Option(help="Also the reward by this model: sequence classification with one label.")
+    ] = None,
+    instruction_length: Annotated[
+        bool, typer.Option("--instruction-length", help="Also the instruction's length in the scorer's tokens.")
+    ] = False,
+    actors: Annotated[
+        int, typer.Option(min=1, help="How many scorers work side by side; a machine's own share its cores.")
+    ] = 1,
+    gpus: Annotated[float, typer.Option(min=0, help="GPUs of each scorer.")] = 0,
+    limit: Annotated[int | None, typer.Option(min=1, help="Score the first N pairs only.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, as scorer.token_budget=8192; repeatable."),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster; without one, a local one is started.")] = None,
+    storage: Storage = None,
+    verbose: Verbose = False,
+) -> None:
+    """Score the pairs of any dataset with IFD and IC-IFD; the same command resumes."""
+    from ray_jobs.cli.show import print_report
+    from ray_jobs.config.load import parse_storage, replace_setting, validated
+    from ray_jobs.config.run import ScoreConfig
+    from ray_jobs.jobs.registry import run_all
+    from ray_jobs.jobs.score_pairs import ScorePairsJob
+    from ray_jobs.runner.cluster import starts_here
+
+    options = parse_storage(storage)
+    raw: dict[str, Any] = {
+        "output": output,
+        "storage": options,
+        "seeds": {
+            "path": source,
+            "layout": layout,
+            "columns": column_names(columns),
+            "limit": limit,
+            # the same file system reads and writes, unless the input is on local disk
+            "storage": options if "://" in source else {},
+        },
+        "scorer": {
+            "model": model,
+            "mode": mode,
+            "truncate": truncate,
+            "reward": {"model": reward_model} if reward_model else None,
+            "instruction_length": instruction_length,
+            "threads": _share_of_cores(actors) if starts_here(address) and not gpus else None,
+            "pool": {"size": actors, "gpus": gpus, "batch_rows": 256, "batches_in_flight": 2},
+        },
+        "ray": {"address": address},
+    }
+    for one in settings or []:
+        replace_setting(raw, one)
+    job = ScorePairsJob(validated(ScoreConfig, raw, "evolve score"))
+    print_report(run_all([job], verbose, say), output)
+
+
+def _share_of_cores(actors: int) -> int:
+    """Threads of each scorer where they have the machine to themselves; Ray would give each one."""
+    return max(1, len(os.sched_getaffinity(0)) // actors)
+
+
+def column_names(columns: list[str] | None) -> dict[str, str]:
+    """What --columns says: a field's name in the files. Raises ConfigError."""
+    return dict(_mapping(one) for one in columns or [])
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    field, equals, name = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--columns {text}: expected FIELD=NAME, such as instruction=question")
+    return field, name

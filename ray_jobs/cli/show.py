@@ -1,0 +1,128 @@
+"""What people see of an output on a terminal: a few rows side by side, and a finished run's report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from evolve.masking import mask_url
+from ray_jobs.cli.terminal import Screen, printable, printable_values
+from ray_jobs.errors import OutputError
+from ray_jobs.jobs.autoif import funnel
+from ray_jobs.output import accept
+from ray_jobs.output.part_files import pieces
+from ray_jobs.output.schema import FAILED, KEPT, REJECTED
+from ray_jobs.storage.store import Store
+
+Record = dict[str, Any]
+
+
+def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
+    """Print `wanted` rows of the output, each with all its rounds. Raises OutputError where there are none."""
+    console, shown = Screen(), 0
+    for records in _rows(store, evolver):
+        if shown == wanted:
+            return
+        console.print(_panel(printable_values(records)))
+        shown += 1
+    if not shown:
+        of = f" of evolver {evolver}" if evolver else ""
+        raise OutputError(f"{store.url}: no committed row{of} to show")
+
+
+def print_report(report: dict[str, Any], output: str) -> None:
+    """Print the counts and means of a finished run."""
+    console, report = Screen(), printable_values(report)
+    records = report["records"]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("evolver", "round", "kept", "rejected", "failed", "mean IFD", "mean IC-IFD"):
+        table.add_column(heading, justify="left" if heading == "evolver" else "right")
+    for group in report["groups"]:
+        counts = [f"{group[status]:,}" for status in (KEPT, REJECTED, FAILED)]
+        means = [_number(group["mean_ifd"]), _number(group["mean_ic_ifd"])]
+        table.add_row(
+            group["evolver"] or ("(pairs)" if group["kept"] else "(unreadable seeds)"),
+            str(group["round"]),
+            *counts,
+            *means,
+        )
+    console.print(table)
+    for line in funnel.describe(report.get("funnel", [])):
+        console.print(line, soft_wrap=True)
+    for reason, count in report["reasons"].items():
+        console.print(f"  {count:,} {reason}")
+    console.print(
+        f"{records['planned']:,} records planned: {records['kept']:,} kept, {records['rejected']:,} rejected, "
+        f"{records['failed']:,} failed" + ("" if report["reconciles"] else " - these do not add up")
+    )
+    console.print(printable(f"output: {mask_url(output)}"), soft_wrap=True)
+
+
+def print_summary(entries: Sequence[dict[str, Any]], output: str) -> None:
+    """Print the summary of an analysis, one line a group: its numbers, without those that are tables themselves."""
+    console = Screen()
+    for entry in printable_values(list(entries)):
+        facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in _plain(entry).items())
+        group = f"{entry['evolver'] or '(no evolver)'}, round {entry['round']}"
+        console.print(f"{group}: {facts}", soft_wrap=True)
+    console.print(printable(f"output: {mask_url(output)}"), soft_wrap=True)
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, str]:
+    """The plain values of an entry, those with bounds as "0.5 (0.4 to 0.6)"."""
+    plain = {}
+    for name, value in entry.items():
+        if name in ("evolver", "round") or isinstance(value, dict | list) or name.endswith(("_low", "_high")):
+            continue
+        low, high = entry.get(f"{name}_low"), entry.get(f"{name}_high")
+        text = f"{value:,}" if isinstance(value, int) else _number(value) if isinstance(value, float) else value or "-"
+        plain[name] = text if low is None or high is None else f"{text} ({_number(low)} to {_number(high)})"
+    return plain
+
+
+def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:
+    """The records of each row, kept and turned down, by round; one part in memory at a time."""
+    for entry in accept.load(store).parts:
+        rows: dict[str, list[Record]] = {}
+        for _, records_of_piece in pieces(store, entry):
+            for record in records_of_piece.to_pylist():
+                if evolver is None or record["evolver"] == evolver:
+                    rows.setdefault(record["row_id"], []).append(record)
+        for records in rows.values():
+            yield sorted(records, key=lambda record: int(record["round"]))
+
+
+def _panel(records: list[Record]) -> Panel:
+    first = records[0]
+    body = Text.assemble(("seed  ", "bold"), first["seed_instruction"], "\n")
+    if first["input"]:
+        body.append_text(Text.assemble(("input  ", "bold"), first["input"], "\n"))
+    for record in records:
+        body.append_text(_round(record))
+    title = f"{first['evolver']}: {first['evolver_model']}" if first["evolver"] else "(unreadable seed)"
+    return Panel(body, title=title, title_align="left")
+
+
+def _round(record: Record) -> Text:
+    heading = f"\nround {record['round']}, {record['operator'] or 'no operator'}  "
+    if status := record.get("status"):
+        why = f"{status} at {record['stage']}: {record['reason']} {record['error'] or ''}".rstrip()
+        return Text.assemble((heading, "bold red"), f"{why}\n", (record["instruction"] or "", "dim"), "\n")
+    scores = f"IFD {_number(record['ifd'])}  IC-IFD {_number(record['ic_ifd'])}  {record['score_note'] or ''}".rstrip()
+    return Text.assemble(
+        (heading, "bold cyan"),
+        record["instruction"],
+        "\n",
+        ("response  ", "bold"),
+        f"{record['output']}\n",
+        (scores, "dim"),
+        "\n",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

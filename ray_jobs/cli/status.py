@@ -1,0 +1,83 @@
+"""How an output stands, from its plan and manifest alone: no record is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ray_jobs.jobs.autoif import funnel
+from ray_jobs.jobs.autoif.stores import autoif_stores, funnel_so_far
+from ray_jobs.jobs.stores import stores_of
+from ray_jobs.output import accept, lease, run_files
+from ray_jobs.output.counts import Tally
+from ray_jobs.output.file_names import SUCCESS
+from ray_jobs.output.lease import Holder
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.run_files import Session
+from ray_jobs.storage.store import Store
+
+
+@dataclass(frozen=True)
+class Status:
+    """A run's plan, what is committed of it, who holds it, and its sessions."""
+
+    plan: PlanIndex
+    tally: Tally
+    holder: Holder | None
+    finished: bool
+    sessions: list[Session]
+
+
+def status(store: Store) -> Status:
+    """Read how a run stands. Raises OutputError where there is none."""
+    found, plan = accept.planned(store)
+    holder = lease.current(store) or lease.current(store, lease.FIRST_VERSION)
+    done = found.manifest.tally()
+    return Status(plan, done, holder, store.exists(SUCCESS), run_files.load_sessions(store))
+
+
+def describe_all(store: Store) -> str:
+    """The state of an output in lines for people, phase by phase where it has more than one."""
+    stores = stores_of(store)
+    if "" in stores:
+        return describe(status(store))
+    lines = []
+    for name in autoif_stores(store):
+        begun = describe(status(stores[name])).splitlines() if name in stores else ["not begun"]
+        lines += [f"phase {name}", *(f"  {line}" for line in begun)]
+    return "\n".join([*lines, *funnel.describe(funnel_so_far(stores))])
+
+
+def describe(state: Status) -> str:
+    """The state in lines for people."""
+    tally, plan = state.tally, state.plan
+    outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_status().items())) or "none yet"
+    lines = [
+        f"{_condition(state)}",
+        f"seeds    {plan.seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable"
+        + (f", {plan.held_out:,} held out (dev rows of the method)" if plan.held_out else ""),
+        f"rows     {tally.rows:,} of {plan.rows:,} done",
+        f"records  {outcomes}",
+    ]
+    lines += [f"         {count:,} {reason}" for reason, count in run_files.reasons(tally).items()]
+    for name, pool in run_files.pools(state.sessions).items():
+        rate = pool["tokens_per_actor_second"]
+        speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"
+        lines.append(
+            f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts{_cost(pool)}"
+        )
+    return "\n".join(lines)
+
+
+def _cost(pool: dict[str, Any]) -> str:
+    """What a pool has taken, as far as its configuration says what an actor takes."""
+    taken = {"GPU-hours": pool.get("gpu_hours"), "of money": pool.get("cost")}
+    return "".join(f", {amount:,.2f} {what}" for what, amount in taken.items() if amount)
+
+
+def _condition(state: Status) -> str:
+    if state.holder and state.holder.alive:
+        return f"running  {state.holder}"
+    if state.holder and state.holder.alive is None:
+        return f"running? {state.holder} holds it, and only its heartbeat can tell whether it lives"
+    return "finished" if state.finished else "stopped  the same command goes on"

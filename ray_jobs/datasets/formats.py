@@ -1,0 +1,127 @@
+"""The formats of training programs, each with the description by which LLaMA-Factory reads it.
+
+LLaMA-Factory knows two layouts: "alpaca", one column a text, and "sharegpt", a list of turns; the messages of
+OpenAI's API are the second with other tags. It puts a record's instruction and input together with a line break, as
+the turns here do. What its dataset_info.json may say is in its data/README.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from ray_jobs.datasets.words import question
+
+Row = Mapping[str, Any]
+_TEXT = pa.string()
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: the columns that it is made from, its schema, how to make rows, and its LLaMA-Factory description.
+
+    A record in which a column of `needs` is null has no row.
+    """
+
+    name: str
+    needs: Sequence[str]
+    schema: pa.Schema
+    rows: Callable[[Row], list[dict[str, Any]]]
+    description: Mapping[str, Any]
+
+    def described(self, folder: str) -> dict[str, Any]:
+        """The entry of dataset_info.json for files in `folder`, which is beside it."""
+        return {"file_name": folder, **self.description}
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    """`record_id`, by which a row is found again in the data, and these columns."""
+    return pa.schema([pa.field("record_id", _TEXT), *(pa.field(name, kind) for name, kind in columns.items())])
+
+
+def _turns(role: str, content: str) -> pa.DataType:
+    return pa.list_(pa.struct([pa.field(role, _TEXT), pa.field(content, _TEXT)]))
+
+
+def _asked(row: Row) -> str:
+    return question(row["instruction"], row["input"])
+
+
+def _columns(row: Row) -> list[dict[str, Any]]:
+    return [dict(row)]
+
+
+def _sharegpt(row: Row) -> list[dict[str, Any]]:
+    turns = [{"from": "human", "value": _asked(row)}, {"from": "gpt", "value": row["output"]}]
+    return [{"record_id": row["record_id"], "conversations": turns}]
+
+
+def _messages(row: Row) -> list[dict[str, Any]]:
+    turns = [{"role": "user", "content": _asked(row)}, {"role": "assistant", "content": row["output"]}]
+    return [{"record_id": row["record_id"], "messages": turns}]
+
+
+def _pairs(row: Row) -> list[dict[str, Any]]:
+    asked = {name: row[name] for name in ("record_id", "instruction", "input")}
+    return [{**asked, "chosen": row["output"], "rejected": worse} for worse in row["rejected_outputs"]]
+
+
+_ANSWERED = ("record_id", "instruction", "input", "output")
+_PREFERRED = (*_ANSWERED, "rejected_outputs")
+FORMATS: Mapping[str, Format] = {
+    one.name: one
+    for one in (
+        Format(
+            "alpaca",
+            _ANSWERED,
+            _schema(instruction=_TEXT, input=_TEXT, output=_TEXT),
+            _columns,
+            {
+                "formatting": "alpaca",
+                "columns": {"prompt": "instruction", "query": "input", "response": "output"},
+            },
+        ),
+        Format(
+            "sharegpt",
+            _ANSWERED,
+            _schema(conversations=_turns("from", "value")),
+            _sharegpt,
+            {
+                "formatting": "sharegpt",
+                "columns": {"messages": "conversations"},
+                "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
+            },
+        ),
+        Format(
+            "messages",
+            _ANSWERED,
+            _schema(messages=_turns("role", "content")),
+            _messages,
+            {
+                "formatting": "sharegpt",
+                "columns": {"messages": "messages"},
+                "tags": {
+                    "role_tag": "role",
+                    "content_tag": "content",
+                    "user_tag": "user",
+                    "assistant_tag": "assistant",
+                    "system_tag": "system",
+                },
+            },
+        ),
+        Format(
+            "dpo",
+            _PREFERRED,
+            _schema(instruction=_TEXT, input=_TEXT, chosen=_TEXT, rejected=_TEXT),
+            _pairs,
+            {
+                "formatting": "alpaca",
+                "ranking": True,
+                "columns": {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"},
+            },
+        ),
+    )
+}

@@ -1,0 +1,1 @@
+"""`evolve plan`: what a run will take, told before it is begun."""

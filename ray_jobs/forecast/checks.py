@@ -1,0 +1,65 @@
+"""Whether the cluster can hold a run's pools, and their cards its models: told before anything is started on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
+from ray_jobs.config.run import ModelScorerConfig, PoolConfig, PoolResponderConfig, RunConfig, VllmConfig
+from ray_jobs.errors import ConfigError
+from ray_jobs.forecast.capacity import cluster_groups, shortages
+from ray_jobs.forecast.model_sizes import CARD_GB, GB, demand, problem, weights
+
+
+def check_cluster(pools: Mapping[str, PoolConfig]) -> list[str]:
+    """What the cluster has too little of, as long as that only slows a run down. Raises ConfigError otherwise."""
+    wrong, less = shortages(pools, cluster_groups())
+    if wrong:
+        raise ConfigError("the cluster cannot hold the pools\n" + "\n".join(f"  {one}" for one in wrong))
+    return less
+
+
+def check_models(run: RunConfig, card_gb: float | None, cards: Mapping[str, float]) -> list[str]:
+    """One line a model on its weights. Raises ConfigError where one does not fit the cards of its pool."""
+    notes, wrong = [], []
+    for place, name, config, pool in _models(run):
+        asked = demand(place, config)
+        held = weights(asked.model, asked.dtype)
+        if held is None:
+            notes.append(f"{place}: {asked.model} has no safetensors, so its size is not known")
+            continue
+        card = card_gb or CARD_GB.get(pool.accelerator_type or "") or cards.get(name)
+        why = problem(asked, held, pool, card * GB if card else None)
+        wrong += [why] if why else []
+        room = f", a card has {card:g} GB" if card and pool.gpus else ", cards not known" if pool.gpus else ""
+        each = held.bytes / asked.cards / GB
+        notes.append(f"{place}: {held.parameters / 1e6:,.0f} million parameters, {each:.2f} GB a card{room}")
+    if wrong:
+        raise ConfigError("models do not fit\n" + "\n".join(f"  {one}" for one in wrong))
+    return notes
+
+
+def _models(run: RunConfig) -> Iterator[tuple[str, str, VllmConfig | ModelScorerConfig, PoolConfig]]:
+    """Every model that this project loads itself: where it is configured, its pool's name, and both configurations."""
+    engines = [(f"evolvers.{name}.engine", pool_name(name), one.engine, one.pool) for name, one in run.evolvers.items()]
+    if isinstance(run.responder, PoolResponderConfig):
+        engines.append(("responder.engine", RESPOND, run.responder.engine, run.responder.pool))
+    yield from ((place, name, one, pool) for place, name, one, pool in engines if isinstance(one, VllmConfig))
+    if isinstance(run.scorer, ModelScorerConfig):
+        yield "scorer", SCORE, run.scorer, run.scorer.pool
+
+
+def cards_of(pools: Mapping[str, PoolConfig]) -> dict[str, float]:
+    """What a card of each pool has, in GB, where all machines that could hold its actors have the same known kind."""
+    found = {}
+    for name, pool in pools.items():
+        kinds = {
+            one.removeprefix("accelerator_type:")
+            for group in cluster_groups()
+            if all(group.resources.get(wanted, 0) >= amount for wanted, amount in pool.resources.items())
+            for one in group.resources
+            if one.startswith("accelerator_type:")
+        }
+        if len(kinds) == 1 and (size := CARD_GB.get(kinds.pop())):
+            found[name] = size
+    return found

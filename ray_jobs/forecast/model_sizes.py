@@ -1,0 +1,131 @@
+"""How much memory a model's weights take, and whether the cards of its pool have that much."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+from huggingface_hub.constants import HF_HUB_OFFLINE
+from huggingface_hub.errors import NotASafetensorsRepoError
+
+from ray_jobs.config.run import ModelScorerConfig, PoolConfig, VllmConfig
+from ray_jobs.errors import ConfigError
+
+GB = 10**9
+CARD_GB: Mapping[str, float] = {
+    "T4": 16,
+    "L4": 24,
+    "A10G": 24,
+    "A100-40G": 40,
+    "L40S": 48,
+    "A100-80G": 80,
+    "H100": 80,
+    "H200": 141,
+    "B200": 180,
+}
+"""What a card has, by Ray's name of it (`accelerator_type`), as its maker states it."""
+USED_BY_VLLM = 0.9
+"""vLLM's default `gpu_memory_utilization`."""
+SCORER_SHARE = 0.9
+ELEMENT_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 2, "auto": 2}
+STORED_BYTES = {"F64": 8, "F32": 4, "I64": 8, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
+FLOATS = ("F64", "F32", "F16", "BF16")
+"""Stored types that are loaded in the dtype that the engine is given; all others, of quantised models, stay."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model's parameters, and the bytes that they take once loaded."""
+
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Demand:
+    """A model, the dtype it is loaded in, over how many cards it is split, and what share of a card it may take."""
+
+    place: str
+    model: str
+    dtype: str
+    cards: int
+    share: float
+
+
+def demand(place: str, config: VllmConfig | ModelScorerConfig) -> Demand:
+    """What an engine or a scorer asks of its cards."""
+    if isinstance(config, ModelScorerConfig):
+        return Demand(place, config.model, config.dtype, 1, SCORER_SHARE)
+    arguments = config.arguments
+    cards = math.prod(int(arguments.get(f"{kind}_parallel_size", 1)) for kind in ("tensor", "pipeline"))
+    share = float(arguments.get("gpu_memory_utilization", USED_BY_VLLM))
+    return Demand(place, config.model, str(arguments.get("dtype", "auto")), cards, share)
+
+
+def weights(model: str, dtype: str) -> Weights | None:
+    """The weights of a local folder or of a model of the hub, from the headers of its files alone.
+
+    None where it has none in safetensors. Raises ConfigError where the hub does not have it or cannot be reached.
+    """
+    folder = Path(model)
+    if not folder.is_dir() and HF_HUB_OFFLINE:
+        folder = Path(huggingface_hub.snapshot_download(model, local_files_only=True))
+    counts = _local(folder) if folder.is_dir() else _on_hub(model)
+    if not counts:
+        return None
+    size = ELEMENT_BYTES.get(dtype, 2)
+    held = sum(count * (size if kind in FLOATS else STORED_BYTES.get(kind, 1)) for kind, count in counts.items())
+    return Weights(sum(counts.values()), held)
+
+
+def problem(asked: Demand, held: Weights, pool: PoolConfig, card_bytes: float | None) -> str | None:
+    """Why the model does not fit the cards of an actor, in words; None where it does or where that is not known."""
+    if not pool.gpus:
+        return None
+    if asked.cards > pool.gpus:
+        return f"{asked.place}: is split over {asked.cards} cards, pool.gpus gives an actor {pool.gpus:g}"
+    allowed = card_bytes * asked.share if card_bytes else math.inf
+    if held.bytes / asked.cards <= allowed:
+        return None
+    return (
+        f"{asked.place}: the weights of {asked.model} take {held.bytes / asked.cards / GB:.1f} GB a card, allowed are "
+        f"{allowed / GB:.1f} GB ({asked.share:g} of {(card_bytes or 0) / GB:g} GB), and the cache needs room beside "
+        "them; split it over more cards, or use larger ones"
+    )
+
+
+def _local(folder: Path) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for path in sorted(folder.glob("*.safetensors")):
+        for name, tensor in _header(path).items():
+            if name != "__metadata__":
+                counts[tensor["dtype"]] += math.prod(tensor["shape"])
+    return counts
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: its length in 8 bytes, then that much JSON."""
+    with path.open("rb") as file:
+        try:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header: dict[str, Any] = json.loads(file.read(length))
+        except (struct.error, ValueError, MemoryError, OverflowError) as error:
+            raise ConfigError(f"{path}: expected a safetensors file, got something else ({error})") from None
+    return header
+
+
+def _on_hub(model: str) -> Counter[str]:
+    try:
+        return Counter(huggingface_hub.get_safetensors_metadata(model).parameter_count)
+    except NotASafetensorsRepoError:
+        return Counter()
+    except Exception as error:  # its client lets through whatever its HTTP library raises
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ConfigError(f"{model}: cannot be looked up on the hub: {reason[0]}") from None

@@ -1,0 +1,155 @@
+"""`evolve plan`: check whatever can be checked before a GPU is taken, try a sample, and say what the run will take."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
+from ray_jobs.config.run import PoolResponderConfig, RunConfig
+from ray_jobs.errors import PoolError
+from ray_jobs.forecast.checks import cards_of, check_cluster, check_models
+from ray_jobs.forecast.forecast import Forecast, forecast
+from ray_jobs.forecast.rates import Rates, read_rates, slots
+from ray_jobs.forecast.sample import Draw, draw, run_sample, wanted_seeds
+from ray_jobs.forecast.sample_rates import SeedFigures, intervals
+from ray_jobs.jobs.preflight import check_settings, check_writable
+from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.output import accept
+from ray_jobs.pipeline.pools import logical_cpus
+from ray_jobs.runner.cluster import cluster
+from ray_jobs.storage.store import open_store
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Question:
+    """How to answer: from a sample of `sample` seeds (None takes what fills the engines) or from a file of rates.
+
+    `card_gb` is what a GPU has, in GB; None asks the pools' accelerator types and the cluster.
+    """
+
+    sample: int | None = None
+    rates: Path | None = None
+    card_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """The answer. `notes` are worth knowing; `rows_left` are those that the output does not hold yet, by evolver.
+
+    `ranges` say, for the numbers of `headline`, where 95 % of the forecasts from resampled seeds lie.
+    """
+
+    notes: list[str]
+    rows_left: Mapping[str, int]
+    rows_done: int
+    sampled_seeds: int
+    outcomes: Mapping[str, int]
+    rates: Rates
+    forecast: Forecast | None
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """Everything, for programs; `rates` can be given back to `evolve plan --rates`."""
+        content: dict[str, Any] = asdict(self) | {"rates": self.rates.model_dump()}
+        if self.forecast:
+            content["forecast"] |= headline(self.forecast)
+        return json.dumps(content, indent=1).encode()
+
+
+def headline(one: Forecast) -> dict[str, float]:
+    """The numbers of a forecast that have a range."""
+    return {
+        "rows_per_second": one.rows_per_second,
+        "seconds": one.seconds,
+        "tokens": one.tokens,
+        "gpu_hours": one.gpu_hours,
+        "cost": one.cost,
+        "bytes": one.bytes,
+        **{f"{status}_records": count for status, count in one.records.items()},
+    }
+
+
+def look_ahead(run: RunConfig, question: Question, verbose: bool, say: Say) -> Outlook:
+    """Check a run and forecast what is left of it. Reads its output and writes nothing that stays there.
+
+    Raises ConfigError with everything that is wrong, SeedError, StorageError, OutputError, PoolError.
+    """
+    job = SynthesisJob(run)
+    check_settings(job)
+    check_writable(job)
+    stated = read_rates(question.rates, job.pools()) if question.rates else None
+    drawn = draw(job.seed_source(), job.fanout(), question.sample or wanted_seeds(run))
+    left, done = rows_left(job, drawn)
+    say(f"seeds, templates and output are in order: {sum(left.values()):,} rows to do, {done:,} done")
+    if stated and not (run.ray.address or ray.is_initialized()):
+        notes = [*check_models(run, question.card_gb, {}), "the cluster was not looked at: ray.address names none"]
+        return _answer(job, stated, None, left, done, notes)
+    with cluster(run.ray, logical_cpus(job.pools().values()), verbose):
+        notes = [*check_cluster(job.pools()), *check_models(run, question.card_gb, cards_of(job.pools()))]
+        for note in notes:
+            say(note)
+        if stated:
+            return _answer(job, stated, None, left, done, notes)
+        say(f"trying {len(drawn.seeds):,} seeds on one actor of each pool, one pool after the other")
+        sample = run_sample(job, run, drawn)
+    figures = SeedFigures.of(sample, _slots(run))
+    outcomes = {
+        f"{status}: {reason}" if reason else status: count for (status, reason), count in sample.outcomes.items()
+    }
+    return _answer(job, figures.rates(), figures, left, done, notes, len(drawn.seeds), outcomes)
+
+
+def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
+    """The rows of each evolver that the output does not hold yet, and how many it holds."""
+    store = open_store(job.config.output, job.config.storage)
+    found = accept.load(store)
+    if found.plan is None:
+        return dict(drawn.rows), 0
+    plan, done = found.plan, found.manifest.done(found.plan.rows)
+    left = dict(drawn.rows)
+    for file in plan.files:
+        if file.evolver in left:
+            left[file.evolver] -= int(done[file.first : file.first + file.rows].sum())
+    return {name: max(0, count) for name, count in left.items()}, int(done.sum())
+
+
+def _slots(run: RunConfig) -> dict[str, int]:
+    found = {pool_name(name): slots(one.engine, one.pool) for name, one in run.evolvers.items()}
+    if isinstance(run.responder, PoolResponderConfig):
+        # every round of a row is answered at the same time
+        found[RESPOND] = slots(run.responder.engine, run.responder.pool)
+    return found | {SCORE: 1}
+
+
+def _answer(
+    job: SynthesisJob,
+    rates: Rates,
+    figures: SeedFigures | None,
+    left: Mapping[str, int],
+    done: int,
+    notes: list[str],
+    sampled: int = 0,
+    outcomes: Mapping[str, int] | None = None,
+) -> Outlook:
+    pools = job.pools()
+    own = {pool_name(name): count for name, count in left.items()}
+    rows = {name: own.get(name, sum(left.values())) for name in pools}
+    going = {name: pool for name, pool in pools.items() if rows[name]}
+    if missing := sorted(set(going) - rates.pools.keys()):
+        raise PoolError(f"pool {missing[0]}: no seed of the sample goes through it; take a larger one with --sample")
+    stages = [[name for name in own if name in going], *([name] for name in going if name not in own)]
+
+    def foretell(of: Rates) -> Forecast:
+        return forecast(of, going, rows, stages)
+
+    foretold = foretell(rates) if going else None
+    ranges = intervals(figures, lambda of: headline(foretell(of))) if figures and going else {}
+    return Outlook(notes, left, done, sampled, dict(outcomes or {}), rates, foretold, ranges)

@@ -1,0 +1,1 @@
+"""The kinds of run, and the steps after one."""

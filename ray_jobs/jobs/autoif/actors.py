@@ -1,0 +1,141 @@
+"""What runs inside AutoIF's pools. As ray_jobs.pipeline.actors: same rows, same order, and a row never ends an actor.
+
+Model-written code runs in the sandbox's own processes, which an actor only talks to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+
+from evolve.autoif.augment import augment
+from evolve.autoif.examine import Examiner
+from evolve.autoif.nli import judge
+from evolve.autoif.quality import score_quality
+from evolve.autoif.responses import Verified, respond, verify
+from evolve.flow import drive
+from evolve.records import Answer, Usage
+from ray_jobs.jobs.autoif.rounds import (
+    Row,
+    answered_rounds,
+    augmented_round,
+    back_translations,
+    duplicate_round,
+    examined_round,
+    pair_up,
+    query_of,
+    settle_labels,
+    settle_score,
+)
+from ray_jobs.jobs.autoif.stages import FirstActor, JudgeActor
+from ray_jobs.output.rounds import RoundRow
+
+
+class AugmentActor(FirstActor):
+    """Asks for new instructions, one call a row."""
+
+    step = "augment"
+
+    async def rounds(self, row: Row) -> list[RoundRow]:
+        """The one round of a call."""
+        rules, kit = self._kit.rules, self._kit
+        seeds = row["seed_instruction"].split("\n")
+        flow = augment(
+            seeds, rules.instructions_a_call, kit.templates.augment, rules.augment_sampling, kit.rng(self.step, row)
+        )
+        return [augmented_round(await drive(flow, self._engine))]
+
+
+class ExamineActor(FirstActor):
+    """Takes instructions through verification, cross-validation and back-translation."""
+
+    step = "verify"
+
+    def _prepare(self) -> None:
+        self._box = self._kit.sandbox()
+
+    async def rounds(self, row: Row) -> list[RoundRow]:
+        """The one round of an instruction."""
+        if row["seed_reason"]:
+            return [duplicate_round(row)]
+        kit = self._kit
+        examiner = Examiner(kit.rules, kit.templates, self._engine, self._box.check)
+        return [examined_round(await examiner.examine(row["seed_instruction"], kit.rng(self.step, row)))]
+
+
+class AnswerActor(FirstActor):
+    """Answers queries under their instructions, and lets the functions look at the responses."""
+
+    step = "respond"
+
+    def _prepare(self) -> None:
+        self._box = self._kit.sandbox() if self._kit.rules.response else None
+
+    @property
+    def count(self) -> int:
+        """One a response."""
+        return self._kit.rules.responses
+
+    async def rounds(self, row: Row) -> list[RoundRow]:
+        """Ask for all responses of a row at once, then verify them."""
+        kit, rules = self._kit, self._kit.rules
+        context = json.loads(row["context"])
+        query = query_of(row, rules.order)
+        template, sampling, cut = kit.templates.respond, rules.respond_sampling, rules.keep_truncated
+        flows = (
+            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), cut)
+            for number in range(self.count)
+        )
+        answers = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
+        verified = await asyncio.to_thread(self._verified, answers, context["functions"])
+        rounds = answered_rounds(row, context, verified, rules.order)
+        pair_up(rounds, rules)
+        return rounds
+
+    def _verified(self, answers: Sequence[Answer], functions: Sequence[str]) -> list[Verified]:
+        least = self._kit.rules.response
+        if self._box is None or least is None:
+            return [Verified(answer) for answer in answers]
+        return verify(answers, functions, least, self._box.check)
+
+
+class NliActor(JudgeActor):
+    """Asks the judge model whether back-translations contradict their instruction."""
+
+    step = "nli"
+
+    async def judge_round(self, row: Row, one: RoundRow) -> Usage:
+        """Label all back-translations of an instruction."""
+        kit, usage = self._kit, Usage()
+        flows = [
+            judge(one["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number))
+            for number, text in enumerate(back_translations(one))
+        ]
+        labelled = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
+        for _, tokens in labelled:
+            usage += tokens
+        settle_labels(one, [label for label, _ in labelled], usage)
+        return usage
+
+
+class QualityActor(JudgeActor):
+    """Asks the judge model how good a response is, and pairs what is left."""
+
+    step = "quality"
+
+    async def judge_round(self, row: Row, one: RoundRow) -> Usage:
+        """Score one response."""
+        kit, least = self._kit, self._kit.rules.quality
+        assert least is not None, "the pool is there for rules that score quality"
+        query = query_of(row, kit.rules.order)
+        constraint = json.loads(row["context"])["instruction"]
+        rng = kit.rng(self.step, row, one["round"])
+        flow = score_quality(constraint, query, one["output"], kit.templates.quality, rng, kit.rules.quality_tokens)
+        score, usage = await drive(flow, self._engine)
+        settle_score(one, score, least, usage)
+        return usage
+
+    def settle(self, rounds: Sequence[RoundRow]) -> None:
+        """A response that is not kept is preferred to none."""
+        pair_up(rounds, self._kit.rules)

@@ -1,0 +1,109 @@
+"""What a run does at its end: analyses, selections and the report, by configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, Tag, model_validator
+
+from ray_jobs.config.base import Strict, kind_or
+from ray_jobs.config.run import RunConfig
+from ray_jobs.config.secrets import Address
+from ray_jobs.datasets.rule import Rule, make_rule, parse_range
+from ray_jobs.errors import ConfigError
+from ray_jobs.jobs.analysis.config import (
+    DifficultyConfig,
+    DifficultyScoreConfig,
+    DiversityConfig,
+    EvolutionRewardConfig,
+    KeyPhrasesConfig,
+    RewardAnalysisConfig,
+    Top1Config,
+    TrajectoriesConfig,
+    WinConfig,
+)
+from ray_jobs.jobs.autoif.config import AutoIFConfig
+
+
+class SelectConfig(Strict):
+    """A selection, with the options of `evolve select` under their names. `target` is a folder or any fsspec URL."""
+
+    kind: Literal["select"]
+    target: Address
+    by: str | None = None
+    top: str | int | None = None
+    random: str | int | None = None
+    seed: int | None = None
+    range: str | None = None
+    order: Literal["highest", "lowest"] | None = None
+    per: tuple[Literal["evolver", "round", "operator"], ...] = ()
+    drop_ifd_above: float | None = None
+    near_duplicates: bool = False
+    similarity: float = Field(0.7, ge=0.5, le=1)
+    decontaminate: Address | None = None
+    ngram: int = Field(13, ge=5)
+
+    @model_validator(mode="after")
+    def _makes_a_rule(self) -> Self:
+        try:
+            self.rule()
+        except ConfigError as error:
+            raise ValueError(str(error).replace("--", "")) from None
+        return self
+
+    def rule(self) -> Rule:
+        """The rule. Raises ConfigError."""
+        return make_rule(
+            self.by,
+            None if self.top is None else str(self.top),
+            None if self.random is None else str(self.random),
+            self.seed,
+            range=None if self.range is None else parse_range(self.range),
+            order=self.order,
+            per=self.per,
+            drop_ifd_above=self.drop_ifd_above,
+            near_duplicates=self.similarity if self.near_duplicates else None,
+            ngram=self.ngram if self.decontaminate else None,
+        )
+
+
+class ReportConfig(Strict):
+    """The page of the output, in its folder `report`, with the options of `evolve report` under their names."""
+
+    kind: Literal["report"]
+    baseline: str | None = None
+    gpu_hour_price: float | None = Field(None, ge=0)
+    token_price: tuple[str, ...] = ()
+
+
+StepConfig = Annotated[
+    Annotated[DifficultyConfig, Tag("difficulty")]
+    | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
+    | Annotated[WinConfig, Tag("win")]
+    | Annotated[DiversityConfig, Tag("diversity")]
+    | Annotated[RewardAnalysisConfig, Tag("reward")]
+    | Annotated[EvolutionRewardConfig, Tag("evolution_reward")]
+    | Annotated[TrajectoriesConfig, Tag("trajectories")]
+    | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
+    | Annotated[Top1Config, Tag("top1")]
+    | Annotated[SelectConfig, Tag("select")]
+    | Annotated[ReportConfig, Tag("report")],
+    kind_or(""),
+]
+
+
+class Finishing(Strict):
+    """What follows a run: the steps of `finish` in their order, once every row has an outcome."""
+
+    finish: tuple[StepConfig, ...] = ()
+
+
+class FinishingRunConfig(RunConfig, Finishing):
+    """A run, and what follows it."""
+
+
+class FinishingAutoIFConfig(AutoIFConfig, Finishing):
+    """An AutoIF run, and what follows it."""
+
+
+FinishingConfig = FinishingRunConfig | FinishingAutoIFConfig

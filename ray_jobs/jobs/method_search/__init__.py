@@ -1,0 +1,1 @@
+"""The search for a better method of Auto Evol-Instruct, on actors of its own."""

@@ -1,0 +1,122 @@
+"""What people see of a search: a line a step, its engines while they work, and report.json at the end."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from evolve.method_search.state import Candidate, OptimiserState, StepLog
+from ray_jobs.output.run_files import Session, pools
+from ray_jobs.pipeline.board import PoolState, Snapshot
+from ray_jobs.runner.sessions import session_of
+from ray_jobs.storage.store import Store
+
+LINE_SECONDS = 30.0
+
+
+class SearchDisplay:
+    """Says every half minute what each engine does, and writes the session down as often."""
+
+    def __init__(self, store: Store, number: int, say: Callable[[str], None]) -> None:
+        self._store, self._number, self._say = store, number, say
+        self._started, self._said = datetime.now(UTC), time.monotonic()
+        self._latest: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take the latest state of all engines."""
+        self._latest = snapshot
+        if time.monotonic() - self._said > LINE_SECONDS:
+            self._said = time.monotonic()
+            for name, pool in snapshot.pools.items():
+                self._say(_line(name, pool))
+            self.save()
+
+    def save(self) -> None:
+        """Write the session as it is now."""
+        if self._latest:
+            session_of(self._number, self._started, self._latest).save(self._store)
+
+
+def _line(name: str, pool: PoolState) -> str:
+    figures = pool.figures
+    loading = f", {pool.loading} loading" if pool.loading else ""
+    return (
+        f"  {name}: {figures.done:,} prompts done, {pool.in_flight:,} in flight, "
+        f"{figures.completion_tokens:,} tokens written, {pool.ready} ready{loading}"
+    )
+
+
+def describe_step(step: StepLog) -> str:
+    """One step in a line: its candidates, and the failure rate that it ended with."""
+    failures = ", ".join(f"{count:,} {rule}" for rule, count in step.score.failures.items()) or "none failed"
+    measured = f"failure rate {step.score.rate:.4f} over {step.score.rows:,} dev rows ({failures})"
+    if not step.step:
+        return f"step 0: the initial method {step.method}: {measured}"
+    candidates = ", ".join(_candidate(one) for one in step.candidates)
+    kept = (
+        "no candidate is better, the method stays" if step.chosen is None else f"candidate {step.chosen} is the method"
+    )
+    return f"step {step.step}: candidates: {candidates}; {kept} {step.method}: {measured}"
+
+
+def _candidate(one: Candidate) -> str:
+    return f"{one.score.rate:.4f}" if one.score else one.proposal.outcome
+
+
+def search_report(state: OptimiserState, sessions: Sequence[Session]) -> dict[str, Any]:
+    """The content of report.json. `optimiser` counts candidates by how the optimiser's pass for them ended."""
+    candidates = [one for step in state.log for one in step.candidates]
+    return {
+        "search": state.search,
+        "written_at": datetime.now(UTC).isoformat(),
+        "stopped": state.stopped,
+        "method": {"fingerprint": state.method.fingerprint, "parent": state.method.parent, "step": state.method.step},
+        "failure_rates": list(state.method.failure_rates),
+        "steps": [_step(step) for step in state.log],
+        "optimiser": {
+            "candidates": len(candidates),
+            "rewriting_replies": sum(one.proposal.attempts for one in candidates),
+            **Counter(one.proposal.outcome for one in candidates),
+        },
+        "pools": pools(sessions),
+        "seconds": round(sum(session.seconds for session in sessions), 1),
+        "sessions": [asdict(session) for session in sessions],
+    }
+
+
+def _step(step: StepLog) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "method": step.method,
+        "failure_rate": step.score.rate,
+        "failures": step.score.failures,
+        "chosen": step.chosen,
+        "candidates": [
+            {
+                "outcome": one.proposal.outcome,
+                "attempts": one.proposal.attempts,
+                "failure_rate": one.score.rate if one.score else None,
+                "failures": one.score.failures if one.score else {},
+            }
+            for one in step.candidates
+        ],
+    }
+
+
+def describe_end(report: dict[str, Any]) -> list[str]:
+    """The end of a search in lines for people."""
+    rates = " -> ".join(f"{rate:.4f}" for rate in report["failure_rates"])
+    optimiser = ", ".join(f"{count:,} {name}" for name, count in report["optimiser"].items())
+    lines = [
+        f"method    {report['method']['fingerprint']}, of step {report['method']['step']}",
+        f"rates     {rates} (stopped: {report['stopped']})",
+        f"optimiser {optimiser}",
+    ]
+    for name, pool in report["pools"].items():
+        tokens = f"{pool['completion_tokens']:,} tokens written"
+        lines.append(f"engine    {name}: {pool['rows']:,} prompts, {tokens}, {pool['actor_starts']} actor starts")
+    return lines

@@ -1,0 +1,1 @@
+"""The table on disk: schema, plan, manifest, parts, their lease, and what mends them. Free of Ray."""

@@ -1,0 +1,46 @@
+"""The dataset card: a README with the header that dataset viewers read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def make_card(report: dict[str, Any], title: str, paragraph: str) -> bytes:
+    """The dataset card: a README with the YAML header that dataset viewers read."""
+    records = report["records"]
+    return f"""---
+language:
+- en
+task_categories:
+- text-generation
+tags:
+- synthetic
+- instruction-tuning
+configs:
+- config_name: default
+  data_files: data/*.parquet
+---
+# {title}
+
+{paragraph}
+
+{records["kept"]:,} kept records from {report["seeds"]["usable"]:,} seeds. Run `{report["run_id"]}`.
+
+| evolver | round | kept | rejected | failed | mean IFD | mean IC-IFD |
+|---|---|---|---|---|---|---|
+{_card_rows(report)}
+
+`data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed
+ones with their reasons. Whoever publishes this set chooses its licence, within what the seeds and the models allow.
+""".encode()
+
+
+def _card_rows(report: dict[str, Any]) -> str:
+    def cell(value: float | None) -> str:
+        return "" if value is None else f"{value:.4f}"
+
+    return "\n".join(
+        f"| {group['evolver']} | {group['round']} | {group['kept']:,} | {group['rejected']:,} | {group['failed']:,} "
+        f"| {cell(group['mean_ifd'])} | {cell(group['mean_ic_ifd'])} |"
+        for group in report["groups"]
+    )

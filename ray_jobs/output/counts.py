@@ -1,0 +1,110 @@
+"""Counts and sums of records: small enough for every manifest entry, and they add up."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ray_jobs.output.schema import KEPT
+
+Group = tuple[str, int]
+"""An evolver and a round. Seeds that could not be read, and pairs that were only scored, have
+the evolver "" and round 0."""
+
+PAIRS = "pairs"
+"""The sum that counts preference pairs: a record's output against each of its rejected outputs."""
+_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", "reward", PAIRS)
+
+
+@dataclass(slots=True)
+class Tally:
+    """Records by group and outcome, and sums with their counts for means.
+
+    `outcomes` counts (evolver, round, status, reason); `sums` and `counts` hold (evolver, round, column) over the
+    records in which the column is not null.
+    """
+
+    rows: int = 0
+    outcomes: Counter[tuple[str, int, str, str]] = field(default_factory=Counter)
+    sums: defaultdict[tuple[str, int, str], float] = field(default_factory=lambda: defaultdict(float))
+    counts: Counter[tuple[str, int, str]] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        """Take another tally in."""
+        self.rows += other.rows
+        self.outcomes.update(other.outcomes)
+        for key, value in other.sums.items():
+            self.sums[key] += value
+        self.counts.update(other.counts)
+
+    @classmethod
+    def total(cls, tallies: Iterable[Tally]) -> Tally:
+        """The sum of many tallies."""
+        whole = cls()
+        for tally in tallies:
+            whole.add(tally)
+        return whole
+
+    def by_status(self) -> Counter[str]:
+        """Records by status."""
+        totals: Counter[str] = Counter()
+        for (_, _, status, _), count in self.outcomes.items():
+            totals[status] += count
+        return totals
+
+    def groups(self) -> list[Group]:
+        """The evolvers and rounds that occur, in order."""
+        return sorted({(evolver, number) for evolver, number, _, _ in self.outcomes})
+
+    def mean(self, group: Group, column: str) -> float | None:
+        """The mean of `column` over the kept records of a group in which it is defined."""
+        count = self.counts[(*group, column)]
+        return self.sums[(*group, column)] / count if count else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain lists and numbers."""
+        return {
+            "rows": self.rows,
+            "outcomes": [[*key, count] for key, count in sorted(self.outcomes.items())],
+            "sums": [[*key, value, self.counts[key]] for key, value in sorted(self.sums.items())],
+        }
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> Tally:
+        """The opposite of `to_json`."""
+        tally = cls(rows=raw["rows"])
+        for *key, count in raw["outcomes"]:
+            tally.outcomes[tuple(key)] = count
+        for *key, value, count in raw["sums"]:
+            tally.sums[tuple(key)] = value
+            tally.counts[tuple(key)] = count
+        return tally
+
+
+def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
+    """Count the records of one part, kept, and rejected or failed; only columns that there are are summed."""
+    numbers = pa.chunked_array([*kept["plan_row"].chunks, *rejected["plan_row"].chunks], pa.int64())
+    tally = Tally(rows=pc.count_distinct(numbers).as_py())
+    if "rejected_outputs" in kept.column_names:
+        kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
+    summed = [column for column in _SUMMED if column in kept.column_names]
+    for group in kept.group_by(["evolver", "round"]).aggregate(_sums(summed)).to_pylist():
+        key = (group["evolver"] or "", group["round"])
+        tally.outcomes[(*key, KEPT, "")] = group["record_id_count"]
+        for column in summed:
+            tally.sums[(*key, column)] = group[f"{column}_sum"] or 0
+            tally.counts[(*key, column)] = group[f"{column}_count"]
+    turned_down = rejected.group_by(["evolver", "round", "status", "reason"]).aggregate([("record_id", "count")])
+    for group in turned_down.to_pylist():
+        key = (group["evolver"] or "", group["round"])
+        tally.outcomes[(*key, group["status"], group["reason"])] = group["record_id_count"]
+    return tally
+
+
+def _sums(columns: Iterable[str]) -> list[tuple[str, str]]:
+    return [("record_id", "count"), *((column, how) for column in columns for how in ("sum", "count"))]

@@ -1,0 +1,234 @@
+"""The plan: every row of a run, written down before the first model loads.
+
+`plan/EVOLVER/TAG-FIRST-COUNT.parquet` hold the rows of one evolver, numbered through the whole plan. A file counts
+once an entry of the epoch that wrote it names it (accepted.py). Seeds are added, never changed or taken away: a seed
+keeps its index, and a row its number, for as long as the output lives.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from io import BytesIO
+from itertools import compress
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ray_jobs.errors import DamagedOutput, SeedError
+from ray_jobs.output.checksums import checksum
+from ray_jobs.output.epochs import Epoch
+from ray_jobs.output.plan_index import UNREADABLE, PlanFile, PlanIndex
+from ray_jobs.output.schema import PLAN_SCHEMA
+from ray_jobs.seeds.idset import IdSet
+from ray_jobs.seeds.read import BadSeed, Seed, SeedBatch, SeedSource, read_seeds, signature
+from ray_jobs.storage.store import Store
+
+QUERY_FELL = "query_"
+"""What the reason of a seed there begins with that could be read but fell by a rule, such as query_too_short."""
+ROWS_PER_GROUP = 256
+
+
+class Plans(Protocol):
+    """Takes rows as a plan."""
+
+    @property
+    def store(self) -> Store:
+        """Where the plan's files lie."""
+
+    @property
+    def index(self) -> PlanIndex:
+        """What is planned, and what is to be."""
+
+    def add(self, evolver: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema = PLAN_SCHEMA) -> None:
+        """Number rows and write them as one file. They count once they are committed."""
+
+    def commit(self) -> None:
+        """Make the files that were added, and the counts of the index, count."""
+
+
+class PlanWriter:
+    """Adds rows to the plan of an epoch. `index` is what is planned, and what is written down to be planned.
+
+    `may_go_on` is called before anything counts, and ends the work by raising.
+    """
+
+    def __init__(self, epoch: Epoch, may_go_on: Callable[[], None] = lambda: None) -> None:
+        self.store: Store = epoch.store
+        self.index = replace(epoch.accepted.index, files=list(epoch.accepted.index.files))
+        self._epoch, self._may_go_on, self._committed = epoch, may_go_on, len(self.index.files)
+
+    def add(self, evolver: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema = PLAN_SCHEMA) -> None:
+        """Number rows and write them as one file. They count once they are committed."""
+        data = encode_plan(rows, self.index.rows, schema)
+        file = PlanFile(evolver, self.index.rows, len(rows), str(self._epoch.lease.tag), checksum(data))
+        self.store.write_bytes(file.path, data)
+        self.index.files.append(file)
+        self.index.rows += file.rows
+
+    def commit(self) -> None:
+        """Make the files that were added, and the counts of the index, count."""
+        self._may_go_on()
+        self._epoch.add_plan(self.index, self._committed)
+        self._committed = len(self.index.files)
+
+
+@dataclass(frozen=True)
+class Fanout:
+    """How seeds become rows: through which evolvers, by which weights where they are split, in how many samples.
+
+    `outputs` keeps the seeds' outputs in the plan, for jobs that read them. Seeds with an id in `held_out` become no
+    rows.
+    """
+
+    evolvers: Mapping[str, float]
+    split: bool
+    samples: int
+    strategy_fingerprint: str
+    run_seed: int
+    outputs: bool = False
+    held_out: frozenset[str] = frozenset()
+
+    def chosen(self, seed_id: str) -> list[str]:
+        """The evolvers of a seed: all of them, or the one that a hash of the seed picks by weight."""
+        if not self.split:
+            return list(self.evolvers)
+        return [max(self.evolvers, key=lambda name: self._luck(seed_id, name))]
+
+    def row_id(self, seed_id: str, evolver: str, sample: int) -> str:
+        """BLAKE2b-128 of all that determines a row."""
+        return digest(seed_id, self.strategy_fingerprint, evolver, str(sample))
+
+    def _luck(self, seed_id: str, evolver: str) -> float:
+        """Weighted rendezvous hashing: u ** (1 / w) is greatest for an evolver with probability w / sum of all w.
+
+        Efraimidis and Spirakis, "Weighted random sampling with a reservoir" (2006). Where an evolver is added,
+        a seed either stays or moves to the new one.
+        """
+        draw = (int(digest(seed_id, evolver, str(self.run_seed))[:13], 16) + 1) / (16**13 + 1)
+        return float(draw ** (1 / self.evolvers[evolver]))
+
+
+def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
+    """Plan the seeds that are not planned yet, and return the index of the whole plan.
+
+    Reads the seeds only where their files have changed since they were read whole. Streams: memory is 16 bytes a
+    seed. Raises SeedError as `read_seeds` does, and where all seeds are held out; and as the writer does.
+    """
+    index = writer.index
+    now = signature(source)
+    if index.signature == now:
+        return index
+    known = _planned_ids(writer.store, index)
+    index.held_out = 0
+    for batch in read_seeds(source):
+        offered = _without(batch, fanout.held_out)
+        index.held_out += len(batch.seeds) - len(offered.seeds)
+        _append(writer, _unplanned(offered, known), fanout)
+        index.duplicates = batch.report.duplicates
+        writer.commit()
+    if index.held_out and not index.rows:
+        raise SeedError(
+            f"{', '.join(source.paths)}: all {index.held_out:,} seeds are dev rows of the method: none is left"
+        )
+    index.signature = now
+    writer.commit()
+    return index
+
+
+def _without(batch: SeedBatch, held_out: frozenset[str]) -> SeedBatch:
+    return replace(batch, seeds=[seed for seed in batch.seeds if seed.seed_id not in held_out])
+
+
+def _unplanned(batch: SeedBatch, known: IdSet) -> SeedBatch:
+    """What of a batch is not in the plan yet."""
+    seeds = known.add([bytes.fromhex(seed.seed_id) for seed in batch.seeds])
+    bad = known.add([bytes.fromhex(one.seed_id) for one in batch.bad])
+    return replace(batch, seeds=list(compress(batch.seeds, seeds)), bad=list(compress(batch.bad, bad)))
+
+
+def _append(writer: Plans, batch: SeedBatch, fanout: Fanout) -> None:
+    """Number the batch's seeds and write their rows."""
+    index = writer.index
+    rows: dict[str, list[dict[str, Any]]] = {}
+    for place, seed in enumerate(batch.seeds, start=index.seeds):
+        for evolver in fanout.chosen(seed.seed_id):
+            rows.setdefault(evolver, []).extend(planned_rows(seed, place, evolver, fanout))
+    if batch.bad:
+        rows[UNREADABLE] = [unreadable(bad) for bad in batch.bad]
+        index.unreadable.update(bad.reason for bad in batch.bad)
+    index.seeds += len(batch.seeds)
+    for evolver, planned in rows.items():
+        writer.add(evolver, planned)
+
+
+def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:
+    """The rows of one seed through one evolver, one a sample, as in PLAN_SCHEMA but for their numbers."""
+    for sample in range(fanout.samples):
+        yield {
+            "row_id": fanout.row_id(seed.seed_id, evolver, sample),
+            "seed_id": seed.seed_id,
+            "seed_index": index,
+            "evolver": evolver,
+            "sample": sample,
+            "seed_instruction": seed.instruction,
+            "input": seed.input,
+            "seed_output": seed.output if fanout.outputs else None,
+            "context": seed.row,
+        }
+
+
+def unreadable(bad: BadSeed) -> dict[str, Any]:
+    """The row of a seed that could not be read."""
+    return {
+        "row_id": bad.seed_id,
+        "seed_id": bad.seed_id,
+        "seed_instruction": bad.raw,
+        "input": "",
+        "seed_reason": bad.reason,
+        "seed_error": bad.message,
+    }
+
+
+def encode_plan(rows: Sequence[Mapping[str, Any]], first: int, schema: pa.Schema) -> bytes:
+    """A file of the plan: rows with their numbers, the first of which is `first`."""
+    buffer = BytesIO()
+    numbered = [{"plan_row": number, **row} for number, row in enumerate(rows, start=first)]
+    table = pa.Table.from_pylist(numbered, schema)
+    # with a checksum a page: tasks read some row groups of a file, and see what is damaged in them
+    pq.write_table(table, buffer, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def read_plan_file(store: Store, file: PlanFile, columns: Sequence[str] | None = None) -> pa.Table:
+    """Rows of one file of the plan, all columns or some. Raises DamagedOutput where it is not what was written."""
+    data = store.read_bytes(file.path)
+    if file.checksum and checksum(data) != file.checksum:
+        raise damaged(store, file, "its checksum differs")
+    try:
+        return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
+    except pa.ArrowException as error:
+        raise damaged(store, file, str(error)) from None
+
+
+def damaged(store: Store, file: PlanFile, why: str) -> DamagedOutput:
+    """What a file of the plan is that is not what was written."""
+    return DamagedOutput(
+        f"{store.url_of(file.path)}: is not what was written ({why}); it plans rows {file.first:,} to "
+        f"{file.end - 1:,}; put the file back, or see `evolve repair`"
+    )
+
+
+def _planned_ids(store: Store, index: PlanIndex) -> IdSet:
+    known = IdSet()
+    for file in index.files:
+        column = read_plan_file(store, file, ["seed_id"])["seed_id"]
+        known.add([bytes.fromhex(seed_id) for seed_id in column.unique().to_pylist()])
+    return known
+
+
+def digest(*parts: str) -> str:
+    """BLAKE2b-128 of some texts, in hex."""
+    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,85 @@
+"""What is planned: the plan's files, and counts of the seeds that they were made of."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray_jobs.errors import DamagedOutput
+from ray_jobs.output.file_names import PLAN
+
+INDEX = f"{PLAN}/index.json"
+"""Where the first version kept the index. Now it tells that version that it cannot read the output."""
+UNREADABLE = "_unreadable"
+"""The folder, in place of an evolver's name, of seeds that could not be read."""
+_TAG = re.compile(r"(\d{6,}-[0-9a-f]{12})?")
+
+
+@dataclass(frozen=True)
+class PlanFile:
+    """One file of the plan: `rows` rows of `evolver`, the first of which has number `first`.
+
+    `tag` is that of the epoch which wrote it, empty for files of the first version. `checksum` is BLAKE2b-128 of its
+    bytes.
+    """
+
+    evolver: str
+    first: int
+    rows: int
+    tag: str = ""
+    checksum: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where the file lies in the output."""
+        tag = f"{self.tag}-" if self.tag else ""
+        return f"{PLAN}/{self.evolver}/{tag}{self.first:012d}-{self.rows}.parquet"
+
+    @property
+    def end(self) -> int:
+        """The number after its last row's."""
+        return self.first + self.rows
+
+
+@dataclass
+class PlanIndex:
+    """What is planned. `seeds` counts usable ones, `held_out` those that the run leaves alone.
+
+    `signature` is that of the seed files it was read from whole.
+    """
+
+    rows: int = 0
+    seeds: int = 0
+    duplicates: int = 0
+    held_out: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)
+    signature: str | None = None
+    files: list[PlanFile] = field(default_factory=list)
+
+    def to_json(self, files: int = 0) -> dict[str, Any]:
+        """The index as it is stored, with its files from number `files` on."""
+        return vars(self) | {"files": [vars(file) for file in self.files[files:]]}
+
+    @classmethod
+    def from_json(cls, raw: Any, source: str) -> PlanIndex:
+        """Read a stored index. Raises DamagedOutput, naming `source`, where it is none or leads out of the output."""
+        try:
+            raw = dict(raw)
+            files = [PlanFile(**one) for one in raw.pop("files")]
+            index = cls(files=files, unreadable=Counter(raw.pop("unreadable")), **raw)
+            strange = [file.path for file in files if not _is_inside(file)]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedOutput(f"{source}: expected a plan index, got something else ({error})") from error
+        if strange:
+            raise DamagedOutput(f"{source}: names {strange[0]!r}, which is no place of a plan file")
+        return index
+
+    def extended(self, later: PlanIndex) -> PlanIndex:
+        """This index with the files of a later state of it, of which `later` has only those that were added."""
+        return PlanIndex(**{**vars(later), "files": [*self.files, *later.files]})
+
+
+def _is_inside(file: PlanFile) -> bool:
+    return bool(_TAG.fullmatch(file.tag)) and "/" not in file.evolver and file.evolver not in ("", ".", "..")

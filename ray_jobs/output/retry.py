@@ -1,0 +1,65 @@
+"""Taking failed rows out of an output, so that the next run does them again."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ray_jobs.output import lease
+from ray_jobs.output.counts import Tally
+from ray_jobs.output.epochs import Epoch, begin
+from ray_jobs.output.file_names import REJECTED
+from ray_jobs.output.manifest import Entry
+from ray_jobs.output.part_files import PartWriter, pieces, tally_piece
+from ray_jobs.output.schema import FAILED
+from ray_jobs.storage.store import Store
+
+
+def drop_failed(store: Store) -> int:
+    """Take every row with a failed record out of the output, whole, and return how many rows that were.
+
+    Seeds that could not be read stay: reading them again would fail again. Raises LeaseHeld where a run is at work,
+    LeaseLost, and DamagedOutput where a file is not what was written.
+    """
+    holder = lease.acquire(store)
+    try:
+        return drop_failed_rows(begin(store, holder.lease))
+    finally:
+        holder.release()
+
+
+def drop_failed_rows(epoch: Epoch) -> int:
+    """As `drop_failed`, in an epoch that has just begun."""
+    epoch.clean()
+    return sum(_drop(epoch, entry) for entry in epoch.accepted.parts if _has_failed(entry))
+
+
+def _drop(epoch: Epoch, entry: Entry) -> int:
+    found = [_failed_rows(records) for folder, records in pieces(epoch.store, entry) if folder == REJECTED]
+    rows = pc.unique(pa.chunked_array(found, pa.int64()))
+    if len(rows):
+        _rewrite(epoch, entry, rows)
+    return len(rows)
+
+
+def _rewrite(epoch: Epoch, entry: Entry, unwanted: pa.Array) -> None:
+    """Replace a part by one without the rows `unwanted`."""
+    writer, tally = PartWriter(), Tally()
+    for folder, records in pieces(epoch.store, entry):
+        kept = records.filter(pc.invert(pc.is_in(records["plan_row"], unwanted)))
+        writer.add(folder, kept)
+        tally.add(tally_piece(folder, kept))
+    left = np.setdiff1d(entry.rows, unwanted.to_numpy())
+    # a row's records may lie in several pieces
+    tally.rows = len(left)
+    epoch.swap([entry], writer.finish(), left, tally)
+
+
+def _failed_rows(rejected: pa.Table) -> pa.Array:
+    failed = pc.and_(pc.equal(rejected["status"], FAILED), pc.not_equal(rejected["stage"], "read"))
+    return rejected.filter(failed)["plan_row"].combine_chunks()
+
+
+def _has_failed(entry: Entry) -> bool:
+    return any(status == FAILED for _, _, status, _ in entry.tally.outcomes)

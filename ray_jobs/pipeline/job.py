@@ -1,0 +1,151 @@
+"""What one kind of run does with its planned rows; everything else about a run is the same for all kinds.
+
+`run.py` plans, resumes, watches, commits and reports; a job says which pools there are and what flows through them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from ray.data import Dataset
+
+from ray_jobs.config.run import JobConfig, OutputConfig, PoolConfig, SeedsConfig
+from ray_jobs.output import ownership
+from ray_jobs.output.card import make_card
+from ray_jobs.output.file_names import CARD
+from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
+from ray_jobs.output.manifest import Manifest
+from ray_jobs.output.plan import Fanout, PlanWriter, make_plan
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.plan_source import Slice
+from ray_jobs.seeds.read import SeedSource
+from ray_jobs.storage.store import Store
+
+Blocks = Sequence[Sequence[Slice]]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What is still to do: the blocks of each branch of the plan, and those of seeds that could not be read."""
+
+    branches: Mapping[str, Blocks]
+    unreadable: Blocks
+
+    def rows(self) -> dict[str, int]:
+        """The pending rows of each branch."""
+        return {
+            name: sum(len(one.places) for block in blocks for one in block) for name, blocks in self.branches.items()
+        }
+
+
+class PooledJob(ABC):
+    """One kind of run under one configuration. Making one checks what can be checked without a cluster."""
+
+    kind: ClassVar[str]
+    """The name of the kind in run.json."""
+    holds: ClassVar[ownership.Kind] = "run"
+    """What the mark of the output says that it holds."""
+    config: OutputConfig
+
+    @property
+    @abstractmethod
+    def records_per_row(self) -> int:
+        """How many records a readable row ends as."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The settings that change results, by dotted path."""
+
+    def check_machine(self, say: Callable[[str], None]) -> None:  # noqa: B027  # most jobs need nothing of it
+        """Check what this machine must offer beside Ray, before anything else, and tell. Raises ConfigError."""
+
+    @abstractmethod
+    def plan(self, writer: PlanWriter) -> PlanIndex:
+        """Write down the rows that are not planned yet."""
+
+    @abstractmethod
+    def pools(self) -> dict[str, PoolConfig]:
+        """Every pool by its name, in the order in which rows pass them."""
+
+    @abstractmethod
+    def block_rows(self) -> dict[str, int]:
+        """For each branch of the plan, how many of its rows travel together."""
+
+    @abstractmethod
+    def pool_rows(self, pending: Pending) -> dict[str, int]:
+        """For each pool, how many of the pending rows pass it."""
+
+    @abstractmethod
+    def labels(self, run_id: str) -> RunLabels:
+        """The columns that are the same for many records."""
+
+    @abstractmethod
+    def layout(self, run_id: str) -> Layout:
+        """How finished rows become records."""
+
+    @abstractmethod
+    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+        """The finished rows of everything that is pending, as the layout takes them. Lazy, as Ray Data is."""
+
+    def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002
+        """What the report tells beside what every run's does."""
+        return {}
+
+    @abstractmethod
+    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:
+        """The files that readers get besides the records and report.json, of which `result` is the content."""
+
+
+class Job(PooledJob):
+    """A run whose rows come from seeds, and end in the schema of evolved records."""
+
+    config: JobConfig
+
+    def __init__(self, config: JobConfig) -> None:
+        self.config = config
+
+    @abstractmethod
+    def description(self) -> tuple[str, str]:
+        """A title and a paragraph for the dataset card."""
+
+    def seed_source(self) -> SeedSource:
+        """The seeds as the reader wants them."""
+        return seed_source(self.config.seeds, self.config.output)
+
+    def layout(self, run_id: str) -> Layout:
+        """A record a round."""
+        return RoundsLayout(self.labels(run_id))
+
+    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:  # noqa: ARG002
+        """The dataset card."""
+        return {CARD: make_card(result, *self.description())}
+
+
+class SeededJob(Job):
+    """A job whose rows are its seeds, each as often as its fanout says."""
+
+    @abstractmethod
+    def fanout(self) -> Fanout:
+        """How seeds become planned rows."""
+
+    def plan(self, writer: PlanWriter) -> PlanIndex:
+        """Plan what the seed files hold and the plan does not."""
+        return make_plan(writer, self.seed_source(), self.fanout())
+
+
+def seed_source(seeds: SeedsConfig, output: str = "") -> SeedSource:
+    """Configured seeds as the reader wants them, for a run that writes to `output`."""
+    return SeedSource(
+        paths=(seeds.path,) if isinstance(seeds.path, str) else seeds.path,
+        format=seeds.format,
+        layout=seeds.layout,
+        columns={str(field): name for field, name in seeds.columns.items()},
+        on_error=seeds.on_error,
+        limit=seeds.limit,
+        storage=seeds.storage,
+        output=output,
+    )

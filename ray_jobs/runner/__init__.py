@@ -1,0 +1,1 @@
+"""One run on one output: begin or resume, watch, stop, and tell how it stands."""

@@ -1,0 +1,85 @@
+"""What a run has taken, in GPU-hours and money, and stopping it before that is more than it may.
+
+An actor costs from its first word to the board to its last, so while it loads its model too. Not seen here, and not
+counted, are machines that start, wait for work or shut down, and the half minute before a driver was killed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ray_jobs.config.run import LimitsConfig, PoolConfig
+from ray_jobs.errors import BudgetSpent
+from ray_jobs.output.run_files import Session
+from ray_jobs.pipeline.board import PoolState, Snapshot
+
+HOUR = 3600.0
+SETTLE_SECONDS = 15.0
+"""What ending may take beyond `limits.drain_seconds`."""
+
+
+@dataclass(frozen=True)
+class Spending:
+    """GPU-hours, and money at the pools' prices."""
+
+    gpu_hours: float = 0.0
+    money: float = 0.0
+
+    def __add__(self, other: Spending) -> Spending:
+        return Spending(self.gpu_hours + other.gpu_hours, self.money + other.money)
+
+    @classmethod
+    def of_actors(cls, pool: PoolConfig, seconds: float) -> Spending:
+        """What actors of a pool cost that lived for `seconds`, added up."""
+        return cls(pool.gpus * seconds / HOUR, pool.price * seconds / HOUR)
+
+
+def spent_by(sessions: Iterable[Session]) -> Spending:
+    """What earlier sessions wrote down."""
+    figures = [pool for session in sessions for pool in session.pools.values()]
+    return Spending(
+        sum(float(one.get("gpu_hours", 0)) for one in figures), sum(float(one.get("cost", 0)) for one in figures)
+    )
+
+
+class Budget:
+    """The budget of a run whose earlier sessions have spent `before`."""
+
+    def __init__(self, limits: LimitsConfig, pools: Mapping[str, PoolConfig], before: Spending) -> None:
+        self._allowed, self._pools, self._before = limits.budget, pools, before
+        self._ending_seconds = limits.drain_seconds + SETTLE_SECONDS
+
+    def check_start(self) -> None:
+        """Raise BudgetSpent where what is left would not do for the pools at their least size to end in good order."""
+        self._raise_beyond(self._before, self._ending({name: pool.bounds[0] for name, pool in self._pools.items()}))
+
+    def check(self, snapshot: Snapshot) -> None:
+        """Raise BudgetSpent once ending in good order, at worst, takes all that is left."""
+        spent = self._before
+        for name, state in snapshot.pools.items():
+            spent += Spending.of_actors(self._pools[name], state.figures.held_seconds)
+        self._raise_beyond(spent, self._ending({name: _living(state) for name, state in snapshot.pools.items()}))
+
+    def _ending(self, actors: Mapping[str, int]) -> Spending:
+        each = (
+            Spending.of_actors(self._pools[name], count * self._ending_seconds)
+            for name, count in actors.items()
+            if count
+        )
+        return sum(each, Spending())
+
+    def _raise_beyond(self, spent: Spending, ending: Spending) -> None:
+        for name, allowed, taken, rest in (
+            ("gpu_hours", self._allowed.gpu_hours, spent.gpu_hours, ending.gpu_hours),
+            ("money", self._allowed.money, spent.money, ending.money),
+        ):
+            if allowed is not None and taken + rest > allowed:
+                raise BudgetSpent(
+                    f"limits.budget.{name} allows {allowed:g}: {taken:.3f} are spent, and up to {rest:.3f} more may go "
+                    "while rows in flight finish; what is finished is committed, and goes on under a larger budget"
+                )
+
+
+def _living(state: PoolState) -> int:
+    return state.ready + state.loading

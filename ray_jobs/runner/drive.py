@@ -1,0 +1,131 @@
+"""Working an output off, from what earlier runs left to the mark of a finished run: all of a run but its engines.
+
+`execute` is the one step that needs them: it works on rows that are pending and commits what it finishes. Everything
+else is here, and runs in tests without a cluster.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ray_jobs.config.identity import fingerprint
+from ray_jobs.errors import ClusterError, JobError, OutputError, PoolError, Stopped
+from ray_jobs.output import run_files
+from ray_jobs.output.begun_with import refuse_changes
+from ray_jobs.output.epochs import Epoch
+from ray_jobs.output.file_names import REPORT, RUN, SEARCH
+from ray_jobs.output.first_version import FORMAT
+from ray_jobs.output.join import join_parts, small_parts
+from ray_jobs.output.plan import PlanWriter
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.pipeline.job import PooledJob
+from ray_jobs.runner.report import make_report
+
+Say = Callable[[str], None]
+Done = npt.NDArray[np.bool_]
+Execute = Callable[[PlanIndex, Done, int], None]
+"""Takes the plan, which of its rows are done, and how many times it was called before, from 1."""
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One job on one output in one epoch.
+
+    `still_held` raises LeaseLost, `may_go_on` also Stopped where the run was asked to stop.
+    """
+
+    job: PooledJob
+    epoch: Epoch
+    execute: Execute
+    still_held: Callable[[], None]
+    may_go_on: Callable[[], None]
+    say: Say
+
+    def complete(self, plans: bool = True) -> dict[str, Any]:
+        """Put right what earlier runs left, plan, work off what is pending, publish it, and return the report.
+
+        Without `plans` the plan is taken as it is. What is committed is published whatever ends the work, unless that
+        is the store, another run or a kill.
+        """
+        repairs = self.epoch.clean()
+        self._settle_settings()
+        plan = self.job.plan(PlanWriter(self.epoch, self.may_go_on)) if plans else self._planned()
+        done = self.epoch.accepted.manifest.done(plan.rows)
+        left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
+        rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
+        self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
+        try:
+            self._work_off(plan, done)
+        except (Stopped, PoolError, ClusterError):
+            self._publish_what_is_done()
+            raise
+        self._join(self.may_go_on)
+        return self._finish(plan)
+
+    def _planned(self) -> PlanIndex:
+        if self.epoch.accepted.plan is None:
+            raise OutputError(f"{self.epoch.store.url}: there is no run here (no plan)")
+        return self.epoch.accepted.plan
+
+    def _work_off(self, plan: PlanIndex, done: Done) -> None:
+        executions = 0
+        while not done.all():
+            self.may_go_on()
+            self.epoch.unmark()
+            executions += 1
+            self.execute(plan, done, executions)
+            before = int(done.sum())
+            done = self.epoch.refresh().manifest.done(plan.rows)
+            if int(done.sum()) == before:
+                raise PoolError("a whole pass over the pending rows has committed none of them")
+
+    def _settle_settings(self) -> None:
+        """Refuse settings that give other results than those the output was begun with; record these.
+
+        An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
+        """
+        settings, store = self.job.settings(), self.epoch.store
+        if store.exists(SEARCH):
+            raise OutputError(f"{store.url}: this is the output of a search; give the run one of its own")
+        refuse_changes(store, self.epoch.accepted, settings)
+        content = {
+            "format": FORMAT,
+            "job": self.job.kind,
+            "run_id": fingerprint(settings),
+            "records_per_row": self.job.records_per_row,
+            "result_settings": settings,
+            "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
+            "versions": run_files.versions(),
+        }
+        self.epoch.publish(RUN, json.dumps(content, indent=1).encode())
+        self.epoch.settle(settings)
+
+    def _join(self, may_go_on: Callable[[], None]) -> None:
+        """Join small parts and publish staged ones, while no task writes."""
+        while small := small_parts(self.epoch.refresh().parts):
+            joined = join_parts(self.epoch, small, may_go_on)
+            self.say(f"{len(small):,} parts joined into {joined:,}")
+
+    def _publish_what_is_done(self) -> None:
+        """Let plain readers see what is committed, though the run ends before it is finished."""
+        try:
+            self._join(self.still_held)
+        except JobError as error:
+            self.say(f"what is committed is not joined, which the next run does: {error}")
+
+    def _finish(self, plan: PlanIndex) -> dict[str, Any]:
+        store, found = self.epoch.store, self.epoch.accepted.manifest
+        labels = self.job.labels(fingerprint(self.job.settings()))
+        result = make_report(plan, self.job.records_per_row, labels, found, run_files.load_sessions(store))
+        result |= self.job.summary(store, found)
+        documents = {REPORT: json.dumps(result, indent=1).encode(), **self.job.documents(store, result)}
+        for path, content in documents.items():
+            self.epoch.publish(path, content)
+        self.epoch.finish()
+        return result

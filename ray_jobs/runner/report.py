@@ -1,0 +1,61 @@
+"""report.json: what a finished run tells of itself."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from ray_jobs.output.counts import Tally
+from ray_jobs.output.layout import RunLabels
+from ray_jobs.output.manifest import Manifest
+from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.run_files import MEANS, Session, pools, reasons
+from ray_jobs.output.schema import FAILED, KEPT, REJECTED
+
+
+def make_report(
+    plan: PlanIndex, records_per_row: int, labels: RunLabels, found: Manifest, sessions: Sequence[Session]
+) -> dict[str, Any]:
+    """The content of report.json. `reconciles` says whether every planned row and record has one outcome.
+
+    A row gives `records_per_row` records, a seed that cannot be read gives one.
+    """
+    tally = found.tally()
+    by_status = tally.by_status()
+    unreadable = plan.unreadable.total()
+    planned = (plan.rows - unreadable) * records_per_row + unreadable
+    return {
+        "run_id": labels.constants["run_id"],
+        "written_at": datetime.now(UTC).isoformat(),
+        "seeds": {
+            "usable": plan.seeds,
+            "duplicates": plan.duplicates,
+            "held_out": plan.held_out,
+            "unreadable": dict(plan.unreadable),
+        },
+        "rows": {"planned": plan.rows, "done": tally.rows},
+        "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
+        "reconciles": tally.rows == plan.rows and by_status.total() == planned,
+        "reasons": reasons(tally),
+        "groups": _groups(labels, tally),
+        "pools": pools(sessions),
+        "seconds": round(sum(session.seconds for session in sessions), 1),
+        "sessions": [asdict(session) for session in sessions],
+    }
+
+
+def _groups(labels: RunLabels, tally: Tally) -> list[dict[str, Any]]:
+    groups = []
+    for evolver, number in tally.groups():
+        counts: Counter[str] = Counter()
+        for (name, place, status, _), count in tally.outcomes.items():
+            if (name, place) == (evolver, number):
+                counts[status] += count
+        model = labels.evolver_models.get(evolver)
+        means = {label: tally.mean((evolver, number), column) for label, column in MEANS.items()}
+        statuses = {status: counts[status] for status in (KEPT, REJECTED, FAILED)}
+        groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means})
+    return groups

@@ -1,0 +1,184 @@
+"""One run on one output, from configuration to success marker; the same call begins a run and resumes it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from ray.exceptions import RayError
+
+from ray_jobs.config.identity import fingerprint
+from ray_jobs.config.run import PoolConfig
+from ray_jobs.errors import BudgetSpent, JobError, PoolError, StorageError
+from ray_jobs.output import lease, ownership, run_files
+from ray_jobs.output.epochs import Epoch, begin, check_store
+from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
+from ray_jobs.pipeline.board import Board, Snapshot
+from ray_jobs.pipeline.job import Pending, PooledJob
+from ray_jobs.pipeline.plan_source import fitting_rows, pending_blocks
+from ray_jobs.pipeline.pools import blocks_at_once, lacking, logical_cpus
+from ray_jobs.pipeline.queues import Queues
+from ray_jobs.pipeline.sink import PartsSink
+from ray_jobs.runner.budget import Budget, spent_by
+from ray_jobs.runner.cluster import cluster, configure_data
+from ray_jobs.runner.drive import Drive, Say
+from ray_jobs.runner.metrics import RunMetrics
+from ray_jobs.runner.progress import Display, make_display
+from ray_jobs.runner.ray_errors import job_error
+from ray_jobs.runner.sessions import session_of
+from ray_jobs.runner.signals import StopRequest
+from ray_jobs.runner.watch import Execution, Watchdog, watch
+from ray_jobs.storage.store import open_store
+
+UNREADABLE_BLOCK_ROWS = 1024
+SAVE_SECONDS = 30.0
+WRITER_CPUS, WRITERS = 0.25, 6
+"""The logical CPUs of a write task, and how many run at once.
+
+On a cluster with few CPUs a task that asks for a whole one waits until an evolver has ended, for Ray Data shares out
+what the pools leave. Rows that are scored and not written are what a kill costs.
+"""
+
+
+def run(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+    """Begin or resume the run of `job`, and return its report once every planned row has an outcome.
+
+    Raises SeedError, StorageError, OutputError where another run is at work or the settings have changed, PoolError,
+    Stopped after SIGINT or SIGTERM, and BudgetSpent; whatever was finished by then is committed.
+    """
+    return _hold(job, verbose, say, plans=True)
+
+
+def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str, Any]:
+    """As `run`, for an output that is planned: its seed files are not looked at."""
+    return _hold(job, verbose, say, plans=False)
+
+
+def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any]:
+    job.check_machine(say)
+    store = open_store(job.config.output, job.config.storage)
+    ownership.claim(store, job.holds)
+    holder = lease.acquire(store)
+    try:
+        with StopRequest().listening() as request:
+            # heartbeats cannot wait for a store that is away; everything else can
+            patient = store.patient(job.config.limits.storage_seconds)
+            check_store(patient, holder.lease.tag, say)
+            epoch = begin(patient, holder.lease)
+            one = _Run(job, epoch, holder, request, verbose)
+            return Drive(job, epoch, one.execute, holder.check, one.may_go_on, say).complete(plans)
+    finally:
+        holder.release()
+
+
+@dataclass
+class _Run:
+    """The engines' share of a run."""
+
+    job: PooledJob
+    epoch: Epoch
+    holder: lease.LeaseHolder
+    request: StopRequest
+    verbose: bool
+
+    def may_go_on(self) -> None:
+        """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
+        self.holder.check()
+        self.request.check()
+
+    def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
+        wanted = blocks_at_once(self.job.pools().values())
+        blocks = {}
+        for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items():
+            files = [file for file in plan.files if file.evolver == name]
+            left = sum(int((~done[file.first : file.first + file.rows]).sum()) for file in files)
+            blocks[name] = pending_blocks(files, done, fitting_rows(rows, left, wanted))
+        unreadable = blocks.pop(UNREADABLE)
+        return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
+
+    def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
+        """Pass number `number` over everything that is pending."""
+        job, limits = self.job, self.job.config.limits
+        pending, pools = self._pending(plan, done), job.pools()
+        budget = Budget(limits, pools, spent_by(run_files.load_sessions(self.epoch.store)))
+        budget.check_start()
+        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
+            board = Board.create(pools)
+            store = self.epoch.store
+            sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), board)
+
+            def stream() -> None:
+                configure_data(limits, self.verbose)
+                rows = job.stream(store, pending, board)
+                rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
+
+            sizes = {name: pool.bounds[1] for name, pool in pools.items()}
+            watchdog = Watchdog(limits, sizes, lambda: lacking(pools))
+            execution = Execution(stream)
+            execution.start()
+            queues = Queues.of(pools, job.block_rows())
+            with make_display(job.pool_rows(pending), plan.rows, int(done.sum()), queues) as display:
+                metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
+                saver = _Saver(self.holder.lease, number, pools, display, metrics)
+
+                def show(snapshot: Snapshot) -> None:
+                    saver.show(snapshot)
+                    try:
+                        budget.check(snapshot)
+                    except BudgetSpent as spent:
+                        self.request.ask(spent)
+
+                try:
+                    watch(execution, board, watchdog, self.request, show, self.holder.check)
+                except RayError as error:
+                    raise _job_error(error, saver.latest) from error
+                finally:
+                    execution.end()
+                    saver.save()
+
+
+class _Saver:
+    """Shows and exports snapshots, and writes the session down every half minute, so that a kill leaves its figures."""
+
+    def __init__(
+        self,
+        held: lease.Lease,
+        execution: int,
+        pools: Mapping[str, PoolConfig],
+        display: Display,
+        metrics: RunMetrics,
+    ) -> None:
+        self._lease, self._execution, self._pools = held, execution, pools
+        self._display, self._metrics = display, metrics
+        self._started, self._saved = datetime.now(UTC), time.monotonic()
+        self.latest: Snapshot | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        self.latest = snapshot
+        self._display.show(snapshot)
+        self._metrics.show(snapshot)
+        if time.monotonic() - self._saved > SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        self._saved = time.monotonic()
+        # figures about the run, which must neither end it nor keep its watch waiting
+        with suppress(StorageError):
+            if self.latest:
+                session = session_of(self._lease.number, self._started, self.latest, self._pools)
+                session.save(self._lease.store, self._execution)
+
+
+def _job_error(error: RayError, latest: Snapshot | None) -> JobError:
+    """The error of ours that ends the run; a write task's StorageError or LeaseLost keeps its own meaning."""
+    known = job_error(error)
+    for name, pool in latest.pools.items() if latest else ():
+        if pool.cause and type(known) is PoolError:
+            return PoolError(f"pool {name}: {pool.cause}")
+    return known

@@ -1,0 +1,1 @@
+"""Files on local disk or in an object store: the only room that imports fsspec."""

@@ -1,0 +1,204 @@
+"""Auto Evol-Instruct against the scripted engine."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from evolve.errors import TemplateError
+from evolve.flow import Strategy, drive
+from evolve.prompts import SHIPPED, Template
+from evolve.records import Evolved, Failed, Instruction, Prompt, Rejected, Round, Sampling
+from evolve.strategies.auto_evol import METHOD_TEMPLATE, TEMPLATES, AutoEvol, load_method
+from evolve.strategies.elimination import Elimination
+from evolve.strategies.evol_instruct import IN_DEPTH, EvolInstruct
+from evolve.strategies.rounds import JUDGE_SAMPLING
+from evolve.testing.scripted_engine import Script, ScriptedEngine
+
+SEED = Instruction("Describe how crepes are made.", "for four", "Mix and fry.")
+SAMPLING = Sampling()
+
+
+def reply(final: str, methods: str = "- add a limit\n- ask why", plan: str = "Both at once.") -> str:
+    steps = f"Methods:\n{methods}\n\nPlan:\n{plan}\n\nRewritten instruction:\nDraft."
+    return f"{steps}\n\nFinal rewritten instruction:\n{final}"
+
+
+def strategy(
+    rounds: int = 1,
+    rules: Elimination | None = None,
+    sampling: Sampling = SAMPLING,
+    templates: Path | None = None,
+    method: Template | None = None,
+) -> AutoEvol:
+    return AutoEvol(rounds, sampling, rules or Elimination(), templates, method)
+
+
+def evolve(one: Strategy, answer: Callable[[Prompt], str], script: Script | None = None) -> list[Round]:
+    return asyncio.run(drive(one.evolve(SEED, 0, Random("row")), ScriptedEngine(script, answer)))
+
+
+def test_an_evolution_with_its_trajectory() -> None:
+    [one] = evolve(strategy(), lambda prompt: reply("A harder task."))
+    assert isinstance(one, Evolved)
+    assert one.instruction == "A harder task."
+    assert one.operator == f"method:{load_method().digest()}"
+    assert one.mean_top1_prob == 0.5
+    assert one.usage.completion_tokens == 40
+    assert one.trajectory is not None
+    assert json.loads(one.trajectory) == {"methods": ["add a limit", "ask why"], "plan": "Both at once."}
+
+
+def test_a_trajectory_without_methods_and_plan_is_empty() -> None:
+    [one] = evolve(strategy(), lambda prompt: "Final rewritten instruction: A harder task.")
+    assert isinstance(one, Evolved)
+    assert json.loads(one.trajectory or "") == {"methods": [], "plan": ""}
+
+
+def test_a_method_of_two_steps_with_its_own_headings_works_in_every_round() -> None:
+    method = Template("method", "Weak spots: ...\nFinal rewritten instruction: ...\n\nTask:\n{instruction}")
+    rounds = evolve(
+        strategy(2, method=method), lambda prompt: f"# Weak spots\n- x\n\n## Final rewritten instruction\n{prompt.seed}"
+    )
+    assert [type(one) for one in rounds] == [Evolved, Evolved]
+    assert all(one.operator == f"method:{method.digest()}" for one in rounds)
+
+
+def test_each_round_reads_the_one_before() -> None:
+    prompts = list[str]()
+
+    def answer(prompt: Prompt) -> str:
+        prompts.append(prompt.text)
+        return reply(f"Task {len(prompts)}.")
+
+    rounds = evolve(strategy(3), answer)
+    assert [one.instruction for one in rounds if isinstance(one, Evolved)] == ["Task 1.", "Task 2.", "Task 3."]
+    assert [text.rsplit("Task:\n", 1)[1] for text in prompts] == [SEED.instruction, "Task 1.", "Task 2."]
+
+
+def test_a_reply_without_a_final_instruction_is_rejected_and_kept_whole() -> None:
+    replies = iter([reply("Task 1."), "Methods:\n- a\n\nPlan: b", reply("Task 3.")])
+    prompts = list[str]()
+
+    def answer(prompt: Prompt) -> str:
+        prompts.append(prompt.text)
+        return next(replies)
+
+    first, second, third = evolve(strategy(3), answer)
+    assert isinstance(first, Evolved)
+    assert isinstance(third, Evolved)
+    assert isinstance(second, Rejected)
+    assert (second.reason, second.text) == ("no_final_instruction", "Methods:\n- a\n\nPlan: b")
+    assert second.operator == first.operator
+    assert second.usage.completion_tokens == 40
+    assert prompts[2].endswith("Task 1.")
+
+
+@pytest.mark.parametrize(
+    ("final", "reason"),
+    [
+        ("", "empty"),
+        (SEED.instruction, "unchanged"),
+        ("Rewritten instruction below: bake.", "leaked_words"),
+    ],
+)
+def test_rules_read_the_final_instruction_alone(final: str, reason: str) -> None:
+    [one] = evolve(strategy(), lambda prompt: reply(final))
+    assert isinstance(one, Rejected)
+    assert (one.reason, one.text) == (reason, final)
+
+
+def test_a_truncated_reply_is_turned_down() -> None:
+    [one] = evolve(strategy(sampling=replace(SAMPLING, max_tokens=39)), lambda prompt: reply("A harder ta"))
+    assert isinstance(one, Rejected)
+    assert (one.reason, one.finish_reason) == ("truncated", "length")
+
+
+def test_the_judge_compares_the_final_instruction() -> None:
+    def answer(prompt: Prompt) -> str:
+        if prompt.sampling != JUDGE_SAMPLING:
+            return reply("A harder task.")
+        return "EQUAL" if "A harder task." in prompt.text and "Methods" not in prompt.text else "DIFFERENT"
+
+    [one] = evolve(strategy(rules=Elimination.wizardlm()), answer)
+    assert isinstance(one, Rejected)
+    assert (one.reason, one.text) == ("equal", "A harder task.")
+
+
+def test_a_refused_prompt_fails_the_round_with_the_methods_name() -> None:
+    [one] = evolve(strategy(), lambda prompt: "", Script(refuse_text="crepes"))
+    assert isinstance(one, Failed)
+    assert one.operator == f"method:{load_method().digest()}"
+
+
+def test_a_saved_method_replaces_the_prompt() -> None:
+    method = Template("mine", "Mine: {instruction} / {input}")
+    prompts = list[str]()
+
+    def answer(prompt: Prompt) -> str:
+        prompts.append(prompt.text)
+        return reply("A harder task.")
+
+    [one] = evolve(strategy(method=method), answer)
+    assert prompts == [f"Mine: {SEED.instruction} / {SEED.input}"]
+    assert isinstance(one, Evolved)
+    assert one.operator == f"method:{method.digest()}"
+
+
+def test_a_users_file_replaces_the_prompt(tmp_path: Path) -> None:
+    (tmp_path / "auto_evol").mkdir()
+    (tmp_path / f"{METHOD_TEMPLATE}.txt").write_text("Mine: {instruction}")
+    assert load_method(tmp_path).text == "Mine: {instruction}"
+    (tmp_path / f"{METHOD_TEMPLATE}.txt").write_text("Mine.")
+    with pytest.raises(TemplateError, match=r"method\.txt: placeholder \{instruction\} is missing"):
+        strategy(templates=tmp_path)
+
+
+def test_the_fingerprint_is_stable_and_changes_with_each_ingredient(tmp_path: Path) -> None:
+    (tmp_path / "elimination").mkdir()
+    (tmp_path / "elimination/equal.txt").write_text("{parent} or {instruction}?")
+    assert strategy().fingerprint() == strategy(method=load_method()).fingerprint()
+    assert strategy(templates=tmp_path).fingerprint() == strategy().fingerprint()
+    variants: list[Strategy] = [
+        strategy(),
+        strategy(2),
+        strategy(rules=Elimination.none()),
+        strategy(rules=Elimination.wizardlm()),
+        strategy(rules=Elimination.wizardlm(), templates=tmp_path),
+        strategy(sampling=replace(SAMPLING, top_p=0.5)),
+        strategy(method=Template("mine", "{instruction}")),
+        EvolInstruct(1, IN_DEPTH, SAMPLING, Elimination()),
+    ]
+    assert len({one.fingerprint() for one in variants}) == len(variants)
+
+
+def test_the_same_row_draws_the_same_numbers() -> None:
+    def seeds() -> list[int]:
+        drawn = list[int]()
+
+        def answer(prompt: Prompt) -> str:
+            drawn.append(prompt.seed)
+            return reply(f"Task {prompt.seed}.")
+
+        evolve(strategy(3), answer)
+        return drawn
+
+    assert seeds() == seeds()
+    assert len(set(seeds())) == 3
+
+
+def test_the_shipped_prompts_are_there() -> None:
+    for name in TEMPLATES:
+        assert (SHIPPED / f"{name}.txt").is_file()
+
+
+def test_a_model_that_copies_the_prompt_gives_no_final_instruction() -> None:
+    [one] = evolve(strategy(), lambda prompt: prompt.text)
+    assert isinstance(one, Rejected)
+    assert one.reason == "no_final_instruction"

@@ -1,0 +1,353 @@
+"""Analyses of a small output: every record measured once, summaries that their tables bear out, and resuming."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow.dataset as ds
+import pytest
+import ray
+import yaml
+from transformers import LlamaConfig
+
+from evolve.prompts import load_template
+from evolve.strategies.auto_evol import load_method
+from ray_jobs.cli.status import status
+from ray_jobs.config.identity import changes, result_settings
+from ray_jobs.datasets.rule import Rule
+from ray_jobs.datasets.select import select
+from ray_jobs.datasets.source import open_source
+from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
+from ray_jobs.jobs.analysis.analyse import analyse, folder_of
+from ray_jobs.jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.jobs.analysis.evolutions import EvolvePrompts, evolutions
+from ray_jobs.jobs.registry import run_all, stored_jobs
+from ray_jobs.output import accept
+from ray_jobs.output.retry import drop_failed
+from ray_jobs.output.verify import verify
+from ray_jobs.storage.store import open_store
+from scoring import Pair, RewardConfig, RewardScorer
+from tests.chaos.jobs import Command
+from tests.chaos.nodes import STARTUP, until
+from tests.ray_jobs.datasets.outputs import read_records, record, write_output
+from tests.scoring.tiny_encoder import save_encoder
+from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_reward_model
+
+RECORDS = [record(number, sample=0) for number in range(60)]
+SEEDS = {one["seed_id"] for one in RECORDS}
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def judge(**engine: Any) -> dict[str, Any]:
+    return {"engine": {"kind": "scripted", "reply": "judge", **engine}, "pool": {"batch_rows": 16}}
+
+
+def config(source: Path, kind: str, **analysis: Any) -> AnalysisRunConfig:
+    raw = {"source": str(source), "output": folder_of(str(source), kind), "analysis": {"kind": kind, **analysis}}
+    return AnalysisRunConfig.model_validate(raw)
+
+
+def quiet(*arguments: Any) -> list[dict[str, Any]]:
+    return analyse(*arguments, say=lambda _: None)
+
+
+def rows(source: Path, name: str, folder: str = "data") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ds.dataset(source / "analyses" / name / folder).to_table().to_pylist()
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Sixty records of twelve seeds, two evolvers and three rounds."""
+    write_output(open_store(str(tmp_path / "run")), [RECORDS[:33], RECORDS[33:]])
+    return tmp_path / "run"
+
+
+def test_every_instruction_and_every_seed_is_judged_once(source: Path, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    summary = quiet(config(source, "difficulty", judge=judge(call_log=str(calls))))
+    judged, unread = rows(source, "difficulty"), rows(source, "difficulty", "rejected")
+    assert Counter(one["record_id"] for one in [*judged, *unread]) == Counter(
+        [*(one["record_id"] for one in RECORDS), *SEEDS]
+    )
+    assert len(calls.read_text().split()) == 72
+    assert {one["reason"] for one in unread} == {"no_label"}
+    assert {one["reply"] for one in unread} == {"That is not for me to say."}
+    groups = {(one["evolver"], one["round"]) for one in RECORDS} | {(None, 0)}
+    assert {(one["evolver"], one["round"]) for one in summary} == groups
+    for entry in summary:
+        own = [one for one in judged if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        levels = np.array([one["difficulty_level"] for one in own])
+        assert entry["n"] == len(own)
+        assert entry["unreadable"] == 10 + 2 * (entry["evolver"] is None) - len(own)
+        assert entry["labels"] == dict.fromkeys(entry["labels"], 0) | Counter(one["difficulty_label"] for one in own)
+        assert entry["mean_level"] == pytest.approx(levels.mean())
+        reach = 1.959964 * levels.std(ddof=1) / len(levels) ** 0.5
+        assert entry["mean_level_high"] == pytest.approx(levels.mean() + reach)
+    output = open_store(str(source / "analyses/difficulty"))
+    verdict = verify(output)
+    assert (verdict.rows, verdict.done, verdict.finished, list(verdict.problems)) == (72, 72, True, [])
+    assert status(output).finished
+
+
+def test_the_same_call_goes_on_with_what_is_new_and_refuses_another_judge(source: Path, tmp_path: Path) -> None:
+    first = config(source, "difficulty_score", judge=judge(call_log=str(tmp_path / "calls")), seeds=False)
+    quiet(first)
+    before = (tmp_path / "calls").read_text()
+    assert quiet(first) == quiet(first)
+    assert (tmp_path / "calls").read_text() == before
+    write_output(open_store(str(source)), [[record(number, sample=0) for number in range(60, 66)]])
+    summary = quiet(first)
+    assert len((tmp_path / "calls").read_text().split()) == len(before.split()) + 6
+    assert sum(one["n"] + one["unreadable"] for one in summary) == 66
+    assert all(0 <= one["difficulty_score"] <= 100 for one in rows(source, "difficulty_score"))
+    with pytest.raises(SettingsChanged, match=r"analysis\.judge\.engine\.model"):
+        quiet(config(source, "difficulty_score", judge=judge(model="other"), seeds=False))
+
+
+def test_what_is_measured_can_be_selected_by(source: Path, tmp_path: Path) -> None:
+    quiet(config(source, "difficulty_score", judge=judge()))
+    scores = {one["record_id"]: one["difficulty_score"] for one in rows(source, "difficulty_score")}
+    target = tmp_path / "best"
+    select(open_store(str(source)), open_store(str(target)), Rule("difficulty_score", top=5), say=lambda _: None)
+    best = [scores[one] for one in ds.dataset(target / "data").to_table()["record_id"].to_pylist()]
+    known = [scores[one["record_id"]] for one in RECORDS if one["record_id"] in scores]
+    assert sorted(best) == sorted(known)[-5:]
+    # an unfinished analysis is none
+    (source / "analyses/difficulty_score/_SUCCESS").unlink()
+    with pytest.raises(ConfigError, match="--by difficulty_score: expected a score"):
+        select(open_store(str(source)), open_store(str(tmp_path / "x")), Rule("difficulty_score", top=5))
+
+
+def test_failed_records_are_counted_and_run_again(source: Path) -> None:
+    refusing = config(source, "difficulty", judge=judge(refuse_text="step 7 "), seeds=False)
+    summary = quiet(refusing)
+    assert sum(one["failed"] for one in summary) == 1
+    output = str(source / "analyses/difficulty")
+    assert [one["reason"] for one in rows(source, "difficulty", "rejected") if one["status"] == "failed"] == [
+        "PromptRefused"
+    ]
+    assert drop_failed(open_store(output)) == 1
+    run_all(stored_jobs(open_store(output), output, {}), say=lambda _: None)
+    assert verify(open_store(output)).done == 60
+
+
+def test_evolvers_of_one_output_are_compared_seed_by_seed(tmp_path: Path) -> None:
+    small = [record(number, sample=0, evolver="small") for number in range(30)]
+    large = [
+        one
+        | {"evolver": "large", "plan_row": 100 + one["plan_row"], "record_id": f"large {one['record_id']}"}
+        | {"instruction": f"{one['instruction']} Give reasons."}
+        for one in small[:24]
+    ]
+    source = tmp_path / "run"
+    write_output(open_store(str(source)), [small, large])
+    settings = {"judge": judge(), "evolver": "small", "other_evolver": "large"}
+    summary = quiet(config(source, "win", **settings))
+    found = {one["record_id"]: one for one in [*small, *large]}
+    met = rows(source, "win")
+    # the six records of the smaller evolver that meet none are left out
+    assert len(met) + len(rows(source, "win", "rejected")) == 24
+    for one in met:
+        mine, theirs = found[one["record_id"]], found[one["other_record_id"]]
+        assert (mine["evolver"], theirs["evolver"]) == ("small", "large")
+        assert (mine["seed_instruction"], mine["input"], mine["round"]) == (
+            theirs["seed_instruction"],
+            theirs["input"],
+            theirs["round"],
+        )
+        assert one["verdict"] == "tie" or one["agreed"]
+    assert [one["against_evolver"] for one in summary] == ["large"] * len(summary)
+    for entry in summary:
+        verdicts = Counter(one["verdict"] for one in met if one["round"] == entry["round"])
+        assert (entry["win"], entry["tie"], entry["lose"]) == tuple(verdicts[name] for name in ("win", "tie", "lose"))
+        assert entry["win_rate"] == pytest.approx((entry["win"] + entry["tie"] / 2) / entry["n"])
+        assert entry["win_rate_low"] <= entry["win_rate"] <= entry["win_rate_high"]
+
+
+def test_two_outputs_are_compared_and_an_output_never_with_itself(source: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    write_output(open_store(str(other)), [[one | {"output": "Something else."} for one in RECORDS]])
+    summary = quiet(config(source, "win", judge=judge(), against=str(other)))
+    assert sum(one["n"] + one["unreadable"] for one in summary) == 60
+    assert {one["against"] for one in summary} == {str(other)}
+    with pytest.raises(ConfigError, match="would be compared with itself"):
+        quiet(config(other, "win", judge=judge(), against=str(other)))
+    strangers = tmp_path / "strangers"
+    write_output(open_store(str(strangers)), [[one | {"seed_instruction": "Other."} for one in RECORDS]])
+    with pytest.raises(OutputError, match="none of its records has a counterpart"):
+        quiet(config(strangers, "win", judge=judge(), against=str(other)))
+
+
+def test_distances_are_exact_within_each_group_and_a_search_goes_on(source: Path, tmp_path: Path) -> None:
+    encoder = {"model": str(save_encoder(tmp_path / "encoder")), "threads": 1, "pool": {"batch_rows": 16}}
+    summary = quiet(config(source, "diversity", encoder=encoder))
+    vectors = {one["record_id"]: one for one in rows(source, "embeddings")}
+    measured = {one["record_id"]: one for one in rows(source, "diversity")}
+    assert measured.keys() == vectors.keys() == {one["record_id"] for one in RECORDS} | SEEDS
+    for one in measured.values():
+        others = [
+            (2 - 2 * float(np.dot(vectors[one["record_id"]]["embedding"], other["embedding"])), name)
+            for name, other in vectors.items()
+            if name != one["record_id"] and (other["evolver"], other["round"]) == (one["evolver"], one["round"])
+        ]
+        assert one["neighbour_distance"] == pytest.approx(max(0, min(others)[0]), abs=2e-5)
+        assert one["repeats"] == sum(distance <= 0.05 for distance, _ in others)
+    for entry in summary:
+        own = [one for one in measured.values() if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        assert entry["n"] == len(own)
+        assert entry["mean_neighbour_distance"] == pytest.approx(np.mean([one["neighbour_distance"] for one in own]))
+        assert entry["repeated"] == pytest.approx(np.mean([one["repeats"] > 0 for one in own]))
+    files = sorted((source / "analyses/diversity/data").iterdir())
+    files[0].unlink()
+    kept = {file: file.stat().st_mtime_ns for file in files[1:]}
+    assert quiet(config(source, "diversity", encoder=encoder)) == summary
+    assert {file: file.stat().st_mtime_ns for file in files[1:]} == kept
+    assert files[0].exists()
+
+
+def test_a_reward_model_goes_over_what_is_there(source: Path, tmp_path: Path) -> None:
+    odd = [record(60, sample=0, output="the rain " * 300), record(61, sample=0, output="")]
+    write_output(open_store(str(source)), [odd])
+    model = str(save_reward_model(tmp_path / "m", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True)))
+    summary = quiet(config(source, "reward", reward={"model": model, "pool": {"batch_rows": 32}}))
+    measured = {one["record_id"]: one for one in rows(source, "reward")}
+    assert measured.keys() == {one["record_id"] for one in RECORDS}
+    pairs = [Pair(one["instruction"], one["input"], one["output"]) for one in RECORDS]
+    expected = [one.value for one in RewardScorer(RewardConfig(model)).score(pairs)]
+    assert [measured[one["record_id"]]["reward"] for one in RECORDS] == pytest.approx(expected, rel=1e-4)
+    lost = {one["record_id"]: one for one in rows(source, "reward", "rejected")}
+    assert lost.keys() == {one["record_id"] for one in odd}
+    assert {(one["stage"], one["reason"]) for one in lost.values()} == {("reward", "no_reward")}
+    assert lost[odd[0]["record_id"]]["error"].startswith("reward: too long: ")
+    assert lost[odd[1]["record_id"]]["error"] == "empty response: reward is undefined"
+    for entry in summary:
+        own = [one for one in measured.values() if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        assert (entry["n"], len(entry["quantiles"])) == (len(own), 5)
+        assert entry["mean_reward"] == pytest.approx(np.mean([one["reward"] for one in own]))
+    assert sum(one["unreadable"] for one in summary) == 2
+    # the data have a column of this name, which this run has left empty
+    target = open_store(str(tmp_path / "best"))
+    select(open_store(str(source)), target, Rule("reward", top=5), say=lambda _: None)
+    best = [measured[one["record_id"]]["reward"] for one in read_records(target)]
+    assert sorted(best) == sorted(one["reward"] for one in measured.values())[-5:]
+
+
+def judges() -> list[psutil.Process]:
+    """The judging actors of the local Ray."""
+    return [one for one in psutil.Process().children(recursive=True) if "judge" in _title(one)]
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path: Path) -> None:
+    undisturbed = quiet(config(source, "difficulty", judge=judge()))
+    calm = rows(source, "difficulty"), rows(source, "difficulty", "rejected")
+    shutil.rmtree(source / "analyses")
+    log = tmp_path / "calls"
+    settings = judge(call_log=str(log), slots=8, decode_rate=80)  # half a second a call, eight at once
+    (tmp_path / "judge.yaml").write_text(yaml.safe_dump({"judge": settings}))
+    address = ray.get_runtime_context().gcs_address
+    analyse_it = ["analyse", str(source), "difficulty", "--config", str(tmp_path / "judge.yaml"), "--address", address]
+    output = open_store(str(source / "analyses/difficulty"))
+    command = Command(analyse_it, tmp_path)
+    until(lambda: command.is_over or output.list("entries"), STARTUP, "the first committed part")
+    assert command.kill()
+    until(lambda: not judges(), STARTUP, "the end of the killed driver's actors")
+    calls, done = len(log.read_text().split()), sum(len(entry.rows) for entry in accept.load(output).parts)
+    assert 0 < done < calls <= 72
+    again = Command(analyse_it, tmp_path)
+    assert again.wait(STARTUP) == 0, again.text
+    assert len(log.read_text().split()) == calls + 72 - done
+    key = itemgetter("record_id")
+    for found, expected in zip((rows(source, "difficulty"), rows(source, "difficulty", "rejected")), calm, strict=True):
+        assert sorted(found, key=key) == sorted(expected, key=key)
+    assert json.loads((source / "analyses/difficulty/summary.json").read_text()) == undisturbed
+
+
+def test_a_judge_writes_key_phrases_beside_the_rules(tmp_path: Path) -> None:
+    told = [None, *(json.dumps({"methods": [f"way {number}"], "plan": "Do it."}) for number in range(30))]
+    records = [record(number, sample=0, trajectory=text) for number, text in enumerate(told)]
+    write_output(open_store(str(tmp_path)), [records])
+    summary = quiet(config(tmp_path, "key_phrases", judge=judge()))
+    written, unread = rows(tmp_path, "key_phrases"), rows(tmp_path, "key_phrases", "rejected")
+    assert {one["record_id"] for one in [*written, *unread]} == {one["record_id"] for one in records[1:]}
+    assert {one["reason"] for one in unread} == {"no_phrases"}
+    for entry in summary:
+        group = [one for one in written if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        phrases = [phrase for one in group for phrase in one["phrases"]]
+        assert (entry["n"], entry["phrases"], entry["distinct"]) == (len(group), len(phrases), len(set(phrases)))
+        assert entry["expected_distinct"] <= entry["distinct"]
+
+
+def test_questions_as_they_were_have_the_settings_that_they_had(source: Path) -> None:
+    asked = config(source, "difficulty", judge=judge())
+    settings = result_settings(asked)
+    assert not {"analysis.max_tokens", "analysis.with_input"} & settings.keys()
+    longer = config(source, "difficulty", judge=judge(), max_tokens=500, with_input=False)
+    assert changes(settings, result_settings(longer)) == [
+        "analysis.max_tokens: nothing before, 500 now",
+        "analysis.with_input: nothing before, false now",
+    ]
+
+
+def evolved(number: int, parent: dict[str, Any] | None = None, operator: str = "deepen") -> dict[str, Any]:
+    """A record of round 1, or one that was evolved from `parent`."""
+    one = record(number, sample=0, operator=operator)
+    return one | {"parent_id": parent["record_id"] if parent else one["seed_id"]}
+
+
+def prompts_of(folder: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    write_output(open_store(str(folder)), [records])
+    found = evolutions(open_source(open_store(str(folder))), EvolvePrompts.load(None))
+    return [row for batch in found for row in batch]
+
+
+def test_an_evolved_instruction_is_the_reply_to_its_evolve_prompt(tmp_path: Path) -> None:
+    first = evolved(0)
+    second = evolved(1, first, f"method:{load_method().digest()}")
+    rows = prompts_of(tmp_path / "run", [first, second])
+    assert [row["output"] for row in rows] == [first["instruction"], second["instruction"]]
+    deepen = load_template("evol_instruct/deepen", {"instruction"}, {"input"})
+    assert rows[0]["instruction"] == deepen.render(instruction=first["seed_instruction"], input=first["input"])
+    assert rows[1]["instruction"] == load_method().render(instruction=first["instruction"])
+    assert {row["input"] for row in rows} == {""}
+    with pytest.raises(ConfigError, match="keep_rounds: all"):
+        prompts_of(tmp_path / "last", [second])
+    with pytest.raises(ConfigError, match="operator own of the records"):
+        prompts_of(tmp_path / "own", [evolved(0, operator="own")])
+
+
+def test_both_rewards_stand_beside_each_other_under_their_own_names(tmp_path: Path) -> None:
+    records = [evolved(number) for number in range(0, 30, 3)]
+    write_output(open_store(str(tmp_path / "run")), [records])
+    # evolve prompts are longer than the tiny models of other tests take
+    roomy = LlamaConfig(**{**GROUPED, "max_position_embeddings": 8192}, num_labels=1)
+    model = save_reward_model(tmp_path / "m", roomy, build_tokenizer(bos=True))
+    reward = {"model": str(model)}
+    for name in ("reward", "evolution_reward"):
+        summary = quiet(config(tmp_path / "run", name, reward=reward))
+        assert sum(one["n"] for one in summary) == 10
+        assert all(f"mean_{name}" in one for one in summary)
+    answers, replies = (rows(tmp_path / "run", name) for name in ("reward", "evolution_reward"))
+    by_id = {one["record_id"]: one["evolution_reward"] for one in replies}
+    assert by_id.keys() == {one["record_id"] for one in answers}
+    (first,) = RewardScorer(RewardConfig(str(model))).score(
+        [Pair(EvolvePrompts.load(None).of("deepen", records[0]["seed_instruction"], ""), "", records[0]["instruction"])]
+    )
+    assert by_id[records[0]["record_id"]] == pytest.approx(first.value, rel=1e-4)
+    settings = result_settings(config(tmp_path / "run", "reward", reward=reward))
+    assert "analysis.reward.trust_remote_code" not in settings

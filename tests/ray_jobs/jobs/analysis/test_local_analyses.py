@@ -1,0 +1,98 @@
+"""Analyses that need no model, and so no cluster."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+
+from ray_jobs.errors import OutputError
+from ray_jobs.jobs.analysis.analyse import analyse, folder_of
+from ray_jobs.jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.storage.store import open_store
+from tests.ray_jobs.datasets.outputs import Record, record, write_output
+
+RECORDS = [record(number, sample=0) for number in range(60)]
+
+
+def config(source: Path, kind: str, **analysis: Any) -> AnalysisRunConfig:
+    raw = {"source": str(source), "output": folder_of(str(source), kind), "analysis": {"kind": kind, **analysis}}
+    return AnalysisRunConfig.model_validate(raw)
+
+
+def quiet(*arguments: Any) -> list[dict[str, Any]]:
+    return analyse(*arguments, say=lambda _: None)
+
+
+def rows(source: Path, name: str, folder: str = "data") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ds.dataset(source / "analyses" / name / folder).to_table().to_pylist()
+    return found
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Sixty records of twelve seeds, two evolvers and three rounds."""
+    write_output(open_store(str(tmp_path / "run")), [RECORDS[:33], RECORDS[33:]])
+    return tmp_path / "run"
+
+
+def rewritten(path: Path, change: Callable[[list[Record]], list[Record]]) -> None:
+    table = pq.read_table(path)
+    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), table.schema), path)
+
+
+def test_top1_and_trajectories_read_the_data_alone(source: Path) -> None:
+    def change(found: list[Record]) -> list[Record]:
+        for one in found:
+            if one["evolver"] == "small":
+                one["mean_top1_prob"] = one["plan_row"] / 20 + 0.01
+                one["trajectory"] = json.dumps(
+                    {"methods": ["Narrow it", f"Topic {one['plan_row'] % 4}: x"], "plan": ""}
+                )
+        return found
+
+    for path in (source / "data").iterdir():
+        rewritten(path, change)
+    top1 = {(one["evolver"], one["round"]): one for one in quiet(config(source, "top1"))}
+    values = np.arange(0, 20, 2) / 20 + 0.01
+    assert top1["small", 1]["n"] == 10
+    assert top1["small", 1]["mean_top1_prob"] == pytest.approx(values.mean())
+    assert top1["small", 1]["quantiles"]["0.5"] == pytest.approx(np.median(values))
+    assert top1["small", 1]["histogram"] == [1, 0] * 10
+    assert top1["large", 1]["n"] == 0
+    assert top1["large", 1]["mean_top1_prob"] is None
+    ways = {(one["evolver"], one["round"]): one for one in quiet(config(source, "trajectories"))}
+    assert (ways["small", 1]["phrases"], ways["small", 1]["distinct"]) == (20, 3)
+    assert (ways["large", 1]["phrases"], ways["large", 1]["distinct"], ways["large", 1]["sample"]) == (10, 1, 10)
+    assert ways["small", 1]["expected_distinct"] < 3
+    phrases = {one["record_id"]: one["phrases"] for one in rows(source, "trajectories")}
+    assert len(phrases) == 60
+    assert phrases[RECORDS[0]["record_id"]] == ["narrow", "topic 0"]
+    assert not (source / "analyses/top1/data").exists()
+
+
+@pytest.mark.parametrize("kind", ["top1", "trajectories"])
+def test_a_file_of_somebody_else_in_a_table_is_told_and_stays(source: Path, kind: str) -> None:
+    quiet(config(source, kind))
+    mine = source / "analyses" / kind / "data" / "mine.parquet"
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"found data/mine\.parquet, which no analysis has written"):
+        quiet(config(source, kind))
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_folder_of_somebody_else_takes_no_analysis(source: Path) -> None:
+    notes = source / "analyses" / "top1" / "notes.txt"
+    notes.parent.mkdir(parents=True)
+    notes.write_text("mine")
+    with pytest.raises(OutputError, match=r"expected an empty or a new place.*notes\.txt"):
+        quiet(config(source, "top1"))
+    assert [path.name for path in notes.parent.iterdir()] == ["notes.txt"]

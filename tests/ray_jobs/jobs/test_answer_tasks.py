@@ -1,0 +1,101 @@
+"""Instructions that exist already, answered by another responder: once each, scored, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+import pytest
+
+from ray_jobs.cli.app import main
+from ray_jobs.config.run import RespondConfig
+from ray_jobs.errors import ConfigError, SettingsChanged
+from ray_jobs.jobs.answer_tasks import AnswerTasksJob
+from ray_jobs.jobs.registry import stored_jobs
+from ray_jobs.output.verify import verify
+from ray_jobs.runner.run import resume, run
+from ray_jobs.storage.store import open_store
+from tests.ray_jobs.samples import write_seeds
+
+TASKS = [
+    {"instruction": "Add 2 and 2.", "output": "5"},
+    {"instruction": "Sort these.", "input": "b a", "output": "a b"},
+    {"instruction": "Add 2 and 2.", "output": "4"},
+]
+
+
+def job(folder: Path, model: str = "first", **settings: Any) -> AnswerTasksJob:
+    raw = {
+        "output": str(folder / "out"),
+        "seeds": {"path": str(folder / "tasks.jsonl")},
+        "responder": {
+            "engine": {"kind": "scripted", "model": model, "call_log": str(folder / "calls")},
+            "pool": {"batch_rows": 4},
+        },
+        "scorer": {"kind": "scripted"},
+    }
+    return AnswerTasksJob(RespondConfig.model_validate(raw | settings))
+
+
+def calls(folder: Path) -> int:
+    return len((folder / "calls").read_text().split())
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_every_instruction_is_answered_and_scored_once_and_the_same_call_goes_on(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "tasks.jsonl", TASKS)
+    report = run(job(tmp_path), say=lambda _: None)
+    assert report["records"] == {"planned": 2, "kept": 2, "rejected": 0, "failed": 0}
+    assert calls(tmp_path) == 2
+    write_seeds(tmp_path / "tasks.jsonl", [*TASKS, {"instruction": "Add 3 and 3."}])
+    assert run(job(tmp_path), say=lambda _: None)["records"]["kept"] == 3
+    assert calls(tmp_path) == 3
+    found = ds.dataset(tmp_path / "out" / "data").to_table().sort_by("plan_row").to_pylist()
+    assert [(one["instruction"], one["input"]) for one in found] == [
+        ("Add 2 and 2.", ""),
+        ("Sort these.", "b a"),
+        ("Add 3 and 3.", ""),
+    ]
+    assert not {one["output"] for one in found} & {"4", "5", "a b"}
+    assert {one["responder_model"] for one in found} == {"first"}
+    assert {(one["evolver"], one["round"]) for one in found} == {(None, 0)}
+    assert all(one["ic_ifd"] is not None for one in found)
+    output = str(tmp_path / "out")
+    assert verify(open_store(output)).finished
+    again = resume(*stored_jobs(open_store(output), output, {}), say=lambda _: None)
+    assert again["records"]["kept"] == 3
+    with pytest.raises(SettingsChanged, match=r"responder\.engine\.model"):
+        run(job(tmp_path, model="second"), say=lambda _: None)
+
+
+def test_settings_and_templates_are_those_of_the_responder(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "tasks.jsonl", TASKS)
+    bare = job(tmp_path).settings()
+    assert not {"responder.prompt", "responder.template"} & bare.keys()
+    responder = {"engine": {"kind": "scripted"}, "prompt": "paper"}
+    assert "responder.template" in job(tmp_path, responder=responder).settings()
+    (tmp_path / "own" / "respond").mkdir(parents=True)
+    (tmp_path / "own" / "respond" / "paper.txt").write_text("Answer.")
+    with pytest.raises(ConfigError, match=r"templates: .*\{instruction\} is missing"):
+        job(tmp_path, responder=responder, templates=str(tmp_path / "own"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "absent/model", "--prompt", "fancy"], "responder.prompt"),
+        (["--model", "./absent"], "responder.engine.model: there is no folder"),
+        (["--model", "./absent", "--columns", "question"], "--columns question"),
+        (["--model", "./absent", "--set", "responder.sampling.tempreature=1"], "responder.sampling.tempreature"),
+    ],
+)
+def test_a_wrong_option_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    write_seeds(tmp_path / "tasks.jsonl", TASKS)
+    with pytest.raises(SystemExit) as ended:
+        main(["respond", str(tmp_path / "tasks.jsonl"), str(tmp_path / "out"), *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,152 @@
+"""Scoring pairs that exist already: every pair once, with its scores, resumable like any run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pytest
+from pyarrow import csv
+from pyarrow import parquet as pq
+from transformers import AutoTokenizer, LlamaConfig
+
+from ray_jobs.config.run import ScoreConfig
+from ray_jobs.errors import SettingsChanged
+from ray_jobs.jobs.registry import stored_jobs
+from ray_jobs.jobs.score_pairs import ScorePairsJob
+from ray_jobs.output.verify import verify
+from ray_jobs.runner.run import resume, run
+from ray_jobs.storage.store import open_store
+from scoring import Pair, RewardConfig, RewardScorer
+from scoring.scripted import ScriptedScorer
+from tests.scoring.tiny_models import FAMILIES, GROUPED, build_tokenizer, save_model, save_reward_model
+
+PAIRS = [
+    {"instruction": "Name a river.", "input": "", "output": "The Rhine."},
+    {"instruction": "Name a river.", "input": "", "output": "The Elbe."},
+    {"instruction": "Translate.", "input": "maison", "output": "house"},
+    {"instruction": "Name a river.", "input": "", "output": "The Rhine.", "id": "r-4"},
+    {"instruction": "Say nothing.", "input": "", "output": ""},
+]
+NAMES = {"instruction": "question", "input": "context", "output": "answer"}
+BAD = '{"instruction": 3, "output": "x"}'
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+def job(folder: Path, **scorer: Any) -> ScorePairsJob:
+    return ScorePairsJob(
+        ScoreConfig.model_validate(
+            {
+                "output": str(folder / "out"),
+                "seeds": {"path": str(folder / "pairs.jsonl")},
+                "scorer": {"kind": "scripted", "pool": {"batch_rows": 2}, **scorer},
+            }
+        )
+    )
+
+
+def write(folder: Path, *more: str) -> None:
+    lines = [*(json.dumps(pair) for pair in PAIRS), *more]
+    (folder / "pairs.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    table = ds.dataset(folder / "out" / "data").to_table()
+    rows: list[dict[str, Any]] = table.sort_by("plan_row").to_pylist()
+    return rows
+
+
+def test_every_pair_is_scored_once(tmp_path: Path) -> None:
+    write(tmp_path, BAD)
+    report = run(job(tmp_path), say=lambda _: None)
+    assert report["reconciles"]
+    assert report["records"] == {"planned": 6, "kept": 5, "rejected": 0, "failed": 1}
+    assert report["seeds"]["duplicates"] == 0
+    found = records(tmp_path)
+    texts = [(one["instruction"], one["input"], one["output"]) for one in found]
+    assert texts == [(one["instruction"], one["input"], one["output"]) for one in PAIRS]
+    expected = ScriptedScorer().score([Pair(*text) for text in texts])
+    assert [one["ic_ifd"] for one in found] == [scores.ic_ifd for scores in expected]
+    rows = [json.loads(one["seed_row"]) for one in found]
+    file = str(tmp_path / "pairs.jsonl")
+    assert [(row["file"], row["line"]) for row in rows] == [(file, line) for line in range(1, 6)]
+    assert [row["columns"] for row in rows] == [{}, {}, {}, {"id": "r-4"}, {}]
+    assert {one["evolver"] for one in found} == {None}
+    assert {one["round"] for one in found} == {0}
+    verdict = verify(open_store(str(tmp_path / "out")))
+    assert verdict.finished
+    assert not verdict.problems
+
+
+def test_the_same_command_resumes_and_added_pairs_are_scored(tmp_path: Path) -> None:
+    write(tmp_path)
+    run(job(tmp_path), say=lambda _: None)
+    write(tmp_path, json.dumps({"instruction": "Add 2 and 3.", "output": "5"}))
+    said: list[str] = []
+    report = run(job(tmp_path), say=said.append)
+    assert "6 rows, 5 done" in said[0]
+    assert report["records"]["kept"] == 6
+
+
+@pytest.mark.parametrize("kind", ["json", "csv", "parquet"])
+def test_other_files_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any], kind: str) -> None:
+    renamed = pa.table({name: [pair[key] for pair in PAIRS] for key, name in NAMES.items()})
+    buffer = BytesIO()
+    if kind == "json":
+        buffer.write(json.dumps(renamed.to_pylist()).encode())
+    else:
+        csv.write_csv(renamed, buffer) if kind == "csv" else pq.write_table(renamed, buffer)
+    open_store(s3_url, s3_options).write_bytes(f"pairs.{kind}", buffer.getvalue())
+    seeds = {"path": f"{s3_url}/pairs.{kind}", "columns": NAMES, "storage": s3_options}
+    config = {"output": f"{s3_url}/out", "storage": s3_options, "seeds": seeds, "scorer": {"kind": "scripted"}}
+    report = run(ScorePairsJob(ScoreConfig.model_validate(config)), say=lambda _: None)
+    assert report["records"] == {"planned": 5, "kept": 5, "rejected": 0, "failed": 0}
+    assert verify(open_store(f"{s3_url}/out", s3_options)).finished
+
+
+def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
+    """In the scorer's actor, with real models; without being asked for, the same columns hold nulls."""
+    write(tmp_path)
+    run(job(tmp_path), say=lambda _: None)
+    plain = ds.dataset(tmp_path / "out" / "data").to_table()
+    shutil.rmtree(tmp_path / "out")
+    scorer = save_model(tmp_path / "scorer", FAMILIES["llama"], bos=True)
+    reward = save_reward_model(tmp_path / "reward", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
+    asked = {"reward": {"model": str(reward), "token_budget": 64}, "instruction_length": True, "threads": 1}
+    report = run(job(tmp_path, kind="model", model=str(scorer), **asked), say=lambda _: None)
+    found = records(tmp_path)
+    pairs = [Pair(one["instruction"], one["input"], one["output"]) for one in found]
+    expected = RewardScorer(RewardConfig(str(reward))).score(pairs)
+    assert [one["reward"] for one in found[:4]] == pytest.approx([one.value for one in expected[:4]], rel=1e-4)
+    assert found[4]["reward"] is None
+    tokenizer = AutoTokenizer.from_pretrained(scorer)
+    lengths = [len(tokenizer.encode(pair.instruction, add_special_tokens=False)) for pair in pairs]
+    assert [one["instruction_length"] for one in found] == lengths
+    assert {one["reward_model"] for one in found} == {str(reward)}
+    assert "empty response: reward is undefined" in found[4]["score_note"]
+    mean = sum(one["reward"] for one in found[:4]) / 4
+    assert report["groups"][0]["mean_reward"] == pytest.approx(mean)
+    assert plain.schema == ds.dataset(tmp_path / "out" / "data").to_table().schema
+    for name in ("reward", "reward_model", "instruction_length"):
+        assert set(plain[name].to_pylist()) == {None}
+
+
+def test_another_scorer_is_refused(tmp_path: Path) -> None:
+    write(tmp_path)
+    run(job(tmp_path), say=lambda _: None)
+    with pytest.raises(SettingsChanged, match=r'scorer\.model: "scripted" before, "other" now'):
+        run(job(tmp_path, model="other"))
+
+
+def test_the_output_knows_its_job(tmp_path: Path) -> None:
+    write(tmp_path)
+    before = run(job(tmp_path), say=lambda _: None)
+    output = str(tmp_path / "out")
+    again = resume(*stored_jobs(open_store(output), output, {}), say=lambda _: None)
+    assert again["records"] == before["records"]

@@ -1,0 +1,71 @@
+"""When a budget is spent: hand-made snapshots; a run that stops by it is in test_outlook.py."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ray_jobs.config.run import LimitsConfig, PoolConfig
+from ray_jobs.errors import BudgetSpent
+from ray_jobs.output.counts import Tally
+from ray_jobs.output.run_files import Session
+from ray_jobs.pipeline.board import Figures, PoolState, Snapshot
+from ray_jobs.runner.budget import SETTLE_SECONDS, Budget, Spending, spent_by
+from ray_jobs.runner.sessions import session_of
+
+POOLS = {"evolve_a": PoolConfig(size=2, gpus=4, price=10), "score": PoolConfig(size=1, gpus=0, price=0.5)}
+NOTHING = Spending()
+
+
+def snapshot(seconds: float, actors: int = 2) -> Snapshot:
+    """Two actors of the evolver that have lived for `seconds` each, one of them loading, and a scorer."""
+    evolver = PoolState(Figures(held_seconds=2 * seconds), ready=actors - 1, loading=1)
+    return Snapshot(
+        {"evolve_a": evolver, "score": PoolState(Figures(held_seconds=seconds), ready=1)}, Tally(), 0, False
+    )
+
+
+def budget(before: Spending = NOTHING, drain: float = 3600 - SETTLE_SECONDS, **allowed: float) -> Budget:
+    limits = LimitsConfig.model_validate({"drain_seconds": drain, "budget": allowed})
+    return Budget(limits, POOLS, before)
+
+
+def test_without_a_budget_nothing_is_too_much() -> None:
+    budget().check_start()
+    budget().check(snapshot(1e9))
+
+
+def test_what_ending_may_take_is_held_back() -> None:
+    # an hour of ending takes eight GPU-hours more
+    budget(gpu_hours=24).check(snapshot(2 * 3600))
+    with pytest.raises(
+        BudgetSpent, match=r"limits.budget.gpu_hours allows 24: 16.8\d* are spent, and up to 8.000 more"
+    ):
+        budget(gpu_hours=24).check(snapshot(2.1 * 3600))
+
+
+def test_an_actor_that_is_gone_costs_nothing_any_more() -> None:
+    budget(gpu_hours=21).check(snapshot(2.1 * 3600, actors=1))
+
+
+def test_money_counts_pools_without_gpus_too() -> None:
+    # 2 x 10 + 0.5 an hour
+    budget(money=41).check(snapshot(3600))
+    with pytest.raises(BudgetSpent, match=r"limits.budget.money allows 40.9: 20.500 are spent, and up to 20.500 more"):
+        budget(money=40.9).check(snapshot(3600))
+
+
+def test_earlier_sessions_count() -> None:
+    session = session_of(1, datetime.now(UTC), snapshot(3600), POOLS)
+    before = spent_by([session, session])
+    assert before == Spending(gpu_hours=16, money=41)
+    budget(before, gpu_hours=24).check_start()
+    with pytest.raises(BudgetSpent, match=r"16.000 are spent"):
+        budget(before, gpu_hours=23.9).check_start()
+    with pytest.raises(BudgetSpent):
+        budget(before, gpu_hours=30).check(snapshot(3600))
+
+
+def test_sessions_of_earlier_versions_have_cost_nothing_that_is_known() -> None:
+    assert spent_by([Session(1, "then", 5.0, 3, {"evolve_a": {"seconds": 5.0, "rows": 3}})]) == NOTHING

@@ -1,0 +1,164 @@
+"""What people see of a run: rates, ETA and states from hand-made snapshots."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ray_jobs.config.run import PoolConfig
+from ray_jobs.output.counts import Tally
+from ray_jobs.pipeline.board import BoardActor, Figures, PoolState, Snapshot, pool_state
+from ray_jobs.pipeline.queues import Queues
+from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, clock, make_display
+
+TOTALS = {"evolve_a": 100, "respond": 100}
+
+
+def snapshot(parts: int = 0, committed: Tally | None = None, **pools: PoolState) -> Snapshot:
+    return Snapshot(pools, committed or Tally(), parts, stopping=False)
+
+
+def pool(done: int, tokens: int = 0, **state: Any) -> PoolState:
+    outcomes = Counter({"kept": done, "unchanged": 2, "refusal": 1})
+    return PoolState(Figures(done=done, prompt_tokens=tokens, completion_tokens=tokens, outcomes=outcomes), **state)
+
+
+def after(seconds: float, first: Snapshot, then: Snapshot) -> list[PoolLine]:
+    """The lines of the second of two snapshots that lie `seconds` apart."""
+    display = LineDisplay(TOTALS, 100, 0)
+    display.lines(first)
+    time.sleep(seconds)
+    return display.lines(then)
+
+
+def test_rates_and_eta_are_those_of_the_last_minute() -> None:
+    (line,) = after(0.2, snapshot(evolve_a=pool(10, 100)), snapshot(evolve_a=pool(20, 300, ready=1, in_flight=5)))
+    assert (line.done, line.total, line.in_flight, line.turned_down) == (20, 100, 5, 3)
+    assert 400 / line.tokens_per_second == pytest.approx(0.2, rel=0.5)
+    # 10 rows took that long, 80 are left
+    assert line.eta_seconds == pytest.approx(8 * 400 / line.tokens_per_second)
+
+
+def test_before_anything_has_happened_no_rate_is_known() -> None:
+    (line,) = LineDisplay(TOTALS, 100, 0).lines(snapshot(evolve_a=pool(0)))
+    assert (line.tokens_per_second, line.eta_seconds) == (0.0, None)
+    (line,) = after(0.05, snapshot(evolve_a=pool(7)), snapshot(evolve_a=pool(7)))
+    assert line.eta_seconds is None
+
+
+def test_a_pool_that_is_done_has_nothing_to_wait_for() -> None:
+    (line,) = LineDisplay(TOTALS, 100, 0).lines(snapshot(evolve_a=pool(100, ready=1)))
+    assert (line.eta_seconds, line.state) == (0.0, "done")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({}, "waiting for its first actor"),
+        ({"loading": 2}, "2 loading"),
+        ({"loading": 1, "ready": 3, "in_flight": 9}, "3 ready, 1 loading"),
+        ({"ready": 3}, "3 ready, waiting for rows"),
+    ],
+)
+def test_states(state: dict[str, int], words: str) -> None:
+    (line,) = LineDisplay(TOTALS, 100, 0).lines(snapshot(evolve_a=pool(1, **state)))
+    assert line.state == words
+
+
+def test_a_display_says_whose_queue_is_empty_or_full() -> None:
+    slow = PoolConfig(size=1, batch_rows=10, batches_in_flight=2)
+    pools = dict.fromkeys(("evolve_a", "evolve_b", "respond", "score"), slow)
+    display = LineDisplay(dict.fromkeys(pools, 1000), 1000, 0, Queues.of(pools, ["a", "b"]))
+
+    def states(score_began: int, respond_began: int, ready: int = 1) -> list[str]:
+        evolve = PoolState(Figures(began=60, done=50), ready=1, in_flight=10)
+        respond = PoolState(Figures(began=respond_began, done=60), ready=ready, in_flight=respond_began - 60)
+        score = PoolState(Figures(began=score_began, done=40), ready=1, in_flight=score_began - 40)
+        seen = snapshot(evolve_a=evolve, evolve_b=evolve, respond=respond, score=score)
+        return [line.state for line in display.lines(seen)]
+
+    # 100 rows are evolved, 60 answered; each actor takes 20 rows at once
+    assert states(respond_began=80, score_began=50) == [
+        "1 ready",
+        "1 ready",
+        "1 ready, queue full (20 rows)",
+        "1 ready",
+    ]
+    assert states(respond_began=81, score_began=60)[2:] == ["1 ready", "1 ready"]
+    assert states(respond_began=81, score_began=55)[3] == "1 ready"
+    assert states(respond_began=65, score_began=40)[3] == "1 ready, queue full (20 rows)"
+    assert states(respond_began=65, score_began=59)[3] == "1 ready"
+    assert states(respond_began=100, score_began=60, ready=3)[2] == "3 ready, queue empty"
+
+
+def test_pools_without_branches_of_their_name_are_a_chain() -> None:
+    pool = PoolConfig(size=1)
+    assert Queues.of({"score": pool}, ["pairs"]).before == {}
+    assert Queues.of({"generate": pool, "check": pool, "score": pool}, ["x"]).before == {
+        "check": ("generate",),
+        "score": ("check",),
+    }
+
+
+def test_lines_come_every_ten_seconds_and_say_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    committed = Tally(rows=1200, outcomes=Counter({("a", 1, "kept", ""): 1100, ("a", 1, "failed", "E"): 100}))
+    display = LineDisplay({"evolve_a": 5000}, 10_000, already=300)
+    for _ in range(3):
+        display.show(snapshot(12, committed, evolve_a=pool(1500, ready=1, in_flight=64)))
+    assert capsys.readouterr().out == (
+        "evolve_a: 1,500/5,000 rows, 64 in flight, 0 tokens/s, 3 turned down, ETA -, 1 ready\n"
+        "committed 1,500 of 10,000 rows in 12 new parts (records: 100 failed, 1,100 kept)\n"
+    )
+
+
+def test_bars_on_a_terminal() -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, color_system=None)
+    with LiveDisplay(TOTALS, 100, 0, console) as display:
+        display.show(snapshot(evolve_a=pool(50, ready=1, in_flight=4), respond=pool(0)))
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
+    assert re.search(r"evolve_a +━+ *50/100 +4 +0 +3 +- +1 ready", shown)
+    assert re.search(r"respond .* 0/100 .* waiting for its first actor", shown)
+    assert "committed 0 of 100 rows in 0 new parts" in shown
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    assert isinstance(make_display(TOTALS, 1, 0), LineDisplay)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "-"), (0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3600, "1:00:00"), (90_061, "25:01:01")],
+)
+def test_clock(seconds: float | None, shown: str) -> None:
+    assert clock(seconds) == shown
+
+
+def test_rows_of_a_worker_that_is_lost_begin_again() -> None:
+    lost, other = Figures(began=9, done=4, ready_at=1.0), Figures(began=7, done=6, ready_at=1.0)
+    state = pool_state([(lost, 100.0), (other, 115.0)], now=116.0)
+    assert (state.starts, state.ready, state.in_flight, state.retried) == (2, 1, 1, 5)
+
+
+def test_the_board_adds_workers_up() -> None:
+    board = BoardActor(["evolve_a", "respond"])
+    assert not board.report("evolve_a", "one", Figures(began=3))
+    board.report("evolve_a", "one", Figures(began=5, done=2, completion_tokens=7, ready_at=1.0))
+    board.report("evolve_a", "two", Figures())
+    for _ in range(2):
+        board.committed("part", Tally(rows=4))
+    found = board.snapshot()
+    state = found.pools["evolve_a"]
+    assert (state.starts, state.ready, state.loading, state.in_flight) == (2, 1, 1, 3)
+    assert (state.figures.began, state.figures.done, state.figures.completion_tokens) == (5, 2, 7)
+    assert found.pools["respond"] == PoolState()
+    assert (found.parts, found.committed.rows, found.stopping) == (1, 4, False)
+    board.stop()
+    assert board.report("respond", "three", Figures())
+    assert board.snapshot().stopping

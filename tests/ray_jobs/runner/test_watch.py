@@ -1,0 +1,128 @@
+"""When a run gives up waiting, and when a stop is over: hand-made snapshots, the real clock in small steps."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from ray_jobs.config.run import LimitsConfig
+from ray_jobs.errors import Stalled, TooManyRestarts
+from ray_jobs.output.counts import Tally
+from ray_jobs.pipeline.board import Figures, PoolState, Snapshot
+from ray_jobs.runner.watch import Execution, Stop, Watchdog, waiting_for
+
+
+def snapshot(pools: dict[str, PoolState], parts: int = 0) -> Snapshot:
+    return Snapshot(pools, Tally(), parts, stopping=False)
+
+
+def pool(done: int = 0, tokens: int = 0, **state: Any) -> PoolState:
+    return PoolState(Figures(done=done, completion_tokens=tokens), **state)
+
+
+def watchdog(seconds: float = 0.05, restarts: int = 2) -> Watchdog:
+    return Watchdog(LimitsConfig(stall_seconds=seconds, engine_restarts=restarts), {"evolve_a": 2, "respond": 1})
+
+
+def test_restarts_of_a_pool_that_gets_on_do_not_count() -> None:
+    watching = watchdog(seconds=60)
+    for done, starts in ((0, 4), (1, 5), (2, 9), (2, 11)):
+        watching.check(snapshot({"evolve_a": pool(done=done, starts=starts)}))
+    with pytest.raises(TooManyRestarts, match="pool evolve_a: its actors were started again 3 times and finished no"):
+        watching.check(snapshot({"evolve_a": pool(done=2, starts=12, cause="EngineDied: gone")}))
+
+
+@pytest.mark.parametrize(
+    ("pools", "words"),
+    [
+        ({"evolve_a": pool(in_flight=3, ready=1)}, "3 rows in pool evolve_a"),
+        (
+            {"evolve_a": pool(ready=1), "respond": pool(in_flight=7, ready=1)},
+            "7 rows in pool respond",
+        ),
+        ({"evolve_a": pool(loading=2)}, "pool evolve_a: 2 actors are loading their model"),
+        (
+            {"evolve_a": pool(ready=2), "respond": pool()},
+            "pool respond: no actor has started; the cluster may lack the CPUs or GPUs that one asks for",
+        ),
+        ({"evolve_a": pool(ready=1)}, "the next block of rows"),
+        ({}, "the next block of rows"),
+    ],
+)
+def test_what_is_waited_for_is_said(pools: dict[str, PoolState], words: str) -> None:
+    assert waiting_for(snapshot(pools)) == words
+    watching = watchdog()
+    watching.check(snapshot(pools))
+    time.sleep(0.06)
+    with pytest.raises(Stalled) as raised:
+        watching.check(snapshot(pools))
+    assert str(raised.value) == f"nothing has moved for 0.05 s; waiting for {words}"
+
+
+def test_whatever_moves_is_no_stall() -> None:
+    watching = watchdog()
+    moving = [
+        snapshot({"evolve_a": pool()}),
+        snapshot({"evolve_a": pool(starts=1, loading=1)}),
+        snapshot({"evolve_a": pool(starts=1, ready=1)}),
+        snapshot({"evolve_a": pool(ready=1)}),
+        snapshot({"evolve_a": pool(ready=1, tokens=5)}),
+        snapshot({"evolve_a": pool(ready=1, tokens=5, done=1)}),
+        snapshot({"evolve_a": pool(ready=1, tokens=5, done=1)}, parts=1),
+    ]
+    for one in moving:
+        watching.check(one)
+        time.sleep(0.06)
+    with pytest.raises(Stalled):
+        watching.check(moving[-1])
+
+
+def test_actors_that_start_again_and_again_end_the_run() -> None:
+    watching = watchdog(seconds=60)
+    watching.check(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=3)}))
+    with pytest.raises(TooManyRestarts) as raised:
+        watching.check(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=4)}))
+    assert str(raised.value) == (
+        "pool respond: its actors were started again 3 times and finished no row in between, "
+        "limits.engine_restarts allows 2; the log of its actors may say why"
+    )
+
+
+def test_a_stop_lets_rows_in_flight_finish() -> None:
+    stop = Stop(drain_seconds=60, quiet_seconds=0.05)
+    assert not stop.is_over(snapshot({"a": pool(in_flight=1)}))
+    time.sleep(0.06)
+    assert not stop.is_over(snapshot({"a": pool(in_flight=1)}))
+
+
+def test_a_stop_gives_up_a_stream_in_which_nothing_is_in_flight() -> None:
+    stop = Stop(drain_seconds=60, quiet_seconds=0.05)
+    assert not stop.is_over(snapshot({"a": pool(done=3)}))
+    time.sleep(0.06)
+    assert stop.is_over(snapshot({"a": pool(done=3)}))
+
+
+def test_what_is_still_committed_keeps_a_stop_waiting() -> None:
+    stop = Stop(drain_seconds=60, quiet_seconds=0.05)
+    for parts in range(3):
+        time.sleep(0.06)
+        assert not stop.is_over(snapshot({"a": pool(done=3)}, parts=parts))
+
+
+def test_a_stop_ends_when_its_time_is_up() -> None:
+    stop = Stop(drain_seconds=0.05)
+    assert not stop.is_over(snapshot({"a": pool(in_flight=1)}))
+    time.sleep(0.06)
+    assert stop.is_over(snapshot({"a": pool(in_flight=1)}))
+
+
+def test_what_an_execution_raises_waits_for_the_watcher() -> None:
+    def fail() -> None:
+        raise SystemExit(3)
+
+    execution = Execution(fail)
+    execution.start()
+    execution.join()
+    assert isinstance(execution.error, SystemExit)
