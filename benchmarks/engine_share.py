@@ -57,8 +57,8 @@ class Measured:
         """As a line of the table; `against` is the speed that it is measured by."""
         engine = sum(cpu for role, cpu in self.cpu.items() if role.startswith("VLLM"))
         rest = sum(self.cpu.values()) - engine
-        figures = [f"{self.tokens:,}", f"{self.seconds:.1f}", f"{self.rate:.1f}", f"{self.rate / against:.3f}"]
-        return [name, str(rounds), *figures, f"{engine / rows:.2f}", f"{rest / rows:.2f}"]
+        stats = [f"{self.tokens:,}", f"{self.seconds:.1f}", f"{self.rate:.1f}", f"{self.rate / against:.3f}"]
+        return [name, str(rounds), *stats, f"{engine / rows:.2f}", f"{rest / rows:.2f}"]
 
 
 def configuration(folder: Path, rows: int, rounds: int, max_tokens: int) -> RunConfig:
@@ -127,7 +127,7 @@ def _all_at_once(config: Any, prompts: list[Prompt]) -> tuple[int, float]:
         completions = await asyncio.gather(*map(engine.generate, prompts))
         seconds = time.monotonic() - started
         await engine.close()
-        return sum(one.completion_tokens for one in completions), seconds
+        return sum(completion.completion_tokens for completion in completions), seconds
 
     return asyncio.run(together())
 
@@ -149,7 +149,7 @@ def ray_processor(prompts: list[Prompt]) -> Measured:
         # each of its stages wants an actor, and one that waits for a CPU says nothing
         ray.init(num_cpus=12, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
         processor = build_processor(config, preprocess=_request, postprocess=_result)
-        rows = [{"prompt": one.text, "seed": one.seed, **_sampling(one)} for one in prompts]
+        rows = [{"prompt": prompt.text, "seed": prompt.seed, **_sampling(prompt)} for prompt in prompts]
         done = processor(ray.data.from_items(rows, override_num_blocks=8)).take_all()
         ray.shutdown()
     assert len(done) == len(prompts)

@@ -80,22 +80,22 @@ def measure(rows: int, rounds: int, pool: dict[str, Any]) -> Measured:
     return Measured(rows, rounds, seconds, watch.cpu_by_role(), processes, steady_rows, end - start, steady_cpu)
 
 
-def table(one: Measured) -> str:
+def table(measured: Measured) -> str:
     """The job as lines: the whole, then each kind of process."""
     headings = ["", "processes", "CPU seconds", "CPU ms a row", "of these in the steady middle"]
     lines: list[list[str]] = []
-    for role, cpu in one.cpu.items():
-        if cpu > 0.01 * one.seconds:
-            steady = 1000 * one.steady_cpu.get(role, 0.0) / one.steady_rows
-            each = f"{1000 * cpu / one.rows:.3f}"
-            lines.append([role, str(one.processes[role]), f"{cpu:.1f}", each, f"{steady:.3f}"])
-    total, steady = sum(one.cpu.values()), sum(one.steady_cpu.values())
-    each = f"{1000 * total / one.rows:.3f}"
-    lines.append(["all processes", "", f"{total:.1f}", each, f"{1000 * steady / one.steady_rows:.3f}"])
+    for role, cpu in measured.cpu.items():
+        if cpu > 0.01 * measured.seconds:
+            steady = 1000 * measured.steady_cpu.get(role, 0.0) / measured.steady_rows
+            each = f"{1000 * cpu / measured.rows:.3f}"
+            lines.append([role, str(measured.processes[role]), f"{cpu:.1f}", each, f"{steady:.3f}"])
+    total, steady = sum(measured.cpu.values()), sum(measured.steady_cpu.values())
+    each = f"{1000 * total / measured.rows:.3f}"
+    lines.append(["all processes", "", f"{total:.1f}", each, f"{1000 * steady / measured.steady_rows:.3f}"])
     return (
-        f"{one.rows:,} rows of {one.rounds} round(s): {one.seconds:.1f} s, {one.rows / one.seconds:,.0f} rows/s with "
-        f"start-up; {one.steady_rows / one.steady_seconds:,.0f} rows/s in the steady middle "
-        f"({one.steady_rows:,} rows in {one.steady_seconds:.1f} s).\n\n" + markdown(headings, lines)
+        f"{measured.rows:,} rows of {measured.rounds} round(s): {measured.seconds:.1f} s, "
+        f"{measured.rows / measured.seconds:,.0f} rows/s with start-up; {measured.steady_rows / measured.steady_seconds:,.0f} rows/s in the steady middle "
+        f"({measured.steady_rows:,} rows in {measured.steady_seconds:.1f} s).\n\n" + markdown(headings, lines)
     )
 
 

@@ -43,7 +43,7 @@ class Measured:
         """As a line of the table."""
         sizes = f"{len(self.parts):,} of {min(self.parts) / MIB:.1f} to {max(self.parts) / MIB:.1f}"
         speeds = [f"{self.rows / self.seconds:,.0f}", f"{self.steady:,.0f}", f"{1000 * self.cpu / self.rows:.3f}"]
-        memory = [f"{one / MIB:,.0f}" for one in (self.driver, self.store)]
+        memory = [f"{item / MIB:,.0f}" for item in (self.driver, self.store)]
         return [f"{self.rows:,}", f"{self.seconds:.0f}", *speeds, *memory, sizes]
 
 
@@ -74,7 +74,7 @@ def measure(rows: int, batch_rows: int) -> Measured:
 
 def course(samples: Sequence[Sample]) -> tuple[int, ...]:
     """The driver's memory at MOMENTS moments, the last sample among them."""
-    return tuple(samples[round(place * (len(samples) - 1) / (MOMENTS - 1))].driver_memory for place in range(MOMENTS))
+    return tuple(samples[round(index * (len(samples) - 1) / (MOMENTS - 1))].driver_memory for index in range(MOMENTS))
 
 
 def main() -> None:
@@ -87,9 +87,9 @@ def main() -> None:
     jobs = [measure(rows, args.batch_rows) for rows in args.rows]
     headings = ["rows", "seconds", "rows/s with start-up", "rows/s, steady middle", "CPU ms a row"]
     headings += ["driver's peak, MiB", "raylet's peak with the object store it touched, MiB", "parts, MiB"]
-    moments = [f"{place / (MOMENTS - 1):.0%}" for place in range(MOMENTS)]
-    memory = [[f"{one.rows:,}", *(f"{at / MIB:,.0f}" for at in one.course)] for one in jobs]
-    text = f"Blocks of {args.batch_rows} rows, {ROUNDS} rounds.\n\n" + markdown(headings, [one.line() for one in jobs])
+    moments = [f"{index / (MOMENTS - 1):.0%}" for index in range(MOMENTS)]
+    memory = [[f"{job.rows:,}", *(f"{at / MIB:,.0f}" for at in job.course)] for job in jobs]
+    text = f"Blocks of {args.batch_rows} rows, {ROUNDS} rounds.\n\n" + markdown(headings, [job.line() for job in jobs])
     text += "\n\nThe driver's memory over the run, MiB:\n\n" + markdown(["rows", *moments], memory)
     publish("pipeline_scale", text)
 

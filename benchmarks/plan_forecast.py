@@ -1,4 +1,4 @@
-"""What `evolve plan` foretells against what the run then measures, on scripted engines that take real time.
+"""What `evolve plan` forecasts against what the run then measures, on scripted engines that take real time.
 
 Three runs of different shape: an evolver that the others wait for, a responder that they wait for, and two evolvers of
 different weight. Each is forecast from a sample, then run to its end. Rows count as done when they are committed: an
@@ -20,7 +20,7 @@ from commits import CommitWatch
 from tables import markdown, publish
 
 from ray_jobs.config.run import RunConfig
-from ray_jobs.forecast.outlook import Question, look_ahead
+from ray_jobs.forecast.plan import Question, forecast_run
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.runner.run import run
 
@@ -61,23 +61,23 @@ def rows_per_second(commits: CommitWatch) -> float:
 
 def compare(name: str, config: RunConfig) -> list[list[str]]:
     """Forecast a run and make it; one line a number."""
-    found = look_ahead(config, Question(), False, print)
-    foretold = found.forecast
-    assert foretold is not None
+    found = forecast_run(config, Question(), False, print)
+    forecast_now = found.forecast
+    assert forecast_now is not None
     output = Path(config.output)
     with CommitWatch(output) as commits:
         report = run(SynthesisJob(config))
     tokens = sum(pool["prompt_tokens"] + pool["completion_tokens"] for pool in report["pools"].values())
     size = sum(path.stat().st_size for part in ("data", "rejected") for path in (output / part).glob("*.parquet"))
     pairs = {
-        "rows/s": (foretold.rows_per_second, rows_per_second(commits), found.ranges["rows_per_second"]),
-        "tokens": (foretold.tokens, tokens, found.ranges["tokens"]),
-        "seconds": (foretold.seconds, report["seconds"], found.ranges["seconds"]),
-        "bytes": (foretold.bytes, size, found.ranges["bytes"]),
+        "rows/s": (forecast_now.rows_per_second, rows_per_second(commits), found.ranges["rows_per_second"]),
+        "tokens": (forecast_now.tokens, tokens, found.ranges["tokens"]),
+        "seconds": (forecast_now.seconds, report["seconds"], found.ranges["seconds"]),
+        "bytes": (forecast_now.bytes, size, found.ranges["bytes"]),
     }
     return [
         [
-            f"{name} (waits for {foretold.bottleneck})",
+            f"{name} (waits for {forecast_now.bottleneck})",
             what,
             _short(said),
             f"{_short(low)} to {_short(high)}",

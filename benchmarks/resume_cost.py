@@ -99,7 +99,7 @@ class Bench:
         (folder / "run.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         with (folder / "seeds.jsonl").open("w", encoding="utf-8") as file:
             file.writelines(
-                json.dumps({"instruction": f"Describe step {one} of a procedure."}) + "\n" for one in range(rows)
+                json.dumps({"instruction": f"Describe step {number} of a procedure."}) + "\n" for number in range(rows)
             )
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -169,9 +169,9 @@ def kills(folder: Path, rows: int, times: int) -> list[list[str]]:
     bench, random, sessions = Bench(folder, rows, 100, BLOCK_ROWS), Random(1), list[Session]()
 
     def note() -> None:
-        asked = bench.calls()[sum(len(one.asked) for one in sessions) :]
-        answers = bench.answers() - sum(one.answers for one in sessions)
-        sessions.append(Session(asked, answers, bench.committed() - sum(one.committed for one in sessions)))
+        asked = bench.calls()[sum(len(session.asked) for session in sessions) :]
+        answers = bench.answers() - sum(session.answers for session in sessions)
+        sessions.append(Session(asked, answers, bench.committed() - sum(session.committed for session in sessions)))
 
     for _ in range(times):
         process = bench.start()
@@ -184,15 +184,17 @@ def kills(folder: Path, rows: int, times: int) -> list[list[str]]:
     assert len(set(bench.calls())) == bench.committed() == rows
     again = done_again(sessions)
     names = [*(f"kill {number}" for number in range(1, times + 1)), "to the end"]
-    lines = [one.line(name, again[number]) for number, (name, one) in enumerate(zip(names, sessions, strict=True))]
+    lines = [
+        session.line(name, again[number]) for number, (name, session) in enumerate(zip(names, sessions, strict=True))
+    ]
     return [*lines, ["all", f"{len(bench.calls()):,}", f"{rows:,}", "", "", "", f"{again.total():,}"]]
 
 
 def done_again(sessions: Sequence[Session]) -> Counter[int]:
     """How many rows of each session were asked for again in a later one."""
     found, latest = Counter[int](), dict[str, int]()
-    for number, one in enumerate(sessions):
-        for digest in one.asked:
+    for number, session in enumerate(sessions):
+        for digest in session.asked:
             if digest in latest:
                 found[latest[digest]] += 1
             latest[digest] = number
@@ -262,8 +264,8 @@ def resumes(folder: Path, sizes: Sequence[int]) -> Iterator[list[str]]:
         seconds, peak = bench.until_called(process)
         kill(process)
         commit_all_but(bench, 0)
-        joining, most = bench.until_over()
-        memory = [f"{one / 2**20:,.0f}" for one in (peak, most)]
+        joining, maximum = bench.until_over()
+        memory = [f"{item / 2**20:,.0f}" for item in (peak, maximum)]
         line = [f"{rows:,}", f"{first:.1f}", f"{seconds:.1f}", memory[0], f"{parts:,}", f"{joining:.1f}", memory[1]]
         yield [*line, f"{bench.parts():,}"]
         shutil.rmtree(bench.folder)
@@ -299,7 +301,7 @@ def main() -> None:
             )
             publish("kill_cost", f"{held}\n\n{table}")
         lines = list[list[str]]()
-        for line in resumes(folder, [int(one) for one in args.committed.split(",") if one]):
+        for line in resumes(folder, [int(part) for part in args.committed.split(",") if part]):
             lines.append(line)
             # each as soon as it is measured, for the largest take long
             publish("resume_cost", markdown(HEADINGS, lines))

@@ -56,7 +56,7 @@ def main() -> None:
     for servers in map(int, options.servers.split(",")):
         with Sandbox(servers=servers) as box:
             rates = [rate(box, servers, count, options.seconds) for count in INPUTS_A_FUNCTION]
-        rows.append([servers, *(f"{one:,.0f}" for one in rates)])
+        rows.append([servers, *(f"{rate:,.0f}" for rate in rates)])
     table = markdown(["servers", *(f"{count} inputs" for count in INPUTS_A_FUNCTION)], rows)
     publish("sandbox_rate", f"Load {load:.1f} at start.\n\n{table}")
 

@@ -86,13 +86,13 @@ def part(rng: np.random.Generator, numbers: np.ndarray[Any, Any]) -> pa.Table:
     return pa.table({**columns, **empty}).select(RECORD_SCHEMA.names).cast(RECORD_SCHEMA)
 
 
-def texts(rng: np.random.Generator, count: int, least: int, most: int) -> pa.Array:
-    """Texts of `least` to `most` words; every tenth is its forerunner with another last word."""
-    lengths = rng.integers(least, most + 1, count)
-    words = rng.integers(0, len(WORDS), (count, most))
+def texts(rng: np.random.Generator, count: int, minimum: int, maximum: int) -> pa.Array:
+    """Texts of `minimum` to `maximum` words; every tenth is its forerunner with another last word."""
+    lengths = rng.integers(minimum, maximum + 1, count)
+    words = rng.integers(0, len(WORDS), (count, maximum))
     words[9::10], lengths[9::10] = words[8::10][: len(words[9::10])], lengths[8::10][: len(words[9::10])]
     words[np.arange(count), lengths - 1] = rng.integers(0, len(WORDS), count)
-    flat = words[np.arange(most) < lengths[:, None]]
+    flat = words[np.arange(maximum) < lengths[:, None]]
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), WORDS.take(pa.array(flat))), " ")
 

@@ -32,7 +32,7 @@ from ray_jobs.output.plan import PlanWriter, make_plan
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.schema import flatten, split_outcomes
 from ray_jobs.pipeline.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.plan_source import pending_blocks, read_block
 from ray_jobs.storage.store import Store, open_store
 
@@ -61,7 +61,7 @@ class Stopwatch:
 def read(store: Store, plan: PlanIndex, batch_rows: int) -> list[pa.Table]:
     """All planned rows, in blocks that hold one evolver's each."""
     done = np.zeros(plan.rows, dtype=np.bool_)
-    evolvers = {file.evolver: [one for one in plan.files if one.evolver == file.evolver] for file in plan.files}
+    evolvers = {file.evolver: [item for item in plan.files if item.evolver == file.evolver] for file in plan.files}
     return [
         read_block(store, block)[0] for files in evolvers.values() for block in pending_blocks(files, done, batch_rows)
     ]
@@ -80,37 +80,37 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     """Take `rows` rows through all stages."""
     write_seeds(folder / "seeds.jsonl", rows // 2)
     run = configuration(folder, {"size": 1, "batch_rows": batch_rows}, ROUNDS)
-    job, store, board = SynthesisJob(run), open_store(run.output, {}), Board.create([])
+    job, store, monitor = SynthesisJob(run), open_store(run.output, {}), Monitor.create([])
     epoch = begin(store, take(store))
     plan = watch.time("plan", lambda: make_plan(PlanWriter(epoch), job.seed_source(), job.fanout()))
     tables = watch.time("read the plan", lambda: read(store, plan, batch_rows))
-    evolve, respond, score = actors(run, board)
+    evolve, respond, score = actors(run, monitor)
     tables = watch.time("evolve", lambda: through(evolve, tables))
     tables = watch.time("respond", lambda: through(respond, tables))
     tables = watch.time("score", lambda: through(score, tables))
     labels = job.labels("benchmark")
     flat = watch.time(
         "lay out as records",
-        lambda: [split_outcomes(flatten(one, labels.constants, labels.evolver_models)) for one in tables],
+        lambda: [split_outcomes(flatten(table, labels.constants, labels.evolver_models)) for table in tables],
     )
     places = [table["plan_row"].to_numpy() for table in tables]
     watch.time(
         "encode, write, commit",
         lambda: [
-            add_part(store, epoch.lease, write_part(store, epoch.lease.tag, *one, at))
-            for one, at in zip(flat, places, strict=True)
+            add_part(store, epoch.lease, write_part(store, epoch.lease.tag, *item, at))
+            for item, at in zip(flat, places, strict=True)
         ],
     )
 
 
-def actors(run: RunConfig, board: Board) -> tuple[EvolveActor, RespondActor, ScoreActor]:
+def actors(run: RunConfig, monitor: Monitor) -> tuple[EvolveActor, RespondActor, ScoreActor]:
     """One of each. Both evolvers' rows go through one actor: their engines are the same."""
     assert isinstance(run.responder, PoolResponderConfig)
     assert run.scorer
     strategy = build_strategy(run.strategy)
-    evolve = EvolveActor(PoolJob(run, strategy, "evolve", run.evolvers["small"].engine, board))
-    respond = RespondActor(PoolJob(run, strategy, "respond", run.responder.engine, board))
-    return evolve, respond, ScoreActor(ScoreJob("score", run.scorer, board))
+    evolve = EvolveActor(PoolJob(run, strategy, "evolve", run.evolvers["small"].engine, monitor))
+    respond = RespondActor(PoolJob(run, strategy, "respond", run.responder.engine, monitor))
+    return evolve, respond, ScoreActor(ScoreJob("score", run.scorer, monitor))
 
 
 def main() -> None:

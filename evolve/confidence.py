@@ -34,6 +34,6 @@ class Confidence:
 
 def _counts(probabilities: Sequence[float]) -> tuple[int, ...]:
     counts = [0] * BINS
-    for one in probabilities:
-        counts[min(int(one * BINS), BINS - 1)] += 1
+    for probability in probabilities:
+        counts[min(int(probability * BINS), BINS - 1)] += 1
     return tuple(counts)

@@ -11,7 +11,7 @@ class Engine(Protocol):
     """Completes prompts. Many `generate` calls run at once on one event loop; the engine does its own batching."""
 
     @property
-    def slots(self) -> int | None:
+    def max_concurrency(self) -> int | None:
         """How many completions it works on at once, others waiting in its queue; None where it cannot tell."""
         ...
 

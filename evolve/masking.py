@@ -60,7 +60,7 @@ def looks_secret(text: str) -> bool:
 
 def without(text: str, secrets: Iterable[str]) -> str:
     """`text` as `mask_text` makes it and without the known `secrets`, as they are or as URLs and reprs hold them."""
-    for secret in sorted({form for one in secrets if len(one) >= SHORTEST for form in _forms(one)}, key=len)[::-1]:
+    for secret in sorted({form for item in secrets if len(item) >= SHORTEST for form in _forms(item)}, key=len)[::-1]:
         text = text.replace(secret, MASK)
     return mask_text(text)
 

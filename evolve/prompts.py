@@ -103,5 +103,5 @@ def _check(source: str, text: str, required: set[str], allowed: set[str], litera
         if literal and not near:
             continue
         hint = f"; did you mean {{{near[0]}}}?" if near else ""
-        expected = ", ".join(f"{{{one}}}" for one in sorted(allowed))
+        expected = ", ".join(f"{{{item}}}" for item in sorted(allowed))
         raise TemplateError(f"{source}: unknown placeholder {{{name}}}{hint} (allowed: {expected})")

@@ -94,7 +94,7 @@ class Evolved:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A round or response that a rule turned down. `reason` is the rule's name; `text` is what was turned down."""
+    """A round or response that a rule rejected. `reason` is the rule's name; `text` is what was rejected."""
 
     reason: str
     text: str
@@ -120,7 +120,7 @@ Round = Evolved | Rejected | Failed
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer to an instruction that no rule turned down."""
+    """An answer to an instruction that no rule rejected."""
 
     text: str
     finish_reason: FinishReason

@@ -77,6 +77,6 @@ def _one_of(field: str, value: object, allowed: tuple[str, ...]) -> None:
         raise ConfigError(f"{field}: {value!r} is not one of {', '.join(allowed)}")
 
 
-def _at_least(field: str, value: int | None, least: int) -> None:
-    if value is not None and value < least:
-        raise ConfigError(f"{field}: {value} is less than {least}")
+def _at_least(field: str, value: int | None, minimum: int) -> None:
+    if value is not None and value < minimum:
+        raise ConfigError(f"{field}: {value} is less than {minimum}")

@@ -68,8 +68,10 @@ class Encoder:
         for first in range(0, len(order), self._batch):
             places = order[first : first + self._batch]
             vectors[places] = self._forward([texts[place] for place in places])
-        lengths = [len(one) for one in ids]
-        return Encoded(vectors, [min(one, self._length) for one in lengths], [one > self._length for one in lengths])
+        lengths = [len(item) for item in ids]
+        return Encoded(
+            vectors, [min(length, self._length) for length in lengths], [length > self._length for length in lengths]
+        )
 
     def _forward(self, texts: list[str]) -> Vectors:
         inputs = self._tokenizer(

@@ -49,7 +49,7 @@ def _around(vectors: Vectors, wanted: slice, radius: float) -> Neighbours:
     for first in range(0, len(vectors), CORPUS_ROWS):
         block = vectors[first : first + CORPUS_ROWS]
         cosines = queries @ block.T
-        _forget_itself(cosines, wanted.start - first)
+        _remove_itself(cosines, wanted.start - first)
         places = cosines.argmax(axis=1)
         closest = cosines[rows, places]
         closer = closest > best
@@ -59,7 +59,7 @@ def _around(vectors: Vectors, wanted: slice, radius: float) -> Neighbours:
     return Neighbours(nearest, distance, repeats)
 
 
-def _forget_itself(cosines: Vectors, offset: int) -> None:
+def _remove_itself(cosines: Vectors, offset: int) -> None:
     """Take each query's own row out: query i is row i + `offset` of the block, where that is in it."""
     own = np.arange(len(cosines))
     inside = (own + offset >= 0) & (own + offset < cosines.shape[1])

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
 
-MOST_PADDING = 0.05
+MAX_PADDING = 0.05
 """The largest share of a padded batch that is padding."""
 
 
@@ -41,13 +41,13 @@ def pack(lengths: Sequence[int], budget: int, workers: int = 1) -> list[list[int
 def pad(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Indices of the sequences, longest first, in batches of which rows x longest row is at most `budget`.
 
-    A batch ends where one more sequence would make padding more than `MOST_PADDING` of it.
+    A batch ends where one more sequence would make padding more than `MAX_PADDING` of it.
     """
     result: list[list[int]] = []
     text = 0
     for index in _longest_first(lengths):
         size = (len(result[-1]) + 1) * lengths[result[-1][0]] if result else 0
-        if not result or size > budget or text + lengths[index] < (1 - MOST_PADDING) * size:
+        if not result or size > budget or text + lengths[index] < (1 - MAX_PADDING) * size:
             result.append([])
             text = 0
         result[-1].append(index)

@@ -45,10 +45,10 @@ class RewardScorer:
         notes = [_obstacle(pair) for pair in pairs]
         readable = iter(self._tokenise([pair for pair, note in zip(pairs, notes, strict=True) if note is None]))
         encoded = [None if note else next(readable) for note in notes]
-        for place, inputs in enumerate(encoded):
+        for index, inputs in enumerate(encoded):
             if inputs and len(inputs["input_ids"]) > self._limit:
-                notes[place] = f"reward: too long: {len(inputs['input_ids'])} tokens, limit {self._limit}"
-        fitting = [one for one, note in zip(encoded, notes, strict=True) if one and note is None]
+                notes[index] = f"reward: too long: {len(inputs['input_ids'])} tokens, limit {self._limit}"
+        fitting = [item for item, note in zip(encoded, notes, strict=True) if item and note is None]
         values = iter(self._model.logits(fitting))
         for note in notes:
             yield Reward(None, note) if note else _reward(next(values))

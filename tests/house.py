@@ -37,7 +37,7 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> set[str]:
                 found.add(whole if whole in known else node.module)
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-    return {one for one in found if one in known and one != name}
+    return {item for item in found if item in known and item != name}
 
 
 def floors(graph: dict[str, set[str]]) -> int:
@@ -55,8 +55,8 @@ def floors(graph: dict[str, set[str]]) -> int:
 
     @cache
     def floor(name: str) -> int:
-        below = {one for one in reach(name) if name not in reach(one)}
-        return 1 + max((floor(one) for one in below), default=0)
+        below = {item for item in reach(name) if name not in reach(item)}
+        return 1 + max((floor(item) for item in below), default=0)
 
     return max(map(floor, graph))
 
@@ -86,15 +86,15 @@ def describe(root: Path) -> list[str]:
         told.append(f"| {room} | {len(own)} | {sum(own.values()):,} | {longest.split('.', 1)[1]} ({own[longest]}) |")
     for package in PACKAGES:
         own_graph = {
-            name: {one for one in found if one.split(".")[0] == package}
+            name: {item for item in found if item.split(".")[0] == package}
             for name, found in graph.items()
             if name.split(".")[0] == package
         }
         arrows = Counter(
-            (room_of(name, known), room_of(one, known))
+            (room_of(name, known), room_of(item, known))
             for name, found in own_graph.items()
-            for one in found
-            if room_of(name, known) != room_of(one, known)
+            for item in found
+            if room_of(name, known) != room_of(item, known)
         )
         both = [pair for pair in arrows if pair[::-1] in arrows and pair < pair[::-1]]
         told.append(

@@ -147,7 +147,7 @@ def test_no_rule_names_a_file_that_is_gone() -> None:
         ("ray_jobs/output/parts.py", "from ray.data import Datasink"),
         ("ray_jobs/storage/store.py", "from ray_jobs.config.base import Strict"),
         ("ray_jobs/config/base.py", "from ray_jobs.storage.store import Store"),
-        ("ray_jobs/output/plan.py", "from ray_jobs.pipeline import board"),
+        ("ray_jobs/output/plan.py", "from ray_jobs.pipeline import monitor"),
         ("ray_jobs/datasets/select.py", "def f():\n    from ray_jobs.runner.run import run\n"),
         ("ray_jobs/runner/run.py", "from ray_jobs.report.page import Page"),
         ("ray_jobs/jobs/synthesis.py", "from ray_jobs import cli"),

@@ -59,7 +59,7 @@ def fits(asked: Resources, offered: Resources) -> int:
 def launcher_groups() -> dict[str, tuple[Resources, int]]:
     """Each group of cluster.yaml: what one machine offers, and how many there may be."""
     types = load(ROOT / "cluster.yaml")["available_node_types"]
-    return {name: (one["resources"], one["max_workers"]) for name, one in types.items() if name != "head"}
+    return {name: (item["resources"], item["max_workers"]) for name, item in types.items() if name != "head"}
 
 
 def kuberay_groups() -> dict[str, tuple[Resources, int]]:
@@ -93,7 +93,7 @@ def test_the_schema_would_have_refused_a_misspelt_field() -> None:
 def test_the_head_runs_no_work_and_groups_start_at_none() -> None:
     types = load(ROOT / "cluster.yaml")["available_node_types"]
     assert types["head"]["resources"] == {"CPU": 0}
-    assert {one["min_workers"] for one in types.values()} == {0}
+    assert {item["min_workers"] for item in types.values()} == {0}
     spec = load(KUBERAY / "raycluster.yaml")["spec"]
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     assert {group["minReplicas"] for group in spec["workerGroupSpecs"]} == {0}
@@ -101,7 +101,7 @@ def test_the_head_runs_no_work_and_groups_start_at_none() -> None:
 
 def test_machines_have_roles_and_the_files_no_keys() -> None:
     types = load(ROOT / "cluster.yaml")["available_node_types"]
-    assert all("IamInstanceProfile" in one["node_config"] for one in types.values())
+    assert all("IamInstanceProfile" in item["node_config"] for item in types.values())
     texts = [path.read_text() for path in [ROOT / "cluster.yaml", *KUBERAY.glob("*.yaml")]]
     assert not [text for text in texts if "ACCESS_KEY" in text or "SECRET" in text]
 
@@ -116,9 +116,9 @@ def test_drivers_do_not_run_on_spot_machines() -> None:
 @pytest.mark.parametrize("pool", pools(RUN))
 def test_each_pool_of_the_example_has_one_group_that_holds_all_its_actors(kind: str, pool: str) -> None:
     wanted = pools(RUN)[pool]
-    groups = {name: fits(asked(wanted), offered) * most for name, (offered, most) in GROUPS[kind].items()}
+    groups = {name: fits(asked(wanted), offered) * maximum for name, (offered, maximum) in GROUPS[kind].items()}
     [(name, room)] = [(name, room) for name, room in groups.items() if room]
-    shared = [other for other, one in pools(RUN).items() if fits(asked(one), GROUPS[kind][name][0])]
+    shared = [other for other, pool in pools(RUN).items() if fits(asked(pool), GROUPS[kind][name][0])]
     assert room >= sum(pools(RUN)[other].bounds[1] for other in shared)
 
 
@@ -168,7 +168,11 @@ def test_the_ray_job_brings_the_same_cluster_and_is_retried() -> None:
     assert spec["rayClusterSpec"] == load(KUBERAY / "raycluster.yaml")["spec"]
     assert spec["backoffLimit"] > 0
     assert spec["shutdownAfterJobFinishes"] is True
-    [driver] = [one for one in spec["rayClusterSpec"]["workerGroupSpecs"] if one["groupName"] == "driver"]
+    [driver] = [
+        workergroupspec
+        for workergroupspec in spec["rayClusterSpec"]["workerGroupSpecs"]
+        if workergroupspec["groupName"] == "driver"
+    ]
     [mount] = driver["template"]["spec"]["containers"][0]["volumeMounts"]
     assert spec["entrypoint"].split()[:2] == ["evolve", "run"]
     assert spec["entrypoint"].split()[2].startswith(mount["mountPath"] + "/")

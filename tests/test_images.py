@@ -83,7 +83,7 @@ def test_installing_the_project_brings_its_templates_and_its_command(tmp_path: P
     build = tmp_path / "build"
     build.mkdir()
     copied = [shlex.split(rest) for word, rest in instructions(IMAGES["cpu"]) if word == "COPY"]
-    for source in (one for parts in copied for one in parts[:-1] if not one.startswith("--")):
+    for source in (part for parts in copied for part in parts[:-1] if not part.startswith("--")):
         place = ROOT / source
         target = build / place.name
         shutil.copytree(place, target) if place.is_dir() else shutil.copy(place, target)

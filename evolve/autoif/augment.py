@@ -9,7 +9,7 @@ from random import Random
 
 from evolve.autoif.asking import ask
 from evolve.autoif.duplicates import Duplicates
-from evolve.autoif.records import Fallen, Reply
+from evolve.autoif.records import Dropped, Reply
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Sampling, Usage
@@ -25,7 +25,7 @@ class Augmented:
     """What one call gave: instructions in the order of the reply, and lines that are none."""
 
     instructions: tuple[str, ...]
-    fallen: tuple[Fallen, ...]
+    dropped: tuple[Dropped, ...]
     usage: Usage
 
 
@@ -33,13 +33,13 @@ def augment(seeds: Sequence[str], count: int, template: Template, sampling: Samp
     """Ask once for `count` new instructions. Duplicates are left to `keep_new`, which sees all calls."""
     text = template.render(instructions="\n".join(seeds), count=str(count))
     reply = yield from ask("augment", "reply", text, sampling, rng)
-    if isinstance(reply, Fallen):
+    if isinstance(reply, Dropped):
         return Augmented((), (reply,), Usage())
-    instructions, fallen = parse_instructions(reply)
-    return Augmented(tuple(instructions), tuple(fallen), reply.usage)
+    instructions, dropped = parse_instructions(reply)
+    return Augmented(tuple(instructions), tuple(dropped), reply.usage)
 
 
-def parse_instructions(reply: Reply) -> tuple[list[str], list[Fallen]]:
+def parse_instructions(reply: Reply) -> tuple[list[str], list[Dropped]]:
     """One instruction a line, without its number, bullet or quotes; lines of a code fence are none.
 
     Where at least two lines carry a number or a bullet, lines without one are the model's own remarks.
@@ -47,27 +47,27 @@ def parse_instructions(reply: Reply) -> tuple[list[str], list[Fallen]]:
     lines = [line for line in reply.text.splitlines() if line.strip() and not line.strip().startswith(_FENCES)]
     listed = sum(bool(_MARKER.match(line)) for line in lines) >= 2
     instructions: list[str] = []
-    fallen: list[Fallen] = []
-    for place, line in enumerate(lines):
-        last = place == len(lines) - 1
+    dropped: list[Dropped] = []
+    for index, line in enumerate(lines):
+        last = index == len(lines) - 1
         text = _bare(line)
         if reason := _reason(line, text, listed, cut=reply.truncated and last):
-            fallen.append(Fallen("augment", "instruction", reason, line.strip()))
+            dropped.append(Dropped("augment", "instruction", reason, line.strip()))
         else:
             instructions.append(text)
-    return instructions, fallen
+    return instructions, dropped
 
 
-def keep_new(instructions: Sequence[str], seen: Duplicates) -> tuple[list[str], list[Fallen]]:
+def keep_new(instructions: Sequence[str], seen: Duplicates) -> tuple[list[str], list[Dropped]]:
     """Those of `instructions` that are not like any `seen` before; `seen` then holds them too."""
     kept: list[str] = []
-    fallen: list[Fallen] = []
+    dropped: list[Dropped] = []
     for text in instructions:
         if (found := seen.add(text)) is None:
             kept.append(text)
         else:
-            fallen.append(Fallen("augment", "instruction", found[0], text, f"of: {found[1]}"))
-    return kept, fallen
+            dropped.append(Dropped("augment", "instruction", found[0], text, f"of: {found[1]}"))
+    return kept, dropped
 
 
 def _bare(line: str) -> str:

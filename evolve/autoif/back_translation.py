@@ -8,7 +8,7 @@ from random import Random
 
 from evolve.autoif.asking import ask
 from evolve.autoif.loose import unfenced
-from evolve.autoif.records import Fallen
+from evolve.autoif.records import Dropped
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Sampling, Usage
@@ -19,30 +19,34 @@ class BackTranslated:
     """Descriptions in the order of their functions; a reply that gives none falls."""
 
     instructions: tuple[str, ...]
-    fallen: tuple[Fallen, ...]
+    dropped: tuple[Dropped, ...]
     usage: Usage
 
 
 def back_translate(
-    functions: Sequence[str], most: int, template: Template, sampling: Sampling, rng: Random
+    functions: Sequence[str], maximum: int, template: Template, sampling: Sampling, rng: Random
 ) -> Flow[BackTranslated]:
-    """Ask for a description of up to `most` functions, drawn by `rng` where there are more."""
-    drawn = functions if len(functions) <= most else [functions[place] for place in _places(len(functions), most, rng)]
+    """Ask for a description of up to `maximum` functions, drawn by `rng` where there are more."""
+    drawn = (
+        functions
+        if len(functions) <= maximum
+        else [functions[place] for place in _places(len(functions), maximum, rng)]
+    )
     found: list[str] = []
-    fallen: list[Fallen] = []
+    dropped: list[Dropped] = []
     usage = Usage()
     for function in drawn:
         text = template.render(function=function)
         reply = yield from ask("back_translate", "back_translation", text, sampling, rng)
-        if isinstance(reply, Fallen):
-            fallen.append(reply)
+        if isinstance(reply, Dropped):
+            dropped.append(reply)
             continue
         usage += reply.usage
         if described := parse_description(reply.text):
             found.append(described)
         else:
-            fallen.append(Fallen("back_translate", "back_translation", "empty", reply.text))
-    return BackTranslated(tuple(found), tuple(fallen), usage)
+            dropped.append(Dropped("back_translate", "back_translation", "empty", reply.text))
+    return BackTranslated(tuple(found), tuple(dropped), usage)
 
 
 def parse_description(text: str) -> str:
@@ -51,5 +55,5 @@ def parse_description(text: str) -> str:
     return line[1:-1].strip() if len(line) > 1 and line[0] == line[-1] == '"' else line
 
 
-def _places(count: int, most: int, rng: Random) -> list[int]:
-    return sorted(rng.sample(range(count), most))
+def _places(count: int, maximum: int, rng: Random) -> list[int]:
+    return sorted(rng.sample(range(count), maximum))

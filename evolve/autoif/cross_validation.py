@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evolve.autoif.records import Case, Check, Fallen, Kind, ScoredFunction, Verification
+from evolve.autoif.records import Case, Check, Dropped, Kind, ScoredFunction, Verification
 from evolve.autoif.rules import CrossValidation
 from evolve.sandbox.records import CheckError, CheckResult, Verdict
 
@@ -23,7 +23,7 @@ class CrossValidated:
     instruction: str
     functions: tuple[ScoredFunction, ...]
     cases: tuple[Case, ...]
-    fallen: tuple[Fallen, ...]
+    dropped: tuple[Dropped, ...]
     reason: str | None = None
 
     @property
@@ -38,10 +38,10 @@ class _State:
 
     answers: dict[str, Sequence[CheckResult]]
     cases: list[Case]
-    fallen: list[Fallen]
+    dropped: list[Dropped]
 
     def fall(self, kind: Kind, reason: str, text: str, detail: str = "") -> None:
-        self.fallen.append(Fallen("cross_validate", kind, reason, text, detail))
+        self.dropped.append(Dropped("cross_validate", kind, reason, text, detail))
 
 
 def cross_validate(
@@ -49,8 +49,8 @@ def cross_validate(
 ) -> CrossValidated:
     """Keep the functions and cases that agree as `rules` ask. `check` is called once a distinct function."""
     state = _State({}, [], [])
-    functions = _distinct(state, "function", [_cleaned(one.function, rules) for one in verifications])
-    cases = {(case.input, case.expected): case for one in verifications for case in one.cases}
+    functions = _distinct(state, "function", [_cleaned(verification.function, rules) for verification in verifications])
+    cases = {(case.input, case.expected): case for verification in verifications for case in verification.cases}
     _repeats(state, verifications, cases)
     state.cases = list(cases.values())
     reason = _too_few(len(functions), len(state.cases), rules)
@@ -60,14 +60,14 @@ def cross_validate(
         _drop_unloadable(state)
         reason = _too_few(len(state.answers), len(state.cases), rules)
     if reason is not None:
-        return _fallen(instruction, reason, state)
+        return _dropped(instruction, reason, state)
     kept = _judge_cases(state, rules)
     if not kept:
-        return _fallen(instruction, "no_case_kept", state)
+        return _dropped(instruction, "no_case_kept", state)
     scored = _judge_functions(state, kept, rules)
     if not scored:
-        return _fallen(instruction, "no_function_kept", state)
-    return CrossValidated(instruction, tuple(scored), tuple(state.cases[place] for place in kept), tuple(state.fallen))
+        return _dropped(instruction, "no_function_kept", state)
+    return CrossValidated(instruction, tuple(scored), tuple(state.cases[place] for place in kept), tuple(state.dropped))
 
 
 def agrees(result: CheckResult, expected: bool) -> bool:
@@ -75,9 +75,9 @@ def agrees(result: CheckResult, expected: bool) -> bool:
     return isinstance(result, Verdict) and result.holds == expected
 
 
-def _fallen(instruction: str, reason: str, state: _State) -> CrossValidated:
+def _dropped(instruction: str, reason: str, state: _State) -> CrossValidated:
     state.fall("instruction", reason, instruction)
-    return CrossValidated(instruction, (), (), tuple(state.fallen), reason)
+    return CrossValidated(instruction, (), (), tuple(state.dropped), reason)
 
 
 def _too_few(functions: int, cases: int, rules: CrossValidation) -> str | None:
@@ -103,8 +103,8 @@ def _distinct(state: _State, kind: Kind, texts: Sequence[str]) -> list[str]:
 def _repeats(state: _State, verifications: Sequence[Verification], cases: dict[tuple[str, bool], Case]) -> None:
     """Record the cases of which an equal one is already in `cases`."""
     left = set(cases)
-    for one in verifications:
-        for case in one.cases:
+    for verification in verifications:
+        for case in verification.cases:
             key = (case.input, case.expected)
             if key not in left:
                 state.fall("case", "duplicate", case.input, f"expected {case.expected}")
@@ -123,10 +123,10 @@ def _drop_unloadable(state: _State) -> None:
 def _judge_cases(state: _State, rules: CrossValidation) -> list[int]:
     """The places of the cases with which enough functions agree."""
     kept = []
-    for place, case in enumerate(state.cases):
-        share = _share([agrees(results[place], case.expected) for results in state.answers.values()])
+    for index, case in enumerate(state.cases):
+        share = _share([agrees(results[index], case.expected) for results in state.answers.values()])
         if rules.case.met(share):
-            kept.append(place)
+            kept.append(index)
         else:
             state.fall("case", "agreement", case.input, f"expected {case.expected}, agreement {share:.3f}")
     return kept

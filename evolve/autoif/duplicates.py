@@ -60,13 +60,13 @@ class Duplicates:
     def _nearest(self, normal: str, marks: Marks, threshold: float) -> str | None:
         shingles = _shingles(normal)
         shared = Counter(place for shingle in shingles for place in self._holders[shingle])
-        best, most = None, threshold
+        best, maximum = None, threshold
         for place, common in shared.items():
             if self._marks[place] != marks:
                 continue
             similarity = common / (len(shingles) + self._sizes[place] - common)
-            if similarity >= most and (best is None or similarity > most):
-                best, most = self._texts[place], similarity
+            if similarity >= maximum and (best is None or similarity > maximum):
+                best, maximum = self._texts[place], similarity
         return best
 
     def _remember(self, text: str, normal: str) -> None:
@@ -93,4 +93,4 @@ def _normal(text: str) -> str:
 
 def _shingles(normal: str) -> set[str]:
     words = normal.split()
-    return {*words, *(f"{one} {two}" for one, two in pairwise(words))}
+    return {*words, *(f"{item} {two}" for item, two in pairwise(words))}

@@ -11,7 +11,7 @@ from typing import Any
 
 from evolve.autoif.back_translation import BackTranslated, back_translate
 from evolve.autoif.cross_validation import cross_validate
-from evolve.autoif.records import Case, Check, Fallen, ScoredFunction, Step
+from evolve.autoif.records import Case, Check, Dropped, ScoredFunction, Step
 from evolve.autoif.rules import Rules
 from evolve.autoif.templates import Templates
 from evolve.autoif.verification import Verifications, write_verifications
@@ -24,7 +24,7 @@ from evolve.records import Usage
 class Examined:
     """What the steps left of an instruction.
 
-    `entered` counts what came in by kind, of which `fallen` holds what fell by itself; the rest is here, or went down
+    `entered` counts what came in by kind, of which `dropped` holds what fell by itself; the rest is here, or went down
     with the instruction. `reason` says why the instruction falls at `step`; None where it goes on.
     """
 
@@ -32,7 +32,7 @@ class Examined:
     functions: tuple[ScoredFunction, ...]
     cases: tuple[Case, ...]
     back_translations: tuple[str, ...]
-    fallen: tuple[Fallen, ...]
+    dropped: tuple[Dropped, ...]
     entered: Counter[str]
     usage: Usage
     step: Step = "cross_validate"
@@ -46,7 +46,7 @@ class Examined:
             "kept": kept | {"back_translation": len(self.back_translations)},
             "cases": [asdict(case) for case in self.cases],
             "back_translations": list(self.back_translations),
-            "fallen": [asdict(one) for one in self.fallen],
+            "fallen": [asdict(item) for item in self.dropped],
         }
 
 
@@ -66,15 +66,15 @@ class Examiner:
             cross_validate, instruction, written.verifications, self.rules.cross_validation, self.check
         )
         entered = _entered(written, self.rules.replies)
-        fallen, usage, described = [*written.fallen, *tried.fallen], written.usage, tuple[str, ...]()
+        dropped, usage, described = [*written.dropped, *tried.dropped], written.usage, tuple[str, ...]()
         if tried.kept and self.rules.back_translations:
             sources = [function.source for function in tried.functions]
             entered["back_translation"] = min(len(sources), self.rules.back_translations)
             back = await drive(self._described(sources, rng), self.engine)
             described, usage = back.instructions, usage + back.usage
-            fallen += back.fallen
+            dropped += back.dropped
         return Examined(
-            instruction, tried.functions, tried.cases, described, tuple(fallen), entered, usage, reason=tried.reason
+            instruction, tried.functions, tried.cases, described, tuple(dropped), entered, usage, reason=tried.reason
         )
 
     async def _written(self, instruction: str, rng: Random) -> Verifications:
@@ -89,6 +89,6 @@ class Examiner:
 
 
 def _entered(written: Verifications, replies: int) -> Counter[str]:
-    unusable = sum(one.kind == "case" for one in written.fallen)
-    cases = unusable + sum(len(one.cases) for one in written.verifications)
+    unusable = sum(item.kind == "case" for item in written.dropped)
+    cases = unusable + sum(len(verification.cases) for verification in written.verifications)
     return Counter(reply=replies, function=len(written.verifications), case=cases)

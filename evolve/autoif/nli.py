@@ -8,7 +8,7 @@ from random import Random
 from typing import Literal
 
 from evolve.autoif.asking import ask
-from evolve.autoif.records import Fallen, Reply
+from evolve.autoif.records import Dropped, Reply
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Sampling, Usage
@@ -31,16 +31,16 @@ def parse_label(text: str) -> Label | None:
 
 def judge(
     instruction: str, back_translation: str, template: Template, rng: Random
-) -> Flow[tuple[Label | Fallen, Usage]]:
+) -> Flow[tuple[Label | Dropped, Usage]]:
     """Ask a judge model whether the instruction (premise) and its back-translation (hypothesis) go together."""
     text = template.render(premise=instruction, hypothesis=back_translation)
     reply = yield from ask("nli", "back_translation", text, JUDGE_SAMPLING, rng)
-    if isinstance(reply, Fallen):
+    if isinstance(reply, Dropped):
         return reply, Usage()
     return _label(reply), reply.usage
 
 
-def contradicted(instruction: str, labels: Sequence[tuple[str, Label | Fallen]]) -> Fallen | None:
+def contradicted(instruction: str, labels: Sequence[tuple[str, Label | Dropped]]) -> Dropped | None:
     """The instruction falls where ANY of its back-translations contradicts it (arXiv 2406.13542, official code).
 
     `labels` are back-translations with their label. One that could not be labelled speaks against nothing.
@@ -48,8 +48,8 @@ def contradicted(instruction: str, labels: Sequence[tuple[str, Label | Fallen]])
     against = [text for text, label in labels if label == "contradiction"]
     if not against:
         return None
-    return Fallen("nli", "instruction", "contradiction", instruction, f"by: {against[0]}")
+    return Dropped("nli", "instruction", "contradiction", instruction, f"by: {against[0]}")
 
 
-def _label(reply: Reply) -> Label | Fallen:
-    return parse_label(reply.text) or Fallen("nli", "back_translation", "no_label", reply.text)
+def _label(reply: Reply) -> Label | Dropped:
+    return parse_label(reply.text) or Dropped("nli", "back_translation", "no_label", reply.text)

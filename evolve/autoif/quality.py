@@ -7,7 +7,7 @@ from dataclasses import replace
 from random import Random
 
 from evolve.autoif.asking import ask
-from evolve.autoif.records import Fallen
+from evolve.autoif.records import Dropped
 from evolve.autoif.rules import Threshold
 from evolve.flow import Flow
 from evolve.prompts import Template
@@ -28,15 +28,15 @@ def score_quality(
     template: Template,
     rng: Random,
     max_tokens: int = JUDGE_SAMPLING.max_tokens,
-) -> Flow[tuple[int | Fallen, Usage]]:
+) -> Flow[tuple[int | Dropped, Usage]]:
     """Ask a judge model for the score of one example."""
     text = template.render(instruction=instruction, query=query, response=response)
     sampling = replace(JUDGE_SAMPLING, max_tokens=max_tokens)
     reply = yield from ask("quality", "response", text, sampling, rng)
-    if isinstance(reply, Fallen):
+    if isinstance(reply, Dropped):
         return reply, Usage()
     score = parse_score(reply.text)
-    return (Fallen("quality", "response", "no_score", reply.text) if score is None else score), reply.usage
+    return (Dropped("quality", "response", "no_score", reply.text) if score is None else score), reply.usage
 
 
 def parse_score(text: str) -> int | None:
@@ -47,6 +47,6 @@ def parse_score(text: str) -> int | None:
     return None
 
 
-def too_low(score: int, least: Threshold, response: str) -> Fallen | None:
+def too_low(score: int, minimum: Threshold, response: str) -> Dropped | None:
     """The response falls where its score does not reach the threshold."""
-    return None if least.met(score) else Fallen("quality", "response", "score", response, str(score))
+    return None if minimum.met(score) else Dropped("quality", "response", "score", response, str(score))

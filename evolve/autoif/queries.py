@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from evolve.autoif.records import Fallen
+from evolve.autoif.records import Dropped
 
 
-def usable_queries(queries: Sequence[str], characters: tuple[int, int]) -> tuple[list[str], list[Fallen]]:
+def usable_queries(queries: Sequence[str], characters: tuple[int, int]) -> tuple[list[str], list[Dropped]]:
     """Distinct queries whose length lies between the two bounds, both excluded, and the ones that fell."""
     kept: dict[str, None] = {}
-    fallen: list[Fallen] = []
+    dropped: list[Dropped] = []
     for query in queries:
         if reason := _reason(query, characters, kept):
-            fallen.append(Fallen("query", "query", reason, query, f"{len(query)} characters"))
+            dropped.append(Dropped("query", "query", reason, query, f"{len(query)} characters"))
         else:
             kept[query] = None
-    return list(kept), fallen
+    return list(kept), dropped
 
 
 def pair(queries: Sequence[str], count: int, rng: Random) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the steps of AutoIF hand on, and what they turn down."""
+"""What the steps of AutoIF hand on, and what they reject."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ Check = Callable[[str, Sequence[str]], Sequence[CheckResult]]
 
 
 @dataclass(frozen=True, slots=True)
-class Fallen:
-    """Something that a step turned down: what it is, its text, and the name of the rule with its particulars."""
+class Dropped:
+    """Something that a step rejected: what it is, its text, and the name of the rule with its particulars."""
 
     step: Step
     kind: Kind

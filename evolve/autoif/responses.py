@@ -59,21 +59,21 @@ def respond(
     return Response(reply.text.strip(), reply.finish_reason, usage)
 
 
-def verify(answers: Sequence[Answer], functions: Sequence[str], least: Threshold, check: Check) -> list[Verified]:
-    """Each answer with its accuracy; a response that does not reach `least` is rejected with "accuracy".
+def verify(answers: Sequence[Answer], functions: Sequence[str], minimum: Threshold, check: Check) -> list[Verified]:
+    """Each answer with its accuracy; a response that does not reach `minimum` is rejected with "accuracy".
 
     Answers that are no responses stay as they are.
     """
     texts = list(dict.fromkeys(answer.text for answer in answers if isinstance(answer, Response)))
-    accuracies = {one.text: one.accuracy for one in score_responses(functions, texts, check)}
-    return [_verified(answer, accuracies, least) for answer in answers]
+    accuracies = {response.text: response.accuracy for response in score_responses(functions, texts, check)}
+    return [_verified(answer, accuracies, minimum) for answer in answers]
 
 
-def _verified(answer: Answer, accuracies: dict[str, float], least: Threshold) -> Verified:
+def _verified(answer: Answer, accuracies: dict[str, float], minimum: Threshold) -> Verified:
     if not isinstance(answer, Response):
         return Verified(answer)
     accuracy = accuracies[answer.text]
-    if not least.met(accuracy):
+    if not minimum.met(accuracy):
         return Verified(Rejected("accuracy", answer.text, "", answer.usage, answer.finish_reason), accuracy)
     return Verified(answer, accuracy)
 
@@ -87,8 +87,8 @@ def score_responses(functions: Sequence[str], responses: Sequence[str], check: C
         raise ValueError("score_responses needs at least one function")
     hits = [0] * len(responses)
     for source in functions:
-        for place, result in enumerate(check(source, responses)):
-            hits[place] += result == Verdict(True)
+        for index, result in enumerate(check(source, responses)):
+            hits[index] += result == Verdict(True)
     return [ScoredResponse(text, hit / len(functions)) for text, hit in zip(responses, hits, strict=True)]
 
 
@@ -97,7 +97,7 @@ def choose_pairs(
 ) -> list[PreferencePair]:
     """Up to `side` x `side` pairs of distinct texts: the best that reach `chosen` against the first that
     have at most `rejected`."""
-    distinct = list({one.text: one for one in scored}.values())
-    good = sorted((one for one in distinct if chosen.met(one.accuracy)), key=lambda one: -one.accuracy)[:side]
-    bad = [one for one in distinct if one.accuracy <= rejected and not chosen.met(one.accuracy)][:side]
-    return [PreferencePair(one, other) for one in good for other in bad]
+    distinct = list({item.text: item for item in scored}.values())
+    good = sorted((item for item in distinct if chosen.met(item.accuracy)), key=lambda item: -item.accuracy)[:side]
+    bad = [item for item in distinct if item.accuracy <= rejected and not chosen.met(item.accuracy)][:side]
+    return [PreferencePair(item, other) for item in good for other in bad]

@@ -49,7 +49,7 @@ class Templates:
 
     def digest(self) -> str:
         """A short hash of all texts, for fingerprints."""
-        texts = "\n".join(getattr(self, one.name).digest() for one in fields(self))
+        texts = "\n".join(getattr(self, field.name).digest() for field in fields(self))
         return hashlib.blake2b(texts.encode(), digest_size=8).hexdigest()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from evolve.autoif.asking import ask
 from evolve.autoif.loose import NotLoose, read_object, unfenced
-from evolve.autoif.records import Case, Fallen, Verification
+from evolve.autoif.records import Case, Dropped, Verification
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Sampling, Usage
@@ -26,10 +26,10 @@ _DECODER = json.JSONDecoder(strict=False)
 
 @dataclass(frozen=True, slots=True)
 class Verifications:
-    """What K replies gave, in their order; `fallen` holds replies and cases that cannot be used."""
+    """What K replies gave, in their order; `dropped` holds replies and cases that cannot be used."""
 
     verifications: tuple[Verification, ...]
-    fallen: tuple[Fallen, ...]
+    dropped: tuple[Dropped, ...]
     usage: Usage
 
 
@@ -38,22 +38,22 @@ def write_verifications(
 ) -> Flow[Verifications]:
     """Ask `replies` times for a function and its cases."""
     found: list[Verification] = []
-    fallen: list[Fallen] = []
+    dropped: list[Dropped] = []
     usage = Usage()
     for _ in range(replies):
         reply = yield from ask("verify", "reply", template.render(instruction=instruction), sampling, rng)
-        if isinstance(reply, Fallen):
-            fallen.append(reply)
+        if isinstance(reply, Dropped):
+            dropped.append(reply)
             continue
         usage += reply.usage
         verification, bad = parse_verification(reply.text)
-        fallen += bad
+        dropped += bad
         if verification is not None:
             found.append(verification)
-    return Verifications(tuple(found), tuple(fallen), usage)
+    return Verifications(tuple(found), tuple(dropped), usage)
 
 
-def parse_verification(text: str) -> tuple[Verification | None, list[Fallen]]:
+def parse_verification(text: str) -> tuple[Verification | None, list[Dropped]]:
     """The function and the cases in a reply, and what of it fell with its reason.
 
     The object may stand in a code fence or bare, among prose. Slips that models make are mended: line breaks
@@ -63,15 +63,15 @@ def parse_verification(text: str) -> tuple[Verification | None, list[Fallen]]:
     the strings "true" and "false" in any case.
     """
     if not _OBJECT_START.search(text):
-        return None, [Fallen("verify", "reply", "no_json", text)]
+        return None, [Dropped("verify", "reply", "no_json", text)]
     found = next(_objects(text), None)
     if found is None:
-        return None, [Fallen("verify", "reply", "malformed_json", text)]
+        return None, [Dropped("verify", "reply", "malformed_json", text)]
     function = found.get("func")
     if not isinstance(function, str) or not function.strip():
-        return None, [Fallen("verify", "reply", "no_function", text)]
-    cases, fallen = _cases(found.get("cases"))
-    return Verification(unfenced(function).strip("\n"), tuple(cases)), fallen
+        return None, [Dropped("verify", "reply", "no_function", text)]
+    cases, dropped = _cases(found.get("cases"))
+    return Verification(unfenced(function).strip("\n"), tuple(cases)), dropped
 
 
 def expected_output(value: Any) -> bool | None:
@@ -83,21 +83,21 @@ def expected_output(value: Any) -> bool | None:
     return None
 
 
-def _cases(value: Any) -> tuple[list[Case], list[Fallen]]:
+def _cases(value: Any) -> tuple[list[Case], list[Dropped]]:
     if not isinstance(value, list) or not value:
-        return [], [Fallen("verify", "case", "no_cases", "", f"got {type(value).__name__}")]
+        return [], [Dropped("verify", "case", "no_cases", "", f"got {type(value).__name__}")]
     cases: list[Case] = []
-    fallen: list[Fallen] = []
-    for one in value:
-        text = one.get("input") if isinstance(one, dict) else None
-        expected = expected_output(one.get("output")) if isinstance(one, dict) else None
+    dropped: list[Dropped] = []
+    for item in value:
+        text = item.get("input") if isinstance(item, dict) else None
+        expected = expected_output(item.get("output")) if isinstance(item, dict) else None
         if not isinstance(text, str):
-            fallen.append(Fallen("verify", "case", "input_not_text", json.dumps(one)))
+            dropped.append(Dropped("verify", "case", "input_not_text", json.dumps(item)))
         elif expected is None:
-            fallen.append(Fallen("verify", "case", "output_not_boolean", json.dumps(one)))
+            dropped.append(Dropped("verify", "case", "output_not_boolean", json.dumps(item)))
         else:
             cases.append(Case(text, expected))
-    return cases, fallen
+    return cases, dropped
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

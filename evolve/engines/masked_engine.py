@@ -16,9 +16,9 @@ class MaskedEngine:
         self._engine, self._secrets = engine, tuple(secrets)
 
     @property
-    def slots(self) -> int | None:
+    def max_concurrency(self) -> int | None:
         """Those of the engine."""
-        return self._engine.slots
+        return self._engine.max_concurrency
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`."""

@@ -42,7 +42,7 @@ class OpenAIEngine:
         )
 
     @property
-    def slots(self) -> None:
+    def max_concurrency(self) -> None:
         """Servers do not tell."""
         return None
 

@@ -36,9 +36,9 @@ class RecordingEngine:
         self.calls: list[Call] = []
 
     @property
-    def slots(self) -> int | None:
+    def max_concurrency(self) -> int | None:
         """The inner engine's."""
-        return self._engine.slots
+        return self._engine.max_concurrency
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt` with the inner engine; what that raises is raised, and leaves no Call."""

@@ -48,7 +48,7 @@ class VllmEngine:
         self._context = int(self._engine.model_config.max_model_len)
 
     @property
-    def slots(self) -> int:
+    def max_concurrency(self) -> int:
         """vLLM's limit of sequences in a batch; long ones may fill its cache before."""
         return int(self._engine.vllm_config.scheduler_config.max_num_seqs)
 

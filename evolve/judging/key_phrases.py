@@ -37,7 +37,7 @@ class KeyPhrases:
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt. A reply without a phrase rejects the case as "no_phrases"."""
         methods, plan = described(case.side.answer)
-        text = self._template.render(methods="\n".join(f"- {one}" for one in methods or ()), plan=plan)
+        text = self._template.render(methods="\n".join(f"- {method}" for method in methods or ()), plan=plan)
         reply = yield from ask(text, self._sampling, rng)
         if isinstance(reply, Failed):
             return reply

@@ -66,17 +66,17 @@ def read_place(text: str) -> Place | None:
 
 
 def _decided(text: str, pattern: re.Pattern[str], found: list[str]) -> Place | None:
-    places = {_PLACES[one.upper()] for one in found}
+    places = {_PLACES[item.upper()] for item in found}
     if len(places) == 1:
         return places.pop()
-    last = {_PLACES[one.upper()] for one in pattern.findall(text.rstrip().rpartition("\n")[2])}
+    last = {_PLACES[item.upper()] for item in pattern.findall(text.rstrip().rpartition("\n")[2])}
     return last.pop() if len(last) == 1 else None
 
 
 def _comparisons(text: str) -> list[Place]:
     places: list[Place] = ["TIE" for _ in _EQUAL.finditer(text)]
     for match in _COMPARED.finditer(text):
-        first, second = (_PLACES[one.upper()] for one in (match[1] or match[2], match[4] or match[5]))
+        first, second = (_PLACES[item.upper()] for item in (match[1] or match[2], match[4] or match[5]))
         if first != second:
             places.append(first if match[3].lower() == "better" else _OTHER[first])
     return places
@@ -84,4 +84,4 @@ def _comparisons(text: str) -> list[Place]:
 
 def _both_headed(text: str) -> bool:
     """Whether a reply goes through the sides one by one, so that its beginning decides nothing."""
-    return len({one.upper() for one in _HEAD.findall(text)}) == 2
+    return len({item.upper() for item in _HEAD.findall(text)}) == 2

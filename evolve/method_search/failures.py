@@ -45,6 +45,6 @@ def score(verdicts: Iterable[str | None]) -> Score:
 def best_candidate(current: float, rates: Iterable[float | None]) -> int | None:
     """The place of the lowest rate where it is lower than `current`, else None. None stands for no candidate;
     of equal rates the first counts."""
-    scored = [(rate, place) for place, rate in enumerate(rates) if rate is not None]
+    scored = [(rate, index) for index, rate in enumerate(rates) if rate is not None]
     lowest = min(scored, default=None)
     return lowest[1] if lowest is not None and lowest[0] < current else None

@@ -108,7 +108,7 @@ def render(trajectories: Sequence[Trajectory]) -> str:
     blocks = []
     for number, trajectory in enumerate(trajectories, 1):
         stages = [f"Original: {trajectory.seed}"]
-        stages += [f"Round {place}: {_told(one)}" for place, one in enumerate(trajectory.rounds, 1)]
+        stages += [f"Round {index}: {_told(item)}" for index, item in enumerate(trajectory.rounds, 1)]
         blocks.append(f"Task {number}\n" + "\n".join(stages))
     return "\n\n".join(blocks)
 
@@ -132,7 +132,7 @@ def parse_method(reply: str) -> str:
     return check_method(_LOOSE_PLACEHOLDER.sub(PLACEHOLDER, texts[-1]), "the optimiser's reply").text
 
 
-def _told(one: Round) -> str:
-    if isinstance(one, Evolved):
-        return one.instruction
-    return f"(no new task: {one.error if isinstance(one, Failed) else one.reason})"
+def _told(item: Round) -> str:
+    if isinstance(item, Evolved):
+        return item.instruction
+    return f"(no new task: {item.error if isinstance(item, Failed) else item.reason})"

@@ -91,9 +91,11 @@ class _Search:
         """One step: all candidates side by side, then the decision."""
         number, before = len(state.log), state.method
         trajectories = await self._trajectories(before.template(), number)
-        work = (self._candidate(before, trajectories, number, one) for one in range(self._config.candidates))
+        work = (self._candidate(before, trajectories, number, item) for item in range(self._config.candidates))
         candidates = tuple(await _together(work))
-        chosen = best_candidate(state.score.rate, (one.score.rate if one.score else None for one in candidates))
+        chosen = best_candidate(
+            state.score.rate, (candidate.score.rate if candidate.score else None for candidate in candidates)
+        )
         if chosen is None:
             log = StepLog(number, before.fingerprint, state.score, candidates)
             return replace(state, log=(*state.log, log), stopped=_why_nothing_chosen(candidates))
@@ -171,16 +173,16 @@ def _next_method(before: Method, winner: Candidate, step: int) -> tuple[Method, 
 
 
 def _why_nothing_chosen(candidates: Sequence[Candidate]) -> Stopped:
-    if any(one.score for one in candidates):
+    if any(candidate.score for candidate in candidates):
         return "rate_not_falling"
-    if all(one.proposal.outcome == "no_failures" for one in candidates):
+    if all(candidate.proposal.outcome == "no_failures" for candidate in candidates):
         return "no_failures_found"
     return "no_candidate"
 
 
 async def _together(work: Iterable[Coroutine[Any, Any, Result]]) -> list[Result]:
     """Run all at once. Where one breaks, the others are cancelled: nobody would wait for them."""
-    tasks = [asyncio.ensure_future(one) for one in work]
+    tasks = [asyncio.ensure_future(item) for item in work]
     try:
         return await asyncio.gather(*tasks)
     finally:

@@ -77,8 +77,8 @@ def _leave_system_v_behind() -> None:
     Only the root of the user namespace that it belongs to may set its limits, so it gets one of its own.
     """
     _unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWIPC, inside=0)
-    for name, most in _NO_SYSTEM_V.items():
-        Path("/proc/sys/kernel", name).write_text(most)
+    for name, maximum in _NO_SYSTEM_V.items():
+        Path("/proc/sys/kernel", name).write_text(maximum)
     _unshare(_NAMESPACES, inside=_NOBODY)
 
 

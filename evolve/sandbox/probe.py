@@ -29,7 +29,7 @@ def leaks(limits: Limits, filter_program: bytes | None, fork: Callable[[], int])
         code = _EXIT_NOT_LOCKED
         try:
             worker.lock_in(limits, 1, writer, filter_program)
-            code = sum(1 << place for place, breaks in enumerate(_ATTEMPTS.values()) if breaks())
+            code = sum(1 << index for index, breaks in enumerate(_ATTEMPTS.values()) if breaks())
         except OSError:
             pass
         finally:
@@ -41,7 +41,7 @@ def leaks(limits: Limits, filter_program: bytes | None, fork: Callable[[], int])
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if not 0 <= code < _EXIT_NOT_LOCKED:
         return None
-    return frozenset(name for place, name in enumerate(_ATTEMPTS) if code >> place & 1)
+    return frozenset(name for index, name in enumerate(_ATTEMPTS) if code >> index & 1)
 
 
 def _reaches_network() -> bool:

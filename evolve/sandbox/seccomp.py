@@ -80,8 +80,8 @@ def program() -> bytes:
         _instruction(_RETURN, _RET_KILL_PROCESS),
         _instruction(_LOAD_WORD, _OFFSET_NUMBER),
     ]
-    for place, number in enumerate(numbers):
-        lines.append(_instruction(_JUMP_IF_EQUAL, number, if_true=len(numbers) - place))
+    for index, number in enumerate(numbers):
+        lines.append(_instruction(_JUMP_IF_EQUAL, number, if_true=len(numbers) - index))
     lines += [_instruction(_RETURN, _RET_EPERM), _instruction(_RETURN, _RET_ALLOW)]
     return b"".join(lines)
 

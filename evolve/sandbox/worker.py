@@ -44,7 +44,7 @@ def lock_in(limits: Limits, calls: int, verdicts: int, filter_program: bytes | N
     kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
     kernel.drop_capabilities()
     cpu = math.ceil(limits.cpu_seconds * calls) + 1
-    for kind, most in (
+    for kind, maximum in (
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_AS, limits.memory_bytes),
         (resource.RLIMIT_NPROC, 0),
@@ -55,7 +55,7 @@ def lock_in(limits: Limits, calls: int, verdicts: int, filter_program: bytes | N
         # No new descriptor at all, so no file and no socket of whatever family; those that are open stay.
         (resource.RLIMIT_NOFILE, 0),
     ):
-        resource.setrlimit(kind, (most, most))
+        resource.setrlimit(kind, (maximum, maximum))
     if filter_program is not None:
         seccomp.install(filter_program)
 
@@ -123,7 +123,7 @@ def _importer(imports: frozenset[str]) -> Callable[..., Any]:
     """`__import__` for the function's own code; modules that it imports keep the real one."""
 
     def allowed(name: str) -> bool:
-        return any(name == one or name.startswith(f"{one}.") or one.startswith(f"{name}.") for one in imports)
+        return any(name == item or name.startswith(f"{item}.") or item.startswith(f"{name}.") for item in imports)
 
     def restricted(name: str, *arguments: Any, **named: Any) -> Any:
         if not allowed(name):

@@ -1,7 +1,7 @@
 """When an evolution has failed: the rules of WizardLM (arXiv 2304.12244, Section 3.2), each on or off.
 
 Rules on the evolved instruction run between rounds; rules on its response run where the response is made.
-An empty reply is always turned down: there is nothing to evolve further or to answer.
+An empty reply is always rejected: there is nothing to evolve further or to answer.
 """
 
 from __future__ import annotations

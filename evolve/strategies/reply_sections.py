@@ -117,9 +117,9 @@ def _headings(text: str) -> list[_Heading]:
 
 def _first(text: str, headings: list[_Heading], kind: str) -> str:
     """The text below the first heading of `kind`, up to the next heading of any kind."""
-    for place, heading in enumerate(headings):
+    for index, heading in enumerate(headings):
         if heading.kind == kind:
-            end = headings[place + 1].start if place + 1 < len(headings) else len(text)
+            end = headings[index + 1].start if index + 1 < len(headings) else len(text)
             return text[heading.end : end].strip()
     return ""
 
@@ -130,7 +130,7 @@ def _final(text: str, headings: list[_Heading]) -> str | None:
     if not finals:
         return None
     ends = [*(heading.start for heading in finals[1:]), len(text)]
-    bodies = [_unwrap(_without_commentary(text[one.end : end])) for one, end in zip(finals, ends, strict=True)]
+    bodies = [_unwrap(_without_commentary(text[final.end : end])) for final, end in zip(finals, ends, strict=True)]
     return next(filter(None, reversed(bodies)), "")
 
 

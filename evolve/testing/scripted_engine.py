@@ -68,7 +68,7 @@ class ScriptedEngine:
         self.calls = 0
 
     @property
-    def slots(self) -> int:
+    def max_concurrency(self) -> int:
         """Those of the script."""
         return self.script.slots
 

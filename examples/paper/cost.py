@@ -43,7 +43,7 @@ Work = Iterator[tuple[str, str, float]]
 
 
 def work(run: FinishingRunConfig) -> Work:
-    """All stages of a run, as if no row were turned down."""
+    """All stages of a run, as if no row were rejected."""
     rows, seed, answer = SEEDS[Path(str(run.seeds.path)).stem]
     rounds, kind = run.strategy.rounds, run.strategy.kind
     records = len(run.evolvers) * (rounds if run.keep_rounds == "all" else 1)
@@ -91,7 +91,7 @@ def table() -> str:
             total += tokens
         seeds = SEEDS[Path(str(run.seeds.path)).stem][0]
         records = seeds * len(run.evolvers) * (run.strategy.rounds if run.keep_rounds == "all" else 1)
-        cells = [f"{one:,.1f}" for one in hours.values()]
+        cells = [f"{hour:,.1f}" for hour in hours.values()]
         cells = [
             path.stem,
             f"{seeds:,}",

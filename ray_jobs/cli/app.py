@@ -71,7 +71,7 @@ def run(
     if yes and not delete:
         raise typer.BadParameter("--yes goes with --fresh --delete only")
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
-    overrides += [f"limits.budget.{one}" for one in budget or []]
+    overrides += [f"limits.budget.{item}" for item in budget or []]
     loaded = load_config(config, overrides, output)
     check_finish(loaded)
     jobs = jobs_of(loaded)
@@ -157,7 +157,7 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
 
     store = _open(output, storage)
     first, *later = stored_jobs(store, output, parse_storage(storage))
-    again = sum(drop_failed(one) for one in stores_of(store).values())
+    again = sum(drop_failed(item) for item in stores_of(store).values())
     say(f"{again:,} failed rows run again")
     report = resume(first, verbose, say)
     print_report(run_all(later, verbose, say) if later else report, output)
@@ -173,8 +173,8 @@ def repair(output: Target, storage: Storage = None) -> None:
 
     store = _open(output, storage)
     # phases that have not begun are the last ones
-    for one, job in zip(stores_of(store).values(), stored_jobs(store, output, parse_storage(storage)), strict=False):
-        put_right(one, job, say)
+    for item, job in zip(stores_of(store).values(), stored_jobs(store, output, parse_storage(storage)), strict=False):
+        put_right(item, job, say)
 
 
 data.register(app)

@@ -33,14 +33,14 @@ def plan(
     """Check a run and forecast it from a sample: time, tokens, GPU-hours, cost, and which pool holds the others up."""
     from ray_jobs.config.run import RunConfig
     from ray_jobs.errors import ConfigError
-    from ray_jobs.forecast.outlook import Question, look_ahead
+    from ray_jobs.forecast.plan import Question, forecast_run
     from ray_jobs.forecast.text import describe
     from ray_jobs.jobs.load import load_config
 
     loaded = load_config(config, settings or [], output)
     if not isinstance(loaded, RunConfig):
         raise ConfigError(f"{config}: a run of AutoIF has no forecast: its first phase decides how many rows follow")
-    found = look_ahead(loaded, Question(sample, rates, card_gb), verbose, say)
+    found = forecast_run(loaded, Question(sample, rates, card_gb), verbose, say)
     for line in describe(found):
         say(line)
     if json_file:

@@ -61,6 +61,6 @@ def respond(
         "scorer": {"model": scorer, "pool": {"gpus": gpus}} if scorer else None,
         "ray": {"address": address},
     }
-    for one in settings or []:
-        replace_setting(raw, one)
+    for setting in settings or []:
+        replace_setting(raw, setting)
     print_report(run(AnswerTasksJob(validated(RespondConfig, raw, "evolve respond")), verbose, say), output)

@@ -88,8 +88,8 @@ def score(
         },
         "ray": {"address": address},
     }
-    for one in settings or []:
-        replace_setting(raw, one)
+    for setting in settings or []:
+        replace_setting(raw, setting)
     job = ScorePairsJob(validated(ScoreConfig, raw, "evolve score"))
     print_report(run_all([job], verbose, say), output)
 
@@ -101,7 +101,7 @@ def _share_of_cores(actors: int) -> int:
 
 def column_names(columns: list[str] | None) -> dict[str, str]:
     """What --columns says: a field's name in the files. Raises ConfigError."""
-    return dict(_mapping(one) for one in columns or [])
+    return dict(_mapping(column) for column in columns or [])
 
 
 def _mapping(text: str) -> tuple[str, str]:

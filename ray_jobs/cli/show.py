@@ -85,7 +85,7 @@ def _plain(entry: dict[str, Any]) -> dict[str, str]:
 
 
 def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:
-    """The records of each row, kept and turned down, by round; one part in memory at a time."""
+    """The records of each row, kept and rejected, by round; one part in memory at a time."""
     for entry in accept.load(store).parts:
         rows: dict[str, list[Record]] = {}
         for _, records_of_piece in pieces(store, entry):

@@ -9,7 +9,7 @@ from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.stores import autoif_stores, funnel_so_far
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output import accept, lease, run_files
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.lease import Holder
 from ray_jobs.output.plan_index import PlanIndex
@@ -22,7 +22,7 @@ class Status:
     """A run's plan, what is committed of it, who holds it, and its sessions."""
 
     plan: PlanIndex
-    tally: Tally
+    outcome_counts: OutcomeCounts
     holder: Holder | None
     finished: bool
     sessions: list[Session]
@@ -32,7 +32,7 @@ def status(store: Store) -> Status:
     """Read how a run stands. Raises OutputError where there is none."""
     found, plan = accept.planned(store)
     holder = lease.current(store) or lease.current(store, lease.FIRST_VERSION)
-    done = found.manifest.tally()
+    done = found.manifest.outcome_counts()
     return Status(plan, done, holder, store.exists(SUCCESS), run_files.load_sessions(store))
 
 
@@ -50,16 +50,18 @@ def describe_all(store: Store) -> str:
 
 def describe(state: Status) -> str:
     """The state in lines for people."""
-    tally, plan = state.tally, state.plan
-    outcomes = ", ".join(f"{count:,} {name}" for name, count in sorted(tally.by_status().items())) or "none yet"
+    outcome_counts, plan = state.outcome_counts, state.plan
+    outcomes = (
+        ", ".join(f"{count:,} {name}" for name, count in sorted(outcome_counts.by_status().items())) or "none yet"
+    )
     lines = [
         f"{_condition(state)}",
         f"seeds    {plan.seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable"
         + (f", {plan.held_out:,} held out (dev rows of the method)" if plan.held_out else ""),
-        f"rows     {tally.rows:,} of {plan.rows:,} done",
+        f"rows     {outcome_counts.rows:,} of {plan.rows:,} done",
         f"records  {outcomes}",
     ]
-    lines += [f"         {count:,} {reason}" for reason, count in run_files.reasons(tally).items()]
+    lines += [f"         {count:,} {reason}" for reason, count in run_files.reasons(outcome_counts).items()]
     for name, pool in run_files.pools(state.sessions).items():
         rate = pool["tokens_per_actor_second"]
         speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"

@@ -105,7 +105,10 @@ def command(config: str, *more: str) -> str:
 
 def has_secrets(submission: Submission) -> bool:
     """Whether something that replaces a setting may be secret, so that it must not stand in the job's command."""
-    given = [(path, yaml.safe_load(value)) for path, _, value in (one.partition("=") for one in submission.overrides)]
+    given = [
+        (path, yaml.safe_load(value))
+        for path, _, value in (override.partition("=") for override in submission.overrides)
+    ]
     given.append(("output", submission.output))
     return any(concealed_setting(path.split("."), value) != value for path, value in given)
 
@@ -123,8 +126,8 @@ def inlined(raw: Any, values: Mapping[str, str]) -> Any:
     if is_reference(raw):
         return values.get(raw[FROM], raw)
     if isinstance(raw, dict):
-        return {name: inlined(one, values) for name, one in raw.items()}
-    return [inlined(one, values) for one in raw] if isinstance(raw, list) else raw
+        return {name: inlined(item, values) for name, item in raw.items()}
+    return [inlined(item, values) for item in raw] if isinstance(raw, list) else raw
 
 
 def add_configuration(package: Path, raw: Mapping[str, Any]) -> None:

@@ -82,8 +82,8 @@ def printable_values(value: Any) -> Any:
         case str():
             return printable(value)
         case dict():
-            return {printable_values(name): printable_values(one) for name, one in value.items()}
+            return {printable_values(name): printable_values(item) for name, item in value.items()}
         case list():
-            return [printable_values(one) for one in value]
+            return [printable_values(item) for item in value]
         case _:
             return value

@@ -125,7 +125,7 @@ def _general(path: Path) -> str:
 
 def _flatten(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
     if isinstance(value, dict):
-        for key, one in value.items():
-            yield from _flatten((*path, key), one)
+        for key, item in value.items():
+            yield from _flatten((*path, key), item)
     else:
         yield path, value

@@ -118,8 +118,8 @@ class PoolConfig(Strict):
         """The least and the greatest number of actors."""
         if self.size is not None:
             return self.size, self.size
-        least = 1 if self.min_size is None else self.min_size
-        return least, least if self.max_size is None else self.max_size
+        minimum = 1 if self.min_size is None else self.min_size
+        return minimum, minimum if self.max_size is None else self.max_size
 
 
 class EvolverConfig(Strict):

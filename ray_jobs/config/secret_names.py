@@ -72,9 +72,9 @@ def concealed_setting(path: Sequence[str], value: Any) -> Any:
     if _is_private(path):
         return MASK
     if isinstance(value, Mapping):
-        return {shown_name(str(name)): concealed_setting((*path, str(name)), one) for name, one in value.items()}
+        return {shown_name(str(name)): concealed_setting((*path, str(name)), item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [concealed_setting(path, one) for one in value]
+        return [concealed_setting(path, item) for item in value]
     return mask_text(value) if isinstance(value, str) else value
 
 
@@ -95,13 +95,13 @@ def plain_name(name: str) -> str:
 def shown_path(path: Sequence[str]) -> str:
     """A dotted path as it may be shown."""
     return ".".join(
-        plain_name(part) if _PRIVATE_GROUPS & set(path[:place]) else shown_name(part) for place, part in enumerate(path)
+        plain_name(part) if _PRIVATE_GROUPS & set(path[:index]) else shown_name(part) for index, part in enumerate(path)
     )
 
 
 def _is_private(path: Sequence[str]) -> bool:
     # an evolver may have any name
-    names = [part for place, part in enumerate(path) if not (place == 1 and path[0] in _NAMED_GROUPS)]
+    names = [part for index, part in enumerate(path) if not (index == 1 and path[0] in _NAMED_GROUPS)]
     return any(part in _PRIVATE_GROUPS or part in _VARIABLE_FIELDS or is_secret_name(part) for part in names)
 
 

@@ -94,9 +94,9 @@ def _hidden(value: Any, secret: bool = False) -> Any:
     if isinstance(value, Secret) or is_reference(value):
         return Secret.read(value)
     if isinstance(value, Mapping):
-        return {name: _hidden(one, secret or is_secret_name(str(name))) for name, one in value.items()}
+        return {name: _hidden(item, secret or is_secret_name(str(name))) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_hidden(one, secret) for one in value]
+        return [_hidden(item, secret) for item in value]
     if secret and isinstance(value, int | float) and not isinstance(value, bool):
         return Secret(str(value))
     if isinstance(value, str) and (secret or looks_secret(value) or mask_url(value) != value):
@@ -109,9 +109,9 @@ def _stored_arguments(value: Any, name: str = "") -> Any:
         case Secret():
             return value.stored(name.upper())
         case Mapping():
-            return {key: _stored_arguments(one, str(key)) for key, one in value.items()}
+            return {key: _stored_arguments(item, str(key)) for key, item in value.items()}
         case list():
-            return [_stored_arguments(one, name) for one in value]
+            return [_stored_arguments(item, name) for item in value]
         case _:
             return value
 
@@ -202,9 +202,9 @@ def revealed(value: Any, place: str = "") -> Any:
         case Options():
             return dict(value)
         case Mapping():
-            return {name: revealed(one, f"{place}.{name}" if place else str(name)) for name, one in value.items()}
+            return {name: revealed(item, f"{place}.{name}" if place else str(name)) for name, item in value.items()}
         case list():
-            return [revealed(one, place) for one in value]
+            return [revealed(item, place) for item in value]
         case _:
             return value
 
@@ -219,12 +219,12 @@ def secrets_in(value: Any) -> Iterator[tuple[str, Secret]]:
         case BaseModel():
             yield from secrets_in({name: getattr(value, name) for name in type(value).model_fields})
         case Mapping():
-            for name, one in value.items():
-                for path, secret in secrets_in(one):
+            for name, item in value.items():
+                for path, secret in secrets_in(item):
                     yield f"{name}.{path}".rstrip("."), secret
         case list() | tuple():
-            for one in value:
-                yield from secrets_in(one)
+            for item in value:
+                yield from secrets_in(item)
 
 
 def known_secrets(value: Any) -> tuple[str, ...]:

@@ -41,9 +41,9 @@ def with_variables(raw: dict[str, Any], environment: Mapping[str, str] = os.envi
 
 def _replaced(value: Any, place: str, known: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
-        return {name: _replaced(one, f"{place}.{name}", known) for name, one in value.items()}
+        return {name: _replaced(item, f"{place}.{name}", known) for name, item in value.items()}
     if isinstance(value, list):
-        return [_replaced(one, f"{place}.{index}", known) for index, one in enumerate(value)]
+        return [_replaced(item, f"{place}.{index}", known) for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 

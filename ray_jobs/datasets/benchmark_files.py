@@ -79,7 +79,7 @@ def _json(content: bytes) -> Iterable[Row]:
         value = json.loads(content)
     except json.JSONDecodeError:
         return _jsonl(content)
-    return [Row(number, one) for number, one in enumerate(value if isinstance(value, list) else [value], 1)]
+    return [Row(number, item) for number, item in enumerate(value if isinstance(value, list) else [value], 1)]
 
 
 def _parquet(content: bytes) -> Iterable[Row]:

@@ -114,7 +114,7 @@ def _check_sides(source: Source, validation: Fraction) -> None:
     """Raises ConfigError unless both sides have a seed; reads seed ids only until they have."""
     seen = set()
     for batch in source.batches(["seed_id"]):
-        seen |= {on_validation_side(one, validation) for one in pc.unique(batch.column("seed_id")).to_pylist()}
+        seen |= {on_validation_side(row, validation) for row in pc.unique(batch.column("seed_id")).to_pylist()}
         if len(seen) == 2:
             return
     empty = TRAIN if True in seen else VALIDATION
@@ -126,7 +126,7 @@ def _check_sides(source: Source, validation: Fraction) -> None:
 
 def _write(source: Source, wanted: Format, exported: Exported) -> None:
     for batch in source.batches([*wanted.needs, "seed_id"]):
-        complete = pa.RecordBatch.from_arrays([batch.column(one) for one in wanted.needs], list(wanted.needs))
+        complete = pa.RecordBatch.from_arrays([batch.column(need) for need in wanted.needs], list(wanted.needs))
         seeds = batch.column("seed_id").to_pylist()
         rows: dict[str, list[dict[str, Any]]] = {side: [] for side in exported.sides}
         for seed_id, row in zip(seeds, complete.to_pylist(), strict=True):

@@ -72,8 +72,8 @@ def _pairs(row: Row) -> list[dict[str, Any]]:
 _ANSWERED = ("record_id", "instruction", "input", "output")
 _PREFERRED = (*_ANSWERED, "rejected_outputs")
 FORMATS: Mapping[str, Format] = {
-    one.name: one
-    for one in (
+    item.name: item
+    for item in (
         Format(
             "alpaca",
             _ANSWERED,

@@ -99,9 +99,9 @@ def parse_range(text: str) -> Range:
     low, colon, high = text.partition(":")
     wrong = ConfigError(f"--range {text}: expected LOW:HIGH such as 0.2:0.9, of which one may be left out")
     try:
-        least, most = float(low or "-inf"), float(high or "inf")
+        minimum, maximum = float(low or "-inf"), float(high or "inf")
     except ValueError:
         raise wrong from None
-    if not colon or not (low or high) or not least <= most:
+    if not colon or not (low or high) or not minimum <= maximum:
         raise wrong
-    return least if low else None, most if high else None
+    return minimum if low else None, maximum if high else None

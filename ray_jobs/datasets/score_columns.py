@@ -100,7 +100,7 @@ def random_column(seed: int) -> ScoreColumn:
 def _drawn(seed: int, batch: pa.RecordBatch) -> Scores:
     key = str(seed).encode()
     ids = id_bytes(batch.column("record_id"))
-    digests = b"".join(hashlib.blake2b(one, digest_size=8, key=key).digest() for one in ids.tolist())
+    digests = b"".join(hashlib.blake2b(row, digest_size=8, key=key).digest() for row in ids.tolist())
     return np.frombuffer(digests, dtype=">u8").astype(np.float64) / 2.0**64
 
 

@@ -90,7 +90,9 @@ def _contaminated(passed: Sifted, index: Benchmarks | None) -> Outcomes:
     if index is None:
         return passed.outcomes
     records = zip(*_texts(passed, "instruction", "input", "output"), strict=True)
-    return np.array([Outcome.CONTAMINATED if index.hold(*one) else Outcome.KEPT for one in records], dtype=np.uint8)
+    return np.array(
+        [Outcome.CONTAMINATED if index.hold(*record) else Outcome.KEPT for record in records], dtype=np.uint8
+    )
 
 
 def _texts(passed: Sifted, *names: str) -> list[list[str]]:

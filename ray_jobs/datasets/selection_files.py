@@ -67,8 +67,8 @@ class Selection:
         reasons = {reason.label: self.counts[group, reason] for reason in self.totals}
         facts: dict[str, Any] = {**dict(zip(self.rule.per, group, strict=True)), "counts": reasons}
         if group in self.cuts:
-            one = self.cuts[group]
-            facts |= {"ranked": one.ranked, "cut_score": one.cut and one.cut.score, "cut_last_id": one.last_id}
+            cuts = self.cuts[group]
+            facts |= {"ranked": cuts.ranked, "cut_score": cuts.cut and cuts.cut.score, "cut_last_id": cuts.last_id}
         return facts
 
 

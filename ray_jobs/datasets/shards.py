@@ -36,7 +36,7 @@ class Shards(ABC):
         """Take records in."""
         if batch.num_rows:
             self._waiting.append(batch)
-        rows, size = sum(one.num_rows for one in self._waiting), sum(one.nbytes for one in self._waiting)
+        rows, size = sum(item.num_rows for item in self._waiting), sum(item.nbytes for item in self._waiting)
         if rows >= ROW_GROUP_ROWS or size >= GROUP_BYTES:
             self._encode_waiting()
             if self._buffer.tell() >= self._shard_bytes:

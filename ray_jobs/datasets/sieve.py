@@ -54,10 +54,10 @@ class Sieve:
 
     def sift(self, columns: Sequence[str] | None = None) -> Iterator[Sifted]:
         """All batches of the source, sifted; with all columns, or at least these."""
-        for one in self._ranked(None if columns is None else [*columns, "record_id"]):
-            for group, places in split(one.batch, self._rule.per):
-                self._cut_off(one, group, places[one.outcomes[places] == Outcome.KEPT])
-            yield one
+        for item in self._ranked(None if columns is None else [*columns, "record_id"]):
+            for group, places in split(item.batch, self._rule.per):
+                self._cut_off(item, group, places[item.outcomes[places] == Outcome.KEPT])
+            yield item
 
     def _ranked(self, columns: Sequence[str] | None) -> Iterator[Sifted]:
         """All batches, of which it is known which records rank."""
@@ -73,15 +73,15 @@ class Sieve:
 
     def _groups(self, columns: Sequence[str]) -> Iterator[tuple[Group, Sifted, Places]]:
         """The records that rank: batch by batch, group by group."""
-        for one in self._ranked(columns):
-            for group, places in split(one.batch, self._rule.per):
-                yield group, one, places[one.outcomes[places] == Outcome.KEPT]
+        for item in self._ranked(columns):
+            for group, places in split(item.batch, self._rule.per):
+                yield group, item, places[item.outcomes[places] == Outcome.KEPT]
 
     def _find_cuts(self) -> dict[Group, GroupCut]:
         assert self._rule.top is not None
         chunks: defaultdict[Group, list[Scores]] = defaultdict(list)
-        for group, one, places in self._groups([]):
-            chunks[group].append(one.scores[places])
+        for group, item, places in self._groups([]):
+            chunks[group].append(item.scores[places])
         cuts = {}
         for group in list(chunks):
             scores = np.concatenate(chunks.pop(group))
@@ -90,29 +90,29 @@ class Sieve:
 
     def _break_ties(self, cuts: dict[Group, GroupCut]) -> dict[Group, GroupCut]:
         """Find the last id kept among the records at each cut that splits a tie."""
-        split_ties = {group: one.cut for group, one in cuts.items() if one.cut and one.cut.splits_a_tie}
+        split_ties = {group: cut.cut for group, cut in cuts.items() if cut.cut and cut.cut.splits_a_tie}
         if not split_ties:
             return cuts
         ids: defaultdict[Group, list[pa.Array]] = defaultdict(list)
-        for group, one, places in self._groups(["record_id"]):
+        for group, item, places in self._groups(["record_id"]):
             if cut := split_ties.get(group):
-                equal = places[one.scores[places] == cut.score]
-                ids[group].append(one.batch.column("record_id").take(pa.array(equal)))
+                equal = places[item.scores[places] == cut.score]
+                ids[group].append(item.batch.column("record_id").take(pa.array(equal)))
                 if sum(map(len, ids[group])) > 2 * cut.wanted + BATCH_ROWS:
                     ids[group] = [first_ids(pa.concat_arrays(ids[group]), cut.wanted)]
         last = {
             group: first_ids(pa.concat_arrays(ids[group]), cut.wanted)[-1].as_py() for group, cut in split_ties.items()
         }
-        return {group: replace(one, last_id=last.get(group)) for group, one in cuts.items()}
+        return {group: replace(cut, last_id=last.get(group)) for group, cut in cuts.items()}
 
-    def _cut_off(self, one: Sifted, group: Group, places: Places) -> None:
+    def _cut_off(self, sifted: Sifted, group: Group, places: Places) -> None:
         """Write down which of a group's ranked records, at `places`, are past its cut or outside the range."""
-        scores = one.scores[places]
+        scores = sifted.scores[places]
         if self._rule.range is not None:
-            one.outcomes[places[~within(scores, *self._rule.range)]] = Outcome.OUTSIDE_RANGE
+            sifted.outcomes[places[~within(scores, *self._rule.range)]] = Outcome.OUTSIDE_RANGE
         else:
-            ids = one.batch.column("record_id").take(pa.array(places))
-            one.outcomes[places[~self._before(self.cuts[group], scores, ids)]] = Outcome.BELOW_CUT
+            ids = sifted.batch.column("record_id").take(pa.array(places))
+            sifted.outcomes[places[~self._before(self.cuts[group], scores, ids)]] = Outcome.BELOW_CUT
 
     def _before(self, end: GroupCut, scores: Scores, ids: pa.Array) -> Mask:
         if end.cut is None:

@@ -27,27 +27,33 @@ def cluster_groups() -> list[Group]:
     """The autoscaler's groups at their greatest size; the nodes that are there, where no autoscaler says anything."""
     config = state.get_cluster_config()
     groups = [
-        Group(one.name, dict(one.resources), math.inf if one.max_count < 0 else one.max_count)
-        for one in (config.node_group_configs if config else ())
-        if one.max_count
+        Group(
+            node_group_config.name,
+            dict(node_group_config.resources),
+            math.inf if node_group_config.max_count < 0 else node_group_config.max_count,
+        )
+        for node_group_config in (config.node_group_configs if config else ())
+        if node_group_config.max_count
     ]
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    return groups or [Group(f"node {number}", one, 1) for number, one in enumerate(alive, 1)]
+    return groups or [Group(f"node {number}", item, 1) for number, item in enumerate(alive, 1)]
 
 
 def shortages(pools: Mapping[str, PoolConfig], groups: Sequence[Group]) -> tuple[list[str], list[str]]:
     """What the cluster cannot hold: why a run would never get on, and where a pool stays below its greatest size."""
     wrong, less = [], []
     for name, pool in pools.items():
-        room, (least, most) = room_for(pool, groups), pool.bounds
+        room, (minimum, maximum) = room_for(pool, groups), pool.bounds
         asked = in_words(asked_for(pool))
-        if room < least:
-            wrong.append(f"pool {name}: the cluster holds {room:g} actors of it at most ({asked}), it needs {least}")
-        elif room < most:
-            less.append(f"pool {name}: the cluster holds {room:g} actors of it at most ({asked}), max_size is {most}")
+        if room < minimum:
+            wrong.append(f"pool {name}: the cluster holds {room:g} actors of it at most ({asked}), it needs {minimum}")
+        elif room < maximum:
+            less.append(
+                f"pool {name}: the cluster holds {room:g} actors of it at most ({asked}), max_size is {maximum}"
+            )
     if not wrong:
-        wrong += _together(pools, groups, least=True)
-        less = less if wrong or less else _together(pools, groups, least=False)
+        wrong += _together(pools, groups, minimum=True)
+        less = less if wrong or less else _together(pools, groups, minimum=False)
     return wrong, less
 
 
@@ -56,22 +62,22 @@ def room_for(pool: PoolConfig, groups: Sequence[Group]) -> float:
     wanted = asked_for(pool)
     return sum(
         group.count
-        * min((math.floor(group.resources.get(one, 0) / amount) for one, amount in wanted.items()), default=1)
+        * min((math.floor(group.resources.get(item, 0) / amount) for item, amount in wanted.items()), default=1)
         for group in groups
     )
 
 
-def _together(pools: Mapping[str, PoolConfig], groups: Sequence[Group], least: bool) -> list[str]:
+def _together(pools: Mapping[str, PoolConfig], groups: Sequence[Group], minimum: bool) -> list[str]:
     """Resources of which all pools together ask for more than there is."""
     asked: Counter[str] = Counter()
     for pool in pools.values():
-        for one, amount in asked_for(pool).items():
-            asked[one] += amount * pool.bounds[0 if least else 1]  # type: ignore[assignment]
-    size = "least" if least else "greatest"
+        for item, amount in asked_for(pool).items():
+            asked[item] += amount * pool.bounds[0 if minimum else 1]  # type: ignore[assignment]
+    size = "least" if minimum else "greatest"
     found = []
-    for one, amount in asked.items():
-        there = sum(group.count * group.resources.get(one, 0) for group in groups if group.resources.get(one))
+    for item, amount in asked.items():
+        there = sum(group.count * group.resources.get(item, 0) for group in groups if group.resources.get(item))
         if amount > there:
-            shared = "" if least else ", of which Ray reserves each pool an equal share: size them by their weight"
-            found.append(f"all pools at their {size} size ask for {amount:g} {one}, the cluster has {there:g}{shared}")
+            shared = "" if minimum else ", of which Ray reserves each pool an equal share: size them by their weight"
+            found.append(f"all pools at their {size} size ask for {amount:g} {item}, the cluster has {there:g}{shared}")
     return found

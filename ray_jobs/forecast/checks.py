@@ -15,7 +15,7 @@ def check_cluster(pools: Mapping[str, PoolConfig]) -> list[str]:
     """What the cluster has too little of, as long as that only slows a run down. Raises ConfigError otherwise."""
     wrong, less = shortages(pools, cluster_groups())
     if wrong:
-        raise ConfigError("the cluster cannot hold the pools\n" + "\n".join(f"  {one}" for one in wrong))
+        raise ConfigError("the cluster cannot hold the pools\n" + "\n".join(f"  {item}" for item in wrong))
     return less
 
 
@@ -35,16 +35,19 @@ def check_models(run: RunConfig, card_gb: float | None, cards: Mapping[str, floa
         each = held.bytes / asked.cards / GB
         notes.append(f"{place}: {held.parameters / 1e6:,.0f} million parameters, {each:.2f} GB a card{room}")
     if wrong:
-        raise ConfigError("models do not fit\n" + "\n".join(f"  {one}" for one in wrong))
+        raise ConfigError("models do not fit\n" + "\n".join(f"  {item}" for item in wrong))
     return notes
 
 
 def _models(run: RunConfig) -> Iterator[tuple[str, str, VllmConfig | ModelScorerConfig, PoolConfig]]:
     """Every model that this project loads itself: where it is configured, its pool's name, and both configurations."""
-    engines = [(f"evolvers.{name}.engine", pool_name(name), one.engine, one.pool) for name, one in run.evolvers.items()]
+    engines = [
+        (f"evolvers.{name}.engine", pool_name(name), evolver.engine, evolver.pool)
+        for name, evolver in run.evolvers.items()
+    ]
     if isinstance(run.responder, PoolResponderConfig):
         engines.append(("responder.engine", RESPOND, run.responder.engine, run.responder.pool))
-    yield from ((place, name, one, pool) for place, name, one, pool in engines if isinstance(one, VllmConfig))
+    yield from ((place, name, item, pool) for place, name, item, pool in engines if isinstance(item, VllmConfig))
     if isinstance(run.scorer, ModelScorerConfig):
         yield "scorer", SCORE, run.scorer, run.scorer.pool
 
@@ -54,11 +57,11 @@ def cards_of(pools: Mapping[str, PoolConfig]) -> dict[str, float]:
     found = {}
     for name, pool in pools.items():
         kinds = {
-            one.removeprefix("accelerator_type:")
+            resource.removeprefix("accelerator_type:")
             for group in cluster_groups()
             if all(group.resources.get(wanted, 0) >= amount for wanted, amount in pool.resources.items())
-            for one in group.resources
-            if one.startswith("accelerator_type:")
+            for resource in group.resources
+            if resource.startswith("accelerator_type:")
         }
         if len(kinds) == 1 and (size := CARD_GB.get(kinds.pop())):
             found[name] = size

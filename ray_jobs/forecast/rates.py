@@ -21,7 +21,7 @@ from ray_jobs.config.load import validated
 from ray_jobs.config.run import EngineConfig, PoolConfig, ScriptedConfig, VllmConfig
 from ray_jobs.errors import ConfigError
 
-VLLM_SLOTS = 256
+VLLM_MAX_CONCURRENCY = 256
 """What vLLM batches where `max_num_seqs` does not say otherwise; on large GPUs it may take more."""
 ENOUGH = 0.5
 """The share of a sample's tokens that must have been made by a full engine for its speed to be called measured."""
@@ -70,19 +70,19 @@ def read_rates(path: Path, pools: Iterable[str]) -> Rates:
     return rates
 
 
-def slots(engine: EngineConfig, pool: PoolConfig) -> int:
+def max_concurrency(engine: EngineConfig, pool: PoolConfig) -> int:
     """How many calls an engine runs at once, as far as its configuration says; never more than its pool offers rows."""
     offered = pool.batch_rows * pool.batches_in_flight
     match engine:
         case ScriptedConfig():
             return min(engine.slots, offered)
         case VllmConfig():
-            return min(int(engine.arguments.get("max_num_seqs", VLLM_SLOTS)), offered)
+            return min(int(engine.arguments.get("max_num_seqs", VLLM_MAX_CONCURRENCY)), offered)
         case _:
             return offered
 
 
-def steady_rate(calls: Sequence[Call], slots: int) -> tuple[float, bool]:
+def steady_rate(calls: Sequence[Call], max_concurrency: int) -> tuple[float, bool]:
     """Tokens a second of an engine that runs `slots` calls at once, and whether the calls kept it full for long enough.
 
     What it does until the last moment at which `slots` calls were under way goes on in a long run; how much of all work
@@ -90,8 +90,8 @@ def steady_rate(calls: Sequence[Call], slots: int) -> tuple[float, bool]:
     time, which is a lower bound.
     """
     began, ended = sorted(call.began for call in calls), sorted(call.ended for call in calls)
-    until = _last_full(began, ended, slots)
-    places = held_places(calls, slots)
+    until = _last_full(began, ended, max_concurrency)
+    places = held_places(calls, max_concurrency)
     early = sum(max(0.0, min(until, left) - taken) for taken, left in places)
     held, tokens = sum(left - taken for taken, left in places), sum(call.tokens for call in calls)
     full = early >= ENOUGH * held > 0
@@ -99,22 +99,22 @@ def steady_rate(calls: Sequence[Call], slots: int) -> tuple[float, bool]:
     return max(tokens, 1) / max(seconds, 1e-6), full
 
 
-def held_places(calls: Sequence[Call], slots: int) -> list[tuple[float, float]]:
+def held_places(calls: Sequence[Call], max_concurrency: int) -> list[tuple[float, float]]:
     """From when to when each call held one of `slots` places, if these go to calls in order; before that it waited."""
     order = sorted(range(len(calls)), key=lambda number: calls[number].began)
     freed = sorted(call.ended for call in calls)
     held = [(0.0, 0.0)] * len(calls)
     for rank, number in enumerate(order):
         call = calls[number]
-        taken = max(call.began, freed[rank - slots]) if rank >= slots else call.began
+        taken = max(call.began, freed[rank - max_concurrency]) if rank >= max_concurrency else call.began
         held[number] = min(taken, call.ended), call.ended
     return held
 
 
-def _last_full(began: Sequence[float], ended: Sequence[float], slots: int) -> float:
+def _last_full(began: Sequence[float], ended: Sequence[float], max_concurrency: int) -> float:
     """The last moment up to which `slots` calls were under way; the first call's beginning where they never were."""
-    for place in range(len(ended) - 1, -1, -1):
+    for index in range(len(ended) - 1, -1, -1):
         # calls that had begun before this one ended, less those that had ended: itself is one of them
-        if bisect_right(began, ended[place]) - place >= slots:
-            return ended[place]
+        if bisect_right(began, ended[index]) - index >= max_concurrency:
+            return ended[index]
     return began[0]

@@ -25,20 +25,20 @@ from evolve.engines.recording_engine import Call, RecordingEngine
 from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
 from ray_jobs.config.run import EngineConfig, PoolConfig, PoolResponderConfig, RunConfig
 from ray_jobs.errors import PoolError, Stalled
-from ray_jobs.forecast.rates import slots
+from ray_jobs.forecast.rates import max_concurrency
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.file_names import Tag, new_token
 from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan import Fanout, planned_rows
 from ray_jobs.output.schema import KEPT, PLAN_SCHEMA, flatten, split_outcomes
 from ray_jobs.pipeline.actors import EngineActor, EvolveActor, RespondActor, ScoreActor
-from ray_jobs.pipeline.board import Board
-from ray_jobs.pipeline.pools import lacking
+from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.pools import unschedulable
 from ray_jobs.runner.ray_errors import job_error
 from ray_jobs.seeds.read import Seed, SeedSource, read_seeds
 from ray_jobs.storage.store import open_store
 
-LEAST_SEEDS = 30
+MIN_SEEDS = 30
 FILLS = 4
 """How often the sample fills each evolver's engine."""
 
@@ -135,12 +135,15 @@ class Sample:
 
 def wanted_seeds(run: RunConfig) -> int:
     """How many seeds fill every evolver's engine often enough."""
-    total = sum(one.weight for one in run.evolvers.values())
+    total = sum(evolver.weight for evolver in run.evolvers.values())
     seeds = (
-        FILLS * slots(one.engine, one.pool) / run.samples / (one.weight / total if run.sharing == "split" else 1)
-        for one in run.evolvers.values()
+        FILLS
+        * max_concurrency(evolver.engine, evolver.pool)
+        / run.samples
+        / (evolver.weight / total if run.sharing == "split" else 1)
+        for evolver in run.evolvers.values()
     )
-    return max(LEAST_SEEDS, math.ceil(max(seeds)))
+    return max(MIN_SEEDS, math.ceil(max(seeds)))
 
 
 def draw(source: SeedSource, fanout: Fanout, count: int) -> Draw:
@@ -165,20 +168,20 @@ def draw(source: SeedSource, fanout: Fanout, count: int) -> Draw:
 
 def run_sample(job: SynthesisJob, run: RunConfig, drawn: Draw) -> Sample:
     """Take the drawn seeds through all pools, on the Ray that is connected. Raises PoolError."""
-    board = Board.create(job.pools())
+    monitor = Monitor.create(job.pools())
     stages: dict[str, Stage] = {}
     tables: list[pa.Table] = []
     for name, evolver in run.evolvers.items():
         blocks = _planned(drawn, name, job.fanout(), evolver.pool.batch_rows)
         if blocks:
-            actor = _Actor(pool_name(name), SampledEvolve, job.evolver_job(name, board), evolver.pool, run)
+            actor = _Actor(pool_name(name), SampledEvolve, job.evolver_job(name, monitor), evolver.pool, run)
             stages[pool_name(name)], evolved = actor.work(blocks)
             tables += evolved
     if isinstance(run.responder, PoolResponderConfig):
-        responder = job.responder_job(run.responder, board)
+        responder = job.responder_job(run.responder, monitor)
         stages[RESPOND], tables = _Actor(RESPOND, SampledRespond, responder, run.responder.pool, run).work(tables)
     if run.scorer:
-        scorer = job.scorer_job(run.scorer, board)
+        scorer = job.scorer_job(run.scorer, monitor)
         stages[SCORE], tables = _Actor(SCORE, SampledScore, scorer, run.scorer.pool, run).work(tables)
     return _finished(job, stages, tables)
 
@@ -201,7 +204,9 @@ class _Actor:
             done = ray.get([actor.block.remote(block) for block in blocks])
             calls = ray.get(actor.calls.remote())
         except GetTimeoutError:
-            reasons = "; ".join(lacking({self.name: self.pool})) or f"pool {self.name}: an actor that loads its model"
+            reasons = (
+                "; ".join(unschedulable({self.name: self.pool})) or f"pool {self.name}: an actor that loads its model"
+            )
             raise Stalled(f"the sample waited {self.run.limits.stall_seconds:g} s for {reasons}") from None
         except RayError as error:
             raise PoolError(f"pool {self.name}: {job_error(error)}") from error
@@ -228,7 +233,7 @@ class _Actor:
 def scored_tokens(table: pa.Table) -> dict[str, int]:
     """The tokens that scoring has read, by row."""
     return {
-        row["row_id"]: sum((one["n_q"] or 0) + (one["n_a"] or 0) for one in row["rounds"])
+        row["row_id"]: sum((item["n_q"] or 0) + (item["n_a"] or 0) for item in row["rounds"])
         for row in table.select(["row_id", "rounds"]).to_pylist()
     }
 
@@ -263,6 +268,6 @@ def _finished(job: SynthesisJob, stages: Mapping[str, Stage], tables: Sequence[p
         records = split_outcomes(flatten(whole, labels.constants, labels.evolver_models))
         entry = write_part(open_store(folder), Tag(0, new_token()), *records, whole["plan_row"].to_numpy())
     outcomes: Counter[tuple[str, str]] = Counter()
-    for (_, _, status, reason), count in entry.tally.outcomes.items():
+    for (_, _, status, reason), count in entry.outcome_counts.outcomes.items():
         outcomes[status, reason if status != KEPT else ""] += count
     return Sample(stages, whole.to_pylist(), sum(part.bytes for part in entry.files), outcomes)

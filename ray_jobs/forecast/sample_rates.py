@@ -31,7 +31,7 @@ class Speed:
 
 
 @dataclass(frozen=True)
-class PoolFigures:
+class PoolStats:
     """What each seed is to one pool: rows, tokens, and how long its calls held a place in the engine.
 
     Where calls do not tell rows apart, as the scorer's, each token counts as a second: its speed does not vary then.
@@ -50,19 +50,19 @@ class PoolFigures:
 
 
 @dataclass(frozen=True)
-class SeedFigures:
+class SeedStats:
     """A sample by seed, one place each: for each pool its figures; rows, records by status, bytes."""
 
     speeds: Mapping[str, Speed]
-    pools: Mapping[str, PoolFigures]
+    pools: Mapping[str, PoolStats]
     rows: Array
     records: Mapping[str, Array]
     bytes: Array
 
     @classmethod
-    def of(cls, sample: Sample, slots: Mapping[str, int]) -> SeedFigures:
+    def of(cls, sample: Sample, max_concurrency: Mapping[str, int]) -> SeedStats:
         """Add a sample up by seed. `slots` are the calls that an engine of each pool runs at once."""
-        seeds = {seed: place for place, seed in enumerate(sorted({row["seed_id"] for row in sample.rows}))}
+        seeds = {seed: index for index, seed in enumerate(sorted({row["seed_id"] for row in sample.rows}))}
         places = np.array([seeds[row["seed_id"]] for row in sample.rows])
 
         def add_up(values: list[float]) -> Array:
@@ -72,14 +72,14 @@ class SeedFigures:
         for name, stage in sample.stages.items():
             ids = [row["row_id"] for row in sample.rows]
             mine = [float(_goes_through(name, row["evolver"])) for row in sample.rows]
-            prompt, completion = ([float(stage.tokens.get(one, (0, 0))[side]) for one in ids] for side in (0, 1))
-            held = _held(stage, slots[name])
-            pools[name] = PoolFigures(*map(add_up, (mine, prompt, completion, [held[one] for one in ids])))
-        counts = [Counter(one["status"] for one in row["rounds"]) for row in sample.rows]
+            prompt, completion = ([float(stage.tokens.get(item, (0, 0))[side]) for item in ids] for side in (0, 1))
+            held = _held(stage, max_concurrency[name])
+            pools[name] = PoolStats(*map(add_up, (mine, prompt, completion, [held[item] for item in ids])))
+        counts = [Counter(item["status"] for item in row["rounds"]) for row in sample.rows]
         text = np.array([_characters(row) for row in sample.rows])
         return cls(
             speeds={
-                name: Speed(*steady_rate(stage.calls, slots[name]), stage.load_seconds, stage.block_seconds)
+                name: Speed(*steady_rate(stage.calls, max_concurrency[name]), stage.load_seconds, stage.block_seconds)
                 for name, stage in sample.stages.items()
             },
             pools=pools,
@@ -119,21 +119,21 @@ class SeedFigures:
         )
 
 
-def intervals(figures: SeedFigures, forecast: Callable[[Rates], Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+def intervals(stats: SeedStats, forecast: Callable[[Rates], Mapping[str, float]]) -> dict[str, tuple[float, float]]:
     """For each number of a forecast the range in which 95 % of those from resampled seeds lie."""
-    drawn = [forecast(rates) for rates in figures.resampled()]
+    drawn = [forecast(rates) for rates in stats.resampled()]
     tail = 100 * (1 - LEVEL) / 2
     return {
         name: (float(low), float(high))
         for name in (drawn[0] if drawn else ())
-        for low, high in [np.percentile([one[name] for one in drawn], [tail, 100 - tail])]
+        for low, high in [np.percentile([item[name] for item in drawn], [tail, 100 - tail])]
     }
 
 
-def _held(stage: Stage, slots: int) -> Mapping[str, float]:
+def _held(stage: Stage, max_concurrency: int) -> Mapping[str, float]:
     """How long the calls of each row held a place, by the row's id."""
     found: defaultdict[str, float] = defaultdict(float)
-    for call, (taken, left) in zip(stage.calls, held_places(stage.calls, slots), strict=True):
+    for call, (taken, left) in zip(stage.calls, held_places(stage.calls, max_concurrency), strict=True):
         found[call.row] += left - taken
     known = found.keys() & stage.tokens.keys()
     return found if known else defaultdict(float, {row: float(sum(tokens)) for row, tokens in stage.tokens.items()})
@@ -147,5 +147,5 @@ def _goes_through(pool: str, evolver: str) -> bool:
 def _characters(row: Mapping[str, object]) -> int:
     rounds = row["rounds"]
     assert isinstance(rounds, list)
-    texts = (one[name] for one in rounds for name in ("instruction", "output", "trajectory") if one[name])
+    texts = (item[name] for item in rounds for name in ("instruction", "output", "trajectory") if item[name])
     return 1 + sum(len(text) for text in texts)

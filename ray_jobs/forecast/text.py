@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ray_jobs.forecast.forecast import Forecast, PoolForecast
-from ray_jobs.forecast.outlook import Outlook, headline
+from ray_jobs.forecast.plan import ForecastAnswer, headline
 from ray_jobs.runner.progress import clock
 
 POOL_HEADINGS = ("pool", "actors", "rows", "tokens", "tokens/s", "could do", "busy", "loads in", "GPU-hours", "cost")
@@ -13,51 +13,54 @@ Range = tuple[float, float]
 Show = Callable[[float], str]
 
 
-def describe(found: Outlook) -> Iterator[str]:
+def describe(found: ForecastAnswer) -> Iterator[str]:
     """The forecast line by line: totals with their ranges, pools, what holds them up, what it rests on."""
     if found.forecast is None:
         yield "nothing is left to do"
         return
-    one = found.forecast
+    forecast = found.forecast
     yield ""
-    yield from _totals(one, found.ranges)
+    yield from _totals(forecast, found.ranges)
     yield ""
-    yield from _pools(one)
+    yield from _pools(forecast)
     yield ""
-    yield from _balance(one)
+    yield from _balance(forecast)
     yield ""
     yield from _grounds(found)
 
 
-def _totals(one: Forecast, ranges: Mapping[str, Range]) -> Iterator[str]:
-    numbers = headline(one)
+def _totals(forecast: Forecast, ranges: Mapping[str, Range]) -> Iterator[str]:
+    numbers = headline(forecast)
     shown = {
-        "rows": f"{one.rows:,}",
-        "records": ", ".join(f"{count:,.0f} {status}" for status, count in one.records.items()) or "not stated",
+        "rows": f"{forecast.rows:,}",
+        "records": ", ".join(f"{count:,.0f} {status}" for status, count in forecast.records.items()) or "not stated",
         "rows/s": _with_range(numbers["rows_per_second"], ranges.get("rows_per_second"), lambda x: f"{x:,.2f}"),
-        "time": f"{_with_range(one.seconds, ranges.get('seconds'), clock)}: {clock(one.load_seconds)} models load, "
-        f"{clock(one.stream_seconds)} rows stream, {clock(one.passage_seconds)} the first and last are on their way",
-        "tokens": _with_range(one.tokens, ranges.get("tokens"), lambda x: f"{x:,.0f}"),
-        "output": _with_range(one.bytes / 1e6, _scaled(ranges.get("bytes"), 1e-6), lambda x: f"{x:,.1f}") + " MB",
-        "GPU-hours": _with_range(one.gpu_hours, ranges.get("gpu_hours"), lambda x: f"{x:,.2f}"),
-        "cost": _with_range(one.cost, ranges.get("cost"), lambda x: f"{x:,.2f}") if one.cost else "no pool has a price",
+        "time": f"{_with_range(forecast.seconds, ranges.get('seconds'), clock)}: {clock(forecast.load_seconds)} "
+        f"models load, {clock(forecast.stream_seconds)} rows stream, {clock(forecast.passage_seconds)} the first and last "
+        "are on their way",
+        "tokens": _with_range(forecast.tokens, ranges.get("tokens"), lambda x: f"{x:,.0f}"),
+        "output": _with_range(forecast.bytes / 1e6, _scaled(ranges.get("bytes"), 1e-6), lambda x: f"{x:,.1f}") + " MB",
+        "GPU-hours": _with_range(forecast.gpu_hours, ranges.get("gpu_hours"), lambda x: f"{x:,.2f}"),
+        "cost": _with_range(forecast.cost, ranges.get("cost"), lambda x: f"{x:,.2f}")
+        if forecast.cost
+        else "no pool has a price",
     }
     for name, text in shown.items():
         yield f"{name:<10} {text}"
 
 
-def _pools(one: Forecast) -> Iterator[str]:
-    rows = [POOL_HEADINGS, *(_pool_cells(pool, one) for pool in one.pools)]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(POOL_HEADINGS))]
+def _pools(forecast: Forecast) -> Iterator[str]:
+    rows = [POOL_HEADINGS, *(_pool_cells(pool, forecast) for pool in forecast.pools)]
+    widths = [max(len(row[index]) for row in rows) for index in range(len(POOL_HEADINGS))]
     for row in rows:
         first, *others = (
-            cell.ljust(width) if not place else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.ljust(width) if not index else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         yield "  ".join((first, *others)).rstrip()
 
 
-def _pool_cells(pool: PoolForecast, one: Forecast) -> tuple[str, ...]:
+def _pool_cells(pool: PoolForecast, forecast: Forecast) -> tuple[str, ...]:
     return (
         pool.name,
         f"{pool.actors:,}",
@@ -65,24 +68,24 @@ def _pool_cells(pool: PoolForecast, one: Forecast) -> tuple[str, ...]:
         f"{pool.prompt_tokens + pool.completion_tokens:,.0f}",
         f"{pool.tokens_per_second:,.0f}",
         f"{pool.most_tokens_per_second:,.0f}",
-        f"{pool.stream_seconds / one.stream_seconds:.0%}",
+        f"{pool.stream_seconds / forecast.stream_seconds:.0%}",
         clock(pool.load_seconds),
         f"{pool.gpu_hours:,.2f}",
         f"{pool.cost:,.2f}",
     )
 
 
-def _balance(one: Forecast) -> Iterator[str]:
-    sizes = {pool.name: pool.actors for pool in one.pools}
-    yield f"bottleneck {one.bottleneck}: the other pools wait for it"
-    if dict(one.lean) != sizes:
-        yield f"as fast    with fewer actors: {_sizes(one.lean)}"
-    if one.fast_stream_seconds < 0.999 * one.stream_seconds:
-        faster = one.stream_seconds / one.fast_stream_seconds
-        yield f"faster     {faster:.2f} times, with no more GPUs (or actors): {_sizes(one.fast)}"
+def _balance(forecast: Forecast) -> Iterator[str]:
+    sizes = {pool.name: pool.actors for pool in forecast.pools}
+    yield f"bottleneck {forecast.bottleneck}: the other pools wait for it"
+    if dict(forecast.lean) != sizes:
+        yield f"as fast    with fewer actors: {_sizes(forecast.lean)}"
+    if forecast.fast_stream_seconds < 0.999 * forecast.stream_seconds:
+        faster = forecast.stream_seconds / forecast.fast_stream_seconds
+        yield f"faster     {faster:.2f} times, with no more GPUs (or actors): {_sizes(forecast.fast)}"
 
 
-def _grounds(found: Outlook) -> Iterator[str]:
+def _grounds(found: ForecastAnswer) -> Iterator[str]:
     if found.sampled_seeds:
         outcomes = ", ".join(f"{count:,} {what}" for what, count in found.outcomes.items())
         yield f"From {found.sampled_seeds:,} seeds, whose records were: {outcomes}."

@@ -19,9 +19,9 @@ from ray_jobs.jobs.score_pairs import as_records
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import AnswerJob, RespondActor, ScoreActor, ScoreJob
-from ray_jobs.pipeline.board import Board
 from ray_jobs.pipeline.branches import read_plan, union, unreadable_rows
 from ray_jobs.pipeline.job import Pending, SeededJob
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.pools import through_pool
 from ray_jobs.pipeline.scores import reward_model
 from ray_jobs.storage.store import Store
@@ -47,7 +47,7 @@ class AnswerTasksJob(SeededJob):
         check_engine("responder.engine", config.responder.engine)
         check_scorer(config.scorer)
 
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, respond, score."""
         config = self._config
         rows = union(
@@ -55,19 +55,19 @@ class AnswerTasksJob(SeededJob):
             for name, blocks in pending.branches.items()
         )
         if rows:
-            rows = through_pool(rows, RESPOND, RespondActor, self._answers(board), config.responder.pool)
+            rows = through_pool(rows, RESPOND, RespondActor, self._answers(monitor), config.responder.pool)
         if rows and config.scorer:
-            score = ScoreJob(SCORE, absolute(config.scorer), board)
+            score = ScoreJob(SCORE, absolute(config.scorer), monitor)
             rows = through_pool(rows, SCORE, ScoreActor, score, config.scorer.pool)
-        finished = union(one for one in (rows, unreadable_rows(store, pending)) if one)
+        finished = union(item for item in (rows, unreadable_rows(store, pending)) if item)
         assert finished is not None, "a stream is asked for only while rows are pending"
         return finished
 
-    def _answers(self, board: Board) -> AnswerJob:
+    def _answers(self, monitor: Monitor) -> AnswerJob:
         config = self._config
         rules = Elimination(**config.elimination.model_dump())
         responder = Responder(config.responder.sampling.build(), rules, self._template)
-        return AnswerJob(responder, RESPOND, absolute(config.responder.engine), board, config.seed)
+        return AnswerJob(responder, RESPOND, absolute(config.responder.engine), monitor, config.seed)
 
     @property
     def records_per_row(self) -> int:

@@ -104,7 +104,7 @@ def _report(store: Store, run: FinishingConfig, step: ReportConfig, say: Say) ->
     from ray_jobs.report import make as pages
 
     prices = Prices(step.gpu_hour_price, parse_token_prices(step.token_price))
-    chosen = {one.target: _open(one.target, run) for one in run.finish if isinstance(one, SelectConfig)}
+    chosen = {item.target: _open(item.target, run) for item in run.finish if isinstance(item, SelectConfig)}
     there = {target: folder for target, folder in chosen.items() if folder.exists(SELECTION)}
     place = pages.check_place(store, None)
     page = pages.report(store, run.output, prices, step.baseline, say, there)

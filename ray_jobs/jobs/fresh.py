@@ -123,9 +123,9 @@ def _order(file: tuple[str, int]) -> tuple[int, str]:
     names = path.split("/")
     if names[-1] == "_SUCCESS":
         return 0, path
-    for place, name in enumerate(("data", "rejected", "manifest"), start=1):
+    for index, name in enumerate(("data", "rejected", "manifest"), start=1):
         if name in names:
-            return place, path
+            return index, path
     return (6 if names[-1] == "run.json" else 5 if "plan" in names else 4), path
 
 

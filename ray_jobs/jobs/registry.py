@@ -32,7 +32,7 @@ from ray_jobs.runner.drive import Say
 from ray_jobs.runner.run import run
 from ray_jobs.storage.store import Store, open_store
 
-KINDS: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
+REGISTRY: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
     SynthesisJob.kind: (FinishingRunConfig, lambda config: [SynthesisJob(config)]),
     ScorePairsJob.kind: (ScoreConfig, lambda config: [ScorePairsJob(config)]),
     AnswerTasksJob.kind: (RespondConfig, lambda config: [AnswerTasksJob(config)]),
@@ -55,9 +55,9 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
     outer = jobs[-1]
     ownership.claim(open_store(outer.config.output, outer.config.storage), outer.holds)
     report: dict[str, Any] = {}
-    for place, job in enumerate(jobs, start=1):
+    for index, job in enumerate(jobs, start=1):
         if len(jobs) > 1:
-            say(f"phase {place} of {len(jobs)}: {mask_url(job.config.output)}")
+            say(f"phase {index} of {len(jobs)}: {mask_url(job.config.output)}")
         report = run(job, verbose, say)
     return report
 
@@ -69,7 +69,7 @@ def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequen
     """
     first = next(iter(stores_of(store).values()))
     stored = read_run(first)
-    model, jobs = KINDS[stored["job"]]
+    model, jobs = REGISTRY[stored["job"]]
     try:
         config = validated(model, {**stored["configuration"], "output": output, "storage": storage}, RUN)
     except ConfigError as error:

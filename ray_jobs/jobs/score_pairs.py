@@ -16,9 +16,9 @@ from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.output.plan import Fanout
 from ray_jobs.output.schema import KEPT
 from ray_jobs.pipeline.actors import ScoreActor, ScoreJob
-from ray_jobs.pipeline.board import Board
 from ray_jobs.pipeline.branches import begun, read_plan, union, unreadable_rows
 from ray_jobs.pipeline.job import Pending, SeededJob
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.pools import through_pool
 from ray_jobs.pipeline.scores import reward_model
 from ray_jobs.seeds.read import SeedSource
@@ -38,19 +38,19 @@ class ScorePairsJob(SeededJob):
         self._scorer = config.scorer
         check_scorer(config.scorer)
 
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, score."""
         pairs = union(
             through_pool(
                 read_plan(store, name, blocks).map_batches(as_records, batch_format="pyarrow", batch_size=None),
                 SCORE,
                 ScoreActor,
-                ScoreJob(SCORE, absolute(self._scorer), board),
+                ScoreJob(SCORE, absolute(self._scorer), monitor),
                 self._scorer.pool,
             )
             for name, blocks in pending.branches.items()
         )
-        finished = union(one for one in (pairs, unreadable_rows(store, pending)) if one)
+        finished = union(item for item in (pairs, unreadable_rows(store, pending)) if item)
         assert finished is not None, "a stream is asked for only while rows are pending"
         return finished
 

@@ -10,5 +10,5 @@ from ray_jobs.storage.store import Store
 def stores_of(store: Store) -> dict[str, Store]:
     """The outputs of an output's jobs that have a plan, by the names of the phases; "" where there is one alone."""
     phases = autoif_stores(store)
-    begun = {name: one for name, one in phases.items() if accept.is_planned(one)}
+    begun = {name: phase for name, phase in phases.items() if accept.is_planned(phase)}
     return begun if next(iter(phases)) in begun else {"": store}

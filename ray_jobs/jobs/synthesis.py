@@ -18,9 +18,9 @@ from ray_jobs.jobs.preflight import absolute, check
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
-from ray_jobs.pipeline.board import Board
 from ray_jobs.pipeline.branches import read_plan, union, unreadable_rows
 from ray_jobs.pipeline.job import Pending, SeededJob
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.pools import through_pool
 from ray_jobs.pipeline.scores import reward_model
 from ray_jobs.storage.store import Store
@@ -37,7 +37,7 @@ class SynthesisJob(SeededJob):
         checked = check(run)
         self._strategy, self._response, self._method = checked.strategy, checked.response, checked.method
 
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, evolve, respond, score.
 
         Each evolver's pool reads its own part of the plan, so that all of them run side by side and no row travels
@@ -49,32 +49,32 @@ class SynthesisJob(SeededJob):
                 read_plan(store, name, blocks),
                 pool_name(name),
                 EvolveActor,
-                self.evolver_job(name, board),
+                self.evolver_job(name, monitor),
                 run.evolvers[name].pool,
             )
             for name, blocks in pending.branches.items()
         )
         if rows and isinstance(run.responder, PoolResponderConfig):
-            respond = self.responder_job(run.responder, board)
+            respond = self.responder_job(run.responder, monitor)
             rows = through_pool(rows, RESPOND, RespondActor, respond, run.responder.pool)
         if rows and run.scorer:
-            rows = through_pool(rows, SCORE, ScoreActor, self.scorer_job(run.scorer, board), run.scorer.pool)
-        finished = union(one for one in (rows, unreadable_rows(store, pending)) if one)
+            rows = through_pool(rows, SCORE, ScoreActor, self.scorer_job(run.scorer, monitor), run.scorer.pool)
+        finished = union(item for item in (rows, unreadable_rows(store, pending)) if item)
         assert finished is not None, "a stream is asked for only while rows are pending"
         return finished
 
-    def evolver_job(self, name: str, board: Board) -> PoolJob:
+    def evolver_job(self, name: str, monitor: Monitor) -> PoolJob:
         """What an actor of this evolver's pool is built with."""
         engine = absolute(self._run.evolvers[name].engine)
-        return PoolJob(self._run, self._strategy, pool_name(name), engine, board, self._response)
+        return PoolJob(self._run, self._strategy, pool_name(name), engine, monitor, self._response)
 
-    def responder_job(self, responder: PoolResponderConfig, board: Board) -> PoolJob:
+    def responder_job(self, responder: PoolResponderConfig, monitor: Monitor) -> PoolJob:
         """What an actor of the responder's pool is built with."""
-        return PoolJob(self._run, self._strategy, RESPOND, absolute(responder.engine), board, self._response)
+        return PoolJob(self._run, self._strategy, RESPOND, absolute(responder.engine), monitor, self._response)
 
-    def scorer_job(self, scorer: ScorerConfig, board: Board) -> ScoreJob:
+    def scorer_job(self, scorer: ScorerConfig, monitor: Monitor) -> ScoreJob:
         """What an actor of the scorer's pool is built with."""
-        return ScoreJob(SCORE, absolute(scorer), board)
+        return ScoreJob(SCORE, absolute(scorer), monitor)
 
     @property
     def records_per_row(self) -> int:
@@ -137,7 +137,7 @@ class SynthesisJob(SeededJob):
         responder = "each evolver itself"
         if isinstance(run.responder, PoolResponderConfig):
             responder = f"`{run.responder.engine.model}`"
-        evolvers = ", ".join(f"`{name}` (`{one.engine.model}`)" for name, one in run.evolvers.items())
+        evolvers = ", ".join(f"`{name}` (`{evolver.engine.model}`)" for name, evolver in run.evolvers.items())
         scorer = f"`{run.scorer.model}`" if run.scorer else "nothing"
         return (
             "Evolved instructions",

@@ -52,7 +52,7 @@ def seal_path(epoch: int) -> str:
 def sealed_epochs(store: Store) -> list[int]:
     """The epochs that have a seal, void or not, the latest first."""
     found = (_SEAL.fullmatch(path) for path, _ in store.list(EPOCHS))
-    return sorted((int(one[1]) for one in found if one), reverse=True)
+    return sorted((int(item[1]) for item in found if item), reverse=True)
 
 
 def load(store: Store) -> Accepted:

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_jobs.errors import DamagedOutput
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import Tag
 from ray_jobs.output.manifest import Entry, Manifest
-from ray_jobs.output.part_files import pieces, tally_piece
+from ray_jobs.output.part_files import count_piece, pieces
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.storage.store import Store
 
@@ -73,9 +73,9 @@ def counted_once(store: Store, parts: Sequence[Entry], total: int) -> tuple[Entr
 
 def _narrowed(store: Store, part: Entry, rows: np.ndarray[Any, np.dtype[np.int64]]) -> Entry:
     """A part some of whose rows count elsewhere."""
-    tally, wanted = Tally(), pa.array(rows)
+    outcome_counts, wanted = OutcomeCounts(), pa.array(rows)
     for folder, records in pieces(store, part):
-        tally.add(tally_piece(folder, records.filter(pc.is_in(records["plan_row"], wanted))))
-    tally.rows = len(rows)
-    narrowed = Entry.of(part.name, part.files, rows, tally, schema=part.schema)
+        outcome_counts.add(count_piece(folder, records.filter(pc.is_in(records["plan_row"], wanted))))
+    outcome_counts.rows = len(rows)
+    narrowed = Entry.of(part.name, part.files, rows, outcome_counts, schema=part.schema)
     return replace(narrowed, extra=part.extra + len(part.rows) - len(rows))

@@ -22,7 +22,7 @@ _SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_pro
 
 
 @dataclass(slots=True)
-class Tally:
+class OutcomeCounts:
     """Records by group and outcome, and sums with their counts for means.
 
     `outcomes` counts (evolver, round, status, reason); `sums` and `counts` hold (evolver, round, column) over the
@@ -34,8 +34,8 @@ class Tally:
     sums: defaultdict[tuple[str, int, str], float] = field(default_factory=lambda: defaultdict(float))
     counts: Counter[tuple[str, int, str]] = field(default_factory=Counter)
 
-    def add(self, other: Tally) -> None:
-        """Take another tally in."""
+    def add(self, other: OutcomeCounts) -> None:
+        """Take another count of outcomes in."""
         self.rows += other.rows
         self.outcomes.update(other.outcomes)
         for key, value in other.sums.items():
@@ -43,11 +43,11 @@ class Tally:
         self.counts.update(other.counts)
 
     @classmethod
-    def total(cls, tallies: Iterable[Tally]) -> Tally:
-        """The sum of many tallies."""
+    def total(cls, many_counts: Iterable[OutcomeCounts]) -> OutcomeCounts:
+        """The sum of many counts of outcomes."""
         whole = cls()
-        for tally in tallies:
-            whole.add(tally)
+        for outcome_counts in many_counts:
+            whole.add(outcome_counts)
         return whole
 
     def by_status(self) -> Counter[str]:
@@ -75,35 +75,35 @@ class Tally:
         }
 
     @classmethod
-    def from_json(cls, raw: dict[str, Any]) -> Tally:
+    def from_json(cls, raw: dict[str, Any]) -> OutcomeCounts:
         """The opposite of `to_json`."""
-        tally = cls(rows=raw["rows"])
+        outcome_counts = cls(rows=raw["rows"])
         for *key, count in raw["outcomes"]:
-            tally.outcomes[tuple(key)] = count
+            outcome_counts.outcomes[tuple(key)] = count
         for *key, value, count in raw["sums"]:
-            tally.sums[tuple(key)] = value
-            tally.counts[tuple(key)] = count
-        return tally
+            outcome_counts.sums[tuple(key)] = value
+            outcome_counts.counts[tuple(key)] = count
+        return outcome_counts
 
 
-def tally_records(kept: pa.Table, rejected: pa.Table) -> Tally:
+def count_records(kept: pa.Table, rejected: pa.Table) -> OutcomeCounts:
     """Count the records of one part, kept, and rejected or failed; only columns that there are are summed."""
     numbers = pa.chunked_array([*kept["plan_row"].chunks, *rejected["plan_row"].chunks], pa.int64())
-    tally = Tally(rows=pc.count_distinct(numbers).as_py())
+    outcome_counts = OutcomeCounts(rows=pc.count_distinct(numbers).as_py())
     if "rejected_outputs" in kept.column_names:
         kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
     summed = [column for column in _SUMMED if column in kept.column_names]
     for group in kept.group_by(["evolver", "round"]).aggregate(_sums(summed)).to_pylist():
         key = (group["evolver"] or "", group["round"])
-        tally.outcomes[(*key, KEPT, "")] = group["record_id_count"]
+        outcome_counts.outcomes[(*key, KEPT, "")] = group["record_id_count"]
         for column in summed:
-            tally.sums[(*key, column)] = group[f"{column}_sum"] or 0
-            tally.counts[(*key, column)] = group[f"{column}_count"]
+            outcome_counts.sums[(*key, column)] = group[f"{column}_sum"] or 0
+            outcome_counts.counts[(*key, column)] = group[f"{column}_count"]
     turned_down = rejected.group_by(["evolver", "round", "status", "reason"]).aggregate([("record_id", "count")])
     for group in turned_down.to_pylist():
         key = (group["evolver"] or "", group["round"])
-        tally.outcomes[(*key, group["status"], group["reason"])] = group["record_id_count"]
-    return tally
+        outcome_counts.outcomes[(*key, group["status"], group["reason"])] = group["record_id_count"]
+    return outcome_counts
 
 
 def _sums(columns: Iterable[str]) -> list[tuple[str, str]]:

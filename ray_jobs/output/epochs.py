@@ -20,7 +20,7 @@ from ray_jobs.output import first_version, lease
 from ray_jobs.output.accept import ADDED, PLANNED, SETTLED, SWAPPED, read, seal_path, sealed_epochs, void, with_entries
 from ray_jobs.output.accepted import Accepted
 from ray_jobs.output.checksums import checksum, to_checked
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import (
     DATA,
     ENTRIES,
@@ -214,7 +214,11 @@ class Epoch:
         self._swap(members, None)
 
     def swap(
-        self, members: Sequence[Entry], files: Mapping[str, tuple[bytes, int]], rows: Rows, tally: Tally
+        self,
+        members: Sequence[Entry],
+        files: Mapping[str, tuple[bytes, int]],
+        rows: Rows,
+        outcome_counts: OutcomeCounts,
     ) -> Entry | None:
         """Publish `files` (by folder: bytes and records) as one part that stands for `members`, and remove theirs.
 
@@ -231,7 +235,7 @@ class Epoch:
             source, target = staged[folder]
             self._move(source, target, data)
             parts.append(Part(target, len(data), records, checksum(data)))
-        entry = Entry.of(new_name(), parts, rows, tally, schema=members[0].schema)
+        entry = Entry.of(new_name(), parts, rows, outcome_counts, schema=members[0].schema)
         self._swap(members, entry, [source for source, _ in staged.values()])
         return entry
 
@@ -242,7 +246,7 @@ class Epoch:
         self._enter(f"{SWAPPED}{name}", content)
         # a successor may have read its predecessors' entries before this one came: then the members count for it
         self.look()
-        self.store.delete([*(one.path for member in members for one in member.files), *staged])
+        self.store.delete([*(file.path for member in members for file in member.files), *staged])
 
     def _enter(self, name: str, content: Any) -> None:
         self.store.write_bytes(f"{entry_folder(self.lease.tag)}/{name}.json", to_checked(content))

@@ -38,7 +38,7 @@ def read(store: Store) -> Accepted:
     entries = _entries(store)
     gone = {name for raw, _ in entries for name in raw.get("replaces", ())}
     live = [(raw, entry) for raw, entry in entries if entry.name not in gone]
-    live.sort(key=lambda one: (-int(one[0]["lease"]), one[1].name))
+    live.sort(key=lambda item: (-int(item[0]["lease"]), item[1].name))
     parts = counted_once(store, [entry for _, entry in live], plan.rows)
     return Accepted(None, plan, parts, _settings(store))
 

@@ -20,7 +20,7 @@ from itertools import groupby
 import numpy as np
 
 from ray_jobs.errors import MissingFile
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.epochs import Epoch
 from ray_jobs.output.file_names import STAGING
 from ray_jobs.output.manifest import Entry, Part
@@ -32,13 +32,13 @@ READ_AHEAD_BYTES = 32 << 20
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of the greater file of a part: below `least` it is small; a joined one is closed from `target` on.
+    """Bytes of the greater file of a part: below `minimum` it is small; a joined one is closed from `target` on.
 
     A joined part grows beyond `target` only by one small part, and by what would be left over as a small part alone:
-    it has at most `target` and twice `least`, and a row group. `row_group` is the size in memory of one.
+    it has at most `target` and twice `minimum`, and a row group. `row_group` is the size in memory of one.
     """
 
-    least: int = 64 << 20
+    minimum: int = 64 << 20
     target: int = 128 << 20
     row_group: int = ROW_GROUP_BYTES
 
@@ -53,7 +53,7 @@ def small_parts(entries: Sequence[Entry], sizes: Sizes = Sizes()) -> list[Entry]
 
     These are the staged ones, and the small ones that there is another with the same columns to join with.
     """
-    wanted = [entry for entry in entries if entry.size < sizes.least or _is_staged(entry)]
+    wanted = [entry for entry in entries if entry.size < sizes.minimum or _is_staged(entry)]
     alike = Counter(entry.schema for entry in wanted)
     found = [entry for entry in wanted if alike[entry.schema] > 1 or _is_staged(entry)]
     return sorted(found, key=lambda entry: (entry.schema, int(entry.rows[0]), entry.name))
@@ -84,7 +84,7 @@ def _join_alike(epoch: Epoch, small: Sequence[Entry], may_go_on: Callable[[], No
         members.append(entry)
         left, taken = left - entry.size, taken + entry.size
         rest = left * writer.size / taken
-        if (writer.size >= sizes.target and rest >= sizes.least) or not left:
+        if (writer.size >= sizes.target and rest >= sizes.minimum) or not left:
             # one published part alone would be replaced by itself
             if len(members) > 1 or _is_staged(members[0]):
                 _replace(epoch, members, writer)
@@ -94,7 +94,7 @@ def _join_alike(epoch: Epoch, small: Sequence[Entry], may_go_on: Callable[[], No
 
 def _replace(epoch: Epoch, members: Sequence[Entry], writer: PartWriter) -> None:
     rows = np.concatenate([member.rows for member in members])
-    epoch.swap(members, writer.finish(), rows, Tally.total(member.tally for member in members))
+    epoch.swap(members, writer.finish(), rows, OutcomeCounts.total(member.outcome_counts for member in members))
 
 
 def _read_ahead(epoch: Epoch, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[bytes]]]:

@@ -1,10 +1,10 @@
 """One run at a time on an output: a lease in the output itself.
 
 Each holder creates the next numbered file `epochs/NUMBER.lease` exclusively, so of several that try exactly one wins,
-and rewrites `epochs/NUMBER.beat` every few seconds. A lease is free when its holder gave it back, when its holder was
-a process of this machine that is gone, or when its beat stood still for as long as our patience while we watched: no
-two clocks are compared, and a clock that is set moves nothing. All this is manners. What keeps an output whole where a
-holder was taken for dead and wakes up is in epochs.py, and depends on no heartbeat.
+and rewrites `epochs/NUMBER.heartbeat` every few seconds. A lease is free when its holder gave it back, when its holder
+was a process of this machine that is gone, or when its heartbeat stood still for as long as our patience while we
+watched: no two clocks are compared, and a clock that is set moves nothing. All this is manners. What keeps an output
+whole where a holder was taken for dead and wakes up is in epochs.py, and depends on no heartbeat.
 
 A lease's file is never removed from an output: its number is never given out again.
 """
@@ -65,7 +65,7 @@ FIRST_VERSION = Series("lease", ".json")
 class Timing:
     """How often a holder shows that it lives, and how long others wait for a sign; in seconds."""
 
-    beat: float = 3.0
+    heartbeat: float = 3.0
     patience: float = 20.0
 
 
@@ -99,37 +99,37 @@ class Lease:
 class LeaseHolder:
     """Holds a lease and keeps it alive from a thread of its own, until `release`."""
 
-    def __init__(self, lease: Lease, beat_seconds: float) -> None:
+    def __init__(self, lease: Lease, heartbeat_seconds: float) -> None:
         self.lease = lease
-        self._beat_seconds = beat_seconds
+        self._heartbeat_seconds = heartbeat_seconds
         self._stop = threading.Event()
         self._lost = False
-        self._beat()
+        self._heartbeat()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """Raise LeaseLost where the lease was lost when the last beat was sent; asks nobody."""
+        """Raise LeaseLost where the lease was lost when the last heartbeat was sent; asks nobody."""
         if self._lost:
             raise self.lease.lost()
 
     def release(self) -> None:
         """Give the lease back, so that the next run need not wait. A store that is away is not waited for."""
         self._stop.set()
-        # a beat may hang in a store that does not answer
-        self._thread.join(self._beat_seconds)
+        # a heartbeat may hang in a store that does not answer
+        self._thread.join(self._heartbeat_seconds)
         # a store that is away hides no error of the run's own: who comes next sees that this process is gone
         with suppress(StorageError):
             self.lease.store.write_bytes(EPOCHS.beat_path(self.lease.number), b"released")
 
     def _keep(self) -> None:
-        while not self._stop.wait(self._beat_seconds):
+        while not self._stop.wait(self._heartbeat_seconds):
             # a store that is away for a moment: the next beat may reach it
             with suppress(StorageError):
-                self._beat()
+                self._heartbeat()
                 self._lost = self.lease.is_lost()
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         self.lease.store.write_bytes(EPOCHS.beat_path(self.lease.number), uuid.uuid4().hex.encode())
 
 
@@ -154,7 +154,7 @@ def acquire(store: Store, timing: Timing = Timing()) -> LeaseHolder:
     """
     wait_for_holder(store, timing)
     lease = take(store)
-    return LeaseHolder(lease, timing.beat)
+    return LeaseHolder(lease, timing.heartbeat)
 
 
 def take(store: Store) -> Lease:
@@ -192,21 +192,21 @@ def read_holder(store: Store, number: int, series: Series = EPOCHS) -> Holder:
         holder = Holder(number, raw["host"], raw["pid"], _alive(raw), str(raw.get("token", "")))
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedOutput(f"{store.url_of(path)}: expected a lease, got something else ({error})") from error
-    return replace(holder, alive=False) if _read_beat(store, number, series) == b"released" else holder
+    return replace(holder, alive=False) if _read_heartbeat(store, number, series) == b"released" else holder
 
 
 def _is_held(store: Store, holder: Holder, series: Series, timing: Timing) -> bool:
     if holder.alive is not None:
         return holder.alive
-    beat, deadline = _read_beat(store, holder.number, series), time.monotonic() + timing.patience
+    heartbeat, deadline = _read_heartbeat(store, holder.number, series), time.monotonic() + timing.patience
     while time.monotonic() < deadline:
-        time.sleep(timing.beat / 2)
-        if _read_beat(store, holder.number, series) != beat:
+        time.sleep(timing.heartbeat / 2)
+        if _read_heartbeat(store, holder.number, series) != heartbeat:
             return True
     return False
 
 
-def _read_beat(store: Store, number: int, series: Series) -> bytes | None:
+def _read_heartbeat(store: Store, number: int, series: Series) -> bytes | None:
     with suppress(MissingFile):
         return store.read_bytes(series.beat_path(number))
     return None

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.errors import DamagedOutput
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import folder_of, is_record_file
 
 Rows = npt.NDArray[np.int64]
@@ -50,14 +50,22 @@ class Entry:
     name: str
     files: tuple[Part, ...]
     packed_rows: bytes
-    packed_tally: bytes
+    packed_counts: bytes
     extra: int = 0
     schema: str = ""
 
     @classmethod
-    def of(cls, name: str, files: Iterable[Part], rows: Rows, tally: Tally, extra: int = 0, schema: str = "") -> Entry:
+    def of(
+        cls,
+        name: str,
+        files: Iterable[Part],
+        rows: Rows,
+        outcome_counts: OutcomeCounts,
+        extra: int = 0,
+        schema: str = "",
+    ) -> Entry:
         """The entry of a part that holds `rows`, in any order."""
-        return cls(name, tuple(files), _pack(rows), _pack_tally(tally), extra, schema)
+        return cls(name, tuple(files), _pack(rows), _pack_counts(outcome_counts), extra, schema)
 
     @property
     def rows(self) -> Rows:
@@ -65,9 +73,9 @@ class Entry:
         return _unpack(self.packed_rows)
 
     @property
-    def tally(self) -> Tally:
+    def outcome_counts(self) -> OutcomeCounts:
         """What became of their records. Unpacked anew each time."""
-        return Tally.from_json(json.loads(zlib.decompress(self.packed_tally)))
+        return OutcomeCounts.from_json(json.loads(zlib.decompress(self.packed_counts)))
 
     @property
     def size(self) -> int:
@@ -80,7 +88,7 @@ class Entry:
             "name": self.name,
             "files": [asdict(part) for part in self.files],
             "rows": base64.b64encode(self.packed_rows).decode("ascii"),
-            "tally": self.tally.to_json(),
+            "tally": self.outcome_counts.to_json(),
             "extra": self.extra,
             "schema": self.schema,
         }
@@ -91,8 +99,12 @@ class Entry:
         try:
             files = [Part(**part) for part in raw["files"]]
             rows = _unpack(base64.b64decode(raw["rows"], validate=True))
-            tally, extra, schema = Tally.from_json(raw["tally"]), raw.get("extra", 0), raw.get("schema", "")
-            entry = cls.of(str(raw["name"]), files, rows, tally, extra, schema)
+            outcome_counts, extra, schema = (
+                OutcomeCounts.from_json(raw["tally"]),
+                raw.get("extra", 0),
+                raw.get("schema", ""),
+            )
+            entry = cls.of(str(raw["name"]), files, rows, outcome_counts, extra, schema)
             strange = [part.path for part in files if not is_record_file(part.path)]
         except (ValueError, KeyError, TypeError, AttributeError, zlib.error) as error:
             raise DamagedOutput(f"{source}: expected a manifest entry, got something else ({error})") from error
@@ -114,9 +126,9 @@ class Manifest:
             done[entry.rows] = True
         return done
 
-    def tally(self) -> Tally:
+    def outcome_counts(self) -> OutcomeCounts:
         """What became of all records."""
-        return Tally.total(entry.tally for entry in self.entries)
+        return OutcomeCounts.total(entry.outcome_counts for entry in self.entries)
 
 
 def _pack(rows: Rows) -> bytes:
@@ -129,5 +141,5 @@ def _unpack(packed: bytes) -> Rows:
     return np.cumsum(deltas, dtype=np.int64)
 
 
-def _pack_tally(tally: Tally) -> bytes:
-    return zlib.compress(json.dumps(tally.to_json()).encode(), 1)
+def _pack_counts(outcome_counts: OutcomeCounts) -> bytes:
+    return zlib.compress(json.dumps(outcome_counts.to_json()).encode(), 1)

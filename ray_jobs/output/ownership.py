@@ -219,12 +219,12 @@ def refuse_dangerous(store: Store) -> None:
         raise OutputError(f"{store.url}: is a mount point, whose content is not removed; use a folder in it")
 
 
-def overlap(one: Store, other: Store) -> Literal["same", "inside", "around"] | None:
+def overlap(store: Store, other: Store) -> Literal["same", "inside", "around"] | None:
     """How the place `one` lies to `other`: the same, inside it, around it; None for apart.
 
     Symbolic links of a disk are followed; two names of one object store are not known to be one.
     """
-    first, second = _place(one), _place(other)
+    first, second = _place(store), _place(other)
     if first == second:
         return "same"
     if first[: len(second)] == second:

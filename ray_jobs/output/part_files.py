@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from ray_jobs.errors import DamagedOutput
 from ray_jobs.output.checksums import checksum
-from ray_jobs.output.counts import Tally, tally_records
+from ray_jobs.output.counts import OutcomeCounts, count_records
 from ray_jobs.output.file_names import DATA, REJECTED
 from ray_jobs.output.manifest import Entry, Part
 from ray_jobs.output.schema import RECORD_SCHEMA, REJECTED_SCHEMA, ROW_GROUP_ROWS
@@ -61,9 +61,9 @@ def read_pieces(opened: Any) -> Iterator[pa.Table]:
             yield pa.Table.from_batches([batch]).replace_schema_metadata()
 
 
-def tally_piece(folder: str, records: pa.Table) -> Tally:
+def count_piece(folder: str, records: pa.Table) -> OutcomeCounts:
     """Count records of the file in `folder`."""
-    return tally_records(*(records if one == folder else nothing for one, nothing in NOTHING.items()))
+    return count_records(*(records if item == folder else nothing for item, nothing in NOTHING.items()))
 
 
 class PartWriter:

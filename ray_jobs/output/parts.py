@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.output.checksums import checksum
-from ray_jobs.output.counts import tally_records
+from ray_jobs.output.counts import count_records
 from ray_jobs.output.file_names import DATA, REJECTED, Tag, part_paths
 from ray_jobs.output.manifest import Entry, Part, Rows
 from ray_jobs.output.part_files import WRITTEN_AS
@@ -33,8 +33,8 @@ def write_part(store: Store, tag: Tag, kept: pa.Table, rejected: pa.Table, rows:
     for folder, data in encoded.items():
         store.write_bytes(paths[folder], data)
         parts.append(Part(paths[folder], len(data), tables[folder].num_rows, checksum(data)))
-    tally = tally_records(kept, rejected)
-    return Entry.of(name, parts, rows, tally, schema=schema_digest(kept.schema, rejected.schema))
+    outcome_counts = count_records(kept, rejected)
+    return Entry.of(name, parts, rows, outcome_counts, schema=schema_digest(kept.schema, rejected.schema))
 
 
 def _name(files: Mapping[str, bytes]) -> str:

@@ -145,7 +145,7 @@ def _without(batch: SeedBatch, held_out: frozenset[str]) -> SeedBatch:
 def _unplanned(batch: SeedBatch, known: IdSet) -> SeedBatch:
     """What of a batch is not in the plan yet."""
     seeds = known.add([bytes.fromhex(seed.seed_id) for seed in batch.seeds])
-    bad = known.add([bytes.fromhex(one.seed_id) for one in batch.bad])
+    bad = known.add([bytes.fromhex(item.seed_id) for item in batch.bad])
     return replace(batch, seeds=list(compress(batch.seeds, seeds)), bad=list(compress(batch.bad, bad)))
 
 

@@ -67,7 +67,7 @@ class PlanIndex:
         """Read a stored index. Raises DamagedOutput, naming `source`, where it is none or leads out of the output."""
         try:
             raw = dict(raw)
-            files = [PlanFile(**one) for one in raw.pop("files")]
+            files = [PlanFile(**item) for item in raw.pop("files")]
             index = cls(files=files, unreadable=Counter(raw.pop("unreadable")), **raw)
             strange = [file.path for file in files if not _is_inside(file)]
         except (ValueError, KeyError, TypeError) as error:

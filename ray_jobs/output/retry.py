@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_jobs.output import lease
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REJECTED
 from ray_jobs.output.manifest import Entry
-from ray_jobs.output.part_files import PartWriter, pieces, tally_piece
+from ray_jobs.output.part_files import PartWriter, count_piece, pieces
 from ray_jobs.output.schema import FAILED
 from ray_jobs.storage.store import Store
 
@@ -45,15 +45,15 @@ def _drop(epoch: Epoch, entry: Entry) -> int:
 
 def _rewrite(epoch: Epoch, entry: Entry, unwanted: pa.Array) -> None:
     """Replace a part by one without the rows `unwanted`."""
-    writer, tally = PartWriter(), Tally()
+    writer, outcome_counts = PartWriter(), OutcomeCounts()
     for folder, records in pieces(epoch.store, entry):
         kept = records.filter(pc.invert(pc.is_in(records["plan_row"], unwanted)))
         writer.add(folder, kept)
-        tally.add(tally_piece(folder, kept))
+        outcome_counts.add(count_piece(folder, kept))
     left = np.setdiff1d(entry.rows, unwanted.to_numpy())
     # a row's records may lie in several pieces
-    tally.rows = len(left)
-    epoch.swap([entry], writer.finish(), left, tally)
+    outcome_counts.rows = len(left)
+    epoch.swap([entry], writer.finish(), left, outcome_counts)
 
 
 def _failed_rows(rejected: pa.Table) -> pa.Array:
@@ -62,4 +62,4 @@ def _failed_rows(rejected: pa.Table) -> pa.Array:
 
 
 def _has_failed(entry: Entry) -> bool:
-    return any(status == FAILED for _, _, status, _ in entry.tally.outcomes)
+    return any(status == FAILED for _, _, status, _ in entry.outcome_counts.outcomes)

@@ -28,27 +28,27 @@ def failed_rounds(numbers: Iterable[int], stage: str, error: Exception) -> list[
 
 
 def kept(rounds: Iterable[RoundRow]) -> list[RoundRow]:
-    """The rounds that nothing has turned down so far."""
-    return [one for one in rounds if one["status"] == KEPT]
+    """The rounds that nothing has rejected so far."""
+    return [item for item in rounds if item["status"] == KEPT]
 
 
-def task_of(row: dict[str, Any], one: RoundRow) -> Instruction:
+def task_of(row: dict[str, Any], round_row: RoundRow) -> Instruction:
     """What the responder is asked: the evolved instruction with the seed's input."""
-    return Instruction(one["instruction"], row["input"])
+    return Instruction(round_row["instruction"], row["input"])
 
 
-def settle_answer(one: RoundRow, answer: Answer) -> None:
+def settle_answer(round_row: RoundRow, answer: Answer) -> None:
     """Write how the answer ended into its round."""
     usage = answer.usage
-    one["prompt_tokens"] += usage.prompt_tokens
-    one["completion_tokens"] += usage.completion_tokens
+    round_row["prompt_tokens"] += usage.prompt_tokens
+    round_row["completion_tokens"] += usage.completion_tokens
     match answer:
         case Response():
-            one |= {"output": storable(answer.text), "respond_finish_reason": answer.finish_reason}
+            round_row |= {"output": storable(answer.text), "respond_finish_reason": answer.finish_reason}
         case Rejected():
-            one |= _rejected(answer, "respond") | {"output": storable(answer.text)}
+            round_row |= _rejected(answer, "respond") | {"output": storable(answer.text)}
         case Failed():
-            one |= _failed(answer, "respond")
+            round_row |= _failed(answer, "respond")
 
 
 def storable(text: str) -> str:
@@ -56,9 +56,9 @@ def storable(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def settle_failure(one: RoundRow, stage: str, error: Exception) -> None:
+def settle_failure(round_row: RoundRow, stage: str, error: Exception) -> None:
     """Write into a round that its stage raised."""
-    one |= _failed(Failed(type(error).__name__, str(error)), stage)
+    round_row |= _failed(Failed(type(error).__name__, str(error)), stage)
 
 
 def _evolved(result: Round) -> RoundRow:

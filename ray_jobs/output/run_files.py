@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import RUN
 from ray_jobs.output.first_version import FORMAT
 from ray_jobs.output.schema import KEPT
@@ -119,10 +119,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def reasons(tally: Tally) -> dict[str, int]:
+def reasons(outcome_counts: OutcomeCounts) -> dict[str, int]:
     """Records that were not kept, by "status: reason", most frequent first."""
     counts: Counter[str] = Counter()
-    for (_, _, status, reason), count in tally.outcomes.items():
+    for (_, _, status, reason), count in outcome_counts.outcomes.items():
         if status != KEPT:
             counts[f"{status}: {reason}"] += count
     return dict(counts.most_common())
@@ -132,8 +132,8 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
     """Each pool over all sessions. Seconds are those between an actor's first row and its last, added up."""
     totals: dict[str, Counter[str]] = {}
     for session in sessions:
-        for name, figures in session.pools.items():
-            totals.setdefault(name, Counter()).update(figures)
+        for name, stats in session.pools.items():
+            totals.setdefault(name, Counter()).update(stats)
     return {
         name: {
             **total,

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from ray_jobs.errors import DamagedOutput, StorageError
 from ray_jobs.output import accept, run_files
 from ray_jobs.output.accepted import Accepted
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import DATA, REJECTED, STAGING, SUCCESS
 from ray_jobs.output.manifest import Entry
-from ray_jobs.output.part_files import read_part, read_pieces, tally_piece
+from ray_jobs.output.part_files import count_piece, read_part, read_pieces
 from ray_jobs.output.plan import read_plan_file
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.output.schema import RECORD_SCHEMA
@@ -68,7 +68,7 @@ def _finish_problems(found: Accepted, missing: Sequence[int]) -> Iterator[str]:
 def _plan_problems(store: Store, plan: PlanIndex) -> Iterator[str]:
     """Files of the plan that are missing, not what was written, or number other rows than the index says."""
     expected = 0
-    for file in sorted(plan.files, key=lambda one: one.first):
+    for file in sorted(plan.files, key=lambda item: item.first):
         if file.first != expected:
             yield f"{file.path}: begins with row {file.first:,}, expected row {expected:,}"
         expected = file.end
@@ -109,21 +109,21 @@ def _column_problems(found: Accepted) -> Iterator[str]:
 
 
 def _part_problems(store: Store, entry: Entry, plan: PlanIndex, rounds: int) -> Iterator[str]:
-    keys, tally = [KEYS.empty_table()], Tally()
+    keys, outcome_counts = [KEYS.empty_table()], OutcomeCounts()
     wanted = pa.array(entry.rows)
     try:
         for part in entry.files:
             for records in read_pieces(pa.BufferReader(read_part(store, part))):
                 keys.append(records.select(KEYS.names))
                 counted = records.filter(pc.is_in(records["plan_row"], wanted)) if entry.extra else records
-                tally.add(tally_piece(part.folder, counted))
+                outcome_counts.add(count_piece(part.folder, counted))
     except DamagedOutput as error:
         yield str(error)
         return
     except (StorageError, pa.ArrowException, OSError) as error:
         yield f"cannot be read: {error}"
         return
-    if tally.outcomes != entry.tally.outcomes:
+    if outcome_counts.outcomes != entry.outcome_counts.outcomes:
         yield "its manifest entry counts other outcomes than its files hold"
     yield from _row_problems(pa.concat_tables(keys), entry, plan, rounds)
 

@@ -31,14 +31,14 @@ from ray_jobs.config.engines import build_engine, build_responder
 from ray_jobs.config.run import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
-from ray_jobs.pipeline.board import Board, Figures, Meter, one_line
 from ray_jobs.pipeline.branches import begun
+from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
 from ray_jobs.pipeline.scores import build_scoring, score_rounds
 
 ENGINE_DIED = 70
 """The exit code of an actor whose engine died."""
 
-ROWS_A_SLOT = 1.25
+ROWS_PER_CALL = 1.25
 """Rows under way for each of an engine's slots: more than one, since some rows are between two prompts."""
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class PoolJob:
     strategy: Strategy
     pool: str
     engine: EngineConfig
-    board: Board
+    monitor: Monitor
     response: Template = BARE
 
     @property
@@ -76,7 +76,7 @@ class AnswerJob:
     answers: Responder
     pool: str
     engine: EngineConfig
-    board: Board
+    monitor: Monitor
     seed: int
 
     def responder(self) -> Responder:
@@ -90,7 +90,7 @@ class ScoreJob:
 
     pool: str
     scorer: ScorerConfig
-    board: Board
+    monitor: Monitor
 
 
 class EngineActor:
@@ -109,36 +109,36 @@ class EvolveActor(EngineActor):
     """
 
     def __init__(self, job: PoolJob) -> None:
-        self._meter = Meter(job.board, job.pool)
+        self._reporter = StatsReporter(job.monitor, job.pool)
         self._run = job.run
         self._strategy = job.strategy
-        with self._meter.loading():
+        with self._reporter.loading():
             self._engine = self.load(job.engine)
         self._turns = asyncio.Semaphore(rows_at_once(self._engine))
         own = isinstance(job.run.responder, SelfResponderConfig)
-        self._answers = Answers(job.responder(), self._engine, job.seed, self._meter) if own else None
+        self._answers = Answers(job.responder(), self._engine, job.seed, self._reporter) if own else None
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Evolve a block. Rows that have not begun when the run is to stop come back with null rounds."""
         rows = table.to_pylist()
         rounds = await asyncio.gather(*(self._row(row) for row in rows))
-        await asyncio.to_thread(self._meter.report)
+        await asyncio.to_thread(self._reporter.report)
         return begun(table, rounds)
 
     async def _row(self, row: Row) -> list[RoundRow] | None:
         async with self._turns:
-            return None if self._meter.stopped else await self._begun(row)
+            return None if self._reporter.stopped else await self._begun(row)
 
     async def _begun(self, row: Row) -> list[RoundRow]:
         ROW.set(row["row_id"])
-        with self._meter.row() as figures:
+        with self._reporter.row() as stats:
             rounds = await self._evolved(row)
-            for one in rounds:
-                figures.spend(one["prompt_tokens"], one["completion_tokens"])
+            for item in rounds:
+                stats.spend(item["prompt_tokens"], item["completion_tokens"])
             rounds = rounds if self._run.keep_rounds == "all" else rounds[-1:]
-            figures.count(rounds)
+            stats.count(rounds)
             if self._answers:
-                await self._answers.answer(row, figures, rounds)
+                await self._answers.answer(row, stats, rounds)
         return rounds
 
     async def _evolved(self, row: Row) -> list[RoundRow]:
@@ -147,7 +147,7 @@ class EvolveActor(EngineActor):
         try:
             return round_rows(await drive(flow, self._engine))
         except EngineDied as died:
-            end_actor(died, self._meter)
+            end_actor(died, self._reporter)
         except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
             log.warning("row %s failed", row["row_id"], exc_info=True, extra={"row": row["row_id"]})
             return failed_rounds(range(1, self._strategy.rounds + 1), "evolve", error)
@@ -157,22 +157,22 @@ class RespondActor(EngineActor):
     """Answers the instructions of a block."""
 
     def __init__(self, job: PoolJob | AnswerJob) -> None:
-        self._meter = Meter(job.board, job.pool)
-        with self._meter.loading():
+        self._reporter = StatsReporter(job.monitor, job.pool)
+        with self._reporter.loading():
             engine = self.load(job.engine)
-        self._answers = Answers(job.responder(), engine, job.seed, self._meter)
+        self._answers = Answers(job.responder(), engine, job.seed, self._reporter)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Answer every round of a block that is still kept."""
         rows = table.to_pylist()
         await asyncio.gather(*(self._row(row) for row in rows if row["rounds"] is not None))
-        await asyncio.to_thread(self._meter.report)
+        await asyncio.to_thread(self._reporter.report)
         return with_rounds(table, rows)
 
     async def _row(self, row: Row) -> None:
         ROW.set(row["row_id"])
-        with self._meter.row() as figures:
-            await self._answers.answer(row, figures, row["rounds"])
+        with self._reporter.row() as stats:
+            await self._answers.answer(row, stats, row["rounds"])
 
 
 @dataclass(frozen=True)
@@ -182,35 +182,35 @@ class Answers:
     responder: Responder
     engine: Engine
     run_seed: int
-    meter: Meter
+    reporter: StatsReporter
 
-    async def answer(self, row: Row, figures: Figures, rounds: Sequence[RoundRow]) -> None:
+    async def answer(self, row: Row, stats: WorkerStats, rounds: Sequence[RoundRow]) -> None:
         """Answer the kept ones of a row's rounds side by side, and write the answers into them."""
         asked = kept(rounds)
-        await asyncio.gather(*(self._answer(row, one, figures) for one in asked))
-        figures.count(asked)
+        await asyncio.gather(*(self._answer(row, item, stats) for item in asked))
+        stats.count(asked)
 
-    async def _answer(self, row: Row, one: RoundRow, figures: Figures) -> None:
-        rng = Random(f"{self.run_seed} respond {row['row_id']} {one['round']}")
+    async def _answer(self, row: Row, round_row: RoundRow, stats: WorkerStats) -> None:
+        rng = Random(f"{self.run_seed} respond {row['row_id']} {round_row['round']}")
         try:
-            answer = await drive(self.responder.answer(task_of(row, one), rng), self.engine)
+            answer = await drive(self.responder.answer(task_of(row, round_row), rng), self.engine)
         except EngineDied as died:
-            end_actor(died, self.meter)
+            end_actor(died, self.reporter)
         except Exception as error:  # as in EvolveActor
-            where = {"row": row["row_id"], "round": one["round"]}
+            where = {"row": row["row_id"], "round": round_row["round"]}
             log.warning("answer to row %(row)s round %(round)s failed", where, exc_info=True, extra=where)
-            settle_failure(one, "respond", error)
+            settle_failure(round_row, "respond", error)
         else:
-            settle_answer(one, answer)
-            figures.spend(answer.usage.prompt_tokens, answer.usage.completion_tokens)
+            settle_answer(round_row, answer)
+            stats.spend(answer.usage.prompt_tokens, answer.usage.completion_tokens)
 
 
 class ScoreActor:
     """Scores the pairs of a block with IFD and IC-IFD, and with what else the run asks for."""
 
     def __init__(self, job: ScoreJob) -> None:
-        self._meter = Meter(job.board, job.pool)
-        with self._meter.loading():
+        self._reporter = StatsReporter(job.monitor, job.pool)
+        with self._reporter.loading():
             self._scoring = build_scoring(job.scorer)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
@@ -220,19 +220,19 @@ class ScoreActor:
         """
         rows = table.to_pylist()
         begun = [row for row in rows if row["rounds"] is not None]
-        rounds = [(row, one) for row in begun for one in kept(row["rounds"])]
-        with self._meter.rows(len(begun)) as figures:
+        rounds = [(row, item) for row in begun for item in kept(row["rounds"])]
+        with self._reporter.rows(len(begun)) as stats:
             await asyncio.to_thread(score_rounds, self._scoring, rounds)
-            for _, one in rounds:
-                figures.spend((one["n_q"] or 0) + (one["n_a"] or 0), 0)
-            figures.count(one for _, one in rounds)
-        await asyncio.to_thread(self._meter.report)
+            for _, item in rounds:
+                stats.spend((item["n_q"] or 0) + (item["n_a"] or 0), 0)
+            stats.count(item for _, item in rounds)
+        await asyncio.to_thread(self._reporter.report)
         return with_rounds(table, rows)
 
 
 def rows_at_once(engine: Engine) -> int:
     """How many rows keep the engine full; without a limit where it does not tell its slots."""
-    return sys.maxsize if engine.slots is None else math.ceil(ROWS_A_SLOT * engine.slots)
+    return sys.maxsize if engine.max_concurrency is None else math.ceil(ROWS_PER_CALL * engine.max_concurrency)
 
 
 def load_engine(config: EngineConfig) -> Engine:
@@ -249,9 +249,9 @@ def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
     return table.set_column(place, ROUNDS, pa.array([row["rounds"] for row in rows], ROUNDS.type))
 
 
-def end_actor(died: EngineDied, meter: Meter) -> NoReturn:
+def end_actor(died: EngineDied, reporter: StatsReporter) -> NoReturn:
     """Leave the process, so that Ray starts the actor anew and its blocks with it."""
     log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
-    meter.ended(one_line(died))
+    reporter.ended(one_line(died))
     logging.shutdown()
     os._exit(ENGINE_DIED)

@@ -20,7 +20,7 @@ from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan import Fanout, PlanWriter, make_plan
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.plan_source import Slice
 from ray_jobs.seeds.read import SeedSource
 from ray_jobs.storage.store import Store
@@ -38,7 +38,7 @@ class Pending:
     def rows(self) -> dict[str, int]:
         """The pending rows of each branch."""
         return {
-            name: sum(len(one.places) for block in blocks for one in block) for name, blocks in self.branches.items()
+            name: sum(len(item.places) for block in blocks for item in block) for name, blocks in self.branches.items()
         }
 
 
@@ -88,7 +88,7 @@ class PooledJob(ABC):
         """How finished rows become records."""
 
     @abstractmethod
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """The finished rows of everything that is pending, as the layout takes them. Lazy, as Ray Data is."""
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002

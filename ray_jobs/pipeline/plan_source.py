@@ -22,7 +22,7 @@ from ray_jobs.storage.store import Store
 BYTES_PER_ROW = 1024
 """A guess for Ray Data's memory budget; it measures the real size of what is read."""
 
-LEAST_BLOCK_ROWS = 16
+MIN_BLOCK_ROWS = 16
 """Smaller blocks than that only where a configuration asks for them: each costs what 100 rows or so cost."""
 
 
@@ -74,7 +74,7 @@ def fitting_rows(block_rows: int, pending: int, blocks: int) -> int:
 
     A run that is small for its pools would otherwise leave actors without a block.
     """
-    return min(block_rows, max(LEAST_BLOCK_ROWS, -(-pending // blocks)))
+    return min(block_rows, max(MIN_BLOCK_ROWS, -(-pending // blocks)))
 
 
 def pending_blocks(files: Iterable[PlanFile], done: npt.NDArray[np.bool_], block_rows: int) -> list[list[Slice]]:
@@ -95,7 +95,7 @@ def pending_blocks(files: Iterable[PlanFile], done: npt.NDArray[np.bool_], block
 
 def read_block(store: Store, block: Sequence[Slice], schema: pa.Schema = PLAN_SCHEMA) -> list[pa.Table]:
     """The rows of one block, reading no more row groups than hold them."""
-    return [pa.concat_tables(_read_slice(store, one, schema) for one in block).combine_chunks()]
+    return [pa.concat_tables(_read_slice(store, item, schema) for item in block).combine_chunks()]
 
 
 def _read_slice(store: Store, wanted: Slice, schema: pa.Schema) -> pa.Table:
@@ -112,4 +112,4 @@ def _read_slice(store: Store, wanted: Slice, schema: pa.Schema) -> pa.Table:
 
 
 def _rows(block: Sequence[Slice]) -> int:
-    return sum(len(one.places) for one in block)
+    return sum(len(item.places) for item in block)

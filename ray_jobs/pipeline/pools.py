@@ -17,7 +17,7 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
     An actor works on `batches_in_flight` blocks at once and holds as many again in its queue: with fewer its engine
     drains between blocks, and Ray's autoscaler, which looks at the queue, would never add an actor.
     """
-    least, most = pool.bounds
+    minimum, maximum = pool.bounds
     # map_batches itself refuses batch_size=None beside GPUs; a batch is a whole block here, whose size the plan has set
     stage: Dataset = rows.map_batches_internal(
         type(name, (actor,), {"__doc__": actor.__doc__}),
@@ -26,8 +26,8 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
         zero_copy_batch=True,
         fn_constructor_args=(job,),
         compute=ActorPoolStrategy(
-            min_size=least,
-            max_size=most,
+            min_size=minimum,
+            max_size=maximum,
             max_concurrent_calls_per_actor=pool.batches_in_flight,
             max_tasks_in_flight_per_actor=2 * pool.batches_in_flight,
         ),
@@ -46,21 +46,21 @@ def asked_for(pool: PoolConfig) -> dict[str, float]:
     if pool.accelerator_type:
         # a node has one, of which Ray lets each actor take a thousandth
         wanted[f"accelerator_type:{pool.accelerator_type}"] = 0.001
-    return {one: amount for one, amount in wanted.items() if amount}
+    return {item: amount for item, amount in wanted.items() if amount}
 
 
 def in_words(resources: Mapping[str, float]) -> str:
     """Resources as people read them, such as "1 CPU, 4 GPU"."""
-    return ", ".join(f"{amount:g} {one}" for one, amount in resources.items())
+    return ", ".join(f"{amount:g} {resource}" for resource, amount in resources.items())
 
 
-def lacking(pools: Mapping[str, PoolConfig]) -> list[str]:
+def unschedulable(pools: Mapping[str, PoolConfig]) -> list[str]:
     """The pools whose actors no node that is alive now could hold even if it were empty; one sentence each."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
     sentences = []
     for name, pool in pools.items():
         wanted = asked_for(pool)
-        if not any(all(node.get(one, 0) >= amount for one, amount in wanted.items()) for node in nodes):
+        if not any(all(node.get(item, 0) >= amount for item, amount in wanted.items()) for node in nodes):
             asked = in_words(wanted)
             sentences.append(f"pool {name}: no node of the cluster has what an actor of it asks for ({asked})")
     return sentences

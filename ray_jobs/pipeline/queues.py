@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ray_jobs.config.pool_names import pool_name
 from ray_jobs.config.run import PoolConfig
-from ray_jobs.pipeline.board import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Queues:
         names = list(pools)
         first = [name for name in map(pool_name, branches) if name in pools] or names[:1]
         chain = [name for name in names if name not in first]
-        before = {name: (chain[place - 1],) if place else tuple(first) for place, name in enumerate(chain)}
+        before = {name: (chain[index - 1],) if index else tuple(first) for index, name in enumerate(chain)}
         # blocks keep the size in which they were read
         rows = max(pools[name].batch_rows for name in first)
         return cls(before, {name: rows * pool.batches_in_flight for name, pool in pools.items()})
@@ -51,4 +51,4 @@ class Queues:
 
     def _waiting(self, name: str, pool: PoolState, snapshot: Snapshot) -> int:
         # rows that begin again after an actor's death count twice: then it may be below 0
-        return sum(snapshot.pools[one].figures.done for one in self.before[name]) - pool.figures.began
+        return sum(snapshot.pools[item].stats.done for item in self.before[name]) - pool.stats.began

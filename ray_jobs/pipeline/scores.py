@@ -55,9 +55,9 @@ def reward_model(config: ScorerConfig | None) -> str | None:
 
 def score_rounds(scoring: Scoring, rounds: Sequence[tuple[dict[str, Any], RoundRow]]) -> None:
     """Score each (row, round) and write the losses and what derives from them into the round."""
-    pairs = [Pair(one["instruction"], row["input"], one["output"]) for row, one in rounds]
-    for (_, one), scores in zip(rounds, scoring.scorer.score(pairs), strict=True):
-        one |= {
+    pairs = [Pair(item["instruction"], row["input"], item["output"]) for row, item in rounds]
+    for (_, item), scores in zip(rounds, scoring.scorer.score(pairs), strict=True):
+        item |= {
             "loss_q": scores.loss_q,
             "loss_a_given_q": scores.loss_a_given_q,
             "loss_a": scores.loss_a,
@@ -68,9 +68,9 @@ def score_rounds(scoring: Scoring, rounds: Sequence[tuple[dict[str, Any], RoundR
             "score_note": scores.note,
         }
     if scoring.lengths:
-        for (_, one), length in zip(rounds, scoring.lengths(pairs), strict=True):
-            one["instruction_length"] = length
+        for (_, item), length in zip(rounds, scoring.lengths(pairs), strict=True):
+            item["instruction_length"] = length
     if scoring.rewards:
-        for (_, one), reward in zip(rounds, scoring.rewards(pairs), strict=True):
-            notes = dict.fromkeys(note for note in (one["score_note"], reward.note) if note)
-            one |= {"reward": reward.value, "score_note": "; ".join(notes) or None}
+        for (_, item), reward in zip(rounds, scoring.rewards(pairs), strict=True):
+            notes = dict.fromkeys(note for note in (item["score_note"], reward.note) if note)
+            item |= {"reward": reward.value, "score_note": "; ".join(notes) or None}

@@ -14,15 +14,15 @@ from ray_jobs.output.epochs import add_part
 from ray_jobs.output.layout import Layout
 from ray_jobs.output.lease import Lease
 from ray_jobs.output.parts import write_part
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import Store
 
 
 class PartsSink(Datasink[None]):
     """Writes and commits the rows of one write task as one part. Rows that never began are left out."""
 
-    def __init__(self, store: Store, lease: Lease, layout: Layout, board: Board) -> None:
-        self._store, self._lease, self._layout, self._board = store, lease, layout, board
+    def __init__(self, store: Store, lease: Lease, layout: Layout, monitor: Monitor) -> None:
+        self._store, self._lease, self._layout, self._monitor = store, lease, layout, monitor
 
     def write(self, blocks: Iterable[Block], ctx: Any) -> None:  # noqa: ARG002
         """Commit what is finished in `blocks`. Raises LeaseLost where another run has taken the output over."""
@@ -36,7 +36,7 @@ class PartsSink(Datasink[None]):
         self._lease.check()
         entry = write_part(self._store, self._lease.tag, *records, rows["plan_row"].to_numpy())
         if add_part(self._store, self._lease, entry):
-            self._board.committed(entry)
+            self._monitor.committed(entry)
 
     def on_write_complete(self, write_result: WriteResult[None]) -> None:
         """Nothing is left to do: each task has committed its part."""

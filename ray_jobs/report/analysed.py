@@ -45,7 +45,7 @@ class Analysis:
 
     def entry(self, evolver: str, number: int) -> Mapping[str, Any] | None:
         """The entry of an evolver and round, if there is one."""
-        found = [one for one in self.entries if (one["evolver"], one["round"]) == (evolver, number)]
+        found = [entry for entry in self.entries if (entry["evolver"], entry["round"]) == (evolver, number)]
         return found[0] if found else None
 
 
@@ -87,6 +87,6 @@ def _batches(store: Store, path: str, column: str) -> Iterator[pa.RecordBatch]:
 def _entries(store: Store, path: str) -> list[dict[str, Any]]:
     try:
         entries = json.loads(store.read_bytes(path))
-        return [{**one, "evolver": one["evolver"] or NOBODY, "round": int(one["round"])} for one in entries]
+        return [{**entry, "evolver": entry["evolver"] or NOBODY, "round": int(entry["round"])} for entry in entries]
     except (ValueError, TypeError, KeyError) as error:
         raise DamagedOutput(f"{store.url_of(path)}: expected a list with an entry for each round ({error})") from None

@@ -76,21 +76,21 @@ def compare(sums: SeedSums, first: str, second: str, number: int | None) -> list
         total, count = of(sums.sums[name])[:, common], of(sums.counts[name])[:, common]
         both = (count > 0).all(axis=0)
         columns.append((name, np.where(both, total / np.maximum(count, 1), 0), np.broadcast_to(both, total.shape)))
-    return _differences(number, [one for one in columns if (one[2].sum(axis=1) > 0).all()])
+    return _differences(number, [column for column in columns if (column[2].sum(axis=1) > 0).all()])
 
 
 def _differences(number: int | None, columns: Sequence[tuple[str, Floats, Floats]]) -> list[Difference]:
     """Ratios of the sums of two arrays (2, seeds), the numerators and the denominators, as differences."""
     if not columns:
         return []
-    above = np.stack([one[1] for one in columns]).astype(np.float64)
-    below = np.stack([one[2] for one in columns]).astype(np.float64)
+    above = np.stack([column[1] for column in columns]).astype(np.float64)
+    below = np.stack([column[2] for column in columns]).astype(np.float64)
     drawn = _draws(above, below)
     found = []
-    for place, (name, numerators, denominators) in enumerate(columns):
-        first, second = (above[place].sum(axis=1) / below[place].sum(axis=1)).tolist()
+    for index, (name, numerators, denominators) in enumerate(columns):
+        first, second = (above[index].sum(axis=1) / below[index].sum(axis=1)).tolist()
         seeds = int(((numerators != 0) | (denominators > 0)).any(axis=0).sum())
-        low, high = _bounds(drawn[:, place]) if seeds > 1 else (None, None)
+        low, high = _bounds(drawn[:, index]) if seeds > 1 else (None, None)
         found.append(Difference(name, number, seeds, first, second, low, high))
     return found
 

@@ -29,7 +29,7 @@ class _Shown:
         return NONE if value is None else f"{value:{'+' if signed else ''},.{self.decimals}f}".replace("-", "−")
 
 
-SHOWN = {one.name: _Shown(one.label, one.unit, one.decimals) for one in map(MEASURES.__getitem__, ORDER)} | {
+SHOWN = {item.name: _Shown(item.label, item.unit, item.decimals) for item in map(MEASURES.__getitem__, ORDER)} | {
     KEPT_SHARE: _Shown("kept share", "of records", 3),
     TOKENS: _Shown("cost", "tokens a kept record", 0),
 }
@@ -51,9 +51,9 @@ def comparison_section(view: View) -> Section:
 
 def _all_differences(view: View, sums: SeedSums, first: str, second: str) -> list[Difference]:
     rounds = [None, *view.rounds] if len(view.rounds) > 1 else [None]
-    differences = [one for number in rounds for one in compare(sums, first, second, number)]
-    places = {name: place for place, name in enumerate(SHOWN)}
-    return sorted(differences, key=lambda one: (places[one.measure], one.round or 0))
+    differences = [item for number in rounds for item in compare(sums, first, second, number)]
+    places = {name: index for index, name in enumerate(SHOWN)}
+    return sorted(differences, key=lambda item: (places[item.measure], item.round or 0))
 
 
 def _notes(view: View, sums: SeedSums, found: dict[str, list[Difference]]) -> list[Block]:
@@ -78,12 +78,14 @@ def _notes(view: View, sums: SeedSums, found: dict[str, list[Difference]]) -> li
 def _picture(found: dict[str, list[Difference]], baseline: str) -> Figure:
     panels: dict[tuple[str, str], list[plots.Interval]] = {}
     for name, differences in found.items():
-        for one in differences:
-            if len(found) > 1 and one.round is not None:
+        for difference in differences:
+            if len(found) > 1 and difference.round is not None:
                 continue  # with several evolvers the rounds stand in the tables
-            label = name if len(found) > 1 else _round(one)
-            shown = SHOWN[one.measure]
-            panels.setdefault((shown.label, shown.unit), []).append((label, one.difference, one.low, one.high))
+            label = name if len(found) > 1 else _round(difference)
+            shown = SHOWN[difference.measure]
+            panels.setdefault((shown.label, shown.unit), []).append(
+                (label, difference.difference, difference.low, difference.high)
+            )
     return figure(
         "comparison",
         f"Differences to {baseline} with 95 % intervals in {', '.join(title for title, _ in panels)}. The tables have "
@@ -96,30 +98,32 @@ def _picture(found: dict[str, list[Difference]], baseline: str) -> Figure:
 
 def _tables(name: str, baseline: str, differences: Sequence[Difference]) -> list[Table]:
     """All rounds together, and behind a click each by itself."""
-    whole, single = ([one for one in differences if (one.round is None) is all_of] for all_of in (True, False))
-    rows = [[_name(one), *_cells(one)] for one in whole]
+    whole, single = (
+        [difference for difference in differences if (difference.round is None) is all_of] for all_of in (True, False)
+    )
+    rows = [[_name(item), *_cells(item)] for item in whole]
     headings = ["difference", "95 % interval", "clearly", name, baseline, "seeds"]
     tables = [Table(f"{name} against {baseline}, paired by seed, all rounds.", ["measure", *headings], rows)]
     if single:
-        rows = [[_name(one), _round(one), *_cells(one)] for one in single]
+        rows = [[_name(item), _round(item), *_cells(item)] for item in single]
         caption = f"{name} against {baseline}, paired by seed, by round."
         tables.append(Table(caption, ["measure", "round", *headings], rows, 2, folded=True))
     return tables
 
 
-def _name(one: Difference) -> str:
-    shown = SHOWN[one.measure]
+def _name(difference: Difference) -> str:
+    shown = SHOWN[difference.measure]
     return f"{shown.label} ({shown.unit})" if shown.unit else shown.label
 
 
-def _cells(one: Difference) -> list[str]:
-    shown, interval = SHOWN[one.measure], NONE
-    if one.low is not None:
-        interval = f"{shown.text(one.low, signed=True)} to {shown.text(one.high, signed=True)}"
-    clear = "" if not one.clear else "more" if one.difference > 0 else "less"
-    values = [shown.text(one.first), shown.text(one.second)]
-    return [shown.text(one.difference, signed=True), interval, clear, *values, count(one.seeds)]
+def _cells(difference: Difference) -> list[str]:
+    shown, interval = SHOWN[difference.measure], NONE
+    if difference.low is not None:
+        interval = f"{shown.text(difference.low, signed=True)} to {shown.text(difference.high, signed=True)}"
+    clear = "" if not difference.clear else "more" if difference.difference > 0 else "less"
+    values = [shown.text(difference.first), shown.text(difference.second)]
+    return [shown.text(difference.difference, signed=True), interval, clear, *values, count(difference.seeds)]
 
 
-def _round(one: Difference) -> str:
-    return ALL if one.round is None else round_title(one.round)
+def _round(difference: Difference) -> str:
+    return ALL if difference.round is None else round_title(difference.round)

@@ -52,10 +52,14 @@ def parse_token_prices(texts: Iterable[str]) -> dict[str, tuple[float, float]]:
     for text in texts:
         pool, equals, amounts = text.rpartition("=")
         try:
-            found = [float(one) for one in amounts.split("/")]
+            found = [float(part) for part in amounts.split("/")]
         except ValueError:
             found = []
-        if not 1 <= len(found) <= 2 or not all(0 <= one < float("inf") for one in found) or bool(equals) != bool(pool):
+        if (
+            not 1 <= len(found) <= 2
+            or not all(0 <= item < float("inf") for item in found)
+            or bool(equals) != bool(pool)
+        ):
             raise ConfigError(
                 f"--token-price {text}: expected PRICE, PROMPT/COMPLETION or POOL=PROMPT/COMPLETION a million tokens"
             )
@@ -83,9 +87,9 @@ def _pool_cost(inputs: Inputs, prices: Prices, name: str, figures: Mapping[str, 
 
 def _gpus(configuration: Mapping[str, Any]) -> dict[str, float]:
     """GPUs an actor by pool, as configured."""
-    stages = {pool_name(name): one for name, one in (configuration.get("evolvers") or {}).items()}
+    stages = {pool_name(name): item for name, item in (configuration.get("evolvers") or {}).items()}
     stages |= {RESPOND: configuration.get("responder"), SCORE: configuration.get("scorer")}
-    return {name: float(((one or {}).get("pool") or {}).get("gpus", 0)) for name, one in stages.items()}
+    return {name: float(((stage or {}).get("pool") or {}).get("gpus", 0)) for name, stage in stages.items()}
 
 
 def money_per_kept(costs: Iterable[PoolCost], gathered: Gathered, evolver: str) -> float | None:
@@ -93,7 +97,7 @@ def money_per_kept(costs: Iterable[PoolCost], gathered: Gathered, evolver: str) 
 
     Its own pool's cost, and of the responder's and the scorer's the share of the records that it sent there.
     """
-    by_name = {one.name: one.money for one in costs}
+    by_name = {cost.name: cost.money for cost in costs}
     kept = gathered.kept(evolver)
     if not kept or None in by_name.values() or not by_name:
         return None

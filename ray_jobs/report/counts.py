@@ -72,7 +72,7 @@ def _reasons(view: View) -> list[Table | Note]:
 
 def _of(view: View, evolver: str, ending: Ending) -> int:
     found = view.gathered.endings
-    return sum(number for (name, _, one), number in found.items() if (name, one) == (evolver, ending))
+    return sum(number for (name, _, item), number in found.items() if (name, item) == (evolver, ending))
 
 
 def _unreadable(view: View) -> list[Note]:
@@ -88,10 +88,12 @@ def _unreadable(view: View) -> list[Note]:
 def yields_section(view: View) -> Section:
     """The share of records that were kept, by round."""
     values = {
-        view.title(name): [_share(view.gathered.kept(name, one), view.gathered.ended(name, one)) for one in view.rounds]
+        view.title(name): [
+            _share(view.gathered.kept(name, item), view.gathered.ended(name, item)) for item in view.rounds
+        ]
         for name in view.evolvers
     }
-    titles = [round_title(one) for one in view.rounds]
+    titles = [round_title(item) for item in view.rounds]
     picture = figure(
         "yields",
         f"Bars of the share of records kept by round, for {', '.join(values)}. The table has the numbers.",
@@ -99,9 +101,9 @@ def yields_section(view: View) -> Section:
         plots.shares(titles, values, "kept of all records with an outcome"),
     )
     rows = [
-        [view.title(name), round_title(one), *_statuses(view, name, one)]
+        [view.title(name), round_title(item), *_statuses(view, name, item)]
         for name in view.evolvers
-        for one in view.rounds
+        for item in view.rounds
     ]
     headings = ["evolver", "round", "kept", "rejected", "failed", "kept share"]
     return Section("yields", "Yield by round", [picture, Table("Records by round.", headings, rows, 2)])
@@ -122,7 +124,7 @@ def operators_section(view: View) -> Section:
     if not names:
         return Section("operators", "Operators", [Note("No record names an operator.")])
     pairs = {
-        (evolver, name): (found[evolver, name, KEPT], sum(found[evolver, name, one] for one in (REJECTED, FAILED)))
+        (evolver, name): (found[evolver, name, KEPT], sum(found[evolver, name, item] for item in (REJECTED, FAILED)))
         for evolver in view.evolvers
         for name in names
     }
@@ -138,7 +140,7 @@ def operators_section(view: View) -> Section:
     )
     rows = [
         [name.replace("_", " "), view.title(evolver), count(sum(ended)), percent(ended[0], sum(ended)), score]
-        for (evolver, name), ended in sorted(pairs.items(), key=lambda one: one[0][1])
+        for (evolver, name), ended in sorted(pairs.items(), key=lambda item: item[0][1])
         for score in [_mean_score(view, evolver, name)]
     ]
     headings = ["operator", "evolver", "records", "kept share", f"mean {MEASURES[IC_IFD].axis}"]

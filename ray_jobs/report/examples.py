@@ -37,7 +37,7 @@ class Tail:
             return self
         records = batch.take(pa.array(places)).select(list(SHOWN)).to_pylist()
         both = [*self.found, *zip(scores[places].tolist(), records, strict=True)]
-        return Tail(self.highest, sorted(both, key=lambda one: (sign * one[0], one[1]["record_id"]))[:EACH])
+        return Tail(self.highest, sorted(both, key=lambda item: (sign * item[0], item[1]["record_id"]))[:EACH])
 
 
 class SameSeeds:
@@ -58,5 +58,5 @@ class SameSeeds:
 
     def shown(self) -> list[dict[str, Record]]:
         """By evolver, the records of the seeds that most evolvers have."""
-        best = sorted(self._found.items(), key=lambda one: (-len(one[1]), one[0]))
+        best = sorted(self._found.items(), key=lambda item: (-len(item[1]), item[0]))
         return [records for _, records in best if len(records) > 1][:SAME_SEEDS]

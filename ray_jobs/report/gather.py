@@ -76,9 +76,9 @@ class Gathered:
     def histogram(self, measure: str, evolver: str, number: int | None = None) -> Histogram:
         """The distribution of a measure over kept records of an evolver, in a round or in all."""
         whole = Histogram(MEASURES[measure].scale)
-        for (name, of, place), one in self.histograms.items():
+        for (name, of, place), histogram in self.histograms.items():
             if (name, of) == (measure, evolver) and number in (None, place):
-                whole.merge(one)
+                whole.merge(histogram)
         return whole
 
 
@@ -88,7 +88,9 @@ def gather(inputs: Inputs, say: Say) -> Gathered:
     gathered = Gathered(sums)
     if inputs.kept:
         say(f"reading {inputs.kept.origin['records']:,} kept records")
-        needs = dict.fromkeys([*_COUNTED, *SHOWN, *POSITIONS, *(one.needs for one in RECORD_MEASURES)])
+        needs = dict.fromkeys(
+            [*_COUNTED, *SHOWN, *POSITIONS, *(record_measure.needs for record_measure in RECORD_MEASURES)]
+        )
         for batch in batches(inputs.kept, list(needs)):
             _add_kept(gathered, batch)
     if inputs.rejected:
@@ -99,13 +101,13 @@ def gather(inputs: Inputs, say: Say) -> Gathered:
 
 
 def _add_kept(gathered: Gathered, batch: pa.RecordBatch) -> None:
-    values = {one.name: one.values(batch) for one in RECORD_MEASURES}
+    values = {record_measure.name: record_measure.values(batch) for record_measure in RECORD_MEASURES}
     for (evolver, number), places in split(batch, ("evolver", "round")):
         key = (str(evolver or NOBODY), int(number or 0))
         gathered.endings[(*key, Ending(KEPT))] += len(places)
-        for one in RECORD_MEASURES:
-            histogram = gathered.histograms.setdefault((one.name, *key), Histogram(one.scale))
-            histogram.add(values[one.name][places])
+        for record_measure in RECORD_MEASURES:
+            histogram = gathered.histograms.setdefault((record_measure.name, *key), Histogram(record_measure.scale))
+            histogram.add(values[record_measure.name][places])
         for name in POSITIONS:
             histogram = gathered.positions.setdefault((name, *key), Histogram(POSITION_SCALE))
             histogram.add_counts(summed_counts(batch.column(name).take(pa.array(places))))

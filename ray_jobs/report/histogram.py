@@ -34,7 +34,7 @@ class Histogram:
         self.scale = scale
         self.counts = np.zeros(scale.bins, dtype=np.int64)
         self.n, self.undefined, self.total = 0, 0, 0.0
-        self.least, self.greatest = np.inf, -np.inf
+        self.minimum, self.greatest = np.inf, -np.inf
 
     def add(self, values: Floats) -> None:
         """Take values in."""
@@ -47,7 +47,7 @@ class Histogram:
         self.counts += np.bincount(places, minlength=self.scale.bins)
         self.n += len(finite)
         self.total += float(finite.sum())
-        self.least, self.greatest = min(self.least, float(finite.min())), max(self.greatest, float(finite.max()))
+        self.minimum, self.greatest = min(self.minimum, float(finite.min())), max(self.greatest, float(finite.max()))
 
     def add_counts(self, counts: npt.NDArray[np.int64]) -> None:
         """Take values in of which only the counts by bin are known; each passes for the middle of its bin."""
@@ -58,14 +58,14 @@ class Histogram:
         self.counts += counts
         self.n += int(counts.sum())
         self.total += float((counts * middles).sum())
-        self.least, self.greatest = min(self.least, float(there[0])), max(self.greatest, float(there[-1]))
+        self.minimum, self.greatest = min(self.minimum, float(there[0])), max(self.greatest, float(there[-1]))
 
     def merge(self, other: Histogram) -> None:
         """Take the values of another histogram of the same scale in."""
         self.counts += other.counts
         self.n, self.undefined = self.n + other.n, self.undefined + other.undefined
         self.total += other.total
-        self.least, self.greatest = min(self.least, other.least), max(self.greatest, other.greatest)
+        self.minimum, self.greatest = min(self.minimum, other.minimum), max(self.greatest, other.greatest)
 
     @property
     def mean(self) -> float | None:
@@ -82,10 +82,10 @@ class Histogram:
         before = int(passed[place] - self.counts[place])
         low = self.scale.low + place * self.scale.width
         # values beyond the bounds lie in the end bins, which reach as far as they do
-        low, high = (self.least if place == 0 else low), low + self.scale.width
+        low, high = (self.minimum if place == 0 else low), low + self.scale.width
         high = self.greatest if place == self.scale.bins - 1 else high
         inside = (share * self.n - before) / int(self.counts[place])
-        return float(np.clip(low + inside * (high - low), self.least, self.greatest))
+        return float(np.clip(low + inside * (high - low), self.minimum, self.greatest))
 
     def density(self, low: float, high: float, bars: int) -> tuple[Floats, Floats]:
         """Edges of about `bars` bars between two values, and the share of all values in each bar.

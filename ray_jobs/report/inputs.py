@@ -52,7 +52,7 @@ class Inputs:
     def models(self) -> dict[str, str]:
         """The model of each evolver that the configuration names."""
         named = self.configuration.get("evolvers") or {}
-        return {name: str(one["engine"]["model"]) for name, one in named.items()}
+        return {name: str(item["engine"]["model"]) for name, item in named.items()}
 
     def planned(self) -> Counter[str] | None:
         """Records planned by evolver, one for each seed that could not be read; None without a plan."""
@@ -72,7 +72,7 @@ def read_inputs(store: Store) -> Inputs:
         return _selection(open_source(store))
     run, output = read_json(store, RUN), accept.load(store)
     found = output.manifest
-    groups = found.tally().groups()
+    groups = found.outcome_counts().groups()
     seen = sorted({evolver for evolver, _ in groups})
     configured = list((run.get("configuration") or {}).get("evolvers") or ())
     kept, rejected = (run_source(store, found, folder) for folder in (DATA, REJECTED))
@@ -95,7 +95,7 @@ def _selection(source: Source) -> Inputs:
     groups = set()
     for batch in batches(source, ["evolver", "round"]):
         pairs = pa.Table.from_batches([batch]).group_by(["evolver", "round"]).aggregate([])
-        groups |= {(one["evolver"] or NOBODY, one["round"]) for one in pairs.to_pylist()}
+        groups |= {(pair["evolver"] or NOBODY, pair["round"]) for pair in pairs.to_pylist()}
     return Inputs(
         source.store,
         source,
@@ -107,7 +107,7 @@ def _selection(source: Source) -> Inputs:
     )
 
 
-_TYPES = {one.name: one.type for schema in (REJECTED_SCHEMA, RECORD_SCHEMA) for one in schema}
+_TYPES = {item.name: item.type for schema in (REJECTED_SCHEMA, RECORD_SCHEMA) for item in schema}
 
 
 def batches(source: Source, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:

@@ -39,7 +39,7 @@ def report(
     chosen, pools = _baseline(inputs, baseline), pool_costs(inputs, prices or Prices())
     gathered = gather(inputs, say)
     analyses = read_analyses(store, gathered)
-    shown = [read_selection(name, one, say) for name, one in selections.items()]
+    shown = [read_selection(name, selection, say) for name, selection in selections.items()]
     say("drawing")
     return make_page(View(mask_url(place), inputs, gathered, analyses, chosen, pools, shown))
 

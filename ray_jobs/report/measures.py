@@ -72,4 +72,6 @@ ANALYSED_MEASURES: Sequence[Measure] = (
     Measure(REWARD, "reward", "logit", Scale(-50, 50, 2000), 2),
 )
 """Columns of the tables that analyses leave, by which the page compares records."""
-MEASURES: Mapping[str, Measure] = {one.name: one for one in (*RECORD_MEASURES, *ANALYSED_MEASURES)}
+MEASURES: Mapping[str, Measure] = {
+    record_measure.name: record_measure for record_measure in (*RECORD_MEASURES, *ANALYSED_MEASURES)
+}

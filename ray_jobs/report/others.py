@@ -15,7 +15,7 @@ BOUNDS = ("_low", "_high")
 
 def analyses_section(view: View) -> Section:
     """What the finished analyses say in sum, and how to run those that there are not."""
-    blocks: list[Block] = [_summary(view, one) for one in view.analyses.values() if one.entries]
+    blocks: list[Block] = [_summary(view, analysis) for analysis in view.analyses.values() if analysis.entries]
     for name in OFFERED:
         if name not in view.analyses:
             blocks.append(Note(f"{name}: not analysed. To measure it, run", view.command(name)))
@@ -23,9 +23,9 @@ def analyses_section(view: View) -> Section:
 
 
 def _summary(view: View, analysis: Analysis) -> Table:
-    plain = dict.fromkeys(name for one in analysis.entries for name, value in one.items() if _is_plain(value))
+    plain = dict.fromkeys(name for entry in analysis.entries for name, value in entry.items() if _is_plain(value))
     fields = [name for name in plain if name not in ("evolver", "round") and not name.endswith(BOUNDS)]
-    rows = [[*_who(view, one), *(_cell(one, name) for name in fields)] for one in analysis.entries]
+    rows = [[*_who(view, entry), *(_cell(entry, name) for name in fields)] for entry in analysis.entries]
     headings = ["evolver", "round", *(name.replace("_", " ") for name in fields)]
     caption = f"{analysis.name}: analyses/{analysis.name}/summary.json, means and shares with their 95 % intervals."
     return Table(caption, headings, rows, 2)

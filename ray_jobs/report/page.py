@@ -72,7 +72,7 @@ def make_page(view: View) -> Page:
         analyses_section(view),
     ]
     figures = [block for section in sections for block in section.blocks if isinstance(block, Figure)]
-    pictures = {name: data for one in figures for name, data in _files(one).items()}
+    pictures = {name: data for figure in figures for name, data in _files(figure).items()}
     return Page(_render(view, sections, list(pictures)), pictures)
 
 

@@ -22,21 +22,21 @@ def distributions(groups: Mapping[str, Sequence[tuple[str, Histogram]]], axis: s
     All panels show the same range, from the 0.5th to the 99.5th percentile of everything. `names` are all that may
     occur, so that one has the same colour in every picture.
     """
-    most = 4 if len(groups) == 4 else 3
-    everything = [one for drawn in groups.values() for _, one in drawn]
+    maximum = 4 if len(groups) == 4 else 3
+    everything = [item for drawn in groups.values() for _, item in drawn]
     low, high = _range(everything)
-    bars = min(BARS, 4 + 2 * max(one.n for one in everything).bit_length())
+    bars = min(BARS, 4 + 2 * max(item.n for item in everything).bit_length())
 
     def paint(shape: Shape) -> Drawing:
-        drawing, axes = panels(shape, len(groups), most, 2.5, share_y=True)
+        drawing, axes = panels(shape, len(groups), maximum, 2.5, share_y=True)
         for ax, (title, drawn) in zip(axes, groups.items(), strict=True):
-            for name, one in drawn:
-                _outline(ax, one.density(low, high, bars), one.quantile(0.5), names.index(name), name)
+            for name, item in drawn:
+                _outline(ax, item.density(low, high, bars), item.quantile(0.5), names.index(name), name)
             ax.set(title=title, xlabel=axis, xlim=(low, high))
             shares_axis(ax)
             ax.grid(axis="y")
         axes[0].set_ylim(0, 1.06 * max(ax.dataLim.y1 for ax in axes))
-        for ax in axes[:: shape.columns(len(groups), most)]:
+        for ax in axes[:: shape.columns(len(groups), maximum)]:
             ax.set_ylabel("share of records")
         if len(names) > 1:
             legend(drawing, _fullest(axes))
@@ -50,7 +50,7 @@ def _fullest(axes: Sequence[Axes]) -> Axes:
 
 
 def _range(histograms: Sequence[Histogram]) -> tuple[float, float]:
-    bounds = [(one.quantile(0.005), one.quantile(0.995)) for one in histograms if one.n]
+    bounds = [(histogram.quantile(0.005), histogram.quantile(0.995)) for histogram in histograms if histogram.n]
     low = min((low for low, _ in bounds if low is not None), default=0.0)
     high = max((high for _, high in bounds if high is not None), default=1.0)
     margin = max(0.02 * (high - low), histograms[0].scale.width if histograms else 0.01)
@@ -102,10 +102,10 @@ def _side_by_side(
     ax: Axes, categories: Sequence[str], values: Mapping[str, Sequence[float]], text: Callable[[float], str]
 ) -> None:
     height = 0.8 / max(1, len(values))
-    for place, (name, ones) in enumerate(values.items()):
-        where = np.arange(len(categories)) + (place - (len(values) - 1) / 2) * height
-        bars = ax.barh(where, ones, height * 0.92, color=colour(place), hatch=HATCHES[place % len(HATCHES)], label=name)
-        ax.bar_label(bars, ["" if np.isnan(one) else text(one) for one in ones], padding=3, fontsize=8.5)
+    for index, (name, ones) in enumerate(values.items()):
+        where = np.arange(len(categories)) + (index - (len(values) - 1) / 2) * height
+        bars = ax.barh(where, ones, height * 0.92, color=colour(index), hatch=HATCHES[index % len(HATCHES)], label=name)
+        ax.bar_label(bars, ["" if np.isnan(item) else text(item) for item in ones], padding=3, fontsize=8.5)
     ax.set_yticks(range(len(categories)), categories)
     ax.invert_yaxis()
     ax.margins(x=0.12)
@@ -114,17 +114,17 @@ def _side_by_side(
 
 
 def stacked_levels(
-    groups: Mapping[str, Mapping[str, Sequence[int]]], names: Sequence[str], most: int = 3, height: float = 0.55
+    groups: Mapping[str, Mapping[str, Sequence[int]]], names: Sequence[str], maximum: int = 3, height: float = 0.55
 ) -> Painter:
     """One panel a title, in it one bar a row, split into ordered levels; each bar is 100 % of its records."""
 
     def paint(shape: Shape) -> Drawing:
         rows = max(len(bars) for bars in groups.values())
         # a share is written where its part of the bar is as wide as the text, 0.38 inches
-        least = 0.38 / (shape.width / shape.columns(len(groups), most) - 1.2)
-        drawing, axes = panels(shape, len(groups), most, 0.75 + height * rows)
+        minimum = 0.38 / (shape.width / shape.columns(len(groups), maximum) - 1.2)
+        drawing, axes = panels(shape, len(groups), maximum, 0.75 + height * rows)
         for ax, (title, bars) in zip(axes, groups.items(), strict=True):
-            _stack(ax, bars, names, least)
+            _stack(ax, bars, names, minimum)
             ax.set(title=title, xlim=(0, 1), xlabel="share of instructions")
             shares_axis(ax, "x")
         legend(drawing, axes[0])
@@ -133,36 +133,36 @@ def stacked_levels(
     return paint
 
 
-def _stack(ax: Axes, bars: Mapping[str, Sequence[int]], names: Sequence[str], least: float) -> None:
+def _stack(ax: Axes, bars: Mapping[str, Sequence[int]], names: Sequence[str], minimum: float) -> None:
     labels = labelled(list(bars))
-    counts = np.array([list(one) for one in bars.values()], dtype=np.float64)
+    counts = np.array([list(bar) for bar in bars.values()], dtype=np.float64)
     parts = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     left = np.zeros(len(labels))
-    for place, (name, shade) in enumerate(zip(names, levels(len(names)), strict=True)):
-        drawn = ax.barh(labels, parts[:, place], left=left, color=shade, label=name, edgecolor="white", linewidth=0.7)
-        texts = [f"{one:.0%}" if one >= least else "" for one in parts[:, place]]
-        dark = place >= len(names) / 2
+    for index, (name, shade) in enumerate(zip(names, levels(len(names)), strict=True)):
+        drawn = ax.barh(labels, parts[:, index], left=left, color=shade, label=name, edgecolor="white", linewidth=0.7)
+        texts = [f"{item:.0%}" if item >= minimum else "" for item in parts[:, index]]
+        dark = index >= len(names) / 2
         ax.bar_label(drawn, texts, label_type="center", fontsize=8.5, color="white" if dark else "black")
-        left += parts[:, place]
+        left += parts[:, index]
     ax.invert_yaxis()
     ax.tick_params(axis="y", length=0)
 
 
 def intervals(panel_rows: Mapping[tuple[str, str], Sequence[Interval]]) -> Painter:
     """One panel a title and unit, in it rows of (label, difference, low, high) around a line at 0, with intervals."""
-    rows = max(len(one) for one in panel_rows.values())
-    alike = len({tuple(label for label, *_ in one) for one in panel_rows.values()}) == 1
+    rows = max(len(panel_row) for panel_row in panel_rows.values())
+    alike = len({tuple(label for label, *_ in panel_row) for panel_row in panel_rows.values()}) == 1
 
     def paint(shape: Shape) -> Drawing:
-        most = 4 if alike else 3
-        drawing, axes = panels(shape, len(panel_rows), most, 0.95 + 0.27 * rows, share_y=alike)
+        maximum = 4 if alike else 3
+        drawing, axes = panels(shape, len(panel_rows), maximum, 0.95 + 0.27 * rows, share_y=alike)
         for ax, ((title, unit), lines) in zip(axes, panel_rows.items(), strict=True):
-            for place, (_, value, low, high) in enumerate(lines):
+            for index, (_, value, low, high) in enumerate(lines):
                 clear = low is not None and high is not None and not low <= 0 <= high
                 shade = colour(0 if value > 0 else 1) if clear else "#7b8794"
                 if low is not None and high is not None:
-                    ax.plot([low, high], [place, place], color=shade, linewidth=2.4, solid_capstyle="butt")
-                ax.plot([value], [place], marker="o" if clear else "s", color=shade, markersize=6)
+                    ax.plot([low, high], [index, index], color=shade, linewidth=2.4, solid_capstyle="butt")
+                ax.plot([value], [index], marker="o" if clear else "s", color=shade, markersize=6)
             ax.axvline(0, color="#52606d", linewidth=1)
             ax.set_yticks(range(len(lines)), labelled([label for label, *_ in lines]))
             ax.set(title=title, xlabel=unit, ylim=(len(lines) - 0.5, -0.5))
@@ -179,19 +179,19 @@ def stacked_amounts(bars: Mapping[str, Sequence[float]], names: Sequence[str], a
     def paint(shape: Shape) -> Drawing:
         drawing, (ax,) = panels(shape, 1, 1, 0.7 + 0.42 * len(bars))
         labels, left = labelled(list(bars)), np.zeros(len(bars))
-        amounts = np.array([list(one) for one in bars.values()], dtype=np.float64)
-        for place, name in enumerate(names):
+        amounts = np.array([list(bar) for bar in bars.values()], dtype=np.float64)
+        for index, name in enumerate(names):
             drawn = ax.barh(
                 labels,
-                amounts[:, place],
+                amounts[:, index],
                 left=left,
-                color=colour(place + 2),
-                hatch=HATCHES[place],
+                color=colour(index + 2),
+                hatch=HATCHES[index],
                 label=name,
                 height=0.62,
             )
-            left += amounts[:, place]
-        ax.bar_label(drawn, [f"{one:,.0f}" for one in left], padding=4, fontsize=8.5)
+            left += amounts[:, index]
+        ax.bar_label(drawn, [f"{item:,.0f}" for item in left], padding=4, fontsize=8.5)
         ax.set_xlabel(axis)
         ax.invert_yaxis()
         ax.margins(x=0.12)

@@ -49,11 +49,11 @@ def _position_blocks(view: View) -> list[Block]:
             whole, start = Histogram(POSITION_SCALE), Histogram(POSITION_SCALE)
             for name, histogram in ((first, start), (first, whole), (rest, whole)):
                 histogram.merge(view.gathered.positions.get((name, evolver, number), Histogram(POSITION_SCALE)))
-            for where, one in (("all", whole), ("first five", start)):
-                if one.n:
+            for where, item in (("all", whole), ("first five", start)):
+                if item.n:
                     title = f"{round_title(number)}, {where} positions"
-                    groups.setdefault(title, []).append((view.title(evolver), one))
-                    rows.append([view.title(evolver), title, *_position_figures(one)])
+                    groups.setdefault(title, []).append((view.title(evolver), item))
+                    rows.append([view.title(evolver), title, *_position_figures(item)])
     if not groups:
         return [Note("Positions: no kept record has counts; they came after version 0.1.")]
     names = [*map(view.title, view.evolvers), SEEDS]
@@ -67,9 +67,9 @@ def _position_blocks(view: View) -> list[Block]:
     return [picture, Table("Positions by top-1 probability, exact to a bin of 0.05.", headings, rows, 2)]
 
 
-def _position_figures(one: Histogram) -> list[str]:
-    low, high = int(one.counts[:6].sum()), int(one.counts[-1])
-    return [count(one.n), percent(low, one.n), f"{one.quantile(0.5):.2f}", percent(high, one.n)]
+def _position_figures(histogram: Histogram) -> list[str]:
+    low, high = int(histogram.counts[:6].sum()), int(histogram.counts[-1])
+    return [count(histogram.n), percent(low, histogram.n), f"{histogram.quantile(0.5):.2f}", percent(high, histogram.n)]
 
 
 def length_section(view: View) -> Section:
@@ -106,7 +106,7 @@ def difficulty_section(view: View) -> Section:
     blocks: list[Block] = []
     if analysis := view.analyses.get("difficulty"):
         counts, unreadable = {}, {}
-        for name, number in [(NOBODY, 0), *((name, one) for one in view.rounds for name in view.evolvers)]:
+        for name, number in [(NOBODY, 0), *((name, item) for item in view.rounds for name in view.evolvers)]:
             entry = analysis.entry(name, number)
             if entry and sum(entry["labels"].values()):
                 title = f"{round_title(number)} · {view.title(name)}" if number else SEEDS
@@ -127,9 +127,9 @@ def _levels(counts: Mapping[str, Sequence[int]], unreadable: Mapping[str, int]) 
         "difficulty-levels",
         f"Stacked bars of the levels from very easy to very hard, for {', '.join(counts)}. The table has the counts.",
         "How hard a judge model finds the instructions (the paper's Figure 2).",
-        plots.stacked_levels({"": counts}, LEVELS, most=1),
+        plots.stacked_levels({"": counts}, LEVELS, maximum=1),
     )
-    rows = [[title, *map(count, one), count(sum(one)), count(unreadable[title])] for title, one in counts.items()]
+    rows = [[title, *map(count, item), count(sum(item)), count(unreadable[title])] for title, item in counts.items()]
     headings = ["", *LEVELS, "all", "unreadable replies"]
     return [
         picture,
@@ -156,19 +156,24 @@ def _measure_blocks(view: View, name: str) -> list[Block]:
         plots.distributions(drawn, measure.axis, names),
     )
     rows = [
-        [who, title, *_figures(name, one)]
+        [who, title, *_stats(name, item)]
         for title, pairs in groups.items()
-        for who, one in pairs
-        if one.n + one.undefined
+        for who, item in pairs
+        if item.n + item.undefined
     ]
     headings = ["evolver", "round", "records", "undefined", "mean", "10 %", "median", "90 %"]
     return [picture, Table(f"{measure.axis}: mean and percentiles over kept records.", headings, rows, 2)]
 
 
-def _figures(name: str, one: Histogram) -> list[str]:
+def _stats(name: str, histogram: Histogram) -> list[str]:
     shown = MEASURES[name].shown
-    percentiles = [shown(one.quantile(share)) for share in (0.1, 0.5, 0.9)]
-    return [count(one.n), count(one.undefined) if one.undefined else NONE, shown(one.mean), *percentiles]
+    percentiles = [shown(histogram.quantile(share)) for share in (0.1, 0.5, 0.9)]
+    return [
+        count(histogram.n),
+        count(histogram.undefined) if histogram.undefined else NONE,
+        shown(histogram.mean),
+        *percentiles,
+    ]
 
 
 def _by_round(view: View, name: str) -> Groups:

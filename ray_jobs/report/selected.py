@@ -44,8 +44,8 @@ def read_selection(place: str, store: Store, say: Callable[[str], None]) -> Sele
     source = open_source(store)
     records = int(source.origin["records"])
     say(f"reading {records:,} records of {place}")
-    measures = {one.name: Histogram(one.scale) for one in RECORD_MEASURES}
-    for batch in batches(source, list(dict.fromkeys(one.needs for one in RECORD_MEASURES))):
-        for one in RECORD_MEASURES:
-            measures[one.name].add(one.values(batch))
+    measures = {record_measure.name: Histogram(record_measure.scale) for record_measure in RECORD_MEASURES}
+    for batch in batches(source, list(dict.fromkeys(record_measure.needs for record_measure in RECORD_MEASURES))):
+        for record_measure in RECORD_MEASURES:
+            measures[record_measure.name].add(record_measure.values(batch))
     return Selected(place, read_json(store, SELECTION)["rule"], records, measures)

@@ -9,13 +9,13 @@ from ray_jobs.report.histogram import Histogram
 from ray_jobs.report.measures import RECORD_MEASURES
 from ray_jobs.report.view import NONE, View, count
 
-_MEASURES = {one.name: one for one in RECORD_MEASURES}
+_MEASURES = {record_measure.name: record_measure for record_measure in RECORD_MEASURES}
 
 
 def selections_section(view: View) -> Section:
     """The mean of each measure in each selection, and in the whole output."""
     blocks: list[Block] = [_table(view)] if view.selections else []
-    if not any("seed" in one.rule for one in view.selections):
+    if not any("seed" in selection.rule for selection in view.selections):
         text = "No random draw is shown. What a score selects says something beside as many records drawn at random:"
         place = shlex.quote(view.place)
         blocks.append(
@@ -25,16 +25,21 @@ def selections_section(view: View) -> Section:
 
 
 def _table(view: View) -> Table:
-    whole = {name: Histogram(one.scale) for name, one in _MEASURES.items()}
-    for (name, _, _), one in view.gathered.histograms.items():
+    whole = {name: Histogram(measure.scale) for name, measure in _MEASURES.items()}
+    for (name, _, _), histogram in view.gathered.histograms.items():
         if name in whole:
-            whole[name].merge(one)
+            whole[name].merge(histogram)
     rows = [[view.place, "all kept records", count(view.gathered.kept()), *map(_mean, whole, whole.values())]]
     rows += [
-        [one.place, one.words, count(one.records), *map(_mean, one.measures, one.measures.values())]
-        for one in view.selections
+        [
+            selection.place,
+            selection.words,
+            count(selection.records),
+            *map(_mean, selection.measures, selection.measures.values()),
+        ]
+        for selection in view.selections
     ]
-    headings = ["dataset", "rule", "records", *(one.label for one in RECORD_MEASURES)]
+    headings = ["dataset", "rule", "records", *(record_measure.label for record_measure in RECORD_MEASURES)]
     return Table("Means of what each selection keeps; a random draw is the baseline.", headings, rows, 2)
 
 

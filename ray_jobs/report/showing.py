@@ -17,15 +17,15 @@ def examples_section(view: View) -> Section:
     """Examples of each tail side by side, and of the same seeds."""
     blocks: list[Block] = []
     tails = [(name, view.gathered.lowest[name], view.gathered.highest[name]) for name in view.evolvers]
-    for place, (name, lowest, highest) in enumerate(one for one in tails if one[1].found):
+    for index, (name, lowest, highest) in enumerate(tail for tail in tails if tail[1].found):
         columns = [("lowest IC-IFD", _tail(lowest)), ("highest IC-IFD", _tail(highest))]
-        blocks.append(Examples(f"{view.title(name)}: both ends of IC-IFD", columns, opened=place == 0))
+        blocks.append(Examples(f"{view.title(name)}: both ends of IC-IFD", columns, opened=index == 0))
     if not blocks:
         blocks.append(Note("No kept record has an IC-IFD, so there are no ends to show."))
-    for place, records in enumerate(view.gathered.same_seeds.shown()):
+    for index, records in enumerate(view.gathered.same_seeds.shown()):
         ordered = [(name, [_example(records[name])]) for name in view.evolvers if name in records]
         title = f"The same seed, last kept round: {_cut(next(iter(records.values()))['seed_instruction'], 90)}"
-        blocks.append(Examples(title, ordered, opened=place == 0))
+        blocks.append(Examples(title, ordered, opened=index == 0))
     return Section("examples", "Examples", blocks)
 
 
@@ -39,7 +39,7 @@ def _example(record: Record) -> Example:
     texts = [("seed", record["seed_instruction"]), ("input", record["input"]), ("instruction", record["instruction"])]
     return Example(
         f"IC-IFD {shown(record['ic_ifd'])} · IFD {shown(record['ifd'])}",
-        " · ".join(one for one in facts if one),
+        " · ".join(fact for fact in facts if fact),
         [(label, _cut(text)) for label, text in (*texts, ("response", record["output"])) if text],
     )
 

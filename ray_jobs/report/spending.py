@@ -10,7 +10,7 @@ from ray_jobs.report.costs import money_per_kept
 from ray_jobs.report.style import figure
 from ray_jobs.report.view import NONE, View, count, money, percent
 
-KINDS = ("prompt, kept", "completion, kept", "prompt, lost", "completion, lost")
+REGISTRY = ("prompt, kept", "completion, kept", "prompt, lost", "completion, lost")
 
 
 def cost_section(view: View) -> Section:
@@ -24,7 +24,9 @@ def cost_section(view: View) -> Section:
             f"Stacked bars of the tokens spent for each kept record of {', '.join(map(view.title, each))}, split into "
             "prompt and completion tokens of kept and of lost records. The table has the numbers.",
             "Tokens that evolver and responder read and wrote, for each kept record. Lost: rejected or failed.",
-            plots.stacked_amounts({view.title(name): one for name, one in each.items()}, KINDS, "tokens a kept record"),
+            plots.stacked_amounts(
+                {view.title(name): item for name, item in each.items()}, REGISTRY, "tokens a kept record"
+            ),
         )
         blocks.append(picture)
     blocks.append(_table(view))
@@ -45,7 +47,14 @@ def _table(view: View) -> Table:
         tokens = [count(whole), *map(count, amounts)] if kept else [NONE] * 5
         row = [view.title(name), count(kept), *tokens, percent(amounts[2] + amounts[3], whole)]
         rows.append([*row, money(money_per_kept(view.pools, view.gathered, name))])
-    headings = ["evolver", "kept records", "tokens a kept record", *KINDS, "spent on lost ones", "money a kept record"]
+    headings = [
+        "evolver",
+        "kept records",
+        "tokens a kept record",
+        *REGISTRY,
+        "spent on lost ones",
+        "money a kept record",
+    ]
     return Table("Tokens of a kept record, those of lost ones included, and what it cost.", headings, rows)
 
 
@@ -54,15 +63,15 @@ def _pools(view: View) -> Sequence[Block]:
         return [Note("No session of this output is recorded, so there are no figures by pool.")]
     rows = [
         [
-            one.name,
-            f"{one.hours:,.3f}",
-            f"{one.gpus:g}",
-            f"{one.hours * one.gpus:,.3f}",
-            count(one.prompt_tokens),
-            count(one.completion_tokens),
-            money(one.money),
+            pool.name,
+            f"{pool.hours:,.3f}",
+            f"{pool.gpus:g}",
+            f"{pool.hours * pool.gpus:,.3f}",
+            count(pool.prompt_tokens),
+            count(pool.completion_tokens),
+            money(pool.money),
         ]
-        for one in view.pools
+        for pool in view.pools
     ]
     headings = ["pool", "actor hours", "GPUs an actor", "GPU hours", "prompt tokens", "completion tokens", "money"]
     text = (

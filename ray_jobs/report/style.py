@@ -53,9 +53,9 @@ class Shape:
     dpi: int
     narrow: bool
 
-    def columns(self, panels: int, most: int) -> int:
-        """How many of `panels` stand side by side: one on a phone, `most` elsewhere."""
-        return 1 if self.narrow else max(1, min(panels, most))
+    def columns(self, panels: int, maximum: int) -> int:
+        """How many of `panels` stand side by side: one on a phone, `maximum` elsewhere."""
+        return 1 if self.narrow else max(1, min(panels, maximum))
 
 
 WIDE, NARROW = Shape(9.4, 150, narrow=False), Shape(3.5, 200, narrow=True)
@@ -70,12 +70,12 @@ def colour(place: int) -> str:
 def levels(count: int) -> list[str]:
     """Colours for ordered levels, from light to dark."""
     shades = mpl.colormaps["cividis_r"](np.linspace(0.08, 0.95, count))
-    return [mpl.colors.to_hex(one) for one in shades]
+    return [mpl.colors.to_hex(shade) for shade in shades]
 
 
-def panels(shape: Shape, count: int, most: int, height: float, share_y: bool = False) -> tuple[Drawing, list[Axes]]:
+def panels(shape: Shape, count: int, maximum: int, height: float, share_y: bool = False) -> tuple[Drawing, list[Axes]]:
     """A drawing with `count` panels of `height` inches, at most so many side by side, and the axes of each."""
-    columns = shape.columns(count, most)
+    columns = shape.columns(count, maximum)
     rows = math.ceil(count / columns)
     drawing = Drawing(figsize=(shape.width, rows * height + 0.35), layout="constrained")
     axes = drawing.subplots(rows, columns, squeeze=False, sharey=share_y)

@@ -49,7 +49,7 @@ class View:
     @property
     def rounds(self) -> Sequence[int]:
         """The rounds of the evolvers' records: without 0, where seeds that could not be read stand."""
-        return [one for one in self.inputs.rounds if one or not self.inputs.evolvers]
+        return [item for item in self.inputs.rounds if item or not self.inputs.evolvers]
 
     def title(self, evolver: str) -> str:
         """What an evolver is called on the page."""

@@ -1,6 +1,6 @@
 """What a run has taken, in GPU-hours and money, and stopping it before that is more than it may.
 
-An actor costs from its first word to the board to its last, so while it loads its model too. Not seen here, and not
+An actor costs from its first word to the monitor to its last, so while it loads its model too. Not seen here, and not
 counted, are machines that start, wait for work or shut down, and the half minute before a driver was killed.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ray_jobs.config.run import LimitsConfig, PoolConfig
 from ray_jobs.errors import BudgetSpent
 from ray_jobs.output.run_files import Session
-from ray_jobs.pipeline.board import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot
 
 HOUR = 3600.0
 SETTLE_SECONDS = 15.0
@@ -37,9 +37,9 @@ class Spending:
 
 def spent_by(sessions: Iterable[Session]) -> Spending:
     """What earlier sessions wrote down."""
-    figures = [pool for session in sessions for pool in session.pools.values()]
+    stats = [pool for session in sessions for pool in session.pools.values()]
     return Spending(
-        sum(float(one.get("gpu_hours", 0)) for one in figures), sum(float(one.get("cost", 0)) for one in figures)
+        sum(float(stat.get("gpu_hours", 0)) for stat in stats), sum(float(stat.get("cost", 0)) for stat in stats)
     )
 
 
@@ -58,7 +58,7 @@ class Budget:
         """Raise BudgetSpent once ending in good order, at worst, takes all that is left."""
         spent = self._before
         for name, state in snapshot.pools.items():
-            spent += Spending.of_actors(self._pools[name], state.figures.held_seconds)
+            spent += Spending.of_actors(self._pools[name], state.stats.held_seconds)
         self._raise_beyond(spent, self._ending({name: _living(state) for name, state in snapshot.pools.items()}))
 
     def _ending(self, actors: Mapping[str, int]) -> Spending:

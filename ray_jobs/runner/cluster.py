@@ -137,7 +137,9 @@ def configure_data(limits: LimitsConfig, verbose: bool) -> None:
     """Set up Ray Data for the calling thread: our own progress display, and limits that are the run's."""
     # by name: in the context it would travel to actors that other jobs on the cluster share, and cannot import it
     callbacks = (EndOnRequest, KeepQueuesShort)
-    os.environ[EXECUTION_CALLBACKS_ENV_VAR] = ",".join(f"{one.__module__}.{one.__qualname__}" for one in callbacks)
+    os.environ[EXECUTION_CALLBACKS_ENV_VAR] = ",".join(
+        f"{callback.__module__}.{callback.__qualname__}" for callback in callbacks
+    )
     context = DataContext.get_current()
     context.enable_progress_bars = verbose
     context.max_consecutive_actor_init_deaths = limits.engine_restarts

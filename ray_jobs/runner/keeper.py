@@ -79,13 +79,13 @@ def session_processes(session: int) -> list[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
             if os.getsid(process.pid) == session:
-                found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+                found |= {item.pid: item for item in (process, *process.children(recursive=True))}
     return living(found.values())
 
 
 def living(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
     """Those that have not ended: one that waits for its parent to ask how it ended has."""
-    return [one for one in processes if _lives(one)]
+    return [process for process in processes if _lives(process)]
 
 
 def end(processes: list[psutil.Process], grace: float = GRACE_SECONDS, insist: float = KILL_SECONDS) -> list[str]:
@@ -99,14 +99,14 @@ def end(processes: list[psutil.Process], grace: float = GRACE_SECONDS, insist: f
         time.sleep(LOOK_SECONDS)
         left = living(left)
     tried = f"it was given {grace:g} s, then sent SIGKILL again and again for {insist:g} s"
-    return [f"process {one.pid} ({_title(one)}) cannot be ended: {tried}" for one in left]
+    return [f"process {item.pid} ({_title(item)}) cannot be ended: {tried}" for item in left]
 
 
 def kill(processes: Iterable[psutil.Process]) -> None:
     """SIGKILL each that still is what it was."""
-    for one in processes:
+    for process in processes:
         with suppress(psutil.Error):
-            one.kill()
+            process.kill()
 
 
 def _lives(process: psutil.Process) -> bool:

@@ -1,4 +1,5 @@
-"""A run's figures as Prometheus metrics, set from the driver's snapshots of the board: no worker counts anything twice.
+"""A run's figures as Prometheus metrics, set from the driver's snapshots of the monitor: no worker counts anything
+twice.
 
 Ray exports them from the driver's node under `ray_` and, for counters, `_total`: `ray_evolve_records_total`. Gauges
 go with the driver, counters stay as long as its node; those of another driver begin at 0, as `rate()` expects.
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from ray.util.metrics import Counter, Gauge
 
-from ray_jobs.pipeline.board import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot
 
 
 class Metric(NamedTuple):
@@ -45,7 +46,9 @@ class RunMetrics:
 
     def __init__(self, run_id: str, planned: int, already: int) -> None:
         self._run_id, self._planned, self._already = run_id, planned, already
-        self._metrics = {name: one.kind(name, one.description, ("run", *one.labels)) for name, one in METRICS.items()}
+        self._metrics = {
+            name: metric.kind(name, metric.description, ("run", *metric.labels)) for name, metric in METRICS.items()
+        }
         self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
 
     def show(self, snapshot: Snapshot) -> None:
@@ -59,7 +62,7 @@ class RunMetrics:
                 metric.inc(more, tags)
 
     def _growth(self, key: tuple[str, tuple[str, ...]], number: float) -> float:
-        """How much a counter grew. One that fell was forgotten, with the board's process, and began again."""
+        """How much a counter grew. One that fell was forgotten, with the monitor's process, and began again."""
         before = self._counted.get(key, 0.0)
         self._counted[key] = number
         return number - before if number >= before else number
@@ -80,9 +83,9 @@ def readings(snapshot: Snapshot, planned: int, already: int) -> Iterator[Reading
 
 
 def _pool_readings(name: str, pool: PoolState) -> Iterator[Reading]:
-    yield "evolve_pool_rows", (name,), pool.figures.done
-    yield "evolve_pool_tokens", (name, "prompt"), pool.figures.prompt_tokens
-    yield "evolve_pool_tokens", (name, "completion"), pool.figures.completion_tokens
+    yield "evolve_pool_rows", (name,), pool.stats.done
+    yield "evolve_pool_tokens", (name, "prompt"), pool.stats.prompt_tokens
+    yield "evolve_pool_tokens", (name, "completion"), pool.stats.completion_tokens
     yield "evolve_pool_rows_in_flight", (name,), pool.in_flight
     yield "evolve_pool_rows_retried", (name,), pool.retried
     yield "evolve_pool_actors", (name, "loading"), pool.loading

@@ -26,9 +26,9 @@ def organs(local: bool) -> dict[str, tuple[Address, float]]:
     if node is None:
         return {}
     host, _, port = node.gcs_address.rpartition(":")
-    patience = 0.0 if local else STANDING_SECONDS
+    retry_seconds = 0.0 if local else STANDING_SECONDS
     return {
-        "its control service (gcs_server)": ((host.strip("[]"), int(port)), patience),
+        "its control service (gcs_server)": ((host.strip("[]"), int(port)), retry_seconds),
         "this node's raylet": ((node.node_ip_address, int(node.node_manager_port)), 0.0),
     }
 
@@ -44,12 +44,12 @@ class Watcher:
 
     def gone(self, now: float) -> str | None:
         """Which one is gone: it has not answered twice in a row, nor for its patience, by `now` (monotonic seconds)."""
-        for name, (address, patience) in self._addresses.items():
+        for name, (address, retry_seconds) in self._addresses.items():
             if self._answers(address):
                 self._away.pop(name, None)
             elif name not in self._away:
                 self._away[name] = now
-            elif now - self._away[name] >= patience:
+            elif now - self._away[name] >= retry_seconds:
                 return name
         return None
 

@@ -16,7 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from ray_jobs.output.schema import KEPT
-from ray_jobs.pipeline.board import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot
 from ray_jobs.pipeline.queues import Queues
 
 NO_QUEUES = Queues()
@@ -33,13 +33,13 @@ class PoolLine:
     total: int
     in_flight: int
     tokens_per_second: float
-    turned_down: int
+    rejected_count: int
     eta_seconds: float | None
     state: str
 
 
 class Display(ABC):
-    """Shows snapshots of the board. `totals` are the rows that each pool has before it."""
+    """Shows snapshots of the monitor. `totals` are the rows that each pool has before it."""
 
     def __init__(self, totals: Mapping[str, int], rows: int, already: int, queues: Queues = NO_QUEUES) -> None:
         self._totals, self._rows, self._already, self._queues = totals, rows, already, queues
@@ -102,7 +102,7 @@ class LineDisplay(Display):
         for line in lines:
             print(
                 f"{line.name}: {line.done:,}/{line.total:,} rows, {line.in_flight:,} in flight, "
-                f"{line.tokens_per_second:,.0f} tokens/s, {line.turned_down:,} turned down, "
+                f"{line.tokens_per_second:,.0f} tokens/s, {line.rejected_count:,} turned down, "
                 f"ETA {clock(line.eta_seconds)}, {line.state}",
                 flush=True,
             )
@@ -130,7 +130,7 @@ class LiveDisplay(Display):
                 f"{line.done:,}/{line.total:,}",
                 f"{line.in_flight:,}",
                 f"{line.tokens_per_second:,.0f}",
-                f"{line.turned_down:,}",
+                f"{line.rejected_count:,}",
                 clock(line.eta_seconds),
                 line.state,
             )
@@ -162,17 +162,17 @@ def clock(seconds: float | None) -> str:
 
 
 def _line(name: str, pool: PoolState, before: PoolState, seconds: float, total: int, queue: str) -> PoolLine:
-    figures, past = pool.figures, before.figures
-    tokens = figures.prompt_tokens + figures.completion_tokens - past.prompt_tokens - past.completion_tokens
-    rate = (figures.done - past.done) / seconds if seconds > 0 else 0.0
-    left = total - figures.done
+    stats, past = pool.stats, before.stats
+    tokens = stats.prompt_tokens + stats.completion_tokens - past.prompt_tokens - past.completion_tokens
+    rate = (stats.done - past.done) / seconds if seconds > 0 else 0.0
+    left = total - stats.done
     return PoolLine(
         name=name,
-        done=figures.done,
+        done=stats.done,
         total=total,
         in_flight=pool.in_flight,
         tokens_per_second=tokens / seconds if seconds > 0 else 0.0,
-        turned_down=sum(count for outcome, count in figures.outcomes.items() if outcome != KEPT),
+        rejected_count=sum(count for outcome, count in stats.outcomes.items() if outcome != KEPT),
         eta_seconds=0.0 if left <= 0 else left / rate if rate > 0 else None,
         state=_state(pool, left, queue),
     )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
@@ -23,8 +23,8 @@ def make_report(
 
     A row gives `records_per_row` records, a seed that cannot be read gives one.
     """
-    tally = found.tally()
-    by_status = tally.by_status()
+    outcome_counts = found.outcome_counts()
+    by_status = outcome_counts.by_status()
     unreadable = plan.unreadable.total()
     planned = (plan.rows - unreadable) * records_per_row + unreadable
     return {
@@ -36,26 +36,26 @@ def make_report(
             "held_out": plan.held_out,
             "unreadable": dict(plan.unreadable),
         },
-        "rows": {"planned": plan.rows, "done": tally.rows},
+        "rows": {"planned": plan.rows, "done": outcome_counts.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
-        "reconciles": tally.rows == plan.rows and by_status.total() == planned,
-        "reasons": reasons(tally),
-        "groups": _groups(labels, tally),
+        "reconciles": outcome_counts.rows == plan.rows and by_status.total() == planned,
+        "reasons": reasons(outcome_counts),
+        "groups": _groups(labels, outcome_counts),
         "pools": pools(sessions),
         "seconds": round(sum(session.seconds for session in sessions), 1),
         "sessions": [asdict(session) for session in sessions],
     }
 
 
-def _groups(labels: RunLabels, tally: Tally) -> list[dict[str, Any]]:
+def _groups(labels: RunLabels, outcome_counts: OutcomeCounts) -> list[dict[str, Any]]:
     groups = []
-    for evolver, number in tally.groups():
+    for evolver, number in outcome_counts.groups():
         counts: Counter[str] = Counter()
-        for (name, place, status, _), count in tally.outcomes.items():
+        for (name, place, status, _), count in outcome_counts.outcomes.items():
             if (name, place) == (evolver, number):
                 counts[status] += count
         model = labels.evolver_models.get(evolver)
-        means = {label: tally.mean((evolver, number), column) for label, column in MEANS.items()}
+        means = {label: outcome_counts.mean((evolver, number), column) for label, column in MEANS.items()}
         statuses = {status: counts[status] for status in (KEPT, REJECTED, FAILED)}
         groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means})
     return groups

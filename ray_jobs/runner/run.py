@@ -19,10 +19,10 @@ from ray_jobs.errors import BudgetSpent, JobError, PoolError, StorageError
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
-from ray_jobs.pipeline.board import Board, Snapshot
 from ray_jobs.pipeline.job import Pending, PooledJob
+from ray_jobs.pipeline.monitor import Monitor, Snapshot
 from ray_jobs.pipeline.plan_source import fitting_rows, pending_blocks
-from ray_jobs.pipeline.pools import blocks_at_once, lacking, logical_cpus
+from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.sink import PartsSink
 from ray_jobs.runner.budget import Budget, spent_by
@@ -68,11 +68,11 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any
     try:
         with StopRequest().listening() as request:
             # heartbeats cannot wait for a store that is away; everything else can
-            patient = store.patient(job.config.limits.storage_seconds)
-            check_store(patient, holder.lease.tag, say)
-            epoch = begin(patient, holder.lease)
-            one = _Run(job, epoch, holder, request, verbose)
-            return Drive(job, epoch, one.execute, holder.check, one.may_go_on, say).complete(plans)
+            retrying = store.retrying(job.config.limits.storage_seconds)
+            check_store(retrying, holder.lease.tag, say)
+            epoch = begin(retrying, holder.lease)
+            run = _Run(job, epoch, holder, request, verbose)
+            return Drive(job, epoch, run.execute, holder.check, run.may_go_on, say).complete(plans)
     finally:
         holder.release()
 
@@ -109,17 +109,17 @@ class _Run:
         budget = Budget(limits, pools, spent_by(run_files.load_sessions(self.epoch.store)))
         budget.check_start()
         with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
-            board = Board.create(pools)
+            monitor = Monitor.create(pools)
             store = self.epoch.store
-            sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), board)
+            sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), monitor)
 
             def stream() -> None:
                 configure_data(limits, self.verbose)
-                rows = job.stream(store, pending, board)
+                rows = job.stream(store, pending, monitor)
                 rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
             sizes = {name: pool.bounds[1] for name, pool in pools.items()}
-            watchdog = Watchdog(limits, sizes, lambda: lacking(pools))
+            watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
             execution = Execution(stream)
             execution.start()
             queues = Queues.of(pools, job.block_rows())
@@ -135,7 +135,7 @@ class _Run:
                         self.request.ask(spent)
 
                 try:
-                    watch(execution, board, watchdog, self.request, show, self.holder.check)
+                    watch(execution, monitor, watchdog, self.request, show, self.holder.check)
                 except RayError as error:
                     raise _job_error(error, saver.latest) from error
                 finally:

@@ -48,14 +48,14 @@ class StopRequest:
         Only the main thread may, in a process that is not a command's.
         """
         outer, _state.request = _state.request, self
-        before = {} if _state.owned else {one: signal.signal(one, self._interrupt) for one in SIGNALS}
+        before = {} if _state.owned else {item: signal.signal(item, self._interrupt) for item in SIGNALS}
         try:
             yield self
             self.check()
         finally:
             _state.request = outer
-            for one, handler in before.items():
-                signal.signal(one, handler)
+            for item, handler in before.items():
+                signal.signal(item, handler)
 
     def check(self) -> None:
         """Raise `why` once a stop is asked for."""

@@ -64,8 +64,8 @@ def _wait(child: int, told: int, forwarding: int) -> NoReturn:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGCONT)
 
-    for one in signals.SIGNALS:
-        signal.signal(one, forward)
+    for item in signals.SIGNALS:
+        signal.signal(item, forward)
     signal.signal(signal.SIGCONT, go_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -12,7 +12,7 @@ from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import Stalled, TooManyRestarts
-from ray_jobs.pipeline.board import Board, PoolState, Snapshot
+from ray_jobs.pipeline.monitor import Monitor, PoolState, Snapshot
 from ray_jobs.runner.signals import StopRequest
 
 POLL_SECONDS = 0.5
@@ -76,7 +76,7 @@ class Watchdog:
     limits: LimitsConfig
     sizes: dict[str, int]
     """The greatest number of actors of each pool: that many starts are no restarts."""
-    lacking: Callable[[], Sequence[str]] = tuple
+    unschedulable: Callable[[], Sequence[str]] = tuple
     """Asks, when nothing moves, which pools want actors that no node can hold; one sentence each."""
     _last: Any = None
     _since: float = 0.0
@@ -97,13 +97,13 @@ class Watchdog:
         if moved != self._last:
             self._last, self._since = moved, time.monotonic()
         if time.monotonic() - self._since > self.limits.stall_seconds:
-            reasons = "; ".join(self.lacking()) or waiting_for(snapshot)
+            reasons = "; ".join(self.unschedulable()) or waiting_for(snapshot)
             raise Stalled(f"nothing has moved for {self.limits.stall_seconds:g} s; waiting for {reasons}")
 
     def _restarts(self, name: str, pool: PoolState) -> int:
         done, starts = self._working.get(name, (0, self.sizes.get(name, 0)))
-        if pool.figures.done > done:
-            self._working[name] = pool.figures.done, max(starts, pool.starts)
+        if pool.stats.done > done:
+            self._working[name] = pool.stats.done, max(starts, pool.starts)
             return 0
         return pool.starts - starts
 
@@ -122,7 +122,7 @@ def waiting_for(snapshot: Snapshot) -> str:
 
 def watch(
     execution: Execution,
-    board: Board,
+    monitor: Monitor,
     watchdog: Watchdog,
     request: StopRequest,
     show: Callable[[Snapshot], None],
@@ -135,17 +135,17 @@ def watch(
     stop: Stop | None = None
     while execution.is_alive():
         hold()
-        snapshot = board.snapshot()
+        snapshot = monitor.snapshot()
         show(snapshot)
         watchdog.check(snapshot)
         if request.why:
             stop = stop or Stop(watchdog.limits.drain_seconds)
-            # again and again, for a board that has started anew does not know
-            board.stop()
+            # again and again, for a monitor that has started anew does not know
+            monitor.stop()
         if stop and stop.is_over(snapshot):
             break
         execution.join(POLL_SECONDS)
-    show(board.snapshot())
+    show(monitor.snapshot())
     if execution.error:
         raise execution.error
     request.check()
@@ -172,5 +172,5 @@ class Stop:
 def _movement(snapshot: Snapshot) -> tuple[Any, ...]:
     # an actor that starts counts: a machine has come, and its model may take as long to load again
     pools = snapshot.pools.values()
-    done = ((pool.starts, pool.ready, pool.figures.completion_tokens, pool.figures.done) for pool in pools)
+    done = ((pool.starts, pool.ready, pool.stats.completion_tokens, pool.stats.done) for pool in pools)
     return (snapshot.parts, *done)

@@ -194,13 +194,13 @@ def _check_columns(children: Children, layout: Layout) -> None:
 
 def _told(part: str, name: str, children: Children) -> str:
     present = list(children)
-    spelt = {one.casefold(): one for one in reversed(present)}
-    near = [spelt[one] for one in get_close_matches(name.casefold(), spelt, 1)]
+    spelt = {item.casefold(): item for item in reversed(present)}
+    near = [spelt[match_] for match_ in get_close_matches(name.casefold(), spelt, 1)]
     listed = ", ".join(map(repr, present[:20])) or "none"
     below = [f"{top}.{name}" for top, inner in children.items() if name in inner]
     hint = f"; did you mean {near[0]!r}?" if near else f"; did you mean {below[0]!r}?" if below else ""
     how = "seeds.columns, or --columns of evolve score, maps names and paths such as a.0.b"
-    if part == "instruction" and (talks := [one for one in FIELDS if one in children]):
+    if part == "instruction" and (talks := [field for field in FIELDS if field in children]):
         how = f"seeds.layout: messages reads the conversations in {talks[0]!r}"
     return f"no column {name!r} for the {part}, the file has {listed}{hint} ({how})"
 

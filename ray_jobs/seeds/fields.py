@@ -82,7 +82,7 @@ def as_json(value: object) -> str:
 def is_blank(text: str) -> bool:
     """Whether a reader would see nothing: white space, control and format characters such as U+200B."""
     return not "!" <= text[:1] <= "~" and not any(
-        unicodedata.category(one) not in ("Zs", "Zl", "Zp", "Cc", "Cf") and one not in _INVISIBLE for one in text
+        unicodedata.category(item) not in ("Zs", "Zl", "Zp", "Cc", "Cf") and item not in _INVISIBLE for item in text
     )
 
 

@@ -45,7 +45,7 @@ def read_csv(file: BinaryIO, delimiter: str = ",") -> Iterator[Row]:
     header = next(reader, [])
     while True:
         number = reader.line_num + 1
-        lines.forget()
+        lines.remove()
         try:
             cells = next(reader)
         except StopIteration:
@@ -83,7 +83,7 @@ def _batches(file: pq.ParquetFile, group: int, columns: list[str]) -> Iterator[p
     out where texts repeat: then it is tried again with a quarter of the rows.
     """
     about = file.metadata.row_group(group)
-    parts = [about.column(place) for place in range(about.num_columns)]
+    parts = [about.column(index) for index in range(about.num_columns)]
     size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] in columns)
     rows = max(1, min(_PARQUET_ROWS, about.num_rows * _PARQUET_BYTES // max(1, size)))
     done = 0
@@ -142,10 +142,10 @@ class _CsvLines:
 
     @property
     def raw(self) -> bytes:
-        """The bytes of the lines since the last call of `forget`."""
+        """The bytes of the lines since the last call of `remove`."""
         return "".join(self._since).encode(errors="surrogateescape")
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Begin with the next line."""
         self._since.clear()
 

@@ -46,7 +46,7 @@ def read_jsonl(file: BinaryIO) -> Iterator[Row]:
         if len(values) == 1 and not _objects(values[0]):
             yield Row(number, values[0], line)
         else:
-            yield from (Row(number, one) for value in values for one in _objects(value) or [value])
+            yield from (Row(number, item) for value in values for item in _objects(value) or [value])
 
 
 def read_json(file: BinaryIO) -> Iterator[Row]:
@@ -76,7 +76,7 @@ def begins_with_a_value(file: BinaryIO) -> bool:
 
 def _objects(value: object) -> list[object]:
     """The elements of a list of objects; nothing of anything else."""
-    return value if isinstance(value, list) and all(isinstance(one, dict) for one in value) else []
+    return value if isinstance(value, list) and all(isinstance(item, dict) for item in value) else []
 
 
 def _parsed(line: bytes) -> list[object]:

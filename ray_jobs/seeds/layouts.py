@@ -102,7 +102,7 @@ class ColumnsLayout:
                 return f"nothing is at {path!r} for the {part} in the first {len(rows)} rows"
         path = self._of["instruction"]
         found = [value_at(row, path) for row in rows]
-        if found and all(isinstance(one, list) for one in found):
+        if found and all(isinstance(item, list) for item in found):
             return f"field {path!r} holds a list, expected text; say seeds.columns.instruction: {path}.0 for its first"
         if self._input_given or any("input" in row for row in rows):
             return None

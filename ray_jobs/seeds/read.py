@@ -215,8 +215,8 @@ class _Good:
     row: str | None
 
     def seed(self) -> Seed:
-        one = self.example
-        return Seed(one.instruction, one.input, one.output, self.digest.hex(), self.row)
+        example = self.example
+        return Seed(example.instruction, example.input, example.output, self.digest.hex(), self.row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,11 @@ def _plain(value: object) -> object:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
-        inner = {str(name): _plain(one) for name, one in value.items()}
-        return _BYTES if any(one is _BYTES for one in inner.values()) else inner
+        inner = {str(name): _plain(item) for name, item in value.items()}
+        return _BYTES if any(item is _BYTES for item in inner.values()) else inner
     if isinstance(value, list):
-        elements = [_plain(one) for one in value]
-        return _BYTES if any(one is _BYTES for one in elements) else elements
+        elements = [_plain(item) for item in value]
+        return _BYTES if any(element is _BYTES for element in elements) else elements
     return _BYTES if isinstance(value, bytes) else value
 
 

@@ -105,9 +105,9 @@ def _turns(value: object, place: str) -> list[object]:
             return _turns(json.loads(value), place)
         except (ValueError, RecursionError):
             pass  # a text that only begins like JSON is told below
-    if isinstance(value, dict) and value and all(isinstance(one, list) for one in value.values()):
+    if isinstance(value, dict) and value and all(isinstance(item, list) for item in value.values()):
         # a list of objects, column by column, as the datasets library stores it
-        if len({len(one) for one in value.values()}) == 1:
+        if len({len(item) for item in value.values()}) == 1:
             return [dict(zip(value, turn, strict=True)) for turn in zip(*value.values(), strict=True)]
         raise RowProblem("bad_conversation", f"{place}: expected lists of one length, got some of several")
     if not isinstance(value, list):
@@ -137,7 +137,7 @@ class _Conversation:
         last = asked if answered is None else answered
         questions = [asked] if answered is None else [n for n in range(asked, last) if self._roles[n] == USER]
         texts = [self._text(number) or "" for number in questions]
-        instruction = filled("\n\n".join(one for one in texts if one.strip()), self._place(asked + 1))
+        instruction = filled("\n\n".join(text for text in texts if text.strip()), self._place(asked + 1))
         output = "" if answered is None else self._text(answered, silent=True) or ""
         later = sum(role != SYSTEM for role in self._roles[last + 1 :])
         unknown = (UNKNOWN_ROLE,) if any(role not in _SPELLINGS for role in self._roles) else ()
@@ -189,7 +189,7 @@ class _Conversation:
         if isinstance(content, dict):
             content = content.get("parts") if isinstance(content.get("parts"), list) else [content]
         if isinstance(content, list):
-            texts = [part for one in content if (part := _part(one, place)) is not None]
+            texts = [part for item in content if (part := _part(item, place)) is not None]
             return "\n".join(texts)
         return text_of(content, place)
 

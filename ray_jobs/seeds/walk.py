@@ -33,10 +33,10 @@ def local_path(path: str) -> str | None:
 def split_local(path: str) -> tuple[str, tuple[str, ...]]:
     """An absolute path as what of it has no wildcard or exists as it stands, and the pattern below that."""
     base, *parts = Path(path).parts
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         inner = Path(base, part)
         if _WILD & set(part) and not (inner.exists() or inner.is_symlink()):
-            return base, tuple(parts[place:])
+            return base, tuple(parts[index:])
         base = str(inner)
     return base, ()
 

@@ -31,7 +31,7 @@ class DiskStore(Store):
 
     def first_names(self, count: int) -> Sequence[str]:
         """The names that the disk gives first."""
-        return self._persist("list", "", lambda: _first_children(Path(self._root or "/"), count))
+        return self._retry("list", "", lambda: _first_children(Path(self._root or "/"), count))
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder that holds nothing; no harm is done to any other, nor by one that is gone."""

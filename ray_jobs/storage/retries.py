@@ -22,13 +22,14 @@ LONGEST_ADVICE = 60.0
 """Seconds that a store's advice is followed at most; then it is asked again."""
 
 
-def persist(call: Callable[[], Result], operation: str, url: str, patience: float) -> Result:
-    """What `call` returns, its errors explained; while the store is away it is called again for `patience` seconds.
+def retry(call: Callable[[], Result], operation: str, url: str, retry_seconds: float) -> Result:
+    """What `call` returns, its errors explained; while the store is away it is called again for `retry_seconds`
+    seconds.
 
     `call` must bear repetition. Pauses double up to a quarter of a minute and vary, so that workers do not return
     to a store in step; a pause that the store asks for is kept, up to LONGEST_ADVICE. The last call is at the end.
     """
-    deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
+    deadline, pause = time.monotonic() + retry_seconds, _FIRST_PAUSE
     while True:
         try:
             with explained(operation, url):
@@ -50,8 +51,8 @@ class ExplainedReader(io.RawIOBase):
     Parsers above it then tell a damaged file (their own errors) from a store that failed.
     """
 
-    def __init__(self, raw: Any, url: str, patience: float) -> None:
-        self._raw, self._url, self._patience = raw, url, patience
+    def __init__(self, raw: Any, url: str, retry_seconds: float) -> None:
+        self._raw, self._url, self._retry_seconds = raw, url, retry_seconds
 
     def readable(self) -> bool:
         """Always."""
@@ -63,7 +64,7 @@ class ExplainedReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Fill `buffer` as far as one read goes; the number of bytes, 0 at the end."""
-        return cast(int, persist(lambda: self._raw.readinto(buffer), "read", self._url, self._patience))
+        return cast(int, retry(lambda: self._raw.readinto(buffer), "read", self._url, self._retry_seconds))
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to `offset`; the new place."""

@@ -50,12 +50,12 @@ _REFUSALS = {
 _AIO_SETTINGS = {"connector_args", "http_session_cls", "warm_up_loader_caches"}  # of aiobotocore's Config alone
 
 
-def client_options(options: Mapping[str, Any], patience: float) -> dict[str, Any]:
+def client_options(options: Mapping[str, Any], retry_seconds: float) -> dict[str, Any]:
     """The options of an s3fs.S3FileSystem: `options`, with our timeouts and retries where they say nothing of these.
 
-    A store that has `patience` makes all tries itself; botocore pays no heed to Retry-After.
+    A store that has `retry_seconds` makes all tries itself; botocore pays no heed to Retry-After.
     """
-    retries = _NO_RETRIES if patience else _RETRIES
+    retries = _NO_RETRIES if retry_seconds else _RETRIES
     return {**options, "config_kwargs": {**_TIMEOUTS, "retries": retries, **options.get("config_kwargs", {})}}
 
 
@@ -185,8 +185,8 @@ def first_keys(fs: Any, bucket: str, prefix: str, count: int) -> list[str]:
     """
     below = f"{prefix}/" if prefix else ""
     page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=below, Delimiter="/", MaxKeys=count)
-    files = [one["Key"] for one in page.get("Contents", [])]
-    folders = [one["Prefix"].rstrip("/") for one in page.get("CommonPrefixes", [])]
+    files = [item["Key"] for item in page.get("Contents", [])]
+    folders = [item["Prefix"].rstrip("/") for item in page.get("CommonPrefixes", [])]
     return [key.removeprefix(below) for key in (*files, *folders)]
 
 

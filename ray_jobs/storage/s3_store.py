@@ -13,8 +13,8 @@ from ray_jobs.storage.store import UPLOAD_AGE, Store
 class S3Store(Store):
     """The objects whose keys begin with a prefix."""
 
-    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], patience: float) -> None:
-        super().__init__(fs, url, root, options, patience)
+    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], retry_seconds: float) -> None:
+        super().__init__(fs, url, root, options, retry_seconds)
         self._single = s3.SinglePuts(fs)
 
     def delete(self, paths: Iterable[str]) -> None:
@@ -22,24 +22,24 @@ class S3Store(Store):
         keys = [self._key(self._path(path)) for path in paths]
         for start in range(0, len(keys), s3.DELETE_LIMIT):
             batch = keys[start : start + s3.DELETE_LIMIT]
-            self._persist("delete", "", partial(s3.delete_objects, self._fs, self._bucket, batch))
+            self._retry("delete", "", partial(s3.delete_objects, self._fs, self._bucket, batch))
 
     def abort_uploads(self, folder: str = "", min_age: float = UPLOAD_AGE) -> Sequence[str]:
         """See Store.abort_uploads. Wants `s3:ListBucketMultipartUploads` and `s3:AbortMultipartUpload`."""
         prefix = self._prefix(self._path(folder))
-        found = self._persist(
+        found = self._retry(
             "list uploads", folder, lambda: list(s3.begun_uploads(self._fs, self._bucket, prefix, min_age))
         )
         root = self._prefix(self._root)
         for key, upload in found:
             abort = partial(s3.abort_upload, self._fs, self._bucket, key, upload)
-            self._persist("abort an upload", key.removeprefix(root), abort)
+            self._retry("abort an upload", key.removeprefix(root), abort)
         return [key.removeprefix(root) for key, _ in found]
 
     def first_names(self, count: int) -> Sequence[str]:
         """The names on the first page of a listing."""
         prefix = self._key(self._root)
-        keys = self._persist("list", "", lambda: s3.first_keys(self._fs, self._bucket, prefix, count))
+        keys = self._retry("list", "", lambda: s3.first_keys(self._fs, self._bucket, prefix, count))
         return sorted(keys)
 
     def _find(self, path: str, depth: int | None) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class S3Store(Store):
         prefix, token = self._prefix(folder), None
         while True:
             ask = partial(s3.list_page, self._fs, self._bucket, prefix, token, delimiter)
-            page = self._persist("list", "", ask)
+            page = self._retry("list", "", ask)
             for shared in page.get("CommonPrefixes", []):
                 yield {"name": f"{self._bucket}/{shared['Prefix'][:-1]}", "type": "directory", "size": 0}
             for found in page.get("Contents", []):

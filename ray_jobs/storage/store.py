@@ -25,7 +25,7 @@ from ray_jobs.errors import MissingFile, StorageError
 from ray_jobs.storage import s3
 from ray_jobs.storage.capabilities import Capabilities, probe
 from ray_jobs.storage.errors import explained
-from ray_jobs.storage.retries import ExplainedReader, Result, persist
+from ray_jobs.storage.retries import ExplainedReader, Result, retry
 from ray_jobs.storage.urls import is_wrapped, joined, split_glob
 
 _READ_AHEAD = 8 << 20  # bytes fetched at once; s3fs would fetch 50 MiB for a look at a file's first line
@@ -42,20 +42,21 @@ class Entry(NamedTuple):
     version: str
 
 
-def open_store(url: str, options: Mapping[str, Any] | None = None, patience: float = 0.0) -> Store:
+def open_store(url: str, options: Mapping[str, Any] | None = None, retry_seconds: float = 0.0) -> Store:
     """The store whose root is `url`: a folder by its plain path, or any URL that fsspec knows.
 
-    `options` go to the fsspec file system as they are (`endpoint_url`, `key`, `secret`, …). The store waits `patience`
-    seconds in each operation for a server that is away. On S3, timeouts are those of botocore, under `config_kwargs`,
-    and so are the retries of a store without patience; one with patience makes all tries itself, as the server asks.
-    Opens no connection. Raises StorageError where no client for the URL is installed or it does not take the options.
+    `options` go to the fsspec file system as they are (`endpoint_url`, `key`, `secret`, …). The store waits
+    `retry_seconds` seconds in each operation for a server that is away. On S3, timeouts are those of botocore, under
+    `config_kwargs`, and so are the retries of a store without patience; one with patience makes all tries itself, as
+    the server asks. Opens no connection. Raises StorageError where no client for the URL is installed or it does not
+    take the options.
     """
     options = dict(options or {})
     protocol = fsspec.utils.get_protocol(url)
     is_s3 = protocol in ("s3", "s3a")
     with explained("open", url):
         settings = {"use_listings_cache": False, "skip_instance_cache": True}
-        settings |= s3.client_options(options, patience) if is_s3 else options
+        settings |= s3.client_options(options, retry_seconds) if is_s3 else options
         fs, root = _file_system(url, settings)
     # imported here, for they build on Store
     if is_s3:
@@ -63,14 +64,16 @@ def open_store(url: str, options: Mapping[str, Any] | None = None, patience: flo
 
         if not root:
             raise StorageError(f"{mask_url(url)}: the URL names no bucket, expected s3://BUCKET/PATH")
-        fs.retries = 1 if patience else 2  # of streamed bodies, which botocore does not retry; multiplies its retries
-        return S3Store(fs, url, root, options, patience)
+        fs.retries = (
+            1 if retry_seconds else 2
+        )  # of streamed bodies, which botocore does not retry; multiplies its retries
+        return S3Store(fs, url, root, options, retry_seconds)
     if isinstance(fs, LocalFileSystem):
         from ray_jobs.storage.disk_store import DiskStore
 
         # absolute, for a worker that the store travels to has another working directory
-        return DiskStore(fs, root, root, options, patience)
-    return Store(fs, url, root, options, patience)
+        return DiskStore(fs, root, root, options, retry_seconds)
+    return Store(fs, url, root, options, retry_seconds)
 
 
 def open_pattern(url: str, options: Mapping[str, Any] | None = None) -> tuple[Store, str]:
@@ -94,21 +97,21 @@ class Store:
     secrets in them are masked.
     """
 
-    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], patience: float) -> None:
+    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], retry_seconds: float) -> None:
         self._url = url.rstrip("/") or "/"
         self.url = mask_url(self._url)
-        self._fs, self._root, self._options, self._patience = fs, root.rstrip("/"), options, patience
+        self._fs, self._root, self._options, self._retry_seconds = fs, root.rstrip("/"), options, retry_seconds
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self._url, dict(self._options), self._patience)
+        return open_store, (self._url, dict(self._options), self._retry_seconds)
 
-    def patient(self, seconds: float) -> Store:
+    def retrying(self, seconds: float) -> Store:
         """The same store, which waits up to `seconds` in each operation for a server that is away."""
         return open_store(self._url, self._options, seconds)
 
     def below(self, folder: str) -> Store:
         """The store whose root is `folder` in this one."""
-        return open_store(joined(self._url, folder), self._options, self._patience)
+        return open_store(joined(self._url, folder), self._options, self._retry_seconds)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"  # without the options, which may hold credentials
@@ -119,14 +122,14 @@ class Store:
 
     def read_bytes(self, path: str) -> bytes:
         """The whole content of a file."""
-        return cast(bytes, self._persist("read", path, lambda: self._fs.cat_file(self._path(path))))
+        return cast(bytes, self._retry("read", path, lambda: self._fs.cat_file(self._path(path))))
 
     def write_bytes(self, path: str, data: bytes) -> None:
         """Write a file, replacing what was there. Readers see the old content or the new, never a part.
 
         A writer that is killed may leave `.NAME.*.tmp` beside it on a local disk, which listings show.
         """
-        self._persist("write", path, lambda: self._write(self._path(path), data))
+        self._retry("write", path, lambda: self._write(self._path(path), data))
 
     def create_exclusive(self, path: str, data: bytes) -> bool:
         """Write a file unless it exists; True where this call created it, False where it was there.
@@ -136,7 +139,7 @@ class Store:
         does, and always for the threads of one process.
         """
         token = uuid.uuid4().hex
-        return self._persist("create", path, lambda: self._create(self._path(path), data, token))
+        return self._retry("create", path, lambda: self._create(self._path(path), data, token))
 
     def put_once(self, path: str, data: bytes) -> None:
         """Write a file with one request that nothing repeats, replacing what was there.
@@ -156,7 +159,7 @@ class Store:
         one CopyObject, which leaves it. The step may be repeated while the store is away: a repetition that finds no
         source returns False though the first may have been done, so compare `target` then.
         """
-        return self._persist(
+        return self._retry(
             f"publish as {target}", source, lambda: self._publish(self._path(source), self._path(target))
         )
 
@@ -178,7 +181,7 @@ class Store:
             self.put_once(path, data)
             return path
 
-        return self._persist("write", "", put)
+        return self._retry("write", "", put)
 
     def exists(self, path: str) -> bool:
         """Whether there is a file (not a folder) at `path`."""
@@ -211,7 +214,7 @@ class Store:
 
     def names(self) -> Sequence[str]:
         """The names of the files and folders directly below the root, sorted."""
-        children = self._persist("list", "", lambda: self._children(self._root))
+        children = self._retry("list", "", lambda: self._children(self._root))
         return sorted(info["name"].removeprefix(self._root).strip("/") or "/" for info in children)
 
     def first_names(self, count: int) -> Sequence[str]:
@@ -238,7 +241,7 @@ class Store:
         """Remove files. Those that are already gone do no harm."""
         for path in paths:
             with suppress(MissingFile):
-                self._persist("delete", path, partial(self._fs.rm_file, self._path(path)))
+                self._retry("delete", path, partial(self._fs.rm_file, self._path(path)))
 
     def remove_folder(self, path: str) -> None:
         """Remove a folder that holds nothing, where folders exist by themselves."""
@@ -253,8 +256,8 @@ class Store:
 
     def open_input(self, path: str) -> BinaryIO:
         """Open a file for reading, seekable, as pyarrow wants it. Its reads raise StorageErrors too."""
-        raw = self._persist("read", path, lambda: self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD))
-        reader = ExplainedReader(raw, self.url_of(path), self._patience)
+        raw = self._retry("read", path, lambda: self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD))
+        reader = ExplainedReader(raw, self.url_of(path), self._retry_seconds)
         return cast(BinaryIO, io.BufferedReader(reader, 1 << 20))
 
     def arrow_filesystem(self) -> arrow.FileSystem:
@@ -262,17 +265,17 @@ class Store:
         handler = arrow.PyFileSystem(arrow.FSSpecHandler(self._fs))
         return arrow.SubTreeFileSystem(self._root, handler)
 
-    def _persist(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
-        return persist(call, operation, self.url_of(path), self._patience)
+    def _retry(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
+        return retry(call, operation, self.url_of(path), self._retry_seconds)
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root
 
     def _info(self, path: str) -> dict[str, Any]:
-        return cast(dict[str, Any], self._persist("look up", path, lambda: self._fs.info(self._path(path))))
+        return cast(dict[str, Any], self._retry("look up", path, lambda: self._fs.info(self._path(path))))
 
     def _entries(self, prefix: str, depth: int | None = None) -> Sequence[Entry]:
-        found = self._persist("list", prefix, lambda: self._find(self._path(prefix), depth))
+        found = self._retry("list", prefix, lambda: self._find(self._path(prefix), depth))
         files = {name: info for name, info in found.items() if info.get("type") == "file"}
         entries = (self._entry(name.removeprefix(self._root).removeprefix("/"), info) for name, info in files.items())
         return sorted(entry for entry in entries if entry.path != prefix)

@@ -74,7 +74,7 @@ def disagreement(losses: Callable[[], Array], expected: Array, tolerance: float)
 
 def probe(length: int, vocabulary: int) -> list[int]:
     """Token ids that repeat late and mean nothing."""
-    return [(17 * place * place + 5 * place + 3) % vocabulary for place in range(length)]
+    return [(17 * index * index + 5 * index + 3) % vocabulary for index in range(length)]
 
 
 def probes(model: PreTrainedModel) -> list[list[int]]:

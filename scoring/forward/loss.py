@@ -19,7 +19,7 @@ from scoring.spans import TokenSequence, span_means
 logger = logging.getLogger(__name__)
 
 # Passes at once on a CPU. Beyond this they wait for the interpreter, which starts every operation.
-_MOST_WORKERS = 8
+_MAX_WORKERS = 8
 
 
 class LossModel:
@@ -122,7 +122,7 @@ def _workers(device: torch.device) -> tuple[int, Callable[..., Iterable[Any]]]:
     threads of one pass meet at the end of every operation. A GPU runs one pass after the other.
     """
     threads = torch.get_num_threads()
-    workers = min(threads, _MOST_WORKERS) if device.type == "cpu" else 1
+    workers = min(threads, _MAX_WORKERS) if device.type == "cpu" else 1
     if workers == 1:
         return 1, map
     pool = ThreadPoolExecutor(workers, "score", torch.set_num_threads, (threads // workers,))

@@ -139,7 +139,7 @@ class Job:
         """How many different rows the two folders hold."""
         files = self.store.arrow_filesystem()
         tables = [
-            ds.dataset(one, filesystem=files, format="parquet").to_table(["row_id"]) for one in ("data", "rejected")
+            ds.dataset(item, filesystem=files, format="parquet").to_table(["row_id"]) for item in ("data", "rejected")
         ]
         return len({row_id for table in tables for row_id in pc.unique(table["row_id"]).to_pylist()})
 

@@ -55,7 +55,7 @@ class Nodes:
         found = []
         for node in (self._cluster.head_node, *self._workers):
             raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
-            found += [one for one in raylet.children(recursive=True) if title in _title(one)]
+            found += [child for child in raylet.children(recursive=True) if title in _title(child)]
         return found
 
     def kill(self, title: str, within: float = STARTUP) -> None:
@@ -64,11 +64,11 @@ class Nodes:
 
     def kill_all(self, title: str) -> int:
         """SIGKILL every worker process with that title; how many there were."""
-        return sum(_killed(one) for one in self.workers(title))
+        return sum(_killed(worker) for worker in self.workers(title))
 
     def kill_any(self, title: str) -> bool:
         """SIGKILL one worker process with that title if there is one; whether there was."""
-        return any(_killed(one) for one in self.workers(title)[:1])
+        return any(_killed(worker) for worker in self.workers(title)[:1])
 
     def close(self) -> None:
         """Stop all nodes."""

@@ -49,7 +49,7 @@ class Count(threading.Thread):
 
     def now(self) -> int:
         nodes = self._head.get("/api/v0/nodes?detail=1")["data"]["result"]["result"]
-        return sum(one["state"] == "ALIVE" and one["resources_total"].get("GPU", 0) > 0 for one in nodes)
+        return sum(node["state"] == "ALIVE" and node["resources_total"].get("GPU", 0) > 0 for node in nodes)
 
 
 def config(folder: Path, head: RayHead) -> dict[str, Any]:

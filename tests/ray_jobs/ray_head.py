@@ -117,7 +117,8 @@ def _cluster(cpus: int, node_types: dict[str, Any], gcs_address: str, delay_seco
         "file_mounts": {},
         "cluster_synced_files": [],
         "head_node_type": "ray.head.default",
-        "available_node_types": head | {name: {"node_config": {}, **one} for name, one in node_types.items()},
+        "available_node_types": head
+        | {name: {"node_config": {}, **node_type} for name, node_type in node_types.items()},
         **{f"{who}_{what}": [] for who in ("head", "worker") for what in ("setup_commands", "start_ray_commands")},
         **{name: [] for name in ("setup_commands", "initialization_commands")},
     }
@@ -127,8 +128,8 @@ def free_ports(count: int) -> list[int]:
     """Ports that nothing listens on, below those that the system gives to connections and above Ray's workers'."""
     found: list[int] = []
     for port in random.SystemRandom().sample(range(20_000, 32_000), 200):
-        with socket.socket() as one, suppress(OSError):
-            one.bind(("0.0.0.0", port))
+        with socket.socket() as item, suppress(OSError):
+            item.bind(("0.0.0.0", port))
             found.append(port)
         if len(found) == count:
             break
@@ -155,5 +156,5 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
     _, alive = psutil.wait_procs(family, timeout=10)
-    for one in alive:
-        one.kill()
+    for item in alive:
+        item.kill()

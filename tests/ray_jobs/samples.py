@@ -74,7 +74,7 @@ def kept_round(number: int = 1, parent: int = 0, **more: Any) -> RoundRow:
 
 
 def rejected_round(number: int = 1, parent: int = 0, reason: str = "unchanged") -> RoundRow:
-    """A round that a rule has turned down."""
+    """A round that a rule has rejected."""
     return {
         "round": number,
         "parent_round": parent,
@@ -188,4 +188,4 @@ def check_parts(store: Store, rows: set[int]) -> None:
     published = [entry for entry in found.parts if not entry.files[0].path.startswith("staging/")]
     seen = {row for entry in published for row in entry.rows.tolist()}
     assert record_counts(store) == Counter(f"row{row:04d}-{number}" for row in seen for number in (1, 2))
-    assert found.manifest.tally().rows == len(rows)
+    assert found.manifest.outcome_counts().rows == len(rows)

@@ -54,7 +54,7 @@ def golden(folder: str) -> dict[str, Any]:
 
 
 def golden_records(folder: str, inside: str = ".") -> dict[str, dict[str, Any]]:
-    return {one["record_id"]: one for one in golden(folder)["records"][inside]}
+    return {item["record_id"]: item for item in golden(folder)["records"][inside]}
 
 
 def raw_records(output: str | Path) -> dict[str, dict[str, Any]]:
@@ -62,8 +62,8 @@ def raw_records(output: str | Path) -> dict[str, dict[str, Any]]:
     found = list[dict[str, Any]]()
     for folder in ("data", "rejected"):
         for path in Path(output, folder).glob("*.parquet"):
-            found += [{"status": "kept", **one} for one in pq.read_table(path).to_pylist()]
-    by_id = {one["record_id"]: one for one in found}
+            found += [{"status": "kept", **row} for row in pq.read_table(path).to_pylist()]
+    by_id = {item["record_id"]: item for item in found}
     assert len(by_id) == len(found)
     return by_id
 
@@ -77,8 +77,8 @@ def assert_golden(output: str, inside: str = ".") -> None:
         assert {name: found[record_id][name] for name in record} == record
     if inside == "." and "report" in golden(folder):
         report = json.loads(Path(output, "report.json").read_text(encoding="utf-8"))
-        figures = golden(folder)["report"]
-        assert rounded({name: report[name] for name in figures}) == rounded(figures)
+        stats = golden(folder)["report"]
+        assert rounded({name: report[name] for name in stats}) == rounded(stats)
 
 
 def files(output: str) -> dict[str, int]:
@@ -100,7 +100,7 @@ def test_they_are_sound_and_say_how_they_stand(output: str, capsys: pytest.Captu
 def test_their_rows_are_shown(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     evolve("show", output, "--rows", "100")
     told = set(capsys.readouterr().out.split())
-    kept = [one["instruction"] for one in raw_records(output).values() if one["status"] == "kept"]
+    kept = [record["instruction"] for record in raw_records(output).values() if record["status"] == "kept"]
     assert kept
     assert all(told.issuperset(instruction.split()) for instruction in kept)
 
@@ -116,10 +116,12 @@ def test_the_best_are_selected_and_exported_as_before() -> None:
 
 def test_an_analysis_is_selected_by() -> None:
     evolve("select", "evol_instruct/out", "hard", "--by", "difficulty_score", "--top", "5")
-    scores = {name: one["difficulty_score"] for name, one in raw_records(ANALYSIS).items() if one["status"] == "kept"}
+    scores = {
+        name: record["difficulty_score"] for name, record in raw_records(ANALYSIS).items() if record["status"] == "kept"
+    }
     kept = ds.dataset("hard/data").to_table()["record_id"].to_pylist()
-    known = [scores[name] for name, one in raw_records("evol_instruct/out").items() if name in scores]
-    assert sorted(scores[one] for one in kept) == sorted(known)[-5:]
+    known = [scores[name] for name, record in raw_records("evol_instruct/out").items() if name in scores]
+    assert sorted(scores[item] for item in kept) == sorted(known)[-5:]
 
 
 @pytest.mark.parametrize("output", ["evol_instruct/out", "score_pairs/out", "autoif/out"])
@@ -138,7 +140,7 @@ def test_an_interrupted_run_goes_on_to_the_same_records(output: str) -> None:
     evolve("verify", output)
     after = raw_records(output)
     assert {name: after[name]["created_at"] for name in before} == {
-        name: one["created_at"] for name, one in before.items()
+        name: item["created_at"] for name, item in before.items()
     }
 
 
@@ -157,7 +159,7 @@ def test_a_finished_run_is_left_as_it_is(name: str) -> None:
 def test_failed_rows_run_again_and_fail_again(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     rows = raw_records(output).values()
     # a seed that cannot be read is no work of an engine
-    failed = {one["row_id"] for one in rows if one["status"] == "failed" and one["stage"] != "read"}
+    failed = {row["row_id"] for row in rows if row["status"] == "failed" and row["stage"] != "read"}
     evolve("retry-failed", output)
     assert f"{len(failed):,} failed rows" in capsys.readouterr().out
     if output == ANALYSIS:
@@ -176,8 +178,8 @@ def test_an_analysis_goes_on() -> None:
     shutil.copytree("evol_instruct/killed", "evol_instruct/fresh")
     evolve("analyse", "evol_instruct/fresh", "difficulty_score", *settings)
     expected = golden_records("evol_instruct", "analyses/difficulty_score")
-    for name, one in raw_records("evol_instruct/fresh/analyses/difficulty_score").items():
-        assert {field: one[field] for field in expected[name]} == expected[name]
+    for name, record in raw_records("evol_instruct/fresh/analyses/difficulty_score").items():
+        assert {field: record[field] for field in expected[name]} == expected[name]
 
 
 @starts_ray
@@ -197,5 +199,5 @@ def test_pairs_that_come_later_are_scored() -> None:
 @pytest.mark.parametrize("output", ["search/out", "search/killed"])
 def test_a_search_goes_on_to_the_same_method(output: str) -> None:
     evolve("optimize", "search/search.yaml", "--output", output)
-    method, expected = (json.loads(Path(one, "method.json").read_text()) for one in (output, OUTPUTS / "search/out"))
+    method, expected = (json.loads(Path(item, "method.json").read_text()) for item in (output, OUTPUTS / "search/out"))
     assert {**method, "created_at": ""} == {**expected, "created_at": ""}

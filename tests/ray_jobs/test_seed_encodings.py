@@ -27,8 +27,8 @@ BOM = "\ufeff"
         f"{A}\n{B}\n[{C}]",
         f"{A}{B}\n\n{BOM}{C}",
         f"[{A}]\n[{B}]\n[{C}]",
-        "\n".join(json.dumps(json.loads(one), indent=2) for one in (A, B, C)),
-        json.dumps([json.loads(one) for one in (A, B, C)], indent=1),
+        "\n".join(json.dumps(json.loads(item), indent=2) for item in (A, B, C)),
+        json.dumps([json.loads(item) for item in (A, B, C)], indent=1),
         f"{A},\n{B},\n{C},\n",
     ],
     ids=[
@@ -73,7 +73,7 @@ def test_a_broken_file_of_another_encoding_is_named(tmp_path: Path) -> None:
     path.write_bytes(f"{BOM}{A}\n".encode("utf-16-le") + half + b"\n")
     seeds, bad, _ = read(path)
     assert [seed.instruction for seed in seeds] == ["Go."]
-    assert [one.reason for one in bad] == ["undecodable", "undecodable"]
+    assert [item.reason for item in bad] == ["undecodable", "undecodable"]
     assert bad[1].message.startswith(f"{path}:3: expected UTF-8")
 
 
@@ -83,7 +83,7 @@ def test_line_ends_of_old_machines(tmp_path: Path) -> None:
     array.write_bytes(f"[{A},\r{B}]\r".encode())
     table.write_bytes(b'instruction,input\rGo.,"one\rtwo"\rStay.,\r')
     assert texts(lines) == texts(array) == ["Go.", "Stay."]
-    assert [(one.instruction, one.input) for one in read(table)[0]] == [("Go.", "one\rtwo"), ("Stay.", "")]
+    assert [(item.instruction, item.input) for item in read(table)[0]] == [("Go.", "one\rtwo"), ("Stay.", "")]
 
 
 def test_one_line_end_of_another_kind(tmp_path: Path) -> None:

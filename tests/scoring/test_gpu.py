@@ -74,8 +74,8 @@ def test_a_row_scores_the_same_alone_and_among_many(tiny: Callable[..., Path], d
 def test_flash_on_request_equals_packed(tiny: Callable[..., Path]) -> None:
     config = ScorerConfig(str(tiny("mistral")), device="cuda", dtype="float16")
     flash, packed = (Scorer(replace(config, attention=attention)).score(PAIRS) for attention in ("flash", "packed"))
-    for one, other in zip(flash, packed, strict=True):
-        assert losses(one) == pytest.approx(losses(other), rel=2e-3)
+    for item, other in zip(flash, packed, strict=True):
+        assert losses(item) == pytest.approx(losses(other), rel=2e-3)
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3", "gpt2"])
@@ -86,8 +86,8 @@ def test_compiled_layers_score_the_same(
     config = ScorerConfig(str(tiny(family)), device="cuda", dtype="bfloat16", compiled=True)
     found = Scorer(config).score(PAIRS * 50)
     assert "2 layers are compiled" in caplog.text
-    for one, other in zip(found, Scorer(replace(config, compiled=False)).score(PAIRS * 50), strict=True):
-        assert losses(one) == pytest.approx(losses(other), rel=1e-2)
+    for item, other in zip(found, Scorer(replace(config, compiled=False)).score(PAIRS * 50), strict=True):
+        assert losses(item) == pytest.approx(losses(other), rel=1e-2)
 
 
 def test_the_budget_is_halved_until_everything_fits(

@@ -25,7 +25,7 @@ def unit(vectors: np.ndarray) -> Vectors:
 def whole(vectors: Vectors, radius: float) -> Neighbours:
     blocks = list(neighbours(vectors, radius))
     return Neighbours(
-        *(np.concatenate([getattr(one, name) for one in blocks]) for name in Neighbours.__dataclass_fields__)
+        *(np.concatenate([getattr(block, name) for block in blocks]) for name in Neighbours.__dataclass_fields__)
     )
 
 

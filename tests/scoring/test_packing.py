@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from scoring import Pair
 from scoring.memory import budget_from_memory, free_host_memory
-from scoring.packing import MOST_PADDING, Run, pack, pad, runs, starts
+from scoring.packing import MAX_PADDING, Run, pack, pad, runs, starts
 
 lengths_and_budget = st.tuples(st.lists(st.integers(1, 300), max_size=60), st.integers(1, 600))
 
@@ -18,7 +18,7 @@ def test_packs_hold_each_sequence_once_within_the_budget(case: tuple[list[int], 
     lengths, budget = case
     packs = pack(lengths, budget)
     assert sorted(chain.from_iterable(packs)) == list(range(len(lengths)))
-    assert all(len(one) == 1 or sum(lengths[i] for i in one) <= budget for one in packs)
+    assert all(len(pack) == 1 or sum(lengths[i] for i in pack) <= budget for pack in packs)
 
 
 @given(lengths_and_budget)
@@ -26,19 +26,19 @@ def test_padded_batches_hold_each_sequence_once_within_the_budget(case: tuple[li
     lengths, budget = case
     batches = pad(lengths, budget)
     assert sorted(chain.from_iterable(batches)) == list(range(len(lengths)))
-    for one in batches:
-        size = len(one) * max(lengths[i] for i in one)
-        assert len(one) == 1 or size <= budget
-        assert size - sum(lengths[i] for i in one) <= MOST_PADDING * size + 1e-9
+    for batch in batches:
+        size = len(batch) * max(lengths[i] for i in batch)
+        assert len(batch) == 1 or size <= budget
+        assert size - sum(lengths[i] for i in batch) <= MAX_PADDING * size + 1e-9
 
 
 def test_the_last_pack_is_no_remainder() -> None:
-    assert [len(one) for one in pack([10] * 11, 100)] == [6, 5]
+    assert [len(item) for item in pack([10] * 11, 100)] == [6, 5]
 
 
 def test_every_worker_has_a_pack() -> None:
-    assert [len(one) for one in pack([10] * 12, 1000, workers=4)] == [3, 3, 3, 3]
-    assert [len(one) for one in pack([10] * 12, 60, workers=3)] == [4, 4, 4]
+    assert [len(item) for item in pack([10] * 12, 1000, workers=4)] == [3, 3, 3, 3]
+    assert [len(item) for item in pack([10] * 12, 60, workers=3)] == [4, 4, 4]
 
 
 def test_runs_join_neighbours_of_equal_length() -> None:

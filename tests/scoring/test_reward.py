@@ -54,13 +54,13 @@ def test_the_reward_is_that_of_the_text_alone(folder: Path) -> None:
     found = RewardScorer(RewardConfig(str(folder))).score(PAIRS * 5)
     alone = [expected(folder, pair) for pair in PAIRS]
     assert len(set(alone)) == len(PAIRS)
-    assert [one.value for one in found] == pytest.approx(alone * 5, rel=1e-4)
-    assert {one.note for one in found} == {None}
+    assert [item.value for item in found] == pytest.approx(alone * 5, rel=1e-4)
+    assert {item.note for item in found} == {None}
 
 
 def test_a_small_budget_changes_nothing(folder: Path) -> None:
     values = [
-        [one.value for one in RewardScorer(RewardConfig(str(folder), token_budget=budget)).score(PAIRS)]
+        [item.value for item in RewardScorer(RewardConfig(str(folder), token_budget=budget)).score(PAIRS)]
         for budget in (1, 10_000)
     ]
     assert values[0] == pytest.approx(values[1], rel=1e-4)
@@ -86,8 +86,8 @@ def test_a_model_that_gives_no_number(folder: Path, tmp_path: Path) -> None:
             parameter.fill_(float("inf"))
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
-    (one,) = RewardScorer(RewardConfig(str(tmp_path))).score(PAIRS[:1])
-    assert (one.value, one.note) == (None, "reward: the model gave no finite number")
+    (item,) = RewardScorer(RewardConfig(str(tmp_path))).score(PAIRS[:1])
+    assert (item.value, item.note) == (None, "reward: the model gave no finite number")
 
 
 def test_several_labels_are_no_reward(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def save_classifier(folder: Path, labels: Sequence[str]) -> Path:
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=64, initializer_range=0.5, id2label=dict(enumerate(labels)),
-        label2id={label: place for place, label in enumerate(labels)},
+        label2id={label: index for index, label in enumerate(labels)},
     )  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -20,7 +20,7 @@ from ray_jobs.jobs.analysis.tables import EMBEDDING, Values, with_findings
 from ray_jobs.output.rounds import MAX_ERROR_CHARACTERS, storable
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.pipeline.actors import end_actor, load_engine
-from ray_jobs.pipeline.board import Board, Meter
+from ray_jobs.pipeline.monitor import Monitor, StatsReporter
 
 JUDGE, ENCODE = "judge", "encode"
 """The pools, and the stages at which their rows fail."""
@@ -35,7 +35,7 @@ class JudgeTask:
     question: Question
     engine: EngineConfig
     values: Values
-    board: Board
+    monitor: Monitor
 
 
 @dataclass(frozen=True)
@@ -43,38 +43,38 @@ class EncodeTask:
     """What an encoding actor needs to know."""
 
     encoder: EncoderConfig
-    board: Board
+    monitor: Monitor
 
 
 class JudgeActor:
     """Asks a judge about the rows of a block, side by side."""
 
     def __init__(self, job: JudgeTask) -> None:
-        self._meter = Meter(job.board, JUDGE)
+        self._reporter = StatsReporter(job.monitor, JUDGE)
         self._question, self._values = job.question, job.values
-        with self._meter.loading():
+        with self._reporter.loading():
             self._engine = load_engine(job.engine)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Judge a block. Rows that have not begun when the run is to stop come back without an outcome."""
         findings = await asyncio.gather(*(self._row(row) for row in table.to_pylist()))
-        await asyncio.to_thread(self._meter.report)
+        await asyncio.to_thread(self._reporter.report)
         return with_findings(table, findings, self._values)
 
     async def _row(self, row: Row) -> Row:
-        if self._meter.stopped:
+        if self._reporter.stopped:
             return {}
-        with self._meter.row() as figures:
+        with self._reporter.row() as stats:
             found = finding_row(await self._judged(row))
-            figures.spend(found["prompt_tokens"], found["completion_tokens"])
-            figures.count([found])
+            stats.spend(found["prompt_tokens"], found["completion_tokens"])
+            stats.count([found])
         return found
 
     async def _judged(self, row: Row) -> Finding:
         try:
             return await drive(self._question.ask(case_of(row), Random(f"judge {row['record_id']}")), self._engine)
         except EngineDied as died:
-            end_actor(died, self._meter)
+            end_actor(died, self._reporter)
         except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
             log.warning("record %s failed", row["record_id"], exc_info=True)
             return Failed(type(error).__name__, str(error))
@@ -84,8 +84,8 @@ class EncodeActor:
     """Turns the instructions of a block, each with its input on the line below, into vectors."""
 
     def __init__(self, job: EncodeTask) -> None:
-        self._meter = Meter(job.board, ENCODE)
-        with self._meter.loading():
+        self._reporter = StatsReporter(job.monitor, ENCODE)
+        with self._reporter.loading():
             # here, so that planning and judging never cost the import of torch
             from scoring import encoder
 
@@ -95,17 +95,17 @@ class EncodeActor:
     def __call__(self, table: pa.Table) -> pa.Table:
         """Encode a block."""
         rows = table.to_pylist()
-        if self._meter.stopped:
+        if self._reporter.stopped:
             return with_findings(table, [{} for _ in rows], EMBEDDING)
-        with self._meter.rows(len(rows)) as figures:
+        with self._reporter.rows(len(rows)) as stats:
             encoded = self._encoder.encode([text_of(row) for row in rows])
             findings = [
                 {"status": KEPT, "embedding": vector, "truncated": cut, "prompt_tokens": tokens, "completion_tokens": 0}
                 for vector, tokens, cut in zip(encoded.vectors, encoded.tokens, encoded.truncated, strict=True)
             ]
-            figures.spend(sum(encoded.tokens), 0)
-            figures.count(findings)
-        self._meter.report()
+            stats.spend(sum(encoded.tokens), 0)
+            stats.count(findings)
+        self._reporter.report()
         return with_findings(table, findings, EMBEDDING)
 
 

@@ -30,7 +30,7 @@ from ray_jobs.jobs.preflight import absolute, check_model
 from ray_jobs.output import ownership
 from ray_jobs.output.file_names import DATA, SUCCESS
 from ray_jobs.output.schema import ROW_GROUP_ROWS
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import Store
 from scoring.neighbours import QUERY_ROWS, Neighbours, Vectors, neighbours
 
@@ -52,9 +52,9 @@ class EncodeJob(AnalysisJob):
         check_model("encoder.model", analysis.encoder.model)
         self._encoder = analysis.encoder
 
-    def actor(self, board: Board) -> tuple[type[Any], Any]:
+    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
         """An encoder."""
-        return EncodeActor, EncodeTask(absolute(self._encoder), board)
+        return EncodeActor, EncodeTask(absolute(self._encoder), monitor)
 
 
 @dataclass
@@ -99,8 +99,8 @@ def measure_distances(encoded: Store, store: Store, say: Say) -> None:
     with ExitStack() as files:
         found = _collect(encoded, files)
         wanted = [path for group in found for path in _paths(group)]
-        strays = [path for path in own_table(store) if path not in wanted]
-        store.delete([*([SUCCESS] if strays or not _all_there(store, wanted) else []), *strays])
+        orphans = [path for path in own_table(store) if path not in wanted]
+        store.delete([*([SUCCESS] if orphans or not _all_there(store, wanted) else []), *orphans])
         for group in found:
             _search(store, group, say)
     table = read_files(store, wanted, NEIGHBOURS.names)

@@ -84,7 +84,7 @@ def _parents(source: Source) -> dict[str, str]:
         wanted |= {record["parent_id"] for record in batch.to_pylist() if _has_parent(record)}
     found: dict[str, str] = {}
     for batch in source.batches(["record_id", "instruction"]) if wanted else ():
-        found |= {one["record_id"]: one["instruction"] for one in batch.to_pylist() if one["record_id"] in wanted}
+        found |= {row["record_id"]: row["instruction"] for row in batch.to_pylist() if row["record_id"] in wanted}
     return found
 
 

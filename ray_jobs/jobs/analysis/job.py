@@ -18,9 +18,9 @@ from ray_jobs.jobs.analysis.tables import PLAN, FindingsLayout
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.board import Board
 from ray_jobs.pipeline.branches import read_plan
 from ray_jobs.pipeline.job import Pending, PooledJob
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.pools import through_pool
 from ray_jobs.storage.store import Store, open_store
 
@@ -39,7 +39,7 @@ class AnalysisJob(PooledJob):
         self.config, self._name, self._pool, self._layout, self._seeds = config, name, pool, layout, seeds
 
     @abstractmethod
-    def actor(self, board: Board) -> tuple[type[Any], Any]:
+    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
         """What runs in the pool: the actor's class, and what it is built with."""
 
     @property
@@ -92,8 +92,8 @@ class AnalysisJob(PooledJob):
         """The summary."""
         return {SUMMARY: encode_summary(self.entries(store))}
 
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, measure."""
         rows = read_plan(store, RECORDS, pending.branches[RECORDS], PLAN)
-        actor, task = self.actor(board)
+        actor, task = self.actor(monitor)
         return through_pool(rows, self.pool_name, actor, task, self._pool)

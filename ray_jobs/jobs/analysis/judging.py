@@ -35,7 +35,7 @@ from ray_jobs.jobs.analysis.tables import DIFFICULTY, DIFFICULTY_SCORE, PHRASES,
 from ray_jobs.jobs.preflight import absolute, check_engine, check_variables
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import Store, open_store
 
 
@@ -59,9 +59,9 @@ class JudgeJob(AnalysisJob):
         check_engine("judge.engine", analysis.judge.engine)
         self._analysis, self._question, self._values = analysis, question, values
 
-    def actor(self, board: Board) -> tuple[type[Any], Any]:
+    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
         """A judge with the question."""
-        return JudgeActor, JudgeTask(self._question, absolute(self._analysis.judge.engine), self._values, board)
+        return JudgeActor, JudgeTask(self._question, absolute(self._analysis.judge.engine), self._values, monitor)
 
     def settings(self) -> dict[str, Any]:
         """Those of the analysis, and the question's fingerprint, which stands for its templates."""
@@ -119,7 +119,7 @@ class KeyPhrasesJob(JudgeJob):
         entries = super().entries(store)
         counts = [Counter[str](entry.pop("counts")) for entry in entries]
         sample = smallest(counts)
-        return [entry | phrase_counts(one, sample) for entry, one in zip(entries, counts, strict=True)]
+        return [entry | phrase_counts(count, sample) for entry, count in zip(entries, counts, strict=True)]
 
 
 def _checked(question: Callable[[Path | None], Question], templates: Path | None) -> Question:

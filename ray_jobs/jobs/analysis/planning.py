@@ -84,7 +84,7 @@ def _planned(store: Store, index: PlanIndex) -> IdSet:
     known = IdSet()
     for file in index.files:
         ids = read_plan_file(store, file, ["record_id"])["record_id"]
-        known.add([_digest(one) for one in ids.to_pylist()])
+        known.add([_digest(row) for row in ids.to_pylist()])
     return known
 
 

@@ -24,7 +24,7 @@ from ray_jobs.jobs.analysis.planning import Row, answered
 from ray_jobs.jobs.analysis.tables import EVOLUTION_REWARD, REWARD, FindingsLayout, Values, with_findings
 from ray_jobs.jobs.preflight import absolute, check_reward_model
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
-from ray_jobs.pipeline.board import Board, Meter
+from ray_jobs.pipeline.monitor import Monitor, StatsReporter
 from scoring import Pair, Reward, RewardConfig, RewardScorer
 from scoring.reward import OUT_OF_MEMORY
 
@@ -47,9 +47,9 @@ class RewardJob(AnalysisJob):
         """Records with their outputs; a seed has none."""
         return answered(source)
 
-    def actor(self, board: Board) -> tuple[type[Any], Any]:
+    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
         """A reward model."""
-        return RewardActor, RewardTask(absolute(self._reward), self.values, board)
+        return RewardActor, RewardTask(absolute(self._reward), self.values, monitor)
 
 
 class EvolutionRewardJob(RewardJob):
@@ -76,28 +76,28 @@ class RewardTask:
 
     reward: RewardModelConfig
     values: Values
-    board: Board
+    monitor: Monitor
 
 
 class RewardActor:
     """Gives each pair of a block its reward."""
 
     def __init__(self, job: RewardTask) -> None:
-        self._meter, self._values = Meter(job.board, POOL), job.values
-        with self._meter.loading():
+        self._reporter, self._values = StatsReporter(job.monitor, POOL), job.values
+        with self._reporter.loading():
             settings = job.reward.model_dump(exclude={"pool"})
             self._scorer = RewardScorer(RewardConfig(**settings))
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Score a block. Once the run is to stop, blocks come back without an outcome."""
         rows = table.to_pylist()
-        if self._meter.stopped:
+        if self._reporter.stopped:
             return with_findings(table, [{} for _ in rows], self._values)
-        with self._meter.rows(len(rows)) as figures:
+        with self._reporter.rows(len(rows)) as stats:
             pairs = [Pair(row["instruction"], row["input"], row["output"] or "") for row in rows]
             findings = [finding_row(reward, self._values[0].name) for reward in self._scorer.score(pairs)]
-            figures.count(findings)
-        self._meter.report()
+            stats.count(findings)
+        self._reporter.report()
         return with_findings(table, findings, self._values)
 
 

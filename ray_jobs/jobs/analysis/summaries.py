@@ -20,7 +20,7 @@ from ray_jobs.datasets.score_columns import summed_counts
 from ray_jobs.errors import OutputError
 from ray_jobs.jobs.analysis.statistics import Numbers, mean, quantiles, share
 from ray_jobs.output import accept, ownership
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import DATA
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.storage.store import Store
@@ -35,15 +35,15 @@ def pool_summary(store: Store, name: str) -> list[Entry]:
     """The summary of what a pool has committed, with the replies that said nothing, and failures, counted."""
     columns, statistics = POOLED[name]
     found = accept.load(store).manifest
-    tally = found.tally()
+    outcome_counts = found.outcome_counts()
     paths = [part.path for entry in found.entries for part in entry.files if part.folder == DATA]
     table = read_files(store, paths, [*GROUP, *columns])
     entries = []
-    for evolver, number in tally.groups():
-        counts = _counts(tally, evolver, number)
-        one = {"evolver": evolver or None, "round": number, "n": counts[KEPT]}
-        one |= {"unreadable": counts[REJECTED], "failed": counts[FAILED]}
-        entries.append(one | statistics(of_group(table, evolver or None, number)))
+    for evolver, number in outcome_counts.groups():
+        counts = _counts(outcome_counts, evolver, number)
+        item = {"evolver": evolver or None, "round": number, "n": counts[KEPT]}
+        item |= {"unreadable": counts[REJECTED], "failed": counts[FAILED]}
+        entries.append(item | statistics(of_group(table, evolver or None, number)))
     return entries
 
 
@@ -74,7 +74,7 @@ def read_files(store: Store, paths: Sequence[str], columns: Sequence[str]) -> pa
 def groups(table: pa.Table) -> Iterator[tuple[str | None, int, pa.Table]]:
     """The records of each evolver and round, the seeds first."""
     pairs = table.select(list(GROUP)).group_by(list(GROUP)).aggregate([]).to_pylist()
-    for pair in sorted(pairs, key=lambda one: (one["evolver"] or "", one["round"])):
+    for pair in sorted(pairs, key=lambda item: (item["evolver"] or "", item["round"])):
         yield pair["evolver"], pair["round"], of_group(table, pair["evolver"], pair["round"])
 
 
@@ -149,7 +149,7 @@ def top1(table: pa.Table) -> Entry:
 
 def key_phrases(table: pa.Table) -> Entry:
     """The phrases with how often each occurs."""
-    return {"counts": dict(Counter(one for own in table["phrases"].to_pylist() for one in own))}
+    return {"counts": dict(Counter(item for own in table["phrases"].to_pylist() for item in own))}
 
 
 def phrase_counts(counts: Counter[str], sample: int) -> Entry:
@@ -178,9 +178,9 @@ POOLED: Mapping[str, tuple[tuple[str, ...], Statistics]] = {
 }
 
 
-def _counts(tally: Tally, evolver: str, number: int) -> dict[str, int]:
+def _counts(outcome_counts: OutcomeCounts, evolver: str, number: int) -> dict[str, int]:
     counts = {KEPT: 0, REJECTED: 0, FAILED: 0}
-    for (name, place, status, _), count in tally.outcomes.items():
+    for (name, place, status, _), count in outcome_counts.outcomes.items():
         if (name, place) == (evolver, number):
             counts[status] += count
     return counts

@@ -94,10 +94,10 @@ class AnswerActor(FirstActor):
         return rounds
 
     def _verified(self, answers: Sequence[Answer], functions: Sequence[str]) -> list[Verified]:
-        least = self._kit.rules.response
-        if self._box is None or least is None:
+        minimum = self._kit.rules.response
+        if self._box is None or minimum is None:
             return [Verified(answer) for answer in answers]
-        return verify(answers, functions, least, self._box.check)
+        return verify(answers, functions, minimum, self._box.check)
 
 
 class NliActor(JudgeActor):
@@ -105,17 +105,17 @@ class NliActor(JudgeActor):
 
     step = "nli"
 
-    async def judge_round(self, row: Row, one: RoundRow) -> Usage:
+    async def judge_round(self, row: Row, round_row: RoundRow) -> Usage:
         """Label all back-translations of an instruction."""
         kit, usage = self._kit, Usage()
         flows = [
-            judge(one["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number))
-            for number, text in enumerate(back_translations(one))
+            judge(round_row["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number))
+            for number, text in enumerate(back_translations(round_row))
         ]
         labelled = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
         for _, tokens in labelled:
             usage += tokens
-        settle_labels(one, [label for label, _ in labelled], usage)
+        settle_labels(round_row, [label for label, _ in labelled], usage)
         return usage
 
 
@@ -124,16 +124,18 @@ class QualityActor(JudgeActor):
 
     step = "quality"
 
-    async def judge_round(self, row: Row, one: RoundRow) -> Usage:
+    async def judge_round(self, row: Row, round_row: RoundRow) -> Usage:
         """Score one response."""
-        kit, least = self._kit, self._kit.rules.quality
-        assert least is not None, "the pool is there for rules that score quality"
+        kit, minimum = self._kit, self._kit.rules.quality
+        assert minimum is not None, "the pool is there for rules that score quality"
         query = query_of(row, kit.rules.order)
         constraint = json.loads(row["context"])["instruction"]
-        rng = kit.rng(self.step, row, one["round"])
-        flow = score_quality(constraint, query, one["output"], kit.templates.quality, rng, kit.rules.quality_tokens)
+        rng = kit.rng(self.step, row, round_row["round"])
+        flow = score_quality(
+            constraint, query, round_row["output"], kit.templates.quality, rng, kit.rules.quality_tokens
+        )
         score, usage = await drive(flow, self._engine)
-        settle_score(one, score, least, usage)
+        settle_score(round_row, score, minimum, usage)
         return usage
 
     def settle(self, rounds: Sequence[RoundRow]) -> None:

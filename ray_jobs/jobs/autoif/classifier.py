@@ -13,7 +13,7 @@ from ray_jobs.jobs.autoif.config import ClassifierConfig
 from ray_jobs.jobs.autoif.rounds import back_translations, settle_labels
 from ray_jobs.output.rounds import kept
 from ray_jobs.pipeline.actors import with_rounds
-from ray_jobs.pipeline.board import Board, Meter
+from ray_jobs.pipeline.monitor import Monitor, StatsReporter
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ClassifierJob:
 
     pool: str
     classifier: ClassifierConfig
-    board: Board
+    monitor: Monitor
 
 
 class ClassifierActor:
@@ -31,9 +31,9 @@ class ClassifierActor:
     def __init__(self, job: ClassifierJob) -> None:
         from scoring.entailment import Entailment
 
-        self._meter = Meter(job.board, job.pool)
+        self._reporter = StatsReporter(job.monitor, job.pool)
         config = job.classifier
-        with self._meter.loading():
+        with self._reporter.loading():
             self._model = Entailment(config.model, config.device, config.batch_size)
             self._names = label_names(config.model, self._model.labels)
 
@@ -41,15 +41,17 @@ class ClassifierActor:
         """Label every instruction of a block that is still kept."""
         rows = table.to_pylist()
         begun = [row for row in rows if row["rounds"] is not None]
-        rounds = [one for row in begun for one in kept(row["rounds"])]
-        with self._meter.rows(len(begun)) as figures:
-            described = [back_translations(one) for one in rounds]
-            pairs = [(one["instruction"], text) for one, texts in zip(rounds, described, strict=True) for text in texts]
+        rounds = [item for row in begun for item in kept(row["rounds"])]
+        with self._reporter.rows(len(begun)) as stats:
+            described = [back_translations(item) for item in rounds]
+            pairs = [
+                (item["instruction"], text) for item, texts in zip(rounds, described, strict=True) for text in texts
+            ]
             labels = iter(self._model.label(pairs))
-            for one, texts in zip(rounds, described, strict=True):
-                settle_labels(one, [self._names[next(labels)] for _ in texts], Usage())
-            figures.count(rounds)
-        self._meter.report()
+            for item, texts in zip(rounds, described, strict=True):
+                settle_labels(item, [self._names[next(labels)] for _ in texts], Usage())
+            stats.count(rounds)
+        self._reporter.report()
         return with_rounds(table, rows)
 
 

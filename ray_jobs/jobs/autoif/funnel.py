@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from ray_jobs.output.counts import PAIRS, Tally
+from ray_jobs.output.counts import PAIRS, OutcomeCounts
 from ray_jobs.output.file_names import DATA
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.part_files import pieces
@@ -20,7 +20,7 @@ from ray_jobs.output.schema import FAILED, KEPT
 from ray_jobs.storage.store import Store
 
 Record = dict[str, Any]
-KINDS = ("reply", "function", "case", "back_translation")
+REGISTRY = ("reply", "function", "case", "back_translation")
 _STEP_OF = {
     "reply": "verify",
     "function": "cross_validate",
@@ -48,12 +48,12 @@ def of_calls(store: Store, found: Manifest) -> list[Step]:
     """Calls for new instructions, and the lines that they gave."""
     steps = []
     for evolver, records in _by_evolver(store, found):
-        fallen: Counter[str] = Counter(_outcome(one) for one in records if one["status"] != KEPT)
+        fallen: Counter[str] = Counter(_outcome(record) for record in records if record["status"] != KEPT)
         steps.append(Step(evolver, "augment", "call", len(records), len(records) - fallen.total(), dict(fallen)))
         lines, bad = 0, Counter[str]()
         for account in _accounts(records):
             lines += len(account["instructions"])
-            bad.update(one["reason"] for one in account["fallen"] if one["kind"] == "instruction")
+            bad.update(item["reason"] for item in account["fallen"] if item["kind"] == "instruction")
         steps.append(Step(evolver, "augment", "line", lines + bad.total(), lines, dict(bad)))
     return steps
 
@@ -62,23 +62,23 @@ def of_instructions(store: Store, found: Manifest) -> list[Step]:
     """Instructions and all that was made for them, to the end of NLI."""
     steps = []
     for evolver, records in _by_evolver(store, found):
-        again = Counter(one["reason"] for one in records if one["stage"] == "augment")
+        again = Counter(record["reason"] for record in records if record["stage"] == "augment")
         steps.append(Step(evolver, "augment", "instruction", len(records), len(records) - again.total(), dict(again)))
         steps += _parts(evolver, list(_accounts(records)))
         left = len(records) - again.total()
         for step, stages in (("cross_validate", ("verify", "cross_validate")), ("nli", ("nli",))):
-            fallen = Counter(_outcome(one) for one in records if one["stage"] in stages)
+            fallen = Counter(_outcome(record) for record in records if record["stage"] in stages)
             steps.append(Step(evolver, step, "instruction", left, left - fallen.total(), dict(fallen)))
             left -= fallen.total()
     return steps
 
 
-def of_answers(tally: Tally) -> list[Step]:
+def of_answers(outcome_counts: OutcomeCounts) -> list[Step]:
     """Responses and preference pairs."""
     steps = []
-    for evolver in sorted({name for name, _, _, _ in tally.outcomes if name}):
+    for evolver in sorted({name for name, _, _, _ in outcome_counts.outcomes if name}):
         outcomes: Counter[tuple[str, str]] = Counter()
-        for (name, _, status, reason), count in tally.outcomes.items():
+        for (name, _, status, reason), count in outcome_counts.outcomes.items():
             if name == evolver:
                 outcomes[status, reason] += count
         low = Counter({reason: n for (status, reason), n in outcomes.items() if reason in _QUALITY})
@@ -92,7 +92,9 @@ def of_answers(tally: Tally) -> list[Step]:
         scored = outcomes.total() - other.total()
         steps.append(Step(evolver, "respond", "response", outcomes.total(), scored, dict(other)))
         steps.append(Step(evolver, "quality", "response", scored, scored - low.total(), dict(low)))
-        pairs = int(sum(n for (name, _, column), n in tally.sums.items() if (name, column) == (evolver, PAIRS)))
+        pairs = int(
+            sum(n for (name, _, column), n in outcome_counts.sums.items() if (name, column) == (evolver, PAIRS))
+        )
         steps.append(Step(evolver, "pair", "preference pair", pairs, pairs))
     return steps
 
@@ -120,14 +122,14 @@ def describe(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 def _parts(evolver: str, accounts: Sequence[Record]) -> list[Step]:
     """Replies, functions, cases and back-translations."""
     steps = []
-    for kind in KINDS:
+    for kind in REGISTRY:
         entered = sum(account["entered"].get(kind, 0) for account in accounts)
         kept = sum(account["kept"][kind] for account in accounts)
         fallen = Counter(
-            one["reason"]
+            item["reason"]
             for account in accounts
-            for one in account["fallen"]
-            if (one["kind"], one["step"] != "nli") == (kind, True)
+            for item in account["fallen"]
+            if (item["kind"], item["step"] != "nli") == (kind, True)
         )
         if lost := entered - kept - fallen.total():
             fallen[_WENT_DOWN] += lost
@@ -141,14 +143,14 @@ def _by_evolver(store: Store, found: Manifest) -> list[tuple[str, list[Record]]]
     for entry in found.entries:
         for folder, piece in pieces(store, entry):
             ended = [] if folder == DATA else ["status", "stage", "reason"]
-            for one in piece.select(["evolver", "trajectory", *ended]).to_pylist():
-                records.setdefault(one["evolver"], []).append({"status": KEPT, "stage": None, **one})
+            for row in piece.select(["evolver", "trajectory", *ended]).to_pylist():
+                records.setdefault(row["evolver"], []).append({"status": KEPT, "stage": None, **row})
     return sorted(records.items())
 
 
 def _accounts(records: Iterable[Record]) -> Iterable[Record]:
-    return (json.loads(one["trajectory"]) for one in records if one["trajectory"])
+    return (json.loads(record["trajectory"]) for record in records if record["trajectory"])
 
 
-def _outcome(one: Record) -> str:
-    return f"{FAILED}: {one['reason']}" if one["status"] == FAILED else str(one["reason"])
+def _outcome(record: Record) -> str:
+    return f"{FAILED}: {record['reason']}" if record["status"] == FAILED else str(record["reason"])

@@ -18,9 +18,9 @@ from ray_jobs.jobs.preflight import absolute
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.board import Board
 from ray_jobs.pipeline.branches import read_plan, union
 from ray_jobs.pipeline.job import Job, Pending
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.pools import through_pool
 from ray_jobs.storage.store import Store, open_store
 
@@ -66,17 +66,17 @@ class Phase(Job):
         """Run, strategy, and the model of each evolver."""
         constants: dict[str, str | None] = {"run_id": run_id, "strategy": "autoif"}
         constants |= {"responder_model": None, "scorer_model": None, "reward_model": None}
-        return RunLabels(constants, {name: one.engine.model for name, one in self.run.evolvers.items()})
+        return RunLabels(constants, {name: evolver.engine.model for name, evolver in self.run.evolvers.items()})
 
-    def through(self, rows: Dataset, name: str, actor: type[Any], model: ModelConfig, board: Board) -> Dataset:
+    def through(self, rows: Dataset, name: str, actor: type[Any], model: ModelConfig, monitor: Monitor) -> Dataset:
         """Rows through a pool of actors with an engine."""
-        job = StepJob(name, absolute(model.engine), board, self.prepared.kit)
+        job = StepJob(name, absolute(model.engine), monitor, self.prepared.kit)
         return through_pool(rows, name, actor, job, model.pool)
 
-    def evolved(self, store: Store, pending: Pending, actor: type[Any], board: Board) -> Dataset:
+    def evolved(self, store: Store, pending: Pending, actor: type[Any], monitor: Monitor) -> Dataset:
         """Every evolver's part of the plan through its own pool."""
         rows = union(
-            self.through(read_plan(store, name, blocks), pool_name(name), actor, self.run.evolvers[name], board)
+            self.through(read_plan(store, name, blocks), pool_name(name), actor, self.run.evolvers[name], monitor)
             for name, blocks in pending.branches.items()
         )
         assert rows is not None, "a stream is asked for only while rows are pending"

@@ -28,9 +28,9 @@ from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.pipeline.actors import ScoreActor, ScoreJob
-from ray_jobs.pipeline.board import Board
 from ray_jobs.pipeline.branches import read_plan, union, unreadable_rows
 from ray_jobs.pipeline.job import Job, Pending
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.pools import through_pool
 from ray_jobs.pipeline.scores import reward_model
 from ray_jobs.storage.store import Store
@@ -64,9 +64,9 @@ class AugmentPhase(Phase):
         """One row a call."""
         return planner.calls(self.prepared.constraints, list(self.run.evolvers), self.prepared.rules.augment_calls)
 
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, ask."""
-        return self.evolved(store, pending, AugmentActor, board)
+        return self.evolved(store, pending, AugmentActor, monitor)
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:
         """The funnel as far as it goes."""
@@ -99,16 +99,16 @@ class InstructionPhase(Phase):
         model = self.run.nli if isinstance(self.run.nli, ClassifierConfig) else self.run.judge
         return super().pools() | ({NLI: model.pool} if model and self.prepared.rules.nli else {})
 
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, examine, compare."""
-        rows = self.evolved(store, pending, ExamineActor, board)
+        rows = self.evolved(store, pending, ExamineActor, monitor)
         if not self.prepared.rules.nli:
             return rows
         if isinstance(self.run.nli, ClassifierConfig):
-            job = ClassifierJob(NLI, absolute(self.run.nli), board)
+            job = ClassifierJob(NLI, absolute(self.run.nli), monitor)
             return through_pool(rows, NLI, ClassifierActor, job, self.run.nli.pool)
         assert self.run.judge is not None, "the configuration says so"
-        return self.through(rows, NLI, NliActor, self.run.judge, board)
+        return self.through(rows, NLI, NliActor, self.run.judge, monitor)
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:
         """The funnel as far as it goes."""
@@ -151,17 +151,19 @@ class AnswerPhase(Phase):
         """What the responder's pool is configured to, whoever made the instructions."""
         return dict.fromkeys(self.run.evolvers, self.run.responder.pool.batch_rows)
 
-    def stream(self, store: Store, pending: Pending, board: Board) -> Dataset:
+    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, respond and verify, judge, score."""
         run = self.run
         rows = union(read_plan(store, name, blocks) for name, blocks in pending.branches.items())
         if rows:
-            rows = self.through(rows, RESPOND, AnswerActor, run.responder, board)
+            rows = self.through(rows, RESPOND, AnswerActor, run.responder, monitor)
         if rows and self.prepared.rules.quality and run.judge:
-            rows = self.through(rows, QUALITY, QualityActor, run.judge, board)
+            rows = self.through(rows, QUALITY, QualityActor, run.judge, monitor)
         if rows and run.scorer:
-            rows = through_pool(rows, SCORE, ScoreActor, ScoreJob(SCORE, absolute(run.scorer), board), run.scorer.pool)
-        finished = union(one for one in (rows, unreadable_rows(store, pending)) if one)
+            rows = through_pool(
+                rows, SCORE, ScoreActor, ScoreJob(SCORE, absolute(run.scorer), monitor), run.scorer.pool
+            )
+        finished = union(item for item in (rows, unreadable_rows(store, pending)) if item)
         assert finished is not None, "a stream is asked for only while rows are pending"
         return finished
 
@@ -174,11 +176,14 @@ class AnswerPhase(Phase):
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002
         """The whole funnel."""
-        return {"funnel": funnel_of(self.store_of(INSTRUCTIONS)) + funnel.as_plain(funnel.of_answers(found.tally()))}
+        return {
+            "funnel": funnel_of(self.store_of(INSTRUCTIONS))
+            + funnel.as_plain(funnel.of_answers(found.outcome_counts()))
+        }
 
     def description(self) -> tuple[str, str]:
         """Evolvers and responder."""
-        evolvers = ", ".join(f"`{name}` (`{one.engine.model}`)" for name, one in self.run.evolvers.items())
+        evolvers = ", ".join(f"`{name}` (`{evolver.engine.model}`)" for name, evolver in self.run.evolvers.items())
         return (
             "Instructions that code can check, with responses",
             f"Made by AutoIF with the constants `{self.run.strategy.preset}`. Instructions by {evolvers}. "

@@ -113,10 +113,10 @@ class Planner:
 
     def _queries(self, index: PlanIndex, source: SeedSource, rules: Rules) -> dict[str, tuple[int, Seed]]:
         """The usable queries by their text, with their place; the others are planned as rows that fall."""
-        seeds, fallen = list[Seed](), list[Row]()
+        seeds, dropped = list[Seed](), list[Row]()
         for batch in read_seeds(source):
             seeds += batch.seeds
-            fallen += [unreadable(bad) for bad in batch.bad]
+            dropped += [unreadable(bad) for bad in batch.bad]
             index.duplicates = batch.report.duplicates
         places = {question(seed.instruction, seed.input): (place, seed) for place, seed in enumerate(seeds)}
         kept, short = usable_queries(list(places), rules.query_characters)
@@ -126,9 +126,9 @@ class Planner:
                 f"{', '.join(source.paths)}: none of {len(seeds):,} queries has more than {low} and fewer than {high} "
                 "characters (strategy.query_characters)"
             )
-        fallen += [_fallen_query(places[one.text][1], one.reason, one.detail) for one in short]
+        dropped += [_dropped_query(places[item.text][1], item.reason, item.detail) for item in short]
         known = set(_planned(self.writer.store, index, ["seed_id"], UNREADABLE)["seed_id"].to_pylist())
-        new = [row for row in fallen if row["seed_id"] not in known]
+        new = [row for row in dropped if row["seed_id"] not in known]
         index.unreadable.update(row["seed_reason"] for row in new)
         self._add(UNREADABLE, new)
         index.seeds = len(kept)
@@ -165,7 +165,7 @@ class Planner:
         return self.writer.index
 
 
-def _fallen_query(seed: Seed, reason: str, detail: str) -> Row:
+def _dropped_query(seed: Seed, reason: str, detail: str) -> Row:
     return {
         "row_id": seed.seed_id,
         "seed_id": seed.seed_id,
@@ -196,8 +196,8 @@ def _written(source: Store) -> dict[str, dict[str, str]]:
     """What calls gave, by evolver: each instruction under an id of its call and place."""
     written: dict[str, dict[str, str]] = {}
     for record in _kept(source, ["row_id", "evolver", "trajectory"]):
-        for place, text in enumerate(json.loads(record["trajectory"])["instructions"]):
-            written.setdefault(record["evolver"], {})[digest(record["row_id"], str(place))] = text
+        for index, text in enumerate(json.loads(record["trajectory"])["instructions"]):
+            written.setdefault(record["evolver"], {})[digest(record["row_id"], str(index))] = text
     return written
 
 

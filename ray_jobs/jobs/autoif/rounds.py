@@ -15,7 +15,7 @@ from evolve.autoif.augment import Augmented
 from evolve.autoif.examine import Examined
 from evolve.autoif.nli import Label, contradicted
 from evolve.autoif.quality import too_low
-from evolve.autoif.records import Fallen
+from evolve.autoif.records import Dropped
 from evolve.autoif.responses import ScoredResponse, Verified, choose_pairs
 from evolve.autoif.rules import Order, Rules, Threshold
 from evolve.records import Usage
@@ -35,16 +35,16 @@ def as_json(value: Any) -> str:
 
 def augmented_round(augmented: Augmented) -> RoundRow:
     """The round of one call for new instructions. A call without any is rejected."""
-    one = _round(1, "\n".join(augmented.instructions), augmented.usage) | {
+    item = _round(1, "\n".join(augmented.instructions), augmented.usage) | {
         "output": "",
         "trajectory": as_json(
-            {"instructions": augmented.instructions, "fallen": [asdict(fallen) for fallen in augmented.fallen]}
+            {"instructions": augmented.instructions, "fallen": [asdict(dropped) for dropped in augmented.dropped]}
         ),
     }
     if augmented.instructions:
-        return one
-    refused = [fallen.reason for fallen in augmented.fallen if fallen.kind == "reply"]
-    return one | _rejected("augment", refused[0] if refused else "no_instruction")
+        return item
+    refused = [dropped.reason for dropped in augmented.dropped if dropped.kind == "reply"]
+    return item | _rejected("augment", refused[0] if refused else "no_instruction")
 
 
 def duplicate_round(row: Row) -> RoundRow:
@@ -54,29 +54,29 @@ def duplicate_round(row: Row) -> RoundRow:
 
 def examined_round(examined: Examined) -> RoundRow:
     """The round of an instruction: its functions in `output`."""
-    one = _round(1, examined.instruction, examined.usage) | {
+    item = _round(1, examined.instruction, examined.usage) | {
         "output": as_json([asdict(function) for function in examined.functions]),
         "trajectory": as_json(examined.account()),
     }
-    return one if examined.reason is None else one | _rejected(examined.step, examined.reason)
+    return item if examined.reason is None else item | _rejected(examined.step, examined.reason)
 
 
-def back_translations(one: RoundRow) -> list[str]:
+def back_translations(round_row: RoundRow) -> list[str]:
     """What an instruction's functions were described as."""
-    described: list[str] = json.loads(one["trajectory"])["back_translations"]
+    described: list[str] = json.loads(round_row["trajectory"])["back_translations"]
     return described
 
 
-def settle_labels(one: RoundRow, labels: Sequence[Label | Fallen], usage: Usage) -> None:
+def settle_labels(round_row: RoundRow, labels: Sequence[Label | Dropped], usage: Usage) -> None:
     """Write the labels of an instruction's back-translations into its round, and what follows from them."""
-    account = json.loads(one["trajectory"])
-    account["labels"] = [None if isinstance(label, Fallen) else label for label in labels]
-    fallen = [label for label in labels if isinstance(label, Fallen)]
-    if against := contradicted(one["instruction"], list(zip(account["back_translations"], labels, strict=True))):
-        one |= _rejected("nli", against.reason, against.detail)
-    account["fallen"] += [asdict(label) for label in fallen]
-    one["trajectory"] = as_json(account)
-    _spend(one, usage)
+    account = json.loads(round_row["trajectory"])
+    account["labels"] = [None if isinstance(label, Dropped) else label for label in labels]
+    dropped = [label for label in labels if isinstance(label, Dropped)]
+    if against := contradicted(round_row["instruction"], list(zip(account["back_translations"], labels, strict=True))):
+        round_row |= _rejected("nli", against.reason, against.detail)
+    account["fallen"] += [asdict(label) for label in dropped]
+    round_row["trajectory"] = as_json(account)
+    _spend(round_row, usage)
 
 
 def query_of(row: Row, order: Order) -> str:
@@ -91,43 +91,43 @@ def answered_rounds(row: Row, context: Row, verified: Sequence[Verified], order:
     if order == "query_first":
         instruction = f"{row['seed_instruction']}\n{instruction}"
     rounds = []
-    for number, one in enumerate(verified, start=1):
+    for number, item in enumerate(verified, start=1):
         done = _round(number, instruction, Usage())
-        settle_answer(done, one.answer)
+        settle_answer(done, item.answer)
         about = {"constraint": context["instruction"], "instruction_id": context["instruction_id"]}
-        done["trajectory"] = as_json(about | {"accuracy": one.accuracy})
+        done["trajectory"] = as_json(about | {"accuracy": item.accuracy})
         rounds.append(done)
     return rounds
 
 
-def settle_score(one: RoundRow, score: int | Fallen, least: Threshold, usage: Usage) -> None:
+def settle_score(round_row: RoundRow, score: int | Dropped, minimum: Threshold, usage: Usage) -> None:
     """Write a response's quality score into its round; one that is too low, or that the judge did not give, rejects."""
-    _spend(one, usage)
-    if isinstance(score, Fallen):
-        one |= _rejected("quality", score.reason, score.detail or score.text)
+    _spend(round_row, usage)
+    if isinstance(score, Dropped):
+        round_row |= _rejected("quality", score.reason, score.detail or score.text)
         return
-    one["trajectory"] = as_json(json.loads(one["trajectory"]) | {"score": score})
-    if fallen := too_low(score, least, one["output"]):
-        one |= _rejected("quality", fallen.reason, fallen.detail)
+    round_row["trajectory"] = as_json(json.loads(round_row["trajectory"]) | {"score": score})
+    if dropped := too_low(score, minimum, round_row["output"]):
+        round_row |= _rejected("quality", dropped.reason, dropped.detail)
 
 
 def pair_up(rounds: Sequence[RoundRow], rules: Rules) -> None:
     """Give kept responses the ones to prefer them to, which no function accepts; anew each time."""
     candidates = [
-        ScoredResponse(one["output"], accuracy)
-        for one in rounds
-        if (accuracy := _accuracy(one)) is not None and (one["status"] == KEPT or accuracy <= rules.rejected)
+        ScoredResponse(item["output"], accuracy)
+        for item in rounds
+        if (accuracy := _accuracy(item)) is not None and (item["status"] == KEPT or accuracy <= rules.rejected)
     ]
     against: dict[str, list[str]] = {}
     for pair in choose_pairs(candidates, rules.chosen, rules.rejected, rules.pair_side):
         against.setdefault(pair.chosen.text, []).append(pair.rejected.text)
-    for one in kept(rounds):
+    for item in kept(rounds):
         # of equal responses the first has the pairs
-        one["rejected_outputs"] = against.pop(one["output"], None)
+        item["rejected_outputs"] = against.pop(item["output"], None)
 
 
-def _accuracy(one: RoundRow) -> float | None:
-    accuracy: float | None = json.loads(one["trajectory"])["accuracy"] if one["trajectory"] else None
+def _accuracy(round_row: RoundRow) -> float | None:
+    accuracy: float | None = json.loads(round_row["trajectory"])["accuracy"] if round_row["trajectory"] else None
     return accuracy
 
 
@@ -148,6 +148,6 @@ def _rejected(stage: str, reason: str, error: str | None = None) -> RoundRow:
     return {"status": REJECTED, "stage": stage, "reason": reason, "error": error or None}
 
 
-def _spend(one: RoundRow, usage: Usage) -> None:
-    one["prompt_tokens"] += usage.prompt_tokens
-    one["completion_tokens"] += usage.completion_tokens
+def _spend(round_row: RoundRow, usage: Usage) -> None:
+    round_row["prompt_tokens"] += usage.prompt_tokens
+    round_row["completion_tokens"] += usage.completion_tokens

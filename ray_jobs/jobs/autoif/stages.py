@@ -21,8 +21,8 @@ from ray_jobs.config.run import EngineConfig
 from ray_jobs.jobs.autoif.rounds import Row
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, settle_failure
 from ray_jobs.pipeline.actors import end_actor, load_engine, with_rounds
-from ray_jobs.pipeline.board import Board, Meter
 from ray_jobs.pipeline.branches import begun
+from ray_jobs.pipeline.monitor import Monitor, StatsReporter
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class StepJob:
 
     pool: str
     engine: EngineConfig
-    board: Board
+    monitor: Monitor
     kit: Kit
 
 
@@ -65,32 +65,32 @@ class FirstActor(ABC):
     step: ClassVar[str]
 
     def __init__(self, job: StepJob) -> None:
-        self._meter = Meter(job.board, job.pool)
+        self._reporter = StatsReporter(job.monitor, job.pool)
         self._kit = job.kit
-        with self._meter.loading():
+        with self._reporter.loading():
             self._prepare()
             self._engine = load_engine(job.engine)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Work on a block. Rows that have not begun when the run is to stop come back with null rounds."""
         rounds = await asyncio.gather(*(self._row(row) for row in table.to_pylist()))
-        await asyncio.to_thread(self._meter.report)
+        await asyncio.to_thread(self._reporter.report)
         return begun(table, rounds)
 
     async def _row(self, row: Row) -> list[RoundRow] | None:
-        if self._meter.stopped:
+        if self._reporter.stopped:
             return None
-        with self._meter.row() as figures:
+        with self._reporter.row() as stats:
             try:
                 rounds = await self.rounds(row)
             except EngineDied as died:
-                end_actor(died, self._meter)
+                end_actor(died, self._reporter)
             except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
                 log.warning("row %s failed", row["row_id"], exc_info=True, extra={"row": row["row_id"]})
                 rounds = failed_rounds(range(1, self.count + 1), self.step, error)
-            for one in rounds:
-                figures.spend(one["prompt_tokens"], one["completion_tokens"])
-            figures.count(rounds)
+            for item in rounds:
+                stats.spend(item["prompt_tokens"], item["completion_tokens"])
+            stats.count(rounds)
         return rounds
 
     @property
@@ -112,38 +112,38 @@ class JudgeActor(ABC):
     step: ClassVar[str]
 
     def __init__(self, job: StepJob) -> None:
-        self._meter = Meter(job.board, job.pool)
+        self._reporter = StatsReporter(job.monitor, job.pool)
         self._kit = job.kit
-        with self._meter.loading():
+        with self._reporter.loading():
             self._engine = load_engine(job.engine)
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Judge every round of a block that is still kept."""
         rows = table.to_pylist()
         await asyncio.gather(*(self._row(row) for row in rows if row["rounds"] is not None))
-        await asyncio.to_thread(self._meter.report)
+        await asyncio.to_thread(self._reporter.report)
         return with_rounds(table, rows)
 
     async def _row(self, row: Row) -> None:
         asked = kept(row["rounds"])
-        with self._meter.row() as figures:
-            for usage in await asyncio.gather(*(self._round(row, one) for one in asked)):
-                figures.spend(usage.prompt_tokens, usage.completion_tokens)
-            figures.count(asked)
+        with self._reporter.row() as stats:
+            for usage in await asyncio.gather(*(self._round(row, item) for item in asked)):
+                stats.spend(usage.prompt_tokens, usage.completion_tokens)
+            stats.count(asked)
             self.settle(row["rounds"])
 
-    async def _round(self, row: Row, one: RoundRow) -> Usage:
+    async def _round(self, row: Row, round_row: RoundRow) -> Usage:
         try:
-            return await self.judge_round(row, one)
+            return await self.judge_round(row, round_row)
         except EngineDied as died:
-            end_actor(died, self._meter)
+            end_actor(died, self._reporter)
         except Exception as error:  # as in FirstActor
             log.warning("%s of row %s failed", self.step, row["row_id"], exc_info=True, extra={"row": row["row_id"]})
-            settle_failure(one, self.step, error)
+            settle_failure(round_row, self.step, error)
             return Usage()
 
     @abstractmethod
-    async def judge_round(self, row: Row, one: RoundRow) -> Usage:
+    async def judge_round(self, row: Row, round_row: RoundRow) -> Usage:
         """Judge one round, write the outcome into it, and return the tokens that it took."""
 
     def settle(self, rounds: Sequence[RoundRow]) -> None:  # noqa: B027  # most steps are done with each round

@@ -25,7 +25,7 @@ def funnel_so_far(stores: Mapping[str, Store]) -> list[dict[str, Any]]:
     finished = [name for name in (INSTRUCTIONS, AUGMENT) if name in stores and stores[name].exists(SUCCESS)]
     steps = funnel_of(stores[finished[0]]) if finished else []
     if RESPONSES in stores:
-        steps += funnel.as_plain(funnel.of_answers(accept.load(stores[RESPONSES]).manifest.tally()))
+        steps += funnel.as_plain(funnel.of_answers(accept.load(stores[RESPONSES]).manifest.outcome_counts()))
     return steps
 
 

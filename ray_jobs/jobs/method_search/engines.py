@@ -15,7 +15,7 @@ from ray_jobs.config.run import EngineConfig
 from ray_jobs.jobs.method_search.config import SearchEngineConfig
 from ray_jobs.jobs.preflight import absolute
 from ray_jobs.pipeline.actors import end_actor, load_engine
-from ray_jobs.pipeline.board import Board, Meter
+from ray_jobs.pipeline.monitor import Monitor, StatsReporter
 
 REFUSED = "refused"
 SPARE_CALLS = 4
@@ -25,27 +25,27 @@ SPARE_CALLS = 4
 class EngineActor:
     """Holds one engine. An engine that died ends the process; Ray starts the actor and its calls again."""
 
-    def __init__(self, pool: str, engine: EngineConfig, board: Board) -> None:
-        self._meter = Meter(board, pool)
-        with self._meter.loading():
+    def __init__(self, pool: str, engine: EngineConfig, monitor: Monitor) -> None:
+        self._reporter = StatsReporter(monitor, pool)
+        with self._reporter.loading():
             self._engine = load_engine(engine)
 
     async def generate(self, prompt: Prompt) -> Completion | str:
         """The completion, or why the engine will never complete this prompt."""
-        with self._meter.row() as figures:
+        with self._reporter.row() as stats:
             try:
                 completion = await self._engine.generate(prompt)
             except PromptRefused as refused:
-                figures.outcomes[REFUSED] += 1
+                stats.outcomes[REFUSED] += 1
                 return str(refused)
             except EngineDied as died:
-                end_actor(died, self._meter)
-            figures.spend(completion.prompt_tokens, completion.completion_tokens)
+                end_actor(died, self._reporter)
+            stats.spend(completion.prompt_tokens, completion.completion_tokens)
         return completion
 
     async def report(self) -> None:
-        """Send the figures to the board now. Answers once the engine is loaded."""
-        await asyncio.to_thread(self._meter.report)
+        """Send the figures to the monitor now. Answers once the engine is loaded."""
+        await asyncio.to_thread(self._reporter.report)
 
 
 class PooledEngine:
@@ -57,8 +57,8 @@ class PooledEngine:
     def __init__(self, actors: Sequence[Any], in_flight: int) -> None:
         self._actors = actors
         self._load = [0] * len(actors)
-        self.slots = in_flight * len(actors)
-        self._free = asyncio.Semaphore(self.slots)
+        self.max_concurrency = in_flight * len(actors)
+        self._free = asyncio.Semaphore(self.max_concurrency)
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. Raises PromptRefused; a RayError where the actors cannot be kept alive."""
@@ -85,11 +85,11 @@ class SearchPools:
     config: Mapping[str, SearchEngineConfig]
 
     @classmethod
-    def start(cls, config: Mapping[str, SearchEngineConfig], board: Board) -> SearchPools:
+    def start(cls, config: Mapping[str, SearchEngineConfig], monitor: Monitor) -> SearchPools:
         """Ask Ray for all actors; does not wait for them."""
         actors = {
-            name: [_actor(one).remote(name, absolute(one.engine), board) for _ in range(one.pool.size)]
-            for name, one in config.items()
+            name: [_actor(item).remote(name, absolute(item.engine), monitor) for _ in range(item.pool.size)]
+            for name, item in config.items()
         }
         return cls(actors, config)
 
@@ -108,8 +108,8 @@ class SearchPools:
                 ray.kill(actor)
 
 
-def _actor(one: SearchEngineConfig) -> Any:
-    pool = one.pool
+def _actor(search_engine_config: SearchEngineConfig) -> Any:
+    pool = search_engine_config.pool
     return ray.remote(EngineActor).options(
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,

@@ -61,8 +61,8 @@ def prepare(config: OptimizeConfig) -> Prepared:
     for role in ("evolver", "optimiser", "responder"):
         config.engine_of(role)
     check_variables(config)
-    for name, one in config.engines.items():
-        check_engine(f"engines.{name}.engine", one.engine)
+    for name, engine in config.engines.items():
+        check_engine(f"engines.{name}.engine", engine.engine)
     rows = draw_rows(config)
     drawn = {
         "seeds.dev_rows": _digest(seed.seed_id for seed in rows.dev),
@@ -80,7 +80,7 @@ def _prompts(config: OptimizeConfig) -> dict[str, str]:
         optimiser = Optimiser.load(config.sampling.optimiser.build(), config.search.attempts, config.templates)
     except TemplateError as error:
         raise ConfigError(f"templates: {error}") from None
-    return {f"templates.{one.name}": one.digest() for one in (method, optimiser.analyse, optimiser.rewrite)}
+    return {f"templates.{item.name}": item.digest() for item in (method, optimiser.analyse, optimiser.rewrite)}
 
 
 def _digest(ids: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from evolve.method_search.state import Candidate, OptimiserState, StepLog
 from ray_jobs.output.run_files import Session, pools
-from ray_jobs.pipeline.board import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot
 from ray_jobs.runner.sessions import session_of
 from ray_jobs.storage.store import Store
 
@@ -42,11 +42,11 @@ class SearchDisplay:
 
 
 def _line(name: str, pool: PoolState) -> str:
-    figures = pool.figures
+    stats = pool.stats
     loading = f", {pool.loading} loading" if pool.loading else ""
     return (
-        f"  {name}: {figures.done:,} prompts done, {pool.in_flight:,} in flight, "
-        f"{figures.completion_tokens:,} tokens written, {pool.ready} ready{loading}"
+        f"  {name}: {stats.done:,} prompts done, {pool.in_flight:,} in flight, "
+        f"{stats.completion_tokens:,} tokens written, {pool.ready} ready{loading}"
     )
 
 
@@ -56,20 +56,20 @@ def describe_step(step: StepLog) -> str:
     measured = f"failure rate {step.score.rate:.4f} over {step.score.rows:,} dev rows ({failures})"
     if not step.step:
         return f"step 0: the initial method {step.method}: {measured}"
-    candidates = ", ".join(_candidate(one) for one in step.candidates)
+    candidates = ", ".join(_candidate(candidate) for candidate in step.candidates)
     kept = (
         "no candidate is better, the method stays" if step.chosen is None else f"candidate {step.chosen} is the method"
     )
     return f"step {step.step}: candidates: {candidates}; {kept} {step.method}: {measured}"
 
 
-def _candidate(one: Candidate) -> str:
-    return f"{one.score.rate:.4f}" if one.score else one.proposal.outcome
+def _candidate(candidate: Candidate) -> str:
+    return f"{candidate.score.rate:.4f}" if candidate.score else candidate.proposal.outcome
 
 
 def search_report(state: OptimiserState, sessions: Sequence[Session]) -> dict[str, Any]:
     """The content of report.json. `optimiser` counts candidates by how the optimiser's pass for them ended."""
-    candidates = [one for step in state.log for one in step.candidates]
+    candidates = [candidate for step in state.log for candidate in step.candidates]
     return {
         "search": state.search,
         "written_at": datetime.now(UTC).isoformat(),
@@ -79,8 +79,8 @@ def search_report(state: OptimiserState, sessions: Sequence[Session]) -> dict[st
         "steps": [_step(step) for step in state.log],
         "optimiser": {
             "candidates": len(candidates),
-            "rewriting_replies": sum(one.proposal.attempts for one in candidates),
-            **Counter(one.proposal.outcome for one in candidates),
+            "rewriting_replies": sum(candidate.proposal.attempts for candidate in candidates),
+            **Counter(candidate.proposal.outcome for candidate in candidates),
         },
         "pools": pools(sessions),
         "seconds": round(sum(session.seconds for session in sessions), 1),
@@ -97,12 +97,12 @@ def _step(step: StepLog) -> dict[str, Any]:
         "chosen": step.chosen,
         "candidates": [
             {
-                "outcome": one.proposal.outcome,
-                "attempts": one.proposal.attempts,
-                "failure_rate": one.score.rate if one.score else None,
-                "failures": one.score.failures if one.score else {},
+                "outcome": candidate.proposal.outcome,
+                "attempts": candidate.proposal.attempts,
+                "failure_rate": candidate.score.rate if candidate.score else None,
+                "failures": candidate.score.failures if candidate.score else {},
             }
-            for one in step.candidates
+            for candidate in step.candidates
         ],
     }
 

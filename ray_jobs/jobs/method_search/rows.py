@@ -52,4 +52,4 @@ def _count(source: SeedSource) -> int:
 
 def _pick(source: SeedSource, places: Collection[int]) -> dict[int, Seed]:
     seeds = (seed for batch in read_seeds(source) for seed in batch.seeds)
-    return {place: seed for place, seed in enumerate(seeds) if place in places}
+    return {index: seed for index, seed in enumerate(seeds) if index in places}

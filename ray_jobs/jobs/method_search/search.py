@@ -30,7 +30,7 @@ from ray_jobs.jobs.method_search.rows import task
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REPORT, RUN, SEARCH
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.runner.cluster import cluster
 from ray_jobs.runner.ray_errors import job_error
 from ray_jobs.runner.signals import StopRequest
@@ -52,7 +52,7 @@ def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) ->
     ownership.claim(store, "search")
     holder = lease.acquire(store)
     try:
-        epoch = begin(store.patient(config.limits.storage_seconds), holder.lease)
+        epoch = begin(store.retrying(config.limits.storage_seconds), holder.lease)
         return _Search(config, prepared, epoch, holder, verbose, say).complete()
     finally:
         holder.release()
@@ -120,18 +120,18 @@ class _Search:
     def _execute(self) -> None:
         """Load the engines and search until the end."""
         engines = self.config.engines
-        sizes = {name: one.pool.size for name, one in engines.items()}
-        cpus = 1 + int(sum(one.pool.size * one.pool.cpus for one in engines.values()))
+        sizes = {name: engine.pool.size for name, engine in engines.items()}
+        cpus = 1 + int(sum(engine.pool.size * engine.pool.cpus for engine in engines.values()))
         with cluster(self.config.ray, cpus, self.verbose), self.request.listening():
-            board = Board.create(engines)
-            pools = SearchPools.start(engines, board)
+            monitor = Monitor.create(engines)
+            pools = SearchPools.start(engines, monitor)
             given_up = threading.Event()
             execution = Execution(lambda: asyncio.run(_until(given_up, self._search(pools))))
             display = SearchDisplay(self.store, self.holder.lease.number, self.say)
             execution.start()
             try:
                 watchdog = Watchdog(self.config.limits, sizes)
-                watch(execution, board, watchdog, self.request, display.show, self.holder.check)
+                watch(execution, monitor, watchdog, self.request, display.show, self.holder.check)
             except RayError as error:
                 raise job_error(error) from error
             except SearchError as error:

@@ -11,5 +11,5 @@ from evolve.sandbox import Limits, Sandbox
 
 @pytest.fixture(scope="session")
 def box() -> Iterator[Sandbox]:
-    with Sandbox(Limits(wall_seconds=5, cpu_seconds=1)) as one:
-        yield one
+    with Sandbox(Limits(wall_seconds=5, cpu_seconds=1)) as sandbox:
+        yield sandbox

@@ -23,12 +23,12 @@ CASES = (Case("YES", True), Case("no", False), Case("OK THEN", True), Case("Mayb
 
 
 def validate(box: Sandbox, functions: list[str], cases: tuple[Case, ...], rules: CrossValidation) -> CrossValidated:
-    asked = [Verification(source, cases if place == 0 else ()) for place, source in enumerate(functions)]
+    asked = [Verification(source, cases if index == 0 else ()) for index, source in enumerate(functions)]
     return cross_validate("Answer in capitals", asked, rules, box.check)
 
 
 def reasons(result: CrossValidated) -> Counter[tuple[str, str]]:
-    return Counter((one.kind, one.reason) for one in result.fallen)
+    return Counter((item.kind, item.reason) for item in result.dropped)
 
 
 def test_what_agrees_is_kept_and_the_rest_has_reasons(box: Sandbox) -> None:
@@ -37,7 +37,7 @@ def test_what_agrees_is_kept_and_the_rest_has_reasons(box: Sandbox) -> None:
         box, [RIGHT, HELPED, "def evaluate(response): return False", SYNTAX], (*CASES, wrong), PAPER.cross_validation
     )
     assert result.kept
-    assert {one.source: one.accuracy for one in result.functions} == {RIGHT: 1.0, HELPED: 1.0}
+    assert {function.source: function.accuracy for function in result.functions} == {RIGHT: 1.0, HELPED: 1.0}
     assert result.cases == CASES
     assert reasons(result) == {("case", "agreement"): 1, ("function", "syntax"): 1, ("function", "accuracy"): 1}
 
@@ -64,14 +64,16 @@ def test_any_agreement_keeps_a_case_under_the_official_rule(box: Sandbox) -> Non
     cross = CrossValidation()
     result = validate(box, [RIGHT, HELPED, ALWAYS], (*CASES, wrong), cross)
     assert wrong in result.cases
-    assert {one.source: one.accuracy for one in result.functions} == pytest.approx({RIGHT: 5 / 6, HELPED: 5 / 6})
+    assert {function.source: function.accuracy for function in result.functions} == pytest.approx(
+        {RIGHT: 5 / 6, HELPED: 5 / 6}
+    )
 
 
 def test_a_majority_is_needed_under_the_rule_of_the_autoif_paper(box: Sandbox) -> None:
     cross = AUTOIF_PAPER.cross_validation
     result = validate(box, [RIGHT, HELPED, ALWAYS], (*CASES, Case("shout", True)), cross)
     assert result.cases == CASES
-    assert {one.source for one in result.functions} == {RIGHT, HELPED}
+    assert {function.source for function in result.functions} == {RIGHT, HELPED}
     # Two against two is no majority, and a function that is right half the time is not kept.
     never = "def evaluate(response): return False"
     halves = validate(box, [ALWAYS, never], (Case("YES", True), Case("no", False)), cross)
@@ -113,7 +115,7 @@ def test_the_same_input_with_both_outputs_is_two_cases(box: Sandbox) -> None:
 def test_a_hanging_function_does_not_harm_the_others(box: Sandbox) -> None:
     hanging = "def evaluate(response):\n    while True: pass"
     result = validate(box, [RIGHT, hanging], CASES[:2], PAPER.cross_validation)
-    assert [one.source for one in result.functions] == [RIGHT]
+    assert [function.source for function in result.functions] == [RIGHT]
     assert reasons(result) == {("function", "timeout"): 1}
 
 

@@ -26,8 +26,8 @@ RULES = replace(OFFICIAL, replies=4)
 @pytest.fixture(scope="module")
 def fast() -> Iterator[Sandbox]:
     """A sandbox in which functions that hang cost little time."""
-    with Sandbox(Limits(wall_seconds=0.3, cpu_seconds=0.3)) as one:
-        yield one
+    with Sandbox(Limits(wall_seconds=0.3, cpu_seconds=0.3)) as sandbox:
+        yield sandbox
 
 
 def examine(box: Sandbox, instruction: str, rules: Rules = RULES, script: Script | None = None) -> Examined:
@@ -36,7 +36,7 @@ def examine(box: Sandbox, instruction: str, rules: Rules = RULES, script: Script
 
 
 def reasons(found: Examined) -> Counter[tuple[str, str]]:
-    return Counter((one.kind, one.reason) for one in found.fallen)
+    return Counter((item.kind, item.reason) for item in found.dropped)
 
 
 def test_an_instruction_keeps_its_functions_cases_and_descriptions(fast: Sandbox) -> None:
@@ -46,7 +46,7 @@ def test_an_instruction_keeps_its_functions_cases_and_descriptions(fast: Sandbox
     assert len(found.cases) == 12
     assert found.back_translations == ("Mention the word amber once or more.",) * 3
     assert found.entered == {"reply": 4, "function": 4, "case": 12, "back_translation": 3}
-    assert found.fallen == ()
+    assert found.dropped == ()
     # seven completions of forty tokens
     assert found.usage.completion_tokens == 7 * 40
     assert found.account()["kept"] == {"reply": 4, "function": 4, "case": 12, "back_translation": 3}
@@ -59,16 +59,16 @@ def test_without_back_translations_nothing_is_described(fast: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("behind", "reason", "fallen"),
+    ("behind", "reason", "dropped"),
     [
         (", without code", "too_few_functions", {("reply", "no_json"): 4, ("instruction", "too_few_functions"): 1}),
         (", with wrong cases", "no_case_kept", {("case", "agreement"): 12, ("instruction", "no_case_kept"): 1}),
     ],
 )
-def test_what_falls_says_why(fast: Sandbox, behind: str, reason: str, fallen: dict[tuple[str, str], int]) -> None:
+def test_what_falls_says_why(fast: Sandbox, behind: str, reason: str, dropped: dict[tuple[str, str], int]) -> None:
     found = examine(fast, f"Mention the word amber once or more{behind}")
     assert found.reason == reason
-    assert reasons(found) == fallen
+    assert reasons(found) == dropped
 
 
 def test_a_call_that_hangs_agrees_with_nothing(fast: Sandbox) -> None:
@@ -90,4 +90,4 @@ def test_the_scripted_calls_give_five_instructions_and_a_duplicate() -> None:
     flow = augment(["Use no vowels"], 50, TEMPLATES.augment, Sampling(), Random(0))
     found = asyncio.run(drive(flow, ScriptedEngine(Script(reply="autoif"))))
     assert len(found.instructions) == 6
-    assert [one.reason for one in found.fallen] == ["heading", "no_words"]
+    assert [item.reason for item in found.dropped] == ["heading", "no_words"]

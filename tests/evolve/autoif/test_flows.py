@@ -12,7 +12,7 @@ from evolve.autoif.augment import augment
 from evolve.autoif.back_translation import back_translate
 from evolve.autoif.nli import judge
 from evolve.autoif.quality import score_quality
-from evolve.autoif.records import Case, Fallen
+from evolve.autoif.records import Case, Dropped
 from evolve.autoif.responses import respond
 from evolve.autoif.templates import Templates
 from evolve.autoif.verification import write_verifications
@@ -59,7 +59,7 @@ def test_augment_shows_the_seeds_and_the_count() -> None:
 def test_a_cut_reply_loses_its_last_instruction() -> None:
     engine = Scripted("Use no vowels\nWrite in rhy", Script(median_tokens=9))
     result = engine.run(augment(["x"], 2, TEMPLATES.augment, Sampling(max_tokens=8), Random(0)))
-    assert (result.instructions, [one.reason for one in result.fallen]) == (("Use no vowels",), ["truncated"])
+    assert (result.instructions, [item.reason for item in result.dropped]) == (("Use no vowels",), ["truncated"])
 
 
 def test_verifications_keep_good_replies_and_tell_of_the_others() -> None:
@@ -69,8 +69,8 @@ def test_verifications_keep_good_replies_and_tell_of_the_others() -> None:
     assert len(engine.asked) == 8
     assert len({prompt.seed for prompt in engine.asked}) == 8
     assert all("Use no vowels" in prompt.text for prompt in engine.asked)
-    assert [one.cases for one in result.verifications] == [(Case("x", True),)] * 4
-    assert [one.reason for one in result.fallen] == ["no_json"] * 4
+    assert [verification.cases for verification in result.verifications] == [(Case("x", True),)] * 4
+    assert [item.reason for item in result.dropped] == ["no_json"] * 4
     assert result.usage.completion_tokens == 8 * 40
 
 
@@ -80,7 +80,7 @@ def test_up_to_three_functions_are_translated_back() -> None:
     result = engine.run(back_translate(functions, 3, TEMPLATES.back_translate, SAMPLING, Random(0)))
     assert len({prompt.text for prompt in engine.asked}) == 3
     assert result.instructions == ("Say anything.", "Say anything.")
-    assert [one.reason for one in result.fallen] == ["empty"]
+    assert [item.reason for item in result.dropped] == ["empty"]
 
 
 def test_the_judges_see_what_they_judge() -> None:
@@ -99,8 +99,8 @@ def test_the_judges_see_what_they_judge() -> None:
 def test_unreadable_judgements_fall() -> None:
     label, _ = Scripted("Hm").run(judge("x", "y", TEMPLATES.nli, Random(0)))
     score, _ = Scripted("Hm").run(score_quality("x", "y", "z", TEMPLATES.quality, Random(0)))
-    assert label == Fallen("nli", "back_translation", "no_label", "Hm")
-    assert score == Fallen("quality", "response", "no_score", "Hm")
+    assert label == Dropped("nli", "back_translation", "no_label", "Hm")
+    assert score == Dropped("quality", "response", "no_score", "Hm")
 
 
 def test_responses_that_are_empty_or_cut_off_are_rejected() -> None:
@@ -135,8 +135,8 @@ def test_refused_prompts_fall_and_end_nothing() -> None:
     more = engine.run(augment(["a"], 3, TEMPLATES.augment, SAMPLING, Random(0)))
     label, _ = engine.run(judge("a", "b", TEMPLATES.nli, Random(0)))
     score, _ = engine.run(score_quality("a", "b", "c", TEMPLATES.quality, Random(0)))
-    fallen = [*replies.fallen, *described.fallen, *more.fallen, label, score]
-    assert [one.reason for one in fallen if isinstance(one, Fallen)] == ["refused"] * 6
+    dropped = [*replies.dropped, *described.dropped, *more.dropped, label, score]
+    assert [item.reason for item in dropped if isinstance(item, Dropped)] == ["refused"] * 6
     assert isinstance(answer, Failed)
     assert answer.error == "PromptRefused"
     assert engine.asked == []

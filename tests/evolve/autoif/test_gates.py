@@ -12,7 +12,7 @@ from evolve.autoif.duplicates import Duplicates
 from evolve.autoif.nli import contradicted
 from evolve.autoif.quality import too_low
 from evolve.autoif.queries import pair, usable_queries
-from evolve.autoif.records import Fallen
+from evolve.autoif.records import Dropped
 from evolve.autoif.responses import ScoredResponse, Verified, choose_pairs, score_responses, verify
 from evolve.autoif.rules import AUTOIF_PAPER, OFFICIAL, PAPER, PRESETS, Threshold
 from evolve.autoif.templates import TEMPLATES, Templates, load_constraints
@@ -25,7 +25,7 @@ from evolve.sandbox import Sandbox
 def test_exact_and_near_duplicates_name_what_they_repeat() -> None:
     seen = Duplicates(0.75)
     seen.add_all(["Use no words that contain the letter E"])
-    kept, fallen = keep_new(
+    kept, dropped = keep_new(
         [
             "use no words that contain the letter 'e'!",
             "Use no words that do contain the letter E",
@@ -36,8 +36,8 @@ def test_exact_and_near_duplicates_name_what_they_repeat() -> None:
         seen,
     )
     assert kept == ["Use no adjectives", "Use only adjectives"]
-    assert [one.reason for one in fallen] == ["duplicate", "near_duplicate", "duplicate"]
-    assert fallen[1].detail == "of: Use no words that contain the letter E"
+    assert [item.reason for item in dropped] == ["duplicate", "near_duplicate", "duplicate"]
+    assert dropped[1].detail == "of: Use no words that contain the letter E"
 
 
 def test_near_is_at_the_threshold_and_not_below() -> None:
@@ -93,9 +93,9 @@ def _seen(text: str, threshold: float) -> Duplicates:
 
 def test_queries_fall_by_length_and_repetition() -> None:
     queries = ["x" * 20, "x" * 21, "x" * 299, "x" * 300, "x" * 21]
-    kept, fallen = usable_queries(queries, (20, 300))
+    kept, dropped = usable_queries(queries, (20, 300))
     assert kept == ["x" * 21, "x" * 299]
-    assert [one.reason for one in fallen] == ["too_short", "too_long", "duplicate"]
+    assert [item.reason for item in dropped] == ["too_short", "too_long", "duplicate"]
 
 
 def test_pairing_draws_without_replacement_and_repeats() -> None:
@@ -114,7 +114,7 @@ def test_responses_get_their_mean_accuracy(box: Sandbox) -> None:
         "def evaluate(response): return 1",
     ]
     scored = score_responses(functions, ["ABC", "abc", "AB", ""], box.check)
-    assert [one.accuracy for one in scored] == [0.75, 0.25, 0.25, 0.0]
+    assert [item.accuracy for item in scored] == [0.75, 0.25, 0.25, 0.0]
     with pytest.raises(ValueError, match="at least one function"):
         score_responses([], ["x"], box.check)
 
@@ -132,9 +132,9 @@ def test_responses_fall_below_the_threshold(box: Sandbox) -> None:
         Failed("PromptRefused", "no"),
     ]
     found = verify(answers, functions, Threshold(0.5, strict=True), box.check)
-    assert [one.accuracy for one in found] == [1.0, None, 0.5, 1.0, None]
-    fallen = Rejected("accuracy", "abc", "", Usage(3, 1), "stop")
-    assert [one.answer for one in found] == [answers[0], answers[1], fallen, answers[3], answers[4]]
+    assert [item.accuracy for item in found] == [1.0, None, 0.5, 1.0, None]
+    dropped = Rejected("accuracy", "abc", "", Usage(3, 1), "stop")
+    assert [item.answer for item in found] == [answers[0], answers[1], dropped, answers[3], answers[4]]
     assert verify(answers[1:2], functions, Threshold(0.5), box.check) == [Verified(answers[1])]
 
 
@@ -142,7 +142,12 @@ def test_pairs_are_the_best_against_those_that_fail_everywhere() -> None:
     accuracies = {"a": 0.5, "b": 1.0, "c": 0.75, "d": 0.0, "e": 0.25, "f": 0.0, "g": 0.0}
     scored = [ScoredResponse(text, accuracy) for text, accuracy in accuracies.items()]
     pairs = choose_pairs(scored, OFFICIAL.chosen, OFFICIAL.rejected, OFFICIAL.pair_side)
-    assert [(one.chosen.text, one.rejected.text) for one in pairs] == [("b", "d"), ("b", "f"), ("c", "d"), ("c", "f")]
+    assert [(pair.chosen.text, pair.rejected.text) for pair in pairs] == [
+        ("b", "d"),
+        ("b", "f"),
+        ("c", "d"),
+        ("c", "f"),
+    ]
     assert choose_pairs(scored[:3], OFFICIAL.chosen, 0.0, 2) == []
     assert choose_pairs(scored[3:], OFFICIAL.chosen, 0.0, 2) == []
     same = [ScoredResponse("b", 1.0), ScoredResponse("b", 1.0), ScoredResponse("d", 0.0)]
@@ -150,17 +155,17 @@ def test_pairs_are_the_best_against_those_that_fail_everywhere() -> None:
 
 
 def test_any_contradiction_drops_the_instruction() -> None:
-    unreadable = Fallen("nli", "back_translation", "no_label", "?")
+    unreadable = Dropped("nli", "back_translation", "no_label", "?")
     assert contradicted("x", [("a", "entailment"), ("b", "neutral"), ("c", unreadable)]) is None
     found = contradicted("x", [("a", "entailment"), ("b", "contradiction")])
-    assert found == Fallen("nli", "instruction", "contradiction", "x", "by: b")
+    assert found == Dropped("nli", "instruction", "contradiction", "x", "by: b")
     assert contradicted("x", []) is None
 
 
 def test_quality_is_above_8_or_from_8_on() -> None:
     assert OFFICIAL.quality is not None
     assert AUTOIF_PAPER.quality is not None
-    assert too_low(8, OFFICIAL.quality, "x") == Fallen("quality", "response", "score", "x", "8")
+    assert too_low(8, OFFICIAL.quality, "x") == Dropped("quality", "response", "score", "x", "8")
     assert too_low(9, OFFICIAL.quality, "x") is None
     assert too_low(8, AUTOIF_PAPER.quality, "x") is None
 

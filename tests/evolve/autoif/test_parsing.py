@@ -33,9 +33,9 @@ CASES = (Case("a\nb", True), Case("", False))
     ids=["bare", "json fence", "plain fence", "prose", "python word", "string", "indented"],
 )
 def test_verifications_are_found(reply: str) -> None:
-    found, fallen = parse_verification(reply)
+    found, dropped = parse_verification(reply)
     assert found is not None
-    assert (found.function, found.cases, fallen) == (FUNCTION, CASES, [])
+    assert (found.function, found.cases, dropped) == (FUNCTION, CASES, [])
 
 
 CODE = FUNCTION.replace("\\n", "n")
@@ -58,9 +58,9 @@ LISTED = '"cases": [{"input": "a", "output": true}]'
     ids=["triple", "python", "fence", "fenced text", "commas", "quotes", "raw", "backticks", "prose"],
 )
 def test_replies_in_no_json_are_read(reply: str) -> None:
-    found, fallen = parse_verification(reply)
+    found, dropped = parse_verification(reply)
     assert found is not None
-    assert (found.function, found.cases, fallen) == (CODE, (Case("a", True),), [])
+    assert (found.function, found.cases, dropped) == (CODE, (Case("a", True),), [])
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_slips_in_strings_are_mended(written: str, meant: str) -> None:
     ],
 )
 def test_replies_without_a_function_fall_whole(reply: str, reason: str) -> None:
-    found, fallen = parse_verification(reply)
+    found, dropped = parse_verification(reply)
     assert found is None
-    assert [(one.kind, one.reason, one.text) for one in fallen] == [("reply", reason, reply)]
+    assert [(item.kind, item.reason, item.text) for item in dropped] == [("reply", reason, reply)]
 
 
 @pytest.mark.parametrize(
@@ -113,21 +113,21 @@ def test_replies_without_a_function_fall_whole(reply: str, reason: str) -> None:
     ],
 )
 def test_cases_fall_alone(cases: object, reason: str) -> None:
-    found, fallen = parse_verification(json.dumps({"func": FUNCTION, "cases": cases}))
+    found, dropped = parse_verification(json.dumps({"func": FUNCTION, "cases": cases}))
     assert found is not None
     assert found.cases == ()
-    assert [(one.kind, one.reason) for one in fallen] == [("case", reason)]
+    assert [(item.kind, item.reason) for item in dropped] == [("case", reason)]
 
 
 def test_true_and_its_string_are_one() -> None:
-    assert [expected_output(one) for one in (True, "true", "True", " TRUE")] == [True] * 4
-    assert [expected_output(one) for one in (False, "false", "False\n")] == [False] * 3
-    assert [expected_output(one) for one in (1, 0, None, "yes", ["true"])] == [None] * 5
+    assert [expected_output(item) for item in (True, "true", "True", " TRUE")] == [True] * 4
+    assert [expected_output(item) for item in (False, "false", "False\n")] == [False] * 3
+    assert [expected_output(item) for item in (1, 0, None, "yes", ["true"])] == [None] * 5
 
 
 def instructions(text: str, truncated: bool = False) -> tuple[list[str], list[str]]:
-    kept, fallen = parse_instructions(Reply(text, truncated, Usage()))
-    return kept, [one.reason for one in fallen]
+    kept, dropped = parse_instructions(Reply(text, truncated, Usage()))
+    return kept, [item.reason for item in dropped]
 
 
 @pytest.mark.parametrize(

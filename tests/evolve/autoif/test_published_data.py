@@ -29,7 +29,7 @@ def test_every_stored_pass_rate_is_recomputed(shared: Path, box: Sandbox) -> Non
         stored = dict(map(tuple, row["eval_func"]))
         asked = [Verification(source, cases) for source in stored]
         result = cross_validate(row["instruction"], asked, PAPER.cross_validation, box.check)
-        assert {one.source: one.accuracy for one in result.functions} == pytest.approx(stored)
+        assert {function.source: function.accuracy for function in result.functions} == pytest.approx(stored)
         compared += len(result.functions)
     assert compared == 22
 
@@ -41,33 +41,33 @@ def test_every_published_reply_parses(shared: Path) -> None:
     assert [text for text, (found, _) in zip(replies, parsed, strict=True) if found is None] == []
     assert all("def evaluate" in found.function for found, _ in parsed if found)
     assert sum(len(found.cases) for found, _ in parsed if found) == 3 * 40
-    assert [fallen for _, fallen in parsed if fallen] == []
+    assert [dropped for _, dropped in parsed if dropped] == []
 
 
 def test_no_published_response_passes(shared: Path, box: Sandbox) -> None:
     scored = [
-        one
+        response
         for row in rows(shared, "query_rft.jsonl")
-        for one in score_responses([source for source, _ in row["eval_func"]], row["gpt-answer"], box.check)
+        for response in score_responses([source for source, _ in row["eval_func"]], row["gpt-answer"], box.check)
     ]
-    assert [one.accuracy for one in scored] == [0.0] * 320
+    assert [item.accuracy for item in scored] == [0.0] * 320
 
 
 @pytest.mark.parametrize("rules", [PAPER, OFFICIAL], ids=["paper", "official"])
 def test_published_replies_go_through_cross_validation(shared: Path, box: Sandbox, rules: Any) -> None:
     for row in rows(shared, "eval_func_rft.jsonl"):
         found = [parse_verification(text)[0] for text in row["gpt-answer"]]
-        asked = [one for one in found if one]
+        asked = [item for item in found if item]
         result = cross_validate(row["instruction"], asked, rules.cross_validation, box.check)
-        functions = len(result.functions) + sum(one.kind == "function" for one in result.fallen)
-        cases = len(result.cases) + sum(one.kind == "case" for one in result.fallen)
+        functions = len(result.functions) + sum(item.kind == "function" for item in result.dropped)
+        cases = len(result.cases) + sum(item.kind == "case" for item in result.dropped)
         assert functions <= len(asked)
         if result.kept:
             assert functions == len(asked)
-            assert cases == sum(len(one.cases) for one in asked)
-            assert all(one.accuracy >= 0.8 for one in result.functions)
+            assert cases == sum(len(item.cases) for item in asked)
+            assert all(function.accuracy >= 0.8 for function in result.functions)
 
 
 def test_our_seeds_are_not_the_published_ones(shared: Path) -> None:
     published = (shared / "data" / "autoif" / "seed_instruction.txt").read_text(encoding="utf-8").splitlines()
-    assert not {one.strip().lower() for one in published} & {one.lower() for one in load_constraints()}
+    assert not {item.strip().lower() for item in published} & {constraint.lower() for constraint in load_constraints()}

@@ -84,9 +84,9 @@ def plain_dir(small_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -
 def engines(smollm2_dir: Path, plain_dir: Path) -> dict[Path, dict[str, dict[str, Any]]]:
     """What vLLM's engine makes of each prompt, all of them at once, with either model."""
     raw = [
-        {"text": one.text, "sampling": {name: getattr(one.sampling, name) for name in Sampling.__slots__},
-         "seed": one.seed, "measure_confidence": one.measure_confidence}
-        for one in PROMPTS.values()
+        {"text": prompt.text, "sampling": {name: getattr(prompt.sampling, name) for name in Sampling.__slots__},
+         "seed": prompt.seed, "measure_confidence": prompt.measure_confidence}
+        for prompt in PROMPTS.values()
     ]  # fmt: skip
     arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": CONTEXT, "max_num_seqs": 16}
     done = subprocess.run(
@@ -99,7 +99,7 @@ def engines(smollm2_dir: Path, plain_dir: Path) -> dict[Path, dict[str, dict[str
     )
     assert done.returncode == 0, done.stderr[-3000:]
     replies = json.loads(done.stdout.splitlines()[-1])
-    return {one: dict(zip(PROMPTS, replies[str(one)], strict=True)) for one in (smollm2_dir, plain_dir)}
+    return {item: dict(zip(PROMPTS, replies[str(item)], strict=True)) for item in (smollm2_dir, plain_dir)}
 
 
 @pytest.fixture(scope="module")

@@ -101,10 +101,10 @@ def test_all_candidates_are_logged_with_their_scores() -> None:
     end = run(World())
     before = load_method().digest()
     for step in end.log[1:]:
-        assert [one.number for one in step.candidates] == list(range(5))
-        for one in step.candidates:
-            assert (one.score is None) == (one.fingerprint is None) == (one.proposal.text is None)
-        scored = [one.score.rate for one in step.candidates if one.score]
+        assert [candidate.number for candidate in step.candidates] == list(range(5))
+        for candidate in step.candidates:
+            assert (candidate.score is None) == (candidate.fingerprint is None) == (candidate.proposal.text is None)
+        scored = [candidate.score.rate for candidate in step.candidates if candidate.score]
         if step.chosen is not None:
             assert step.candidates[step.chosen].fingerprint == step.method
             assert step.score.rate == min(scored)
@@ -113,7 +113,7 @@ def test_all_candidates_are_logged_with_their_scores() -> None:
             assert min(scored) >= step.score.rate
         before = step.method
     assert end.log[1].candidates[0].proposal.feedback == "Task 1, round 1: vague."
-    attempts = [one.proposal.attempts for step in end.log for one in step.candidates]
+    attempts = [candidate.proposal.attempts for step in end.log for candidate in step.candidates]
     assert max(attempts) > 1
 
 
@@ -209,13 +209,13 @@ def test_a_method_that_never_fails_is_left_alone() -> None:
 def test_an_empty_failure_list_stops_with_the_method_as_it_is() -> None:
     end = run(World(analysis="NONE"))
     assert (end.stopped, end.method.text, len(end.log)) == ("no_failures_found", load_method().text, 2)
-    assert {one.proposal.outcome for one in end.log[1].candidates} == {"no_failures"}
+    assert {candidate.proposal.outcome for candidate in end.log[1].candidates} == {"no_failures"}
 
 
 def test_an_optimiser_without_a_method_ends_the_step_with_what_there_is() -> None:
     end = run(World(rewrite=lambda level, prompt: "I cannot."))
     assert (end.stopped, end.method.text, end.score.rate) == ("no_candidate", load_method().text, 0.6)
-    assert [one.proposal.attempts for one in end.log[1].candidates] == [3] * 5
+    assert [candidate.proposal.attempts for candidate in end.log[1].candidates] == [3] * 5
 
 
 def test_one_candidate_of_five_is_enough() -> None:
@@ -223,7 +223,7 @@ def test_one_candidate_of_five_is_enough() -> None:
         return World.raised(level, prompt) if prompt.seed % 3 == 1 and prompt.seed % 2 else "I cannot."
 
     end = run(World(rare), replace(CONFIG, steps=1, attempts=1))
-    outcomes = [one.proposal.outcome for one in end.log[1].candidates]
+    outcomes = [candidate.proposal.outcome for candidate in end.log[1].candidates]
     assert 1 <= outcomes.count("method") < 5
     assert end.score.rate == 0.3
 

@@ -37,8 +37,8 @@ class Outside:
 
     def damage(self) -> list[str]:
         ready, _, _ = select.select([self.tcp, self.udp], [], [], 0)
-        found = [f"network: {one}" for one in ready]
-        found += [f"file: {one}" for one in self.folder.iterdir()]
+        found = [f"network: {item}" for item in ready]
+        found += [f"file: {path}" for path in self.folder.iterdir()]
         if (now := sandbox_processes()) != self.processes:
             found.append(f"processes: {self.processes} before, {now} after")
         return found

@@ -24,8 +24,8 @@ LONGER_THAN_3 = "def evaluate(response): return len(response) > 3"
 
 @pytest.fixture(scope="module")
 def box() -> Iterator[Sandbox]:
-    with Sandbox(Limits(wall_seconds=3, cpu_seconds=0.5, memory_bytes=256 * 2**20)) as one:
-        yield one
+    with Sandbox(Limits(wall_seconds=3, cpu_seconds=0.5, memory_bytes=256 * 2**20)) as sandbox:
+        yield sandbox
 
 
 def kind_of(box: Sandbox, source: str, text: str = "x") -> str:
@@ -102,13 +102,13 @@ def evaluate(response):
     return response == "yes"
 """
     results = box.check(source, ["yes", "loop", "yes", "exit", "raise", "no", "memory", "yes"])
-    kinds = [one.kind if isinstance(one, CheckError) else one.holds for one in results]
+    kinds = [result.kind if isinstance(result, CheckError) else result.holds for result in results]
     assert kinds == [True, "timeout", True, "killed", "exception", False, "memory", "abandoned"]
 
 
 def test_a_function_is_abandoned_after_its_kills(box: Sandbox) -> None:
     results = box.check("def evaluate(response):\n    while True: pass", ["x"] * 5)
-    assert [one.kind for one in results if isinstance(one, CheckError)] == ["timeout"] * 3 + ["abandoned"] * 2
+    assert [result.kind for result in results if isinstance(result, CheckError)] == ["timeout"] * 3 + ["abandoned"] * 2
 
 
 def test_sleeping_uses_wall_time_only(box: Sandbox) -> None:
@@ -143,8 +143,8 @@ def evaluate(response):
     texts = [f"{word}0.{digit}" for word in ("one", "two", "three", "four") for digit in range(10)]
     seen = set()
     for _ in range(3):
-        with Sandbox() as one:
-            seen.add(tuple(one.check(source, texts)))
+        with Sandbox() as sandbox:
+            seen.add(tuple(sandbox.check(source, texts)))
     assert len(seen) == 1
 
 
@@ -174,10 +174,10 @@ def test_missing_guards_are_refused_unless_allowed() -> None:
     with pytest.raises(SandboxError, match="no guard for: files, network"):
         Sandbox(disable=["seccomp", "namespaces"])
     assert sandbox_processes() == before
-    with Sandbox(disable=["seccomp", "namespaces"], required=[]) as one:
-        assert "files" not in one.guards()
-        assert "network" not in one.guards()
-        assert one.check(LONGER_THAN_3, ["abcd"]) == [Verdict(True)]
+    with Sandbox(disable=["seccomp", "namespaces"], required=[]) as sandbox:
+        assert "files" not in sandbox.guards()
+        assert "network" not in sandbox.guards()
+        assert sandbox.check(LONGER_THAN_3, ["abcd"]) == [Verdict(True)]
 
 
 @pytest.mark.parametrize("limits", [{"wall_seconds": 0}, {"memory_bytes": -1}, {"kills": 0}])
@@ -193,21 +193,21 @@ def test_an_import_that_is_not_installed_is_told() -> None:
 
 def test_closing_ends_every_process_and_refuses_checks() -> None:
     before = sandbox_processes()
-    one = Sandbox(servers=2)
+    sandbox = Sandbox(servers=2)
     assert len(sandbox_processes() - before) == 2
-    one.close()
-    one.close()
+    sandbox.close()
+    sandbox.close()
     assert sandbox_processes() == before
     with pytest.raises(SandboxError, match="closed"):
-        one.check(LONGER_THAN_3, ["x"])
+        sandbox.check(LONGER_THAN_3, ["x"])
 
 
 def test_a_server_that_dies_is_replaced() -> None:
     before = sandbox_processes()
-    with Sandbox() as one:
+    with Sandbox() as sandbox:
         for pid in sandbox_processes() - before:
             os.kill(pid, 9)
-        assert one.check(LONGER_THAN_3, ["abcd"]) == [Verdict(True)]
+        assert sandbox.check(LONGER_THAN_3, ["abcd"]) == [Verdict(True)]
 
 
 @pytest.mark.parametrize(

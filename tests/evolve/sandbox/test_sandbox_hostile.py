@@ -103,15 +103,15 @@ def test_the_corpus_is_as_large_as_promised() -> None:
 
 def test_the_outside_view_sees_damage(tmp_path: Path) -> None:
     """Without this, an observer that sees nothing would pass every test above."""
-    one = Outside(tmp_path)
+    outside = Outside(tmp_path)
     try:
         (tmp_path / "left_behind").touch()
-        socket.create_connection(("127.0.0.1", one.port)).close()
+        socket.create_connection(("127.0.0.1", outside.port)).close()
         with Sandbox(LIMITS):
-            kinds = {found.split(":")[0] for found in one.damage()}
+            kinds = {found.split(":")[0] for found in outside.damage()}
         assert kinds == {"network", "file", "processes"}
     finally:
-        one.close()
+        outside.close()
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_the_outside_view_sees_damage(tmp_path: Path) -> None:
 )
 def test_attacks_work_where_no_guard_stands(name: str, tmp_path: Path) -> None:
     """Without this, functions too clumsy to do harm would pass for contained ones."""
-    one = Outside(tmp_path)
-    code = f"{HOSTILE[name]}\nprint(evaluate({f'{one.port} {tmp_path / name} {os.getpid()}'!r}))"
+    outside = Outside(tmp_path)
+    code = f"{HOSTILE[name]}\nprint(evaluate({f'{outside.port} {tmp_path / name} {os.getpid()}'!r}))"
     # Process 1 and parent of the function is a shell, for those that attack their server.
     apart = ["unshare", "--user", "--map-root-user", "--ipc", "--pid", "--fork", "--mount-proc"]
     command = [*apart, "sh", "-c", '"$@"; true', "sh", sys.executable, "-c", code]
@@ -130,4 +130,4 @@ def test_attacks_work_where_no_guard_stands(name: str, tmp_path: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout == "True\n", done.stderr
     finally:
-        one.close()
+        outside.close()

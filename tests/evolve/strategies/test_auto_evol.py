@@ -40,25 +40,25 @@ def strategy(
     return AutoEvol(rounds, sampling, rules or Elimination(), templates, method)
 
 
-def evolve(one: Strategy, answer: Callable[[Prompt], str], script: Script | None = None) -> list[Round]:
-    return asyncio.run(drive(one.evolve(SEED, 0, Random("row")), ScriptedEngine(script, answer)))
+def evolve(strategy: Strategy, answer: Callable[[Prompt], str], script: Script | None = None) -> list[Round]:
+    return asyncio.run(drive(strategy.evolve(SEED, 0, Random("row")), ScriptedEngine(script, answer)))
 
 
 def test_an_evolution_with_its_trajectory() -> None:
-    [one] = evolve(strategy(), lambda prompt: reply("A harder task."))
-    assert isinstance(one, Evolved)
-    assert one.instruction == "A harder task."
-    assert one.operator == f"method:{load_method().digest()}"
-    assert one.mean_top1_prob == 0.5
-    assert one.usage.completion_tokens == 40
-    assert one.trajectory is not None
-    assert json.loads(one.trajectory) == {"methods": ["add a limit", "ask why"], "plan": "Both at once."}
+    [item] = evolve(strategy(), lambda prompt: reply("A harder task."))
+    assert isinstance(item, Evolved)
+    assert item.instruction == "A harder task."
+    assert item.operator == f"method:{load_method().digest()}"
+    assert item.mean_top1_prob == 0.5
+    assert item.usage.completion_tokens == 40
+    assert item.trajectory is not None
+    assert json.loads(item.trajectory) == {"methods": ["add a limit", "ask why"], "plan": "Both at once."}
 
 
 def test_a_trajectory_without_methods_and_plan_is_empty() -> None:
-    [one] = evolve(strategy(), lambda prompt: "Final rewritten instruction: A harder task.")
-    assert isinstance(one, Evolved)
-    assert json.loads(one.trajectory or "") == {"methods": [], "plan": ""}
+    [item] = evolve(strategy(), lambda prompt: "Final rewritten instruction: A harder task.")
+    assert isinstance(item, Evolved)
+    assert json.loads(item.trajectory or "") == {"methods": [], "plan": ""}
 
 
 def test_a_method_of_two_steps_with_its_own_headings_works_in_every_round() -> None:
@@ -66,8 +66,8 @@ def test_a_method_of_two_steps_with_its_own_headings_works_in_every_round() -> N
     rounds = evolve(
         strategy(2, method=method), lambda prompt: f"# Weak spots\n- x\n\n## Final rewritten instruction\n{prompt.seed}"
     )
-    assert [type(one) for one in rounds] == [Evolved, Evolved]
-    assert all(one.operator == f"method:{method.digest()}" for one in rounds)
+    assert [type(item) for item in rounds] == [Evolved, Evolved]
+    assert all(item.operator == f"method:{method.digest()}" for item in rounds)
 
 
 def test_each_round_reads_the_one_before() -> None:
@@ -78,7 +78,7 @@ def test_each_round_reads_the_one_before() -> None:
         return reply(f"Task {len(prompts)}.")
 
     rounds = evolve(strategy(3), answer)
-    assert [one.instruction for one in rounds if isinstance(one, Evolved)] == ["Task 1.", "Task 2.", "Task 3."]
+    assert [item.instruction for item in rounds if isinstance(item, Evolved)] == ["Task 1.", "Task 2.", "Task 3."]
     assert [text.rsplit("Task:\n", 1)[1] for text in prompts] == [SEED.instruction, "Task 1.", "Task 2."]
 
 
@@ -109,15 +109,15 @@ def test_a_reply_without_a_final_instruction_is_rejected_and_kept_whole() -> Non
     ],
 )
 def test_rules_read_the_final_instruction_alone(final: str, reason: str) -> None:
-    [one] = evolve(strategy(), lambda prompt: reply(final))
-    assert isinstance(one, Rejected)
-    assert (one.reason, one.text) == (reason, final)
+    [item] = evolve(strategy(), lambda prompt: reply(final))
+    assert isinstance(item, Rejected)
+    assert (item.reason, item.text) == (reason, final)
 
 
 def test_a_truncated_reply_is_turned_down() -> None:
-    [one] = evolve(strategy(sampling=replace(SAMPLING, max_tokens=39)), lambda prompt: reply("A harder ta"))
-    assert isinstance(one, Rejected)
-    assert (one.reason, one.finish_reason) == ("truncated", "length")
+    [item] = evolve(strategy(sampling=replace(SAMPLING, max_tokens=39)), lambda prompt: reply("A harder ta"))
+    assert isinstance(item, Rejected)
+    assert (item.reason, item.finish_reason) == ("truncated", "length")
 
 
 def test_the_judge_compares_the_final_instruction() -> None:
@@ -126,15 +126,15 @@ def test_the_judge_compares_the_final_instruction() -> None:
             return reply("A harder task.")
         return "EQUAL" if "A harder task." in prompt.text and "Methods" not in prompt.text else "DIFFERENT"
 
-    [one] = evolve(strategy(rules=Elimination.wizardlm()), answer)
-    assert isinstance(one, Rejected)
-    assert (one.reason, one.text) == ("equal", "A harder task.")
+    [item] = evolve(strategy(rules=Elimination.wizardlm()), answer)
+    assert isinstance(item, Rejected)
+    assert (item.reason, item.text) == ("equal", "A harder task.")
 
 
 def test_a_refused_prompt_fails_the_round_with_the_methods_name() -> None:
-    [one] = evolve(strategy(), lambda prompt: "", Script(refuse_text="crepes"))
-    assert isinstance(one, Failed)
-    assert one.operator == f"method:{load_method().digest()}"
+    [item] = evolve(strategy(), lambda prompt: "", Script(refuse_text="crepes"))
+    assert isinstance(item, Failed)
+    assert item.operator == f"method:{load_method().digest()}"
 
 
 def test_a_saved_method_replaces_the_prompt() -> None:
@@ -145,10 +145,10 @@ def test_a_saved_method_replaces_the_prompt() -> None:
         prompts.append(prompt.text)
         return reply("A harder task.")
 
-    [one] = evolve(strategy(method=method), answer)
+    [item] = evolve(strategy(method=method), answer)
     assert prompts == [f"Mine: {SEED.instruction} / {SEED.input}"]
-    assert isinstance(one, Evolved)
-    assert one.operator == f"method:{method.digest()}"
+    assert isinstance(item, Evolved)
+    assert item.operator == f"method:{method.digest()}"
 
 
 def test_a_users_file_replaces_the_prompt(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_the_fingerprint_is_stable_and_changes_with_each_ingredient(tmp_path: Pa
         strategy(method=Template("mine", "{instruction}")),
         EvolInstruct(1, IN_DEPTH, SAMPLING, Elimination()),
     ]
-    assert len({one.fingerprint() for one in variants}) == len(variants)
+    assert len({variant.fingerprint() for variant in variants}) == len(variants)
 
 
 def test_the_same_row_draws_the_same_numbers() -> None:
@@ -199,6 +199,6 @@ def test_the_shipped_prompts_are_there() -> None:
 
 
 def test_a_model_that_copies_the_prompt_gives_no_final_instruction() -> None:
-    [one] = evolve(strategy(), lambda prompt: prompt.text)
-    assert isinstance(one, Rejected)
-    assert one.reason == "no_final_instruction"
+    [item] = evolve(strategy(), lambda prompt: prompt.text)
+    assert isinstance(item, Rejected)
+    assert item.reason == "no_final_instruction"

@@ -1,4 +1,4 @@
-"""Every elimination rule, with texts that it turns down and texts that it lets pass."""
+"""Every elimination rule, with texts that it rejects and texts that it lets pass."""
 
 from __future__ import annotations
 

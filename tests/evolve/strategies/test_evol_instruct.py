@@ -42,8 +42,8 @@ def strategy(
     return EvolInstruct(rounds, order, sampling, rules or Elimination(), templates)
 
 
-def evolve(one: EvolInstruct, engine: ScriptedEngine, index: int = 0, seed: str = "row") -> list[Round]:
-    return asyncio.run(drive(one.evolve(SEED, index, Random(seed)), engine))
+def evolve(evol_instruct: EvolInstruct, engine: ScriptedEngine, index: int = 0, seed: str = "row") -> list[Round]:
+    return asyncio.run(drive(evol_instruct.evolve(SEED, index, Random(seed)), engine))
 
 
 def recording(reply: Reply) -> tuple[ScriptedEngine, list[Prompt]]:
@@ -81,9 +81,9 @@ def test_round_robin(order: tuple[str, ...]) -> None:
     for index in range(2 * len(order) + 1):
         engine, prompts = recording(lambda prompt: f"A task that is new in round {prompt.seed}.")
         rounds = evolve(strategy(7, order), engine, index)
-        for number, (one, prompt) in enumerate(zip(rounds, prompts, strict=True)):
+        for number, (item, prompt) in enumerate(zip(rounds, prompts, strict=True)):
             expected = order[(index + number) % len(order)]
-            assert one.operator == expected
+            assert item.operator == expected
             opening = load_template(f"evol_instruct/{expected}", {"instruction"}).text.split("Task:")[0]
             assert prompt.text.startswith(opening)
 
@@ -92,7 +92,7 @@ def test_each_round_reads_the_one_before() -> None:
     replies = iter(["First task.", "Second task.", "Third task."])
     engine, prompts = recording(lambda prompt: f" {next(replies)}\n")
     rounds = evolve(strategy(3), engine)
-    assert [one.instruction for one in rounds if isinstance(one, Evolved)] == [
+    assert [item.instruction for item in rounds if isinstance(item, Evolved)] == [
         "First task.",
         "Second task.",
         "Third task.",
@@ -103,12 +103,12 @@ def test_each_round_reads_the_one_before() -> None:
 def test_prompts_carry_sampling_and_ask_for_confidence() -> None:
     sampling = Sampling(temperature=0.3, max_tokens=99)
     engine, prompts = recording(lambda prompt: "A new task.")
-    [one] = evolve(strategy(1, sampling=sampling), engine)
+    [item] = evolve(strategy(1, sampling=sampling), engine)
     assert [prompt.sampling for prompt in prompts] == [sampling]
-    assert isinstance(one, Evolved)
-    assert one.mean_top1_prob == 0.5
-    assert one.usage == Usage(len(prompts[0].text) // 4, 40)
-    assert one.trajectory is None
+    assert isinstance(item, Evolved)
+    assert item.mean_top1_prob == 0.5
+    assert item.usage == Usage(len(prompts[0].text) // 4, 40)
+    assert item.trajectory is None
 
 
 def test_a_rejected_round_hands_its_parent_on_and_keeps_its_text() -> None:
@@ -135,8 +135,8 @@ def test_a_refused_round_fails_and_hands_its_parent_on() -> None:
 
 def test_every_round_refused_still_gives_one_result_a_round() -> None:
     rounds = evolve(strategy(4), ScriptedEngine(Script(refuse_text="task")))
-    assert [type(one) for one in rounds] == [Failed] * 4
-    assert [one.text for one in rounds if isinstance(one, Failed)] == [SEED.instruction] * 4
+    assert [type(item) for item in rounds] == [Failed] * 4
+    assert [item.text for item in rounds if isinstance(item, Failed)] == [SEED.instruction] * 4
 
 
 def test_a_dead_engine_is_nobodys_round() -> None:
@@ -147,30 +147,30 @@ def test_a_dead_engine_is_nobodys_round() -> None:
 @pytest.mark.parametrize(("verdict", "kind"), [("EQUAL", Rejected), ("DIFFERENT", Evolved)])
 def test_the_judge_decides(verdict: str, kind: type[Round]) -> None:
     engine, prompts = recording(lambda prompt: verdict if prompt.sampling == JUDGE_SAMPLING else "A new task.")
-    [one] = evolve(strategy(1, rules=Elimination.wizardlm()), engine)
-    assert isinstance(one, kind)
+    [item] = evolve(strategy(1, rules=Elimination.wizardlm()), engine)
+    assert isinstance(item, kind)
     assert len(prompts) == 2
     assert SEED.instruction in prompts[1].text
     assert "A new task." in prompts[1].text
     # The judge's tokens belong to the round: 8 are the most that it may spend.
-    assert one.usage.completion_tokens == 40 + 8
-    if isinstance(one, Rejected):
-        assert (one.reason, one.text) == ("equal", "A new task.")
+    assert item.usage.completion_tokens == 40 + 8
+    if isinstance(item, Rejected):
+        assert (item.reason, item.text) == ("equal", "A new task.")
 
 
 def test_the_judge_is_not_asked_where_another_rule_decided() -> None:
     engine, prompts = recording(lambda prompt: SEED.instruction)
-    [one] = evolve(strategy(1, rules=Elimination.wizardlm()), engine)
-    assert isinstance(one, Rejected)
-    assert one.reason == "unchanged"
+    [item] = evolve(strategy(1, rules=Elimination.wizardlm()), engine)
+    assert isinstance(item, Rejected)
+    assert item.reason == "unchanged"
     assert len(prompts) == 1
 
 
 def test_a_round_whose_judge_is_refused_fails_with_what_it_has() -> None:
     engine = ScriptedEngine(Script(refuse_text="EQUAL or DIFFERENT"), reply=lambda prompt: "A new task.")
-    [one] = evolve(strategy(1, rules=Elimination.wizardlm()), engine)
-    assert isinstance(one, Failed)
-    assert (one.text, one.operator, one.usage.completion_tokens) == ("A new task.", "add_constraint", 40)
+    [item] = evolve(strategy(1, rules=Elimination.wizardlm()), engine)
+    assert isinstance(item, Failed)
+    assert (item.text, item.operator, item.usage.completion_tokens) == ("A new task.", "add_constraint", 40)
 
 
 def test_the_same_row_draws_the_same_numbers() -> None:
@@ -186,14 +186,14 @@ def test_the_same_row_draws_the_same_numbers() -> None:
 
 
 def test_concurrent_rows_end_as_they_do_alone() -> None:
-    one = strategy(3)
+    item = strategy(3)
 
     async def together() -> list[list[Round]]:
         engine = ScriptedEngine(Script(slots=2, decode_rate=100_000, sigma=0.8))
-        return await asyncio.gather(*(drive(one.evolve(SEED, row, Random(row)), engine) for row in range(8)))
+        return await asyncio.gather(*(drive(item.evolve(SEED, row, Random(row)), engine) for row in range(8)))
 
     alone = [
-        asyncio.run(drive(one.evolve(SEED, row, Random(row)), ScriptedEngine(Script(sigma=0.8)))) for row in range(8)
+        asyncio.run(drive(item.evolve(SEED, row, Random(row)), ScriptedEngine(Script(sigma=0.8)))) for row in range(8)
     ]
     assert asyncio.run(together()) == alone
 
@@ -221,7 +221,7 @@ def test_the_fingerprint_is_stable_and_changes_with_each_ingredient(tmp_path: Pa
         strategy(rules=judged),
         strategy(rules=judged, templates=judge),
     ]
-    assert len({one.fingerprint() for one in variants}) == len(variants)
+    assert len({variant.fingerprint() for variant in variants}) == len(variants)
 
 
 def test_the_judges_prompt_counts_only_where_the_judge_is_asked(tmp_path: Path) -> None:

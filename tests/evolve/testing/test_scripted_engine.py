@@ -40,17 +40,17 @@ def refused(script: Script, asked: Prompt) -> bool:
 
 def test_replies_derive_from_text_and_seed_alone() -> None:
     prompts = [prompt("a"), prompt("b"), prompt("a", seed=1)]
-    texts = [one.text for one in ask(ScriptedEngine(), *prompts)]
+    texts = [item.text for item in ask(ScriptedEngine(), *prompts)]
     assert len(set(texts)) == 3
-    assert [one.text for one in ask(ScriptedEngine(), *prompts[::-1])] == texts[::-1]
+    assert [item.text for item in ask(ScriptedEngine(), *prompts[::-1])] == texts[::-1]
     assert texts[0] == scripted_reply(prompts[0])
 
 
 def test_lengths_are_lognormal_and_repeatable() -> None:
     script = Script(median_tokens=100, sigma=0.5)
     prompts = [prompt(seed=number) for number in range(400)]
-    lengths = [one.completion_tokens for one in ask(ScriptedEngine(script), *prompts)]
-    assert [one.completion_tokens for one in ask(ScriptedEngine(script), *prompts)] == lengths
+    lengths = [item.completion_tokens for item in ask(ScriptedEngine(script), *prompts)]
+    assert [item.completion_tokens for item in ask(ScriptedEngine(script), *prompts)] == lengths
     assert 90 < median(lengths) < 110
     # e^0.5 = 1.65: about 16 % of a log-normal lies above median x e^sigma.
     assert 0.10 < sum(length > 165 for length in lengths) / 400 < 0.22
@@ -99,8 +99,8 @@ def test_prompts_with_the_refused_text_are_refused() -> None:
 
 
 def test_text_that_no_encoding_takes_is_answered() -> None:
-    [one] = ask(ScriptedEngine(Script(sigma=0.5)), prompt("half a pair \ud800"))
-    assert one.text
+    [item] = ask(ScriptedEngine(Script(sigma=0.5)), prompt("half a pair \ud800"))
+    assert item.text
 
 
 def test_the_engine_dies_at_the_scripted_call_and_stays_dead() -> None:
@@ -143,7 +143,7 @@ def test_the_call_log_has_one_line_a_call(tmp_path: Path) -> None:
 def test_the_slot_log_says_when_slots_were_taken(tmp_path: Path) -> None:
     log = tmp_path / "slots"
     ask(ScriptedEngine(Script(slots=1, decode_rate=400, slot_log=str(log))), prompt("a"), prompt("b"))
-    first, second = ([float(one) for one in line.split()] for line in log.read_text().splitlines())
+    first, second = ([float(part) for part in line.split()] for line in log.read_text().splitlines())
     assert first[1] - first[0] >= 0.1
     assert second[0] >= first[1]
 
@@ -159,7 +159,7 @@ def test_parts_of_auto_evol_instruct_break_off_for_a_quarter_of_the_prompts(
     reply: Literal["auto_evol", "method"],
 ) -> None:
     engine = ScriptedEngine(Script(reply=reply))
-    texts = [one.text for one in ask(engine, *(prompt(f"Task {number}.") for number in range(400)))]
+    texts = [item.text for item in ask(engine, *(prompt(f"Task {number}.") for number in range(400)))]
     if reply == "auto_evol":
         results = [parse_reply(text).final for text in texts]
         assert all(parse_reply(text).methods == ("narrow the topic", "ask for a reason") for text in texts)

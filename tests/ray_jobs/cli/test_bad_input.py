@@ -262,7 +262,7 @@ def test_a_damaged_file_of_an_output(name: str, tmp_path: Path, capsys: pytest.C
     out = tmp_path / "out"
     epoch = new_epoch(open_store(str(out)))
     plan_numbers(epoch, 2)
-    path, message = (one.replace("TAG", str(epoch.lease.tag)) for one in (path, message))
+    path, message = (item.replace("TAG", str(epoch.lease.tag)) for item in (path, message))
     epoch.store.write_bytes(path, content.encode())
     told = evolve(capsys, "verify" if path == "run.json" else "status", str(out))
     assert told.code == 5, told.error

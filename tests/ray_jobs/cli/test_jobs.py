@@ -127,7 +127,7 @@ def test_what_may_be_secret_travels_in_the_package_alone(place: Place) -> None:
     # what was typed here is in its own command line
     assert [title for title in titles if " submit " not in title] == []
     assert not shows(json.dumps(place.head.get("/api/jobs/")))
-    assert [one for one in files_that_show(place.head.folder) if not one.endswith((PACKED_CONFIG, ".zip"))] == []
+    assert [item for item in files_that_show(place.head.folder) if not item.endswith((PACKED_CONFIG, ".zip"))] == []
     assert files_that_show(place.output) == []
     status = place.evolve("status", "hidden", "--address", place.head.address)
     assert f"run {PACKED_CONFIG}" in status.stdout

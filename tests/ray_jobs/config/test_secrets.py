@@ -166,7 +166,7 @@ def test_settings_stored_by_the_first_versions_are_no_other_run_either() -> None
         f"{place}.revision": "x",
     }
     before |= {
-        f"{place}.model_loader_extra_config.{name}": one for name, one in (("credential.user", "z"), ("threads", 4))
+        f"{place}.model_loader_extra_config.{name}": item for name, item in (("credential.user", "z"), ("threads", 4))
     }
     before["strategy.method"] = "https://okapi-old@host/m.json"
     now["strategy.method"] = "https://***@host/m.json"
@@ -227,7 +227,7 @@ WRONG_RUNS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("changed", [*({"evolvers": {"a": one}} for one in WRONG), *WRONG_RUNS])
+@pytest.mark.parametrize("changed", [*({"evolvers": {"a": item}} for item in WRONG), *WRONG_RUNS])
 def test_a_wrong_configuration_is_told_without_its_secrets(tmp_path: Path, changed: dict[str, Any]) -> None:
     plain = {"output": "out", "seeds": {"path": "x"}, "responder": {"kind": "evolver"}}
     raw = {**plain, "evolvers": {"a": {"engine": {"kind": "scripted"}}}, **changed}

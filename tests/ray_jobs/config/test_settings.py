@@ -129,9 +129,9 @@ def test_a_changed_template_changes_the_strategy_and_a_moved_one_does_not(tmp_pa
 
 
 def test_the_run_id_is_that_of_its_settings() -> None:
-    one = settings(BASE)
-    assert fingerprint(one) == fingerprint(dict(reversed(one.items())))
-    assert fingerprint(one) != fingerprint(one | {"seed": 1})
+    item = settings(BASE)
+    assert fingerprint(item) == fingerprint(dict(reversed(item.items())))
+    assert fingerprint(item) != fingerprint(item | {"seed": 1})
 
 
 def test_every_setting_of_the_strategy_reaches_it() -> None:

@@ -59,11 +59,11 @@ def record(number: int, **values: Any) -> Record:
 def write_output(store: Store, parts: Sequence[Sequence[Record]], schema: pa.Schema = RECORD_SCHEMA) -> None:
     """Make `store` the output of a finished run with these parts."""
     epoch = new_epoch(store)
-    last = max((one["plan_row"] for records in parts for one in records), default=0)
+    last = max((record["plan_row"] for records in parts for record in records), default=0)
     epoch.add_plan(PlanIndex(rows=last + 1), 0)
     for records in parts:
-        kept = pa.Table.from_pylist([dict(one) for one in records], schema)
-        rows = np.array([one["plan_row"] for one in records], dtype=np.int64)
+        kept = pa.Table.from_pylist([dict(record) for record in records], schema)
+        rows = np.array([record["plan_row"] for record in records], dtype=np.int64)
         entry = write_part(store, epoch.lease.tag, kept, REJECTED_SCHEMA.empty_table(), np.unique(rows))
         add_part(store, epoch.lease, entry)
     store.write_bytes(RUN, json.dumps({"run_id": RUN_ID}).encode())
@@ -81,4 +81,4 @@ def read_records(store: Store, folder: str = "data") -> list[Record]:
 
 def ids(records: Sequence[Record]) -> list[str]:
     """The record ids."""
-    return [one["record_id"] for one in records]
+    return [record["record_id"] for record in records]

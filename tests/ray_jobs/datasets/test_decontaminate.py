@@ -121,5 +121,5 @@ def test_a_selection_counts_what_it_leaves_out(folder: Path, tmp_path: Path, tar
         "contaminated": 1,
     }
     account = json.loads(target.read_bytes("selection.json"))
-    assert [(one["path"], one["items"]) for one in account["benchmarks"]] == [("words.txt", 2)]
+    assert [(benchmark["path"], benchmark["items"]) for benchmark in account["benchmarks"]] == [("words.txt", 2)]
     assert "13 words in common with `words.txt`" in target.read_bytes("README.md").decode()

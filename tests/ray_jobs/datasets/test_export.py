@@ -32,7 +32,7 @@ def pairs(tmp_path: Path) -> Store:
     store = open_store(str(tmp_path / "pairs"))
     worse = [None if number in (3, 4, 5) else [f"bad {number}"] for number in range(40)]
     worse[6] = ["bad 6", "worse 6"]
-    write_output(store, [[record(number, rejected_outputs=one) for number, one in enumerate(worse)]])
+    write_output(store, [[record(number, rejected_outputs=item) for number, item in enumerate(worse)]])
     return store
 
 
@@ -65,10 +65,10 @@ def understood(entry: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, An
     return {"prompt": prompt, "answer": answer}
 
 
-def expected(one: Record) -> dict[str, Any]:
+def expected(item: Record) -> dict[str, Any]:
     """The prompt and answer of a record."""
-    prompt = one["instruction"] + (f"\n{one['input']}" if one["input"] else "")
-    return {"prompt": prompt, "answer": one["output"]}
+    prompt = item["instruction"] + (f"\n{item['input']}" if item["input"] else "")
+    return {"prompt": prompt, "answer": item["output"]}
 
 
 @pytest.mark.parametrize("file", ["jsonl", "parquet"])
@@ -78,7 +78,7 @@ def test_llama_factory_finds_every_record(output: Store, target: Store, name: st
     folder = Path(target.url)
     entries = json.loads((folder / "dataset_info.json").read_text())
     assert list(entries) == ["evolved_train", "evolved_validation"]
-    records = {one["record_id"]: one for one in read_records(output)}
+    records = {record["record_id"]: record for record in read_records(output)}
     found = {side: load(folder, f"evolved_{side}") for side in ("train", "validation")}
     rows = [(entries[f"evolved_{side}"], row) for side, some in found.items() for row in some]
     assert {row["record_id"] for _, row in rows} == set(records)
@@ -91,8 +91,8 @@ def test_llama_factory_finds_every_record(output: Store, target: Store, name: st
 
 def test_no_seed_is_on_both_sides(output: Store, target: Store) -> None:
     export(output, target, "alpaca", "parquet", Fraction(2, 5))
-    seeds = {one["record_id"]: one["seed_id"] for one in read_records(output)}
-    sides = [{seeds[one["record_id"]] for one in read_records(target, side)} for side in ("train", "validation")]
+    seeds = {record["record_id"]: record["seed_id"] for record in read_records(output)}
+    sides = [{seeds[record["record_id"]] for record in read_records(target, side)} for side in ("train", "validation")]
     assert all(sides)
     assert not sides[0] & sides[1]
     assert sides[1] == {seed for seed in seeds.values() if on_validation_side(seed, Fraction(2, 5))}
@@ -117,7 +117,7 @@ def test_the_split_of_a_selection_is_that_of_its_run(output: Store, target: Stor
     assert account["source"]["kind"] == "selection"
     assert account["counts"]["train"] + account["counts"]["validation"] == 30
     for side in ("train", "validation"):
-        whole, part = (set(one.read_bytes(f"{side}/00000.jsonl").splitlines()) for one in (target, exported))
+        whole, part = (set(item.read_bytes(f"{side}/00000.jsonl").splitlines()) for item in (target, exported))
         assert part <= whole
 
 
@@ -151,8 +151,8 @@ def test_the_card_names_both_splits(output: Store, target: Store) -> None:
 
 def test_exports_have_the_same_bytes_again(output: Store, target: Store, tmp_path: Path) -> None:
     again = open_store(str(tmp_path / "again"))
-    for one in (target, again):
-        export(output, one, "sharegpt", "parquet", Fraction(2, 5))
+    for item in (target, again):
+        export(output, item, "sharegpt", "parquet", Fraction(2, 5))
     paths = [path for path, _ in target.list() if path != "export.json"]
     assert len(paths) == 5
     assert [target.read_bytes(path) for path in paths] == [again.read_bytes(path) for path in paths]

@@ -30,9 +30,9 @@ def variants(rng: Random, texts: int, changed: int) -> list[str]:
     return [" ".join(words) for words in made]
 
 
-def jaccard(one: str, other: str) -> float:
+def jaccard(item: str, other: str) -> float:
     """The exact similarity of the sets of three-word runs."""
-    a, b = ({*ngrams(words_of(text), 3)} for text in (one, other))
+    a, b = ({*ngrams(words_of(text), 3)} for text in (item, other))
     return len(a & b) / len(a | b)
 
 

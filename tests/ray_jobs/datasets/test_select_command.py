@@ -63,7 +63,7 @@ def test_a_selection_is_a_dataset_with_card_and_account(output: Store, target: S
     assert account["counts"] == {"read": 60, "kept": 18, "below_cut": 42}
     assert account["source"]["run_id"] == RUN_ID
     assert account["source"]["finished"]
-    assert [(one["evolver"], one["round"], one["counts"]["kept"]) for one in account["groups"]] == [
+    assert [(group["evolver"], group["round"], group["counts"]["kept"]) for group in account["groups"]] == [
         (evolver, number, 3) for evolver in ("large", "small") for number in (1, 2, 3)
     ]
     _, header, body = target.read_bytes("README.md").decode().split("---\n", 2)
@@ -80,8 +80,8 @@ def test_the_same_selection_has_the_same_bytes(output: Store, target: Store, tmp
     benchmarks.write_bytes("a.txt", b"Explain step 10 of process 190 to 31 people.\n")
     again = open_store(str(tmp_path / "again"))
     rule = Rule("ic_ifd", top=Fraction(1, 2), per=("round",), near_duplicates=0.7, ngram=8)
-    for one in (target, again):
-        select(output, one, rule, benchmarks, say=quiet, shard_bytes=2000)
+    for item in (target, again):
+        select(output, item, rule, benchmarks, say=quiet, shard_bytes=2000)
     assert files(target) == files(again)
 
 
@@ -98,7 +98,7 @@ def test_a_selection_of_a_selection(output: Store, target: Store, tmp_path: Path
 
 def test_a_range_keeps_its_bounds(output: Store, target: Store) -> None:
     selection = select(output, target, Rule("loss_q", range=(1.25, 1.75)), say=quiet)
-    assert {one["loss_q"] for one in read_records(target)} == {1.25, 1.5, 1.75}
+    assert {record["loss_q"] for record in read_records(target)} == {1.25, 1.5, 1.75}
     assert {reason.label: count for reason, count in selection.totals.items()} == {"kept": 27, "outside_range": 33}
 
 
@@ -216,15 +216,15 @@ def test_what_a_killed_selection_has_left_is_made_anew(output: Store, target: St
 
 def test_rewards_of_the_run_come_before_those_of_a_table(output: Store, target: Store, tmp_path: Path) -> None:
     ordered = sorted(ids(read_records(output)))
-    write_analysis(output, "reward", {"record_id": ordered, "reward": [float(place) for place in range(60)]})
+    write_analysis(output, "reward", {"record_id": ordered, "reward": [float(index) for index in range(60)]})
     select(output, target, Rule("reward", top=1), say=quiet)
     assert ids(read_records(target)) == [ordered[-1]]
     scored = open_store(str(tmp_path / "scored"))
     write_output(scored, [[record(number, reward=-float(number)) for number in range(60)]])
-    write_analysis(scored, "reward", {"record_id": ordered, "reward": [float(place) for place in range(60)]})
+    write_analysis(scored, "reward", {"record_id": ordered, "reward": [float(index) for index in range(60)]})
     best = open_store(str(tmp_path / "best"))
     select(scored, best, Rule("reward", top=1), say=quiet)
-    assert [one["reward"] for one in read_records(best)] == [0.0]
+    assert [record["reward"] for record in read_records(best)] == [0.0]
 
 
 def test_an_empty_text_has_no_words() -> None:
@@ -240,9 +240,9 @@ def test_a_random_selection_is_a_draw_of_equal_chances_that_a_seed_repeats(outpu
         return set(ids(read_records(target)))
 
     draws = [drawn(seed) for seed in range(40)]
-    assert {len(one) for one in draws} == {15}
+    assert {len(draw) for draw in draws} == {15}
     assert len(set(map(frozenset, draws))) == 40
-    often = Counter(one for draw in draws for one in draw)
+    often = Counter(item for draw in draws for item in draw)
     # of 40 draws of a quarter each record is in 10 on average, with a deviation of 2.7
     assert len(often) == 60
     assert max(often.values()) <= 20
@@ -258,8 +258,8 @@ def test_a_random_selection_is_the_same_however_the_records_are_stored(output: S
     rule = Rule("random", top=Fraction(1, 4), seed=1)
     for store, name in ((output, "one"), (other, "two")):
         select(store, open_store(str(tmp_path / name)), rule, say=quiet)
-    one, two = (sorted(ids(read_records(open_store(str(tmp_path / name))))) for name in ("one", "two"))
-    assert one == two
+    item, two = (sorted(ids(read_records(open_store(str(tmp_path / name))))) for name in ("one", "two"))
+    assert item == two
 
 
 @pytest.mark.parametrize(

@@ -42,18 +42,18 @@ RULES = st.builds(
 )
 
 
-def score(one: Record, by: str) -> float | None:
+def score(item: Record, by: str) -> float | None:
     """The score, as its definition has it."""
-    q, joint, a = one["loss_q"], one["loss_a_given_q"], one["loss_a"]
+    q, joint, a = item["loss_q"], item["loss_a_given_q"], item["loss_a"]
     match by:
         case "ifd_ppl":
             return None if joint is None or a is None else math.exp(joint - a)
         case "perplexity":
             return None if q is None else math.exp(q)
         case "instruction_words":
-            return len(one["instruction"].split())
+            return len(item["instruction"].split())
         case _:
-            value: float | None = one[by]
+            value: float | None = item[by]
             return value
 
 
@@ -62,14 +62,14 @@ def oracle(records: list[Record], rule: Rule) -> tuple[set[str], Counter[str]]:
     highest = (rule.order or ("highest" if "ifd" in rule.by else "lowest")) == "highest"
     groups: defaultdict[tuple[Any, ...], list[tuple[float, str]]] = defaultdict(list)
     ends: Counter[str] = Counter()
-    for one in records:
-        value = score(one, rule.by)
+    for item in records:
+        value = score(item, rule.by)
         if value is None:
             ends["null_score"] += 1
-        elif rule.drop_ifd_above is not None and one["ifd"] is not None and one["ifd"] > rule.drop_ifd_above:
+        elif rule.drop_ifd_above is not None and item["ifd"] is not None and item["ifd"] > rule.drop_ifd_above:
             ends["ifd_above_limit"] += 1
         else:
-            groups[tuple(one[name] for name in rule.per)].append((-value if highest else value, one["record_id"]))
+            groups[tuple(item[name] for name in rule.per)].append((-value if highest else value, item["record_id"]))
     kept: set[str] = set()
     for members in groups.values():
         top = rule.top if isinstance(rule.top, int) else math.ceil(Fraction(rule.top or 0) * len(members))
@@ -81,7 +81,7 @@ def oracle(records: list[Record], rule: Rule) -> tuple[set[str], Counter[str]]:
 
 def of_part(records: list[Record], number: int, parts: int) -> list[Record]:
     """The records of one part: all those of a row are together."""
-    return [one for one in records if one["plan_row"] % parts == number]
+    return [record for record in records if record["plan_row"] % parts == number]
 
 
 @settings(max_examples=60, deadline=None)
@@ -89,7 +89,7 @@ def of_part(records: list[Record], number: int, parts: int) -> list[Record]:
 def test_a_selection_keeps_what_a_plain_sort_keeps(
     values: list[dict[str, Any]], rule: Rule, parts: int, order: list[int]
 ) -> None:
-    records = [record(number, **one) for number, one in zip(order, values, strict=False)]
+    records = [record(number, **value) for number, value in zip(order, values, strict=False)]
     with tempfile.TemporaryDirectory() as folder:
         store, target = open_store(f"{folder}/run"), open_store(f"{folder}/best")
         write_output(store, [part for number in range(parts) if (part := of_part(records, number, parts))])
@@ -98,5 +98,5 @@ def test_a_selection_keeps_what_a_plain_sort_keeps(
         expected, ends = oracle(records, rule)
         assert sorted(ids(kept)) == sorted(expected)
         assert {reason.label: count for reason, count in selection.totals.items() if count} == ends
-        by_id = {one["record_id"]: one for one in read_records(store)}
-        assert kept == [by_id[one] for one in ids(kept)]
+        by_id = {record["record_id"]: record for record in read_records(store)}
+        assert kept == [by_id[item] for item in ids(kept)]

@@ -45,8 +45,8 @@ def test_shards_hold_every_record_once_in_order(
     shards = written(store, kind, rows, batch, width)
     assert [part.path for part in shards.parts] == [path for path, _ in store.list()]
     texts = [texts_of(store, part.path) for part in shards.parts]
-    assert [len(one) for one in texts] == [part.records for part in shards.parts]
-    assert [text for one in texts for text in one] == [f"{number:0{width}d} ü\u2028" for number in range(rows)]
+    assert [len(text) for text in texts] == [part.records for part in shards.parts]
+    assert [text for item in texts for text in item] == [f"{number:0{width}d} ü\u2028" for number in range(rows)]
     assert shards.records == rows
     for part in shards.parts:
         data = store.read_bytes(part.path)

@@ -11,7 +11,7 @@ import pytest
 from ray_jobs.cli.app import main
 from ray_jobs.config.run import RunConfig
 from ray_jobs.errors import BudgetSpent, ConfigError, LeaseHeld, SettingsChanged, StorageError
-from ray_jobs.forecast.outlook import Outlook, Question, headline, look_ahead
+from ray_jobs.forecast.plan import ForecastAnswer, Question, forecast_run, headline
 from ray_jobs.forecast.sample import draw
 from ray_jobs.forecast.text import describe
 from ray_jobs.jobs.load import load_config
@@ -40,34 +40,34 @@ def config(folder: Path, decode_rate: float = DECODE_RATE, **changes: Any) -> Ru
     return run_config(folder, **(defaults | changes))
 
 
-def asked(run: RunConfig, **question: Any) -> Outlook:
-    return look_ahead(run, Question(**question), False, lambda _: None)
+def asked(run: RunConfig, **question: Any) -> ForecastAnswer:
+    return forecast_run(run, Question(**question), False, lambda _: None)
 
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_forecast_comes_true(tmp_path: Path) -> None:
     found = asked(config(tmp_path))
     assert not (tmp_path / "out").exists()
-    foretold = found.forecast
-    assert foretold is not None
-    assert foretold.bottleneck == "evolve_a"
+    forecast_now = found.forecast
+    assert forecast_now is not None
+    assert forecast_now.bottleneck == "evolve_a"
 
     # what the run takes by the clock is for benchmarks/plan_forecast.py; here it takes none
     job = config(tmp_path, decode_rate=0)
     report = run(SynthesisJob(job))
-    assert report["rows"]["done"] == foretold.rows == SEEDS
+    assert report["rows"]["done"] == forecast_now.rows == SEEDS
     written = report["pools"]["evolve_a"]["completion_tokens"]
-    assert foretold.rows_per_second == pytest.approx(SLOTS * DECODE_RATE * SEEDS / written, rel=0.15)
-    for pool in foretold.pools:
+    assert forecast_now.rows_per_second == pytest.approx(SLOTS * DECODE_RATE * SEEDS / written, rel=0.15)
+    for pool in forecast_now.pools:
         measured = report["pools"][pool.name]
         assert pool.prompt_tokens == pytest.approx(measured["prompt_tokens"], rel=0.15), pool.name
         assert pool.completion_tokens == pytest.approx(measured["completion_tokens"], rel=0.15), pool.name
     size = sum(path.stat().st_size for part in ("data", "rejected") for path in (tmp_path / "out" / part).glob("*"))
     # a file costs some kilobytes whatever is in it, which tells in so small a run
-    assert foretold.bytes == pytest.approx(size, rel=0.5)
+    assert forecast_now.bytes == pytest.approx(size, rel=0.5)
     # one range in twenty misses; what this one is about, it must be near
     low, high = found.ranges["tokens"]
-    tokens = sum(one["prompt_tokens"] + one["completion_tokens"] for one in report["pools"].values())
+    tokens = sum(pool["prompt_tokens"] + pool["completion_tokens"] for pool in report["pools"].values())
     assert 1.5 * low - 0.5 * high < tokens < 1.5 * high - 0.5 * low
 
     # what is done is not foretold again
@@ -126,8 +126,8 @@ def test_the_sample_does_not_depend_on_the_order_of_the_seeds(tmp_path: Path) ->
     for order in (texts, texts[::-1]):
         job = config(tmp_path)
         write_seeds(tmp_path / "seeds.jsonl", order)
-        one = SynthesisJob(job)
-        found = draw(one.seed_source(), one.fanout(), 10)
+        synthesis_job = SynthesisJob(job)
+        found = draw(synthesis_job.seed_source(), synthesis_job.fanout(), 10)
         assert [order[place] for place, _ in found.seeds] == [seed.instruction for _, seed in found.seeds]
         assert found.rows == {"a": 100}
         drawn.append({seed.seed_id for _, seed in found.seeds})

@@ -18,7 +18,7 @@ from evolve.records import Prompt, Sampling
 from evolve.testing.scripted_engine import Script, ScriptedEngine
 from ray_jobs.config.run import OpenAIConfig, PoolConfig, ScriptedConfig, VllmConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.forecast.rates import VLLM_SLOTS, held_places, read_rates, slots, steady_rate
+from ray_jobs.forecast.rates import VLLM_MAX_CONCURRENCY, held_places, max_concurrency, read_rates, steady_rate
 
 
 def test_what_a_full_engine_does_counts_and_how_it_runs_dry_does_not() -> None:
@@ -95,18 +95,18 @@ POOL = PoolConfig(batch_rows=64, batches_in_flight=4)
         (ScriptedConfig(kind="scripted", slots=24), 24),
         (ScriptedConfig(kind="scripted", slots=1000), 256),
         (VllmConfig(model="m", arguments={"max_num_seqs": 16}), 16),
-        (VllmConfig(model="m"), VLLM_SLOTS),
+        (VllmConfig(model="m"), VLLM_MAX_CONCURRENCY),
         (OpenAIConfig(kind="openai", model="m", url="http://127.0.0.1:1/v1"), 256),
     ],
 )
 def test_an_engine_takes_what_it_is_configured_to_and_its_pool_offers(engine: Any, expected: int) -> None:
-    assert slots(engine, POOL) == expected
+    assert max_concurrency(engine, POOL) == expected
 
 
 def test_stated_rates_are_read_from_yaml_and_from_an_earlier_forecast(tmp_path: Path) -> None:
-    one = {"tokens_per_second": 100, "prompt_tokens": 30, "completion_tokens": 20}
-    (tmp_path / "rates.yaml").write_text(json.dumps({"pools": {"evolve_a": one}}))
-    (tmp_path / "plan.json").write_text(json.dumps({"notes": [], "rates": {"pools": {"evolve_a": one}}}))
+    item = {"tokens_per_second": 100, "prompt_tokens": 30, "completion_tokens": 20}
+    (tmp_path / "rates.yaml").write_text(json.dumps({"pools": {"evolve_a": item}}))
+    (tmp_path / "plan.json").write_text(json.dumps({"notes": [], "rates": {"pools": {"evolve_a": item}}}))
     for name in ("rates.yaml", "plan.json"):
         assert read_rates(tmp_path / name, ["evolve_a"]).pools["evolve_a"].seconds_per_row == 0.5
 

@@ -10,7 +10,7 @@ import pytest
 from evolve.engines.recording_engine import Call
 from ray_jobs.forecast.rates import Rates
 from ray_jobs.forecast.sample import Sample, Stage
-from ray_jobs.forecast.sample_rates import SeedFigures, intervals
+from ray_jobs.forecast.sample_rates import SeedStats, intervals
 
 POOL = "evolve_a"
 
@@ -20,20 +20,20 @@ def sample(tokens: Sequence[int], seconds: Sequence[float]) -> Sample:
     calls, now = list[Call](), 0.0
     for number, (written, taken) in enumerate(zip(tokens, seconds, strict=True)):
         calls.append(Call(f"row{number}", 0.0, now := now + taken, 0, written))
-    one = {"status": "kept", "instruction": "x", "output": "y", "trajectory": None}
-    rows = [{"row_id": call.row, "seed_id": f"seed{call.row}", "evolver": "a", "rounds": [one]} for call in calls]
+    item = {"status": "kept", "instruction": "x", "output": "y", "trajectory": None}
+    rows = [{"row_id": call.row, "seed_id": f"seed{call.row}", "evolver": "a", "rounds": [item]} for call in calls]
     stage = Stage(0.0, 1.0, calls, {call.row: (0, call.completion_tokens) for call in calls})
     return Sample({POOL: stage}, rows, 1000)
 
 
 def ranges(of: Sample) -> dict[str, tuple[float, float]]:
-    figures = SeedFigures.of(of, {POOL: 1})
+    stats = SeedStats.of(of, {POOL: 1})
 
     def numbers(rates: Rates) -> dict[str, float]:
         rate = rates.pools[POOL]
         return {"seconds a row": rate.seconds_per_row, "tokens a row": rate.completion_tokens}
 
-    return intervals(figures, numbers)
+    return intervals(stats, numbers)
 
 
 def test_rows_that_take_their_time_widen_the_range_whatever_their_tokens() -> None:

@@ -52,15 +52,15 @@ def test_every_instruction_is_answered_and_scored_once_and_the_same_call_goes_on
     assert run(job(tmp_path), say=lambda _: None)["records"]["kept"] == 3
     assert calls(tmp_path) == 3
     found = ds.dataset(tmp_path / "out" / "data").to_table().sort_by("plan_row").to_pylist()
-    assert [(one["instruction"], one["input"]) for one in found] == [
+    assert [(item["instruction"], item["input"]) for item in found] == [
         ("Add 2 and 2.", ""),
         ("Sort these.", "b a"),
         ("Add 3 and 3.", ""),
     ]
-    assert not {one["output"] for one in found} & {"4", "5", "a b"}
-    assert {one["responder_model"] for one in found} == {"first"}
-    assert {(one["evolver"], one["round"]) for one in found} == {(None, 0)}
-    assert all(one["ic_ifd"] is not None for one in found)
+    assert not {item["output"] for item in found} & {"4", "5", "a b"}
+    assert {item["responder_model"] for item in found} == {"first"}
+    assert {(item["evolver"], item["round"]) for item in found} == {(None, 0)}
+    assert all(item["ic_ifd"] is not None for item in found)
     output = str(tmp_path / "out")
     assert verify(open_store(output)).finished
     again = resume(*stored_jobs(open_store(output), output, {}), say=lambda _: None)

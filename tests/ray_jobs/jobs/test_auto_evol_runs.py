@@ -79,20 +79,20 @@ def test_a_run_with_a_saved_method(tmp_path: Path) -> None:
     assert report["seeds"] == {"usable": 17, "duplicates": 0, "held_out": 3, "unreadable": {}}
     assert report["records"]["planned"] == 17 * 2 * 2 * 2
     kept, rejected = records(tmp_path, "data"), records(tmp_path, "rejected")
-    assert not {one["seed_instruction"] for one in (*kept, *rejected)} & set(DEV)
-    assert {one["operator"] for one in (*kept, *rejected)} == {f"method:{method.fingerprint}"}
-    assert {one["strategy"] for one in kept} == {"auto_evol"}
-    assert {one["evolver"] for one in kept} == {"small", "large"}
-    for one in kept:
-        steps = json.loads(one["trajectory"])
+    assert not {item["seed_instruction"] for item in (*kept, *rejected)} & set(DEV)
+    assert {item["operator"] for item in (*kept, *rejected)} == {f"method:{method.fingerprint}"}
+    assert {item["strategy"] for item in kept} == {"auto_evol"}
+    assert {item["evolver"] for item in kept} == {"small", "large"}
+    for item in kept:
+        steps = json.loads(item["trajectory"])
         assert steps == {"methods": ["narrow the topic", "ask for a reason"], "plan": "Both, one after the other."}
-        assert one["ifd"] is not None
-    reasons = Counter(one["reason"] for one in rejected)
+        assert item["ifd"] is not None
+    reasons = Counter(item["reason"] for item in rejected)
     assert set(reasons) == {"no_final_instruction"}
     assert report["reasons"] == {"rejected: no_final_instruction": reasons["no_final_instruction"]}
-    assert all(one["instruction"].startswith("Methods:\n- narrow") for one in rejected)
-    second = [one for one in kept if one["round"] == 2]
-    assert {one["parent_id"].endswith("-1") for one in second} == {True, False}
+    assert all(item["instruction"].startswith("Methods:\n- narrow") for item in rejected)
+    second = [item for item in kept if item["round"] == 2]
+    assert {item["parent_id"].endswith("-1") for item in second} == {True, False}
 
     state = status(open_store(str(tmp_path / "out")))
     assert "17 usable, 0 duplicates, 0 unreadable, 3 held out (dev rows of the method)" in describe(state)
@@ -125,8 +125,8 @@ def test_a_run_with_the_initial_method_keeps_the_last_round_of_evolvers_that_ans
     assert report["records"]["planned"] == 40
     assert report["seeds"]["held_out"] == 0
     kept = records(tmp_path, "data")
-    assert {one["round"] for one in kept} == {3}
-    assert {one["operator"] for one in kept} == {f"method:{load_method().digest()}"}
+    assert {item["round"] for item in kept} == {3}
+    assert {item["operator"] for item in kept} == {f"method:{load_method().digest()}"}
 
 
 def test_a_run_refuses_the_output_of_a_search(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_the_selections_are_those_of_table_5() -> None:
 
 def test_the_qwen_study_varies_the_student() -> None:
     run = loaded("qwen25_students_alpaca")
-    models = [one.engine.model for one in run.evolvers.values()]
+    models = [evolver.engine.model for evolver in run.evolvers.values()]
     assert models == ["meta-llama/Llama-3.1-8B-Instruct", "meta-llama/Llama-3.1-70B-Instruct"]
 
 
@@ -125,7 +125,7 @@ def _listed(name: str, text: str) -> bool:
     """Whether a file is named, alone or as one of several in braces."""
     table = text.partition("## What they would cost")[0]
     patterns = re.findall(r"`([a-z0-9_{},*]+)\.yaml`", table)
-    return any(re.fullmatch(_pattern(one), name) for one in patterns)
+    return any(re.fullmatch(_pattern(pattern), name) for pattern in patterns)
 
 
 def _pattern(name: str) -> str:

@@ -69,16 +69,16 @@ def test_every_pair_is_scored_once(tmp_path: Path) -> None:
     assert report["records"] == {"planned": 6, "kept": 5, "rejected": 0, "failed": 1}
     assert report["seeds"]["duplicates"] == 0
     found = records(tmp_path)
-    texts = [(one["instruction"], one["input"], one["output"]) for one in found]
-    assert texts == [(one["instruction"], one["input"], one["output"]) for one in PAIRS]
+    texts = [(item["instruction"], item["input"], item["output"]) for item in found]
+    assert texts == [(pair["instruction"], pair["input"], pair["output"]) for pair in PAIRS]
     expected = ScriptedScorer().score([Pair(*text) for text in texts])
-    assert [one["ic_ifd"] for one in found] == [scores.ic_ifd for scores in expected]
-    rows = [json.loads(one["seed_row"]) for one in found]
+    assert [item["ic_ifd"] for item in found] == [scores.ic_ifd for scores in expected]
+    rows = [json.loads(item["seed_row"]) for item in found]
     file = str(tmp_path / "pairs.jsonl")
     assert [(row["file"], row["line"]) for row in rows] == [(file, line) for line in range(1, 6)]
     assert [row["columns"] for row in rows] == [{}, {}, {}, {"id": "r-4"}, {}]
-    assert {one["evolver"] for one in found} == {None}
-    assert {one["round"] for one in found} == {0}
+    assert {item["evolver"] for item in found} == {None}
+    assert {item["round"] for item in found} == {0}
     verdict = verify(open_store(str(tmp_path / "out")))
     assert verdict.finished
     assert not verdict.problems
@@ -121,16 +121,16 @@ def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
     asked = {"reward": {"model": str(reward), "token_budget": 64}, "instruction_length": True, "threads": 1}
     report = run(job(tmp_path, kind="model", model=str(scorer), **asked), say=lambda _: None)
     found = records(tmp_path)
-    pairs = [Pair(one["instruction"], one["input"], one["output"]) for one in found]
+    pairs = [Pair(item["instruction"], item["input"], item["output"]) for item in found]
     expected = RewardScorer(RewardConfig(str(reward))).score(pairs)
-    assert [one["reward"] for one in found[:4]] == pytest.approx([one.value for one in expected[:4]], rel=1e-4)
+    assert [item["reward"] for item in found[:4]] == pytest.approx([item.value for item in expected[:4]], rel=1e-4)
     assert found[4]["reward"] is None
     tokenizer = AutoTokenizer.from_pretrained(scorer)
     lengths = [len(tokenizer.encode(pair.instruction, add_special_tokens=False)) for pair in pairs]
-    assert [one["instruction_length"] for one in found] == lengths
-    assert {one["reward_model"] for one in found} == {str(reward)}
+    assert [item["instruction_length"] for item in found] == lengths
+    assert {item["reward_model"] for item in found} == {str(reward)}
     assert "empty response: reward is undefined" in found[4]["score_note"]
-    mean = sum(one["reward"] for one in found[:4]) / 4
+    mean = sum(item["reward"] for item in found[:4]) / 4
     assert report["groups"][0]["mean_reward"] == pytest.approx(mean)
     assert plain.schema == ds.dataset(tmp_path / "out" / "data").to_table().schema
     for name in ("reward", "reward_model", "instruction_length"):

@@ -177,8 +177,10 @@ def test_what_looks_ahead_and_what_is_wrong_shows_no_secret(place: Place) -> Non
     config = str(place.config())
     assert place.evolve("validate", config).returncode == 0
     rates = place.folder / "rates.yaml"
-    one = {"tokens_per_second": 100, "prompt_tokens": 10, "completion_tokens": 10}
-    rates.write_text(yaml.safe_dump({"pools": {"evolve_a": one, "respond": one, "score": one}, "bytes_per_row": 100}))
+    item = {"tokens_per_second": 100, "prompt_tokens": 10, "completion_tokens": 10}
+    rates.write_text(
+        yaml.safe_dump({"pools": {"evolve_a": item, "respond": item, "score": item}, "bytes_per_row": 100})
+    )
     planned = place.evolve("plan", config, "--rates", str(rates), "--json", str(place.folder / "plan.json"))
     assert planned.returncode == 0, planned.stderr
     assert not shows((place.folder / "plan.json").read_bytes())

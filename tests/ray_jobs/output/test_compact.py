@@ -62,10 +62,10 @@ def join(epoch: Epoch) -> int:
 
 def test_small_parts_become_one_with_the_same_records(store: Store) -> None:
     epoch = of_small_parts(store)
-    before = epoch.accepted.manifest.tally()
+    before = epoch.accepted.manifest.outcome_counts()
     assert join(epoch) == 1
     (entry,) = epoch.refresh().parts
-    assert entry.tally == before
+    assert entry.outcome_counts == before
     check_parts(store, ROWS)
     table = ds.dataset("data", filesystem=store.arrow_filesystem(), format="parquet").to_table()
     assert table.schema.equals(RECORD_SCHEMA)
@@ -77,12 +77,12 @@ def test_small_parts_become_one_with_the_same_records(store: Store) -> None:
 
 def test_a_staged_part_alone_is_published_and_a_published_one_left_alone(small: Epoch) -> None:
     join(small)
-    (one,) = small.refresh().parts
+    (part,) = small.refresh().parts
     large = commit_part(small, *range(12, 52))
     sizes = Sizes(large.size, 2 * large.size)
-    assert small_parts([one], sizes) == []
+    assert small_parts([part], sizes) == []
     assert [entry.name for entry in small_parts([large], sizes)] == [large.name]
-    assert {entry.name for entry in small_parts([one, large], sizes)} == {one.name, large.name}
+    assert {entry.name for entry in small_parts([part, large], sizes)} == {part.name, large.name}
     join_parts(small, small_parts([large], sizes), lambda: None, sizes)
     assert len(small.refresh().parts) == 2
     check_parts(small.store, ROWS | set(range(12, 52)))
@@ -103,8 +103,8 @@ def test_joined_parts_have_the_size_that_is_wanted(seed: int, tmp_path: Path) ->
     found = epoch.refresh()
     assert len(found.parts) == joined > 1
     # footers count here, in parts as small as these
-    most = sizes.target + 2 * sizes.least + 2 * sizes.row_group
-    assert all(sizes.least <= entry.size <= most for entry in found.parts)
+    maximum = sizes.target + 2 * sizes.minimum + 2 * sizes.row_group
+    assert all(sizes.minimum <= entry.size <= maximum for entry in found.parts)
     assert sum(entry.size for entry in found.parts) < sum(entry.size for entry in small)
     assert found.manifest.done(first).all()
     assert sum(len(entry.rows) for entry in found.parts) == first

@@ -28,9 +28,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 @pytest.fixture
 def epoch(store: Store) -> Epoch:
-    one = new_epoch(store)
-    plan_numbers(one, TOTAL)
-    return one
+    item = new_epoch(store)
+    plan_numbers(item, TOTAL)
+    return item
 
 
 def test_the_next_epoch_accepts_what_the_last_one_left(epoch: Epoch, store: Store) -> None:
@@ -99,8 +99,8 @@ def test_a_row_in_two_parts_counts_in_one(epoch: Epoch, store: Store) -> None:
         commit_part(epoch, *rows)
     for found in (epoch.refresh(), new_epoch(store).accepted):
         assert sorted(row for entry in found.parts for row in entry.rows.tolist()) == [1, 2, 3, 4]
-        assert found.manifest.tally().rows == 4
-        assert found.manifest.tally().by_status() == {"kept": 4, "rejected": 4}
+        assert found.manifest.outcome_counts().rows == 4
+        assert found.manifest.outcome_counts().by_status() == {"kept": 4, "rejected": 4}
     check_parts(store, {1, 2, 3, 4})
 
 

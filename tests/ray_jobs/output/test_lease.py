@@ -21,7 +21,7 @@ from ray_jobs.errors import DamagedOutput, LeaseHeld, LeaseLost
 from ray_jobs.output.lease import Lease, LeaseHolder, Timing, acquire, current
 from ray_jobs.storage.store import Store, open_store
 
-FAST = Timing(beat=0.05, patience=0.6)
+FAST = Timing(heartbeat=0.05, patience=0.6)
 HOLD = """
 import sys, time
 from ray_jobs.output.lease import acquire
@@ -161,11 +161,11 @@ def test_a_foreign_holder_is_dead_when_its_beat_stands_still(store: Store) -> No
 
 def test_a_foreign_holder_that_beats_is_alive(local: Store) -> None:
     foreign(local)
-    beats = threading.Timer(0.2, local.write_bytes, ("epochs/000001.beat", b"beat 1"))
-    beats.start()
+    heartbeats = threading.Timer(0.2, local.write_bytes, ("epochs/000001.beat", b"beat 1"))
+    heartbeats.start()
     with pytest.raises(LeaseHeld, match="process 1 on elsewhere/1 is working on this output"):
         acquire(local, FAST)
-    beats.join()
+    heartbeats.join()
 
 
 def test_a_foreign_holder_that_gave_back_is_not_waited_for(local: Store) -> None:
@@ -178,11 +178,11 @@ def test_a_holder_beats(local: Store) -> None:
     holder = acquire(local, FAST)
     seen = set[bytes]()
 
-    def beats() -> bool:
+    def heartbeats() -> bool:
         seen.add(local.read_bytes("epochs/000001.beat"))
         return len(seen) > 3
 
-    wait_until(beats)
+    wait_until(heartbeats)
     holder.release()
     assert local.read_bytes("epochs/000001.beat") == b"released"
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ray_jobs.errors import DamagedOutput
 from ray_jobs.output import accept
 from ray_jobs.output.checksums import checksum, from_checked, to_checked
-from ray_jobs.output.counts import Tally, tally_records
+from ray_jobs.output.counts import OutcomeCounts, count_records
 from ray_jobs.output.epochs import add_part
 from ray_jobs.output.manifest import Entry, Part
 from ray_jobs.output.parts import write_part
@@ -52,28 +52,28 @@ def store(tmp_path: Path) -> Store:
 
 
 @st.composite
-def tallies(draw: st.DrawFn) -> Tally:
-    tally = Tally(rows=draw(st.integers(0, 9)), outcomes=Counter(draw(OUTCOMES)))
+def many_counts(draw: st.DrawFn) -> OutcomeCounts:
+    outcome_counts = OutcomeCounts(rows=draw(st.integers(0, 9)), outcomes=Counter(draw(OUTCOMES)))
     for key, (total, count) in draw(SUMS).items():
-        tally.sums[key] = total
-        tally.counts[key] = count
-    return tally
+        outcome_counts.sums[key] = total
+        outcome_counts.counts[key] = count
+    return outcome_counts
 
 
 NAME = "0123456789abcdef01234567"
 FILES = (Part(f"data/{NAME}.parquet", 3, 2, "ab"), Part(f"rejected/{NAME}.parquet", 1, 1, "cd"))
 
 
-@given(NUMBERS, tallies())
-def test_an_entry_survives_being_stored(rows: set[int], tally: Tally) -> None:
-    entry = Entry.of(NAME, FILES, np.array(sorted(rows), dtype=np.int64), tally, extra=2, schema="ef")
+@given(NUMBERS, many_counts())
+def test_an_entry_survives_being_stored(rows: set[int], outcome_counts: OutcomeCounts) -> None:
+    entry = Entry.of(NAME, FILES, np.array(sorted(rows), dtype=np.int64), outcome_counts, extra=2, schema="ef")
     read = Entry.from_json(json.loads(json.dumps(entry.to_json())), "here")
     assert read == entry
-    assert (read.files, read.tally, read.rows.tolist()) == (FILES, tally, sorted(rows))
+    assert (read.files, read.outcome_counts, read.rows.tolist()) == (FILES, outcome_counts, sorted(rows))
 
 
 def test_rows_that_follow_each_other_cost_next_to_nothing() -> None:
-    entry = Entry.of("x", (), np.arange(10**9, 10**9 + 1024), Tally())
+    entry = Entry.of("x", (), np.arange(10**9, 10**9 + 1024), OutcomeCounts())
     assert len(json.dumps(entry.to_json())) < 250
 
 
@@ -83,14 +83,14 @@ def test_rows_that_follow_each_other_cost_next_to_nothing() -> None:
      {"tally": {"rows": 1, "outcomes": [1], "sums": []}}],
 )  # fmt: skip
 def test_a_damaged_entry_is_told(change: dict[str, Any]) -> None:
-    raw = Entry.of(NAME, FILES, np.array([1]), Tally()).to_json() | change
+    raw = Entry.of(NAME, FILES, np.array([1]), OutcomeCounts()).to_json() | change
     with pytest.raises(DamagedOutput, match=r"here: expected a manifest entry, got something else"):
         Entry.from_json(raw, "here")
 
 
 @pytest.mark.parametrize("path", ["../victim.txt", "/etc/passwd", "data/../run.json", "README.md", "data/x.parquet"])
 def test_no_entry_leads_to_what_is_no_file_of_records(path: str) -> None:
-    raw = Entry.of(NAME, [Part(path, 3, 2, "ab")], np.array([1]), Tally()).to_json()
+    raw = Entry.of(NAME, [Part(path, 3, 2, "ab")], np.array([1]), OutcomeCounts()).to_json()
     with pytest.raises(DamagedOutput, match=r"here: names .* no place of a file of records"):
         Entry.from_json(raw, "here")
 
@@ -179,18 +179,18 @@ def test_sums_are_those_of_a_recount(plan: list[list[str]], unreadable: int) -> 
     ]
     tables += [finished({1000 + n: [unreadable_round()]}, None) for n in range(unreadable)]
     parts = [outcomes(table) for table in tables]
-    tally = Tally.total(tally_records(*part) for part in parts)
+    outcome_counts = OutcomeCounts.total(count_records(*part) for part in parts)
     kept, rejected = (pa.concat_tables(tables) for tables in zip(*parts, strict=True))
 
-    assert tally.rows == len(plan) + unreadable
-    expected = Counter((one["evolver"], one["round"], KEPT, "") for one in kept.to_pylist())
+    assert outcome_counts.rows == len(plan) + unreadable
+    expected = Counter((row["evolver"], row["round"], KEPT, "") for row in kept.to_pylist())
     expected += Counter(
-        (one["evolver"] or "", one["round"], one["status"], one["reason"]) for one in rejected.to_pylist()
+        (row["evolver"] or "", row["round"], row["status"], row["reason"]) for row in rejected.to_pylist()
     )
-    assert tally.outcomes == expected
-    assert tally.by_status().total() == kept.num_rows + rejected.num_rows
-    for evolver, number in tally.groups():
+    assert outcome_counts.outcomes == expected
+    assert outcome_counts.by_status().total() == kept.num_rows + rejected.num_rows
+    for evolver, number in outcome_counts.groups():
         group = kept.filter(pc.and_(pc.equal(kept["evolver"], evolver), pc.equal(kept["round"], number)))
         for column in SUMMED:
             mean = pc.mean(group[column]).as_py() if group.num_rows else None
-            assert tally.mean((evolver, number), column) == (None if mean is None else pytest.approx(mean))
+            assert outcome_counts.mean((evolver, number), column) == (None if mean is None else pytest.approx(mean))

@@ -70,27 +70,27 @@ def test_every_seed_goes_through_every_evolver_in_every_sample(tmp_path: Path, s
 
 def test_ids_come_from_content_not_from_place(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(50))
-    one = planned(store, plan_seeds(store, source(tmp_path), fanout(split=True)))
+    item = planned(store, plan_seeds(store, source(tmp_path), fanout(split=True)))
     shuffled = random.Random(1).sample(texts(50), 50)
     write_seeds(tmp_path / "seeds.jsonl", [*shuffled[:20], *texts(7, start=90), *shuffled[20:]])
     other_store = open_store(str(tmp_path / "other"))
     other = planned(other_store, plan_seeds(other_store, source(tmp_path), fanout(split=True)))
     chosen = {row["seed_instruction"]: (row["evolver"], row["row_id"]) for row in other}
-    assert all(chosen[row["seed_instruction"]] == (row["evolver"], row["row_id"]) for row in one)
+    assert all(chosen[row["seed_instruction"]] == (row["evolver"], row["row_id"]) for row in item)
     assert len(other) == 57
 
 
 def test_what_determines_a_row_is_in_its_id() -> None:
     ids = {
-        Fanout(BOTH, False, 1, strategy, seed).row_id(one, evolver, sample)
+        Fanout(BOTH, False, 1, strategy, seed).row_id(item, evolver, sample)
         for strategy in ("s", "t")
-        for one in ("seed1", "seed2")
+        for item in ("seed1", "seed2")
         for evolver in ("a", "b")
         for sample in (0, 1)
         for seed in (0, 7)
     }
     assert len(ids) == 16
-    assert all(len(bytes.fromhex(one)) == 16 for one in ids)
+    assert all(len(bytes.fromhex(item)) == 16 for item in ids)
 
 
 @pytest.mark.parametrize("weights", [{"a": 1.0, "b": 3.0}, {"a": 1.0, "b": 1.0, "c": 0.5}, {"a": 100.0, "b": 1.0}])
@@ -111,8 +111,8 @@ def test_a_new_evolver_only_takes_seeds_over() -> None:
 
 
 def test_the_runs_seed_deals_anew() -> None:
-    one, two = fanout(True), fanout(True, seed=1)
-    same = sum(one.chosen(str(number)) == two.chosen(str(number)) for number in range(1000))
+    item, two = fanout(True), fanout(True, seed=1)
+    same = sum(item.chosen(str(number)) == two.chosen(str(number)) for number in range(1000))
     assert 400 < same < 600
 
 
@@ -233,7 +233,7 @@ def test_an_object_store_holds_the_same_plan(
 ) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(3))
     remote = open_store(f"{s3_url}/run", s3_options)
-    there, here = (plan_seeds(one, source(tmp_path), fanout()) for one in (remote, store))
+    there, here = (plan_seeds(item, source(tmp_path), fanout()) for item in (remote, store))
     assert (there.rows, there.seeds) == (here.rows, here.seeds)
     assert planned(remote, there) == planned(store, here)
     assert pa.Table.from_pylist(planned(remote, there), PLAN_SCHEMA).num_rows == 6

@@ -86,36 +86,36 @@ def test_each_kind_of_result_fills_its_columns() -> None:
 @given(st.lists(st.sampled_from(sorted(STATUSES)), max_size=8))
 def test_the_parent_is_the_last_kept_round_before(statuses: list[str]) -> None:
     rows = round_rows([STATUSES[status] for status in statuses])
-    for place, row in enumerate(rows):
-        before = [number for number, status in enumerate(statuses[:place], start=1) if status == KEPT]
+    for index, row in enumerate(rows):
+        before = [number for number, status in enumerate(statuses[:index], start=1) if status == KEPT]
         assert row["parent_round"] == (before[-1] if before else 0)
     assert [row["round"] for row in kept(rows)] == [n for n, status in enumerate(statuses, 1) if status == KEPT]
 
 
 def test_an_answer_adds_to_its_round() -> None:
-    (one,) = round_rows([EVOLVED])
-    settle_answer(one, Response("because", "stop", Usage(20, 30)))
-    assert (one["status"], one["output"], one["respond_finish_reason"]) == (KEPT, "because", "stop")
-    assert (one["prompt_tokens"], one["completion_tokens"]) == (27, 33)
-    assert one["evolve_finish_reason"] == "length"
+    (row,) = round_rows([EVOLVED])
+    settle_answer(row, Response("because", "stop", Usage(20, 30)))
+    assert (row["status"], row["output"], row["respond_finish_reason"]) == (KEPT, "because", "stop")
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (27, 33)
+    assert row["evolve_finish_reason"] == "length"
 
 
 def test_an_answer_that_a_rule_turns_down_turns_its_round_down() -> None:
-    (one,) = round_rows([EVOLVED])
-    settle_answer(one, Rejected("refusal", "Sorry.", usage=Usage(20, 2)))
-    assert (one["status"], one["stage"], one["reason"]) == (REJECTED, "respond", "refusal")
-    assert (one["output"], one["completion_tokens"]) == ("Sorry.", 5)
+    (row,) = round_rows([EVOLVED])
+    settle_answer(row, Rejected("refusal", "Sorry.", usage=Usage(20, 2)))
+    assert (row["status"], row["stage"], row["reason"]) == (REJECTED, "respond", "refusal")
+    assert (row["output"], row["completion_tokens"]) == ("Sorry.", 5)
 
 
 def test_an_answer_that_fails_fails_its_round() -> None:
-    one, other = round_rows([EVOLVED, EVOLVED])
-    settle_answer(one, Failed("PromptRefused", "too long"))
+    row, other = round_rows([EVOLVED, EVOLVED])
+    settle_answer(row, Failed("PromptRefused", "too long"))
     settle_failure(other, "respond", KeyError("gone"))
-    assert [(r["status"], r["stage"], r["reason"]) for r in (one, other)] == [
+    assert [(r["status"], r["stage"], r["reason"]) for r in (row, other)] == [
         (FAILED, "respond", "PromptRefused"),
         (FAILED, "respond", "KeyError"),
     ]
-    assert (one["error"], other["error"], one["prompt_tokens"]) == ("too long", "'gone'", 7)
+    assert (row["error"], other["error"], row["prompt_tokens"]) == ("too long", "'gone'", 7)
 
 
 def test_a_row_that_raised_fails_in_every_round() -> None:
@@ -130,26 +130,26 @@ def test_a_row_that_raised_fails_in_every_round() -> None:
     "result", [Evolved("half \ud83d", "deepen", "stop", Usage()), Rejected("equal", "\udc00"), Failed("E", "\ud800")]
 )
 def test_text_that_is_not_unicode_does_not_end_the_block(result: Evolved | Rejected | Failed) -> None:
-    (one,) = round_rows([result])
+    (row,) = round_rows([result])
     if isinstance(result, Evolved):
-        settle_answer(one, Response("half \udc00", "stop", Usage()))
-    pa.array([[one]], ROUNDS.type)
+        settle_answer(row, Response("half \udc00", "stop", Usage()))
+    pa.array([[row]], ROUNDS.type)
 
 
 def test_the_responder_sees_the_evolved_instruction_and_the_seeds_input() -> None:
-    (one,) = round_rows([EVOLVED])
-    assert task_of({"input": "1, 2", "seed_instruction": "sum"}, one) == Instruction("harder", "1, 2")
+    (row,) = round_rows([EVOLVED])
+    assert task_of({"input": "1, 2", "seed_instruction": "sum"}, row) == Instruction("harder", "1, 2")
 
 
 def test_a_row_becomes_a_record_a_round() -> None:
     rounds = [kept_round(1), rejected_round(2, 1), kept_round(3, 1)]
-    records, turned_down = outcomes(finished({7: rounds}))
-    assert (records.schema, turned_down.schema) == (RECORD_SCHEMA, REJECTED_SCHEMA)
+    records, rejected_count = outcomes(finished({7: rounds}))
+    assert (records.schema, rejected_count.schema) == (RECORD_SCHEMA, REJECTED_SCHEMA)
     first, third = records.to_pylist()
-    (second,) = turned_down.to_pylist()
-    assert [one["record_id"] for one in (first, second, third)] == ["row0007-1", "row0007-2", "row0007-3"]
-    assert [one["parent_id"] for one in (first, second, third)] == ["seed0007", "row0007-1", "row0007-1"]
-    assert {one["run_id"] for one in (first, second, third)} == {"run"}
+    (second,) = rejected_count.to_pylist()
+    assert [item["record_id"] for item in (first, second, third)] == ["row0007-1", "row0007-2", "row0007-3"]
+    assert [item["parent_id"] for item in (first, second, third)] == ["seed0007", "row0007-1", "row0007-1"]
+    assert {item["run_id"] for item in (first, second, third)} == {"run"}
     assert (first["evolver"], first["evolver_model"], first["responder_model"]) == ("a", "model-a", "model-a")
     assert (first["output"], first["ifd"], first["created_at"]) == ("answer 1", 2 / 3, CREATED)
     assert (second["status"], second["reason"], second["instruction"]) == (REJECTED, "unchanged", "same")
@@ -163,25 +163,25 @@ def test_constants_of_the_run_go_before_the_evolvers_model() -> None:
 
 
 def test_an_unreadable_seed_has_no_evolver() -> None:
-    records, turned_down = outcomes(finished({3: [unreadable_round()]}, evolver=None))
-    (one,) = turned_down.to_pylist()
+    records, rejected_count = outcomes(finished({3: [unreadable_round()]}, evolver=None))
+    (row,) = rejected_count.to_pylist()
     assert not records.num_rows
-    assert (one["record_id"], one["parent_id"], one["round"]) == ("row0003-0", "seed0003", 0)
-    assert (one["evolver"], one["evolver_model"], one["stage"]) == (None, None, "read")
+    assert (row["record_id"], row["parent_id"], row["round"]) == ("row0003-0", "seed0003", 0)
+    assert (row["evolver"], row["evolver_model"], row["stage"]) == (None, None, "read")
 
 
 @given(st.lists(st.lists(st.sampled_from([KEPT, REJECTED]), min_size=1, max_size=3), min_size=1, max_size=9), st.data())
 def test_no_round_is_lost_however_the_table_is_cut(statuses: list[list[str]], data: st.DataObject) -> None:
     rows = finished(
         {
-            n: [kept_round(i) if one == KEPT else rejected_round(i) for i, one in enumerate(row, 1)]
+            n: [kept_round(i) if item == KEPT else rejected_round(i) for i, item in enumerate(row, 1)]
             for n, row in enumerate(statuses)
         }
     )
     start = data.draw(st.integers(0, len(statuses) - 1))
     cut = pa.concat_tables([rows[start:], rows[:start]])
-    records, turned_down = outcomes(cut)
-    ids = records["record_id"].to_pylist() + turned_down["record_id"].to_pylist()
-    expected = {f"row{n:04d}-{i}": one for n, row in enumerate(statuses) for i, one in enumerate(row, 1)}
+    records, rejected_count = outcomes(cut)
+    ids = records["record_id"].to_pylist() + rejected_count["record_id"].to_pylist()
+    expected = {f"row{n:04d}-{i}": item for n, row in enumerate(statuses) for i, item in enumerate(row, 1)}
     assert sorted(ids) == sorted(expected)
-    assert {expected[one] for one in records["record_id"].to_pylist()} <= {KEPT}
+    assert {expected[row] for row in records["record_id"].to_pylist()} <= {KEPT}

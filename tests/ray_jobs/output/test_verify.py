@@ -178,16 +178,16 @@ def has_an_empty_session(store: Store) -> str:
 
 def says_other_rows(store: Store) -> str:
     entry = entry_of(store, 1)
-    other = Entry.of(entry.name, entry.files, np.array([0, 1, 2, 3, 4]), entry.tally)
+    other = Entry.of(entry.name, entry.files, np.array([0, 1, 2, 3, 4]), entry.outcome_counts)
     write_entry(store, other)
     return "its files hold other rows than its manifest entry says"
 
 
 def says_other_counts(store: Store) -> str:
     entry = entry_of(store, 1)
-    tally = entry.tally
-    tally.outcomes["a", 1, "kept", ""] += 1
-    write_entry(store, Entry.of(entry.name, entry.files, entry.rows, tally))
+    outcome_counts = entry.outcome_counts
+    outcome_counts.outcomes["a", 1, "kept", ""] += 1
+    write_entry(store, Entry.of(entry.name, entry.files, entry.rows, outcome_counts))
     return "its manifest entry counts other outcomes than its files hold"
 
 

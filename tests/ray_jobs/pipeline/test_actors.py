@@ -14,7 +14,7 @@ from ray_jobs.config.engines import build_strategy
 from ray_jobs.forecast.sample import SampledEvolve
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.actors import PoolJob
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from tests.ray_jobs.samples import run_config
 
 ROUNDS = 3
@@ -45,8 +45,8 @@ def calls(local_ray: None, tmp_path: Path) -> list[Call]:
     """Those of three blocks that an actor has at once, on an engine whose replies differ in length."""
     engine = {"kind": "scripted", "slots": SLOTS, "decode_rate": 2000, "sigma": 0.6}
     run = run_config(tmp_path, evolvers={"a": {"engine": engine}})
-    board = Board.create(["evolve_a"])
-    actor = SampledEvolve(PoolJob(run, build_strategy(run.strategy), "evolve_a", run.evolvers["a"].engine, board))
+    monitor = Monitor.create(["evolve_a"])
+    actor = SampledEvolve(PoolJob(run, build_strategy(run.strategy), "evolve_a", run.evolvers["a"].engine, monitor))
 
     async def three() -> None:
         blocks = [planned(IDS[first : first + ROWS_A_BLOCK]) for first in range(0, len(IDS), ROWS_A_BLOCK)]

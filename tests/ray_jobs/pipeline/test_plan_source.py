@@ -21,20 +21,20 @@ SEEDS = 700  # more than two row groups of a plan file
 
 
 def rows_of(block: list[Slice]) -> list[int]:
-    return [one.file.first + place for one in block for place in one.places.tolist()]
+    return [item.file.first + place for item in block for place in item.places.tolist()]
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=9), max_size=6), st.integers(1, 12))
 def test_blocks_hold_what_is_pending(dones: list[list[bool]], block_rows: int) -> None:
     firsts = np.cumsum([0, *map(len, dones)]).tolist()
     files = [PlanFile("a", first, len(done)) for first, done in zip(firsts, dones, strict=False)]
-    done = np.array([one for mask in dones for one in mask], dtype=np.bool_)
-    expected = [number for number, one in enumerate(done) if not one]
+    done = np.array([item for mask in dones for item in mask], dtype=np.bool_)
+    expected = [number for number, item in enumerate(done) if not item]
     blocks = pending_blocks(files, done, block_rows)
     assert [rows_of(block) for block in blocks] == [
         expected[start : start + block_rows] for start in range(0, len(expected), block_rows)
     ]
-    assert all(len(one.places) for block in blocks for one in block)
+    assert all(len(item.places) for block in blocks for item in block)
 
 
 def test_the_files_of_other_evolvers_are_passed_over() -> None:

@@ -105,7 +105,7 @@ async def _session() -> AsyncIterator[_Session]:
             port = await _port(Path(folder) / _PORT_FILE)
             async with aiohttp.ClientSession() as client:
                 async with client.get(f"http://127.0.0.1:{port}/json") as reply:
-                    targets = [one for one in await reply.json() if one["type"] == "page"]
+                    targets = [item for item in await reply.json() if item["type"] == "page"]
                 async with client.ws_connect(targets[0]["webSocketDebuggerUrl"], max_msg_size=0) as socket:
                     yield _Session(socket)
         finally:

@@ -28,7 +28,7 @@ LEVELS = ("very easy", "easy", "medium", "hard", "very hard")
 def write_compared(store: Store, seeds: int, parts: int = 1, rounds: int = 2, **values: Any) -> list[Record]:
     """Make `store` a finished run of `seeds` seeds; return all records, kept ones without `status`.
 
-    About a fifth of the records is turned down. `values` replace columns of all records.
+    About a fifth of the records is rejected. `values` replace columns of all records.
     """
     rng = np.random.default_rng(7)
     found = [
@@ -38,10 +38,10 @@ def write_compared(store: Store, seeds: int, parts: int = 1, rounds: int = 2, **
         for number in range(1, rounds + 1)
     ]
     epoch = new_epoch(store)
-    files = [PlanFile(name, place * seeds, seeds) for place, name in enumerate(EVOLVERS)]
+    files = [PlanFile(name, index * seeds, seeds) for index, name in enumerate(EVOLVERS)]
     epoch.add_plan(PlanIndex(rows=seeds * len(EVOLVERS), seeds=seeds, files=files), 0)
     for part in range(parts):
-        _write_part(epoch, [one for one in found if one["seed_index"] % parts == part])
+        _write_part(epoch, [item for item in found if item["seed_index"] % parts == part])
     _write_run(store, seeds, rounds)
     return found
 
@@ -50,8 +50,8 @@ def _record(rng: np.random.Generator, seed: int, evolver: str, number: int) -> R
     row = seed * len(EVOLVERS) + list(EVOLVERS).index(evolver)
     harder = EVOLVERS[evolver] * (1 + 0.06 * number) * np.exp(0.15 * np.random.default_rng(seed).standard_normal())
     row_id = f"{row:032x}"
-    one = record(row * 3 + number)
-    one |= {
+    item = record(row * 3 + number)
+    item |= {
         "record_id": f"{row_id}-{number}",
         "row_id": row_id,
         "seed_id": f"{seed:032x}",
@@ -69,20 +69,20 @@ def _record(rng: np.random.Generator, seed: int, evolver: str, number: int) -> R
         "plan_row": row,
         "seed_index": seed,
     }
-    one["ifd"] = one["loss_a_given_q"] / one["loss_a"]
-    one["ic_ifd"] = one["ifd"] / one["loss_q"]
+    item["ifd"] = item["loss_a_given_q"] / item["loss_a"]
+    item["ic_ifd"] = item["ifd"] / item["loss_q"]
     if rng.random() < (0.25 if evolver == "small" else 0.15):
-        one |= dict(zip(("status", "stage", "reason"), REASONS[int(rng.integers(len(REASONS)))], strict=True))
-    return one
+        item |= dict(zip(("status", "stage", "reason"), REASONS[int(rng.integers(len(REASONS)))], strict=True))
+    return item
 
 
 def _write_part(epoch: Epoch, records: list[Record]) -> None:
-    kept, lost = ([one for one in records if ("status" in one) is gone] for gone in (False, True))
+    kept, lost = ([record for record in records if ("status" in record) is gone] for gone in (False, True))
     tables = [
-        pa.Table.from_pylist([{name: one.get(name) for name in schema.names} for one in ones], schema)
+        pa.Table.from_pylist([{name: item.get(name) for name in schema.names} for item in ones], schema)
         for ones, schema in ((kept, RECORD_SCHEMA), (lost, REJECTED_SCHEMA))
     ]
-    rows = np.unique([one["plan_row"] for one in records])
+    rows = np.unique([record["plan_row"] for record in records])
     add_part(epoch.store, epoch.lease, write_part(epoch.store, epoch.lease.tag, *tables, rows))
 
 
@@ -107,13 +107,16 @@ def _write_run(store: Store, seeds: int, rounds: int) -> None:
 def write_analyses(store: Store, records: list[Record]) -> None:
     """Leave finished analyses of the kept records: reward, and with seeds difficulty, difficulty_score, diversity."""
     rng = np.random.default_rng(3)
-    kept = [one for one in records if "status" not in one]
-    lines = [(one["record_id"], one["seed_id"], one["evolver"], one["round"]) for one in kept]
-    lines += [(seed, seed, None, 0) for seed in sorted({one["seed_id"] for one in records})]
+    kept = [record for record in records if "status" not in record]
+    lines = [(item["record_id"], item["seed_id"], item["evolver"], item["round"]) for item in kept]
+    lines += [(seed, seed, None, 0) for seed in sorted({record["seed_id"] for record in records})]
     hard = np.array([number + EVOLVERS.get(evolver or "", 1) for _, _, evolver, number in lines])
     levels = np.clip(np.round(rng.normal(0.8 + 0.9 * hard, 0.8)), 1, 5).astype(int)
     columns = {
-        "difficulty": {"difficulty_label": [LEVELS[one - 1] for one in levels], "difficulty_level": levels.tolist()},
+        "difficulty": {
+            "difficulty_label": [LEVELS[level - 1] for level in levels],
+            "difficulty_level": levels.tolist(),
+        },
         "difficulty_score": {"difficulty_score": np.clip(rng.normal(20 * hard, 9), 0, 100).tolist()},
         "diversity": {"neighbour_distance": rng.gamma(5, 0.05 + 0.01 * hard).tolist()},
         "reward": {"reward": rng.normal(2 + hard[: len(kept)], 3).tolist()},
@@ -123,7 +126,7 @@ def write_analyses(store: Store, records: list[Record]) -> None:
         keys = dict(zip(("record_id", "seed_id", "evolver", "round"), map(list, zip(*own, strict=True)), strict=True))
         write_table(store, name, pa.table({**keys, **table}))
         groups = dict.fromkeys((evolver, number) for _, _, evolver, number in own)
-        entries = [_entry(one, lines, levels) for one in groups]
+        entries = [_entry(group, lines, levels) for group in groups]
         store.write_bytes(f"analyses/{name}/summary.json", json.dumps(entries).encode())
         store.write_bytes(f"analyses/{name}/_SUCCESS", b"")
 
@@ -137,5 +140,5 @@ def write_table(store: Store, name: str, table: pa.Table) -> None:
 
 def _entry(group: tuple[str | None, int], lines: list[Any], levels: np.ndarray[Any, Any]) -> dict[str, Any]:
     mine = [int(level) for (_, _, *of), level in zip(lines, levels, strict=True) if tuple(of) == group]
-    labels = {label: mine.count(place) for place, label in enumerate(LEVELS, 1)}
+    labels = {label: mine.count(index) for index, label in enumerate(LEVELS, 1)}
     return {"evolver": group[0], "round": group[1], "n": len(mine), "labels": labels, "unreadable": 1}

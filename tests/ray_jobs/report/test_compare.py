@@ -43,14 +43,14 @@ def gathered(output_of_two: tuple[Store, list[Record]]) -> Gathered:
 
 def of(records: list[Record], evolver: str, seed: int, number: int | None) -> list[Record]:
     return [
-        one
-        for one in records
-        if (one["evolver"], one["seed_index"]) == (evolver, seed) and number in (None, one["round"])
+        record
+        for record in records
+        if (record["evolver"], record["seed_index"]) == (evolver, seed) and number in (None, record["round"])
     ]
 
 
 def kept(records: list[Record]) -> list[Record]:
-    return [one for one in records if "status" not in one]
+    return [record for record in records if "status" not in record]
 
 
 def mean_difference(records: list[Record], value: Callable[[Record], float], number: int | None) -> Statistic:
@@ -72,7 +72,7 @@ def ratio_difference(
     records: list[Record], above: Callable[[list[Record]], float], below: Callable[[list[Record]], float], number: int
 ) -> Statistic:
     def ratio(evolver: str, drawn: Sequence[int]) -> float | None:
-        found = [one for seed in drawn for one in of(records, evolver, seed, number)]
+        found = [item for seed in drawn for item in of(records, evolver, seed, number)]
         return above(found) / below(found) if below(found) else None
 
     def statistic(drawn: Sequence[int]) -> float | None:
@@ -86,7 +86,7 @@ def bootstrap(statistic: Statistic) -> list[float]:
     """Both bounds, from the draws that `compare` makes too."""
     rng = np.random.default_rng(0)
     drawn = [statistic(rng.integers(0, SEEDS, SEEDS).tolist()) for _ in range(comparison.RESAMPLES)]
-    return [float(one) for one in np.percentile([one for one in drawn if one is not None], [2.5, 97.5])]
+    return [float(item) for item in np.percentile([item for item in drawn if item is not None], [2.5, 97.5])]
 
 
 @pytest.mark.parametrize("number", [None, 2])
@@ -94,12 +94,12 @@ def test_means_are_those_of_a_computation_by_hand(
     gathered: Gathered, records: list[Record], number: int | None
 ) -> None:
     assert gathered.sums
-    found = {one.measure: one for one in compare(gathered.sums, "small", "large", number)}
+    found = {item.measure: item for item in compare(gathered.sums, "small", "large", number)}
     values: dict[str, Callable[[Record], float]] = {
-        "ifd": lambda one: one["loss_a_given_q"] / one["loss_a"],
-        "ic_ifd": lambda one: one["loss_a_given_q"] / one["loss_a"] / one["loss_q"],
-        "mean_top1_prob": lambda one: one["mean_top1_prob"],
-        "instruction_words": lambda one: len(one["instruction"].split()),
+        "ifd": lambda item: item["loss_a_given_q"] / item["loss_a"],
+        "ic_ifd": lambda item: item["loss_a_given_q"] / item["loss_a"] / item["loss_q"],
+        "mean_top1_prob": lambda item: item["mean_top1_prob"],
+        "instruction_words": lambda item: len(item["instruction"].split()),
     }
     for name, value in values.items():
         statistic = mean_difference(records, value, number)
@@ -110,10 +110,10 @@ def test_means_are_those_of_a_computation_by_hand(
 
 def test_ratios_are_those_of_a_computation_by_hand(gathered: Gathered, records: list[Record]) -> None:
     assert gathered.sums
-    found = {one.measure: one for one in compare(gathered.sums, "small", "large", 3)}
+    found = {item.measure: item for item in compare(gathered.sums, "small", "large", 3)}
 
     def tokens(ones: list[Record]) -> float:
-        return sum(one["prompt_tokens"] + one["completion_tokens"] for one in ones)
+        return sum(item["prompt_tokens"] + item["completion_tokens"] for item in ones)
 
     for name, above, below in (
         (KEPT_SHARE, lambda ones: len(kept(ones)), len),
@@ -127,17 +127,17 @@ def test_ratios_are_those_of_a_computation_by_hand(gathered: Gathered, records: 
 
 def test_an_evolver_does_not_differ_from_itself(gathered: Gathered) -> None:
     assert gathered.sums
-    for one in compare(gathered.sums, "small", "small", None):
-        assert (one.difference, one.low, one.high, one.clear) == (0, 0, 0, False)
+    for item in compare(gathered.sums, "small", "small", None):
+        assert (item.difference, item.low, item.high, item.clear) == (0, 0, 0, False)
 
 
 def test_values_by_record_id_reach_their_seed(gathered: Gathered, records: list[Record]) -> None:
     assert gathered.sums
     ones = kept(records)
-    ids = pa.array([one["record_id"] for one in ones] + ["of no record"])
-    scores = np.array([float(one["seed_index"] + (one["evolver"] == "small")) for one in ones] + [1e9])
+    ids = pa.array([item["record_id"] for item in ones] + ["of no record"])
+    scores = np.array([float(item["seed_index"] + (item["evolver"] == "small")) for item in ones] + [1e9])
     gathered.sums.add_by_record("difficulty_score", ids, scores)
-    found = {one.measure: one for one in compare(gathered.sums, "small", "large", None)}
+    found = {item.measure: item for item in compare(gathered.sums, "small", "large", None)}
     assert found["difficulty_score"].difference == pytest.approx(1)
     assert found["difficulty_score"].low == pytest.approx(1)
 
@@ -146,7 +146,7 @@ def test_one_seed_has_no_interval(target: Store) -> None:
     write_compared(target, 1)
     gathered = gather(read_inputs(target), lambda _: None)
     assert gathered.sums
-    assert {(one.low, one.high) for one in compare(gathered.sums, "small", "large", None)} == {(None, None)}
+    assert {(item.low, item.high) for item in compare(gathered.sums, "small", "large", None)} == {(None, None)}
 
 
 def test_evolvers_that_split_the_seeds_are_not_compared(gathered: Gathered) -> None:
@@ -172,7 +172,7 @@ def test_seeds_outside_the_sample_are_left_out(output_of_two: tuple[Store, list[
     for batch in inputs.kept.batches():
         sums.add(batch, True, {"ifd": np.ones(batch.num_rows)})
     chosen = np.flatnonzero(sums.sample.slots(pa.array(range(SEEDS))) >= 0).tolist()
-    assert sums.kept.sum() == sum(one["seed_index"] in chosen for one in kept(records))
+    assert sums.kept.sum() == sum(item["seed_index"] in chosen for item in kept(records))
     assert sums.kept.sum() == sums.counts["ifd"].sum() > 0
     view = View(store.url, inputs, Gathered(sums), {}, "large")
     notes = " ".join(block.text for block in comparison_section(view).blocks if isinstance(block, Note))

@@ -14,9 +14,9 @@ VALUES = st.lists(st.floats(-1, 4), min_size=1, max_size=60)
 
 
 def histogram(values: list[float]) -> Histogram:
-    one = Histogram(SCALE)
-    one.add(np.array(values, dtype=np.float64))
-    return one
+    histogram = Histogram(SCALE)
+    histogram.add(np.array(values, dtype=np.float64))
+    return histogram
 
 
 @given(VALUES, st.floats(0, 1))
@@ -37,7 +37,7 @@ def test_merging_is_adding(first: list[float], second: list[float]) -> None:
     assert merged.counts.tolist() == whole.counts.tolist()
     assert merged.n == len(first) + len(second)
     assert merged.mean == pytest.approx(np.mean([*first, *second]))
-    assert (merged.least, merged.greatest) == (min(*first, *second), max(*first, *second))
+    assert (merged.minimum, merged.greatest) == (min(*first, *second), max(*first, *second))
 
 
 @given(VALUES, st.integers(1, 60))
@@ -48,7 +48,7 @@ def test_bars_hold_every_value(values: list[float], bars: int) -> None:
 
 
 def test_what_is_no_number_is_undefined() -> None:
-    one = histogram([1.0, float("nan"), float("inf")])
-    assert (one.n, one.undefined, one.mean) == (1, 2, 1.0)
+    item = histogram([1.0, float("nan"), float("inf")])
+    assert (item.n, item.undefined, item.mean) == (1, 2, 1.0)
     assert Histogram(SCALE).quantile(0.5) is None
     assert Histogram(SCALE).mean is None

@@ -87,19 +87,19 @@ def whole(compared: tuple[Store, list[Record]]) -> tuple[Page, Parsed]:
 def test_the_page_needs_nothing_beside_it(whole: tuple[Page, Parsed]) -> None:
     page, parsed = whole
     assert not parsed.named("script")
-    sources = [one["src"] for one in parsed.named("img")] + [one["srcset"] for one in parsed.named("source")]
+    sources = [item["src"] for item in parsed.named("img")] + [item["srcset"] for item in parsed.named("source")]
     assert all(source and source.startswith("data:image/png;base64,") for source in sources)
-    assert {one["href"] for one in parsed.named("link")} == {"data:,"}
-    assert all((one["href"] or "").startswith("#") for one in parsed.named("a"))
+    assert {item["href"] for item in parsed.named("link")} == {"data:,"}
+    assert all((item["href"] or "").startswith("#") for item in parsed.named("a"))
     assert not re.search(r"url\(|@import", page.html)
-    anchors = {f"#{one['id']}" for one in parsed.named("section")}
-    assert {one["href"] for one in parsed.named("a")} < anchors | {"#files"}
+    anchors = {f"#{item['id']}" for item in parsed.named("section")}
+    assert {item["href"] for item in parsed.named("a")} < anchors | {"#files"}
 
 
 def test_every_picture_is_whole_and_described(whole: tuple[Page, Parsed]) -> None:
     page, parsed = whole
     assert len(page.pictures) == 2 * len(parsed.named("img")) == 2 * len(parsed.named("source")) == 28
-    assert all(len(one["alt"] or "") > 30 for one in parsed.named("img"))
+    assert all(len(item["alt"] or "") > 30 for item in parsed.named("img"))
     for name, data in page.pictures.items():
         with Image.open(io.BytesIO(data)) as image:
             assert image.size[0] == (700 if name.endswith("-narrow.png") else 1410)
@@ -110,9 +110,9 @@ def test_every_picture_is_whole_and_described(whole: tuple[Page, Parsed]) -> Non
 
 def test_the_same_numbers_give_the_same_picture() -> None:
     counts = {"small": [3, 2], "$large_1$": [3, 1]}
-    one, again = (figure("funnel", "", "", plots.funnel(["planned", "kept"], counts)) for _ in range(2))
-    assert one == again
-    assert figure("funnel", "", "", plots.funnel(["planned", "kept"], {"small": [3, 1]})).wide != one.wide
+    item, again = (figure("funnel", "", "", plots.funnel(["planned", "kept"], counts)) for _ in range(2))
+    assert item == again
+    assert figure("funnel", "", "", plots.funnel(["planned", "kept"], {"small": [3, 1]})).wide != item.wide
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
@@ -131,14 +131,14 @@ def test_the_papers_figure_is_drawn_from_its_counts(shared: Path) -> None:
 
 def test_the_numbers_are_those_of_the_records(compared: tuple[Store, list[Record]], whole: tuple[Page, Parsed]) -> None:
     records, text = compared[1], whole[1].text
-    kept = [one for one in records if "status" not in one]
-    small = [one for one in kept if one["evolver"] == "small"]
+    kept = [record for record in records if "status" not in record]
+    small = [item for item in kept if item["evolver"] == "small"]
     assert f"kept records{len(kept)}{len(kept) / len(records):.1%} of 240 planned" in text
-    tokens = sum(one["prompt_tokens"] + one["completion_tokens"] for one in records) / len(kept)
+    tokens = sum(record["prompt_tokens"] + record["completion_tokens"] for record in records) / len(kept)
     assert f"{tokens:,.0f}" in text
-    assert f"{sum(one['ic_ifd'] for one in small) / len(small):.3f}" in text
+    assert f"{sum(item['ic_ifd'] for item in small) / len(small):.3f}" in text
     for reason in ("unchanged", "refusal", "ScoringError"):
-        lost = [one for one in records if one.get("reason") == reason and one["evolver"] == "small"]
+        lost = [record for record in records if record.get("reason") == reason and record["evolver"] == "small"]
         assert re.search(rf"{reason}(rejected|failed)(evolve|respond|score){len(lost)}", text.replace("\n", ""))
     assert "60 usable seeds" in text
     assert NOT_ANALYSED not in text
@@ -206,7 +206,7 @@ def test_what_models_write_stays_text(target: Store) -> None:
     target.write_bytes("run.json", json.dumps(found).encode())
     page, parsed = page_of(target)
     assert not parsed.named("script")
-    assert all((one["src"] or "").startswith("data:") for one in parsed.named("img"))
+    assert all((item["src"] or "").startswith("data:") for item in parsed.named("img"))
     assert not any("onerror" in attributes for _, attributes in parsed.tags)
     assert parsed.text.count('<script>alert("x")</script>') > 10
     assert "{{ 7 * 7 }}" in parsed.text
@@ -215,8 +215,8 @@ def test_what_models_write_stays_text(target: Store) -> None:
 
 def test_one_evolver_without_scorer_and_some_columns(target: Store) -> None:
     """An output as an engine without token probabilities and a run without a scorer leave it, and an older one."""
-    lacking = {"mean_top1_prob", "operator", "seed_index", "completion_tokens"}
-    schema = pa.schema([one for one in RECORD_SCHEMA if one.name not in lacking])
+    unschedulable = {"mean_top1_prob", "operator", "seed_index", "completion_tokens"}
+    schema = pa.schema([item for item in RECORD_SCHEMA if item.name not in unschedulable])
     unscored = dict.fromkeys(("loss_q", "loss_a_given_q", "loss_a"))
     rows = [record(number, evolver="only", **unscored) for number in range(30)]
     write_columns(target, rows, schema)
@@ -241,7 +241,7 @@ def write_columns(store: Store, rows: Sequence[Record], schema: pa.Schema) -> No
     (part,) = entry.files
     buffer = io.BytesIO()
     pq.write_table(
-        pa.Table.from_pylist([{name: one.get(name) for name in schema.names} for one in rows], schema), buffer
+        pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema), buffer
     )
     store.write_bytes(part.path, buffer.getvalue())
 
@@ -294,21 +294,21 @@ def test_costs_are_shared_by_what_reached_a_pool(compared: tuple[Store, list[Rec
     inputs = read_inputs(store)
     gathered = gather(inputs, lambda _: None)
     prices = Prices(2.0, parse_token_prices(["respond=1/3", "0.5"]))
-    costs = {one.name: one for one in pool_costs(inputs, prices)}
+    costs = {cost.name: cost for cost in pool_costs(inputs, prices)}
     # an hour of one GPU at 2 and of the responder's four; 10,000 prompt and 5,000 completion tokens each
     assert costs["evolve_small"].money == pytest.approx(2 + 0.5 * 15_000 / 1e6)
     assert costs["respond"].money == pytest.approx(8 + (1 * 10_000 + 3 * 5_000) / 1e6)
     assert costs["score"].money == pytest.approx(0.5 * 15_000 / 1e6)
-    small, large = ([one for one in records if one["evolver"] == name] for name in ("small", "large"))
+    small, large = ([record for record in records if record["evolver"] == name] for name in ("small", "large"))
 
     def share(stages: set[str]) -> float:
-        reached = [sum("status" not in one or one["stage"] in stages for one in ones) for ones in (small, large)]
+        reached = [sum("status" not in item or item["stage"] in stages for item in ones) for ones in (small, large)]
         return reached[0] / sum(reached)
 
     expected = costs["evolve_small"].money or 0
     expected += (costs["respond"].money or 0) * share({"respond", "score"})
     expected += (costs["score"].money or 0) * share({"score"})
-    kept = sum("status" not in one for one in small)
+    kept = sum("status" not in item for item in small)
     assert money_per_kept(costs.values(), gathered, "small") == pytest.approx(expected / kept)
     assert money_per_kept(pool_costs(inputs, Prices()), gathered, "small") is None
 
@@ -390,7 +390,7 @@ def test_selections_stand_beside_a_random_draw(compared: tuple[Store, list[Recor
     assert "No random draw is shown" not in parsed.text
     assert "highest 10 by ic_ifd" in parsed.text
     assert "10 at random, seed 4" in parsed.text
-    scores = [one["ic_ifd"] for one in read_records(luck)]
+    scores = [record["ic_ifd"] for record in read_records(luck)]
     assert f"{sum(scores) / len(scores):.3f}" in parsed.text
     with pytest.raises(OutputError, match=r"selection\.json"):
         page_of(store, selections={"run": store})
@@ -416,7 +416,7 @@ def test_top1_is_a_density_over_positions_and_the_mean_stays(tmp_path: Path) -> 
 
 def test_an_output_that_went_on_under_a_version_with_more_columns_is_read_whole(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    old = pa.schema([one for one in RECORD_SCHEMA if not one.name.startswith("top1_counts")])
+    old = pa.schema([item for item in RECORD_SCHEMA if not item.name.startswith("top1_counts")])
     write_output(store, [[record(number) for number in range(30)]], old)
     write_output(store, [[with_positions(number) for number in range(30, 60)]])
     source = open_source(store)

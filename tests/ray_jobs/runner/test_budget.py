@@ -8,9 +8,9 @@ import pytest
 
 from ray_jobs.config.run import LimitsConfig, PoolConfig
 from ray_jobs.errors import BudgetSpent
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.run_files import Session
-from ray_jobs.pipeline.board import Figures, PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
 from ray_jobs.runner.budget import SETTLE_SECONDS, Budget, Spending, spent_by
 from ray_jobs.runner.sessions import session_of
 
@@ -20,9 +20,9 @@ NOTHING = Spending()
 
 def snapshot(seconds: float, actors: int = 2) -> Snapshot:
     """Two actors of the evolver that have lived for `seconds` each, one of them loading, and a scorer."""
-    evolver = PoolState(Figures(held_seconds=2 * seconds), ready=actors - 1, loading=1)
+    evolver = PoolState(WorkerStats(held_seconds=2 * seconds), ready=actors - 1, loading=1)
     return Snapshot(
-        {"evolve_a": evolver, "score": PoolState(Figures(held_seconds=seconds), ready=1)}, Tally(), 0, False
+        {"evolve_a": evolver, "score": PoolState(WorkerStats(held_seconds=seconds), ready=1)}, OutcomeCounts(), 0, False
     )
 
 

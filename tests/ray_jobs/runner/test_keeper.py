@@ -42,7 +42,7 @@ def gone(processes: list[psutil.Process], seconds: float) -> bool:
 
 def test_what_a_killed_driver_leaves_is_ended_though_its_job_was_sent_sigterm() -> None:
     process, left = driver()
-    (beside,) = (one for one in psutil.Process(process.pid).children() if one.pid != left[0].pid)
+    (beside,) = (child for child in psutil.Process(process.pid).children() if child.pid != left[0].pid)
     beside.send_signal(signal.SIGTERM)
     process.kill()
     process.communicate()
@@ -55,7 +55,7 @@ def test_a_driver_that_ends_in_order_leaves_the_ending_to_itself() -> None:
     process, left = driver()
     process.communicate("\n", timeout=30)
     assert len(living(left)) == 2
-    assert {one.pid for one in session_processes(left[0].pid)} == {one.pid for one in left}
+    assert {process.pid for process in session_processes(left[0].pid)} == {item.pid for item in left}
     assert end(left, grace=0) == []
     assert gone(left, 1)
 

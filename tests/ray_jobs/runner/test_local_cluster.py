@@ -64,7 +64,7 @@ class Run:
 
     def named(self, name: str) -> list[psutil.Process]:
         """Those of its processes that have a name."""
-        return [one for one in self.look() if name in one.name() or name in " ".join(_line(one))]
+        return [item for item in self.look() if name in item.name() or name in " ".join(_line(item))]
 
     def ended(self) -> int:
         """Its exit code, once it has ended in time and in order and none of its processes is left."""
@@ -96,17 +96,17 @@ def run(tmp_path: Path) -> Iterator[Run]:
     yield run
     run.process.kill()
     run.process.wait()
-    for one in living(run.family):
-        one.kill()
+    for item in living(run.family):
+        item.kill()
 
 
 def test_nobody_else_reaches_it_and_a_signal_for_the_group_lets_it_finish_its_rows(run: Run, tmp_path: Path) -> None:
     run.wait_until("")
     ports = {}
-    for one in run.look():
-        open_ports = [c.laddr for c in one.net_connections("inet") if c.status == psutil.CONN_LISTEN]
-        ports[one.name()] = open_ports
-        assert [address for address in open_ports if address.ip not in LOOPBACK] == [], one.name()
+    for item in run.look():
+        open_ports = [c.laddr for c in item.net_connections("inet") if c.status == psutil.CONN_LISTEN]
+        ports[item.name()] = open_ports
+        assert [address for address in open_ports if address.ip not in LOOPBACK] == [], item.name()
     # the list has what it is about: control service, node, agents and workers
     assert {name for name, found in ports.items() if found} > {"gcs_server", "raylet", "ray::DashboardAgent"}
     (raylet,) = run.named("raylet/raylet")
@@ -114,7 +114,7 @@ def test_nobody_else_reaches_it_and_a_signal_for_the_group_lets_it_finish_its_ro
     token = raylet.environ()["RAY_AUTH_TOKEN"]
     assert len(token) == 64
     assert not (tmp_path / ".ray").exists()
-    assert {os.getpgid(one.pid) for one in run.named("gcs_server")}.isdisjoint({run.process.pid})
+    assert {os.getpgid(item.pid) for item in run.named("gcs_server")}.isdisjoint({run.process.pid})
     os.killpg(run.process.pid, signal.SIGINT)
     assert run.ended() == 10
     assert "stopped by SIGINT" in run.told()
@@ -149,8 +149,8 @@ def test_two_signals_while_ray_starts_end_it_at_once(run: Run) -> None:
 )
 def test_an_organ_that_is_killed_ends_the_run_with_a_line_of_ours(run: Run, organ: str) -> None:
     run.wait_until("")
-    (one,) = run.named(organ)
-    one.kill()
+    (item,) = run.named(organ)
+    item.kill()
     assert run.ended() == 7
     assert "the same command goes on" in run.told()
 

@@ -15,8 +15,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 from ray.util import metrics
 
-from ray_jobs.output.counts import Tally
-from ray_jobs.pipeline.board import Figures, PoolState, Snapshot
+from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
 from ray_jobs.runner.metrics import METRICS, readings
 from tests.ray_jobs.ray_head import RayHead
 
@@ -35,12 +35,12 @@ time.sleep(60)
 
 
 def snapshot(rows: int, starts: int = 1, in_flight: int = 3) -> Snapshot:
-    figures = Figures(began=rows + in_flight, done=rows, prompt_tokens=10 * rows, completion_tokens=5 * rows)
-    committed = Tally(rows=rows)
+    stats = WorkerStats(began=rows + in_flight, done=rows, prompt_tokens=10 * rows, completion_tokens=5 * rows)
+    committed = OutcomeCounts(rows=rows)
     committed.outcomes[("small", 1, "kept", "")] = rows
     committed.outcomes[("small", 2, "kept", "")] = rows - 1
     committed.outcomes[("small", 2, "rejected", "refusal")] = 1
-    pool = PoolState(figures, starts=starts, loading=1, ready=2, in_flight=in_flight, retried=2 * (starts - 1))
+    pool = PoolState(stats, starts=starts, loading=1, ready=2, in_flight=in_flight, retried=2 * (starts - 1))
     return Snapshot({"evolve_small": pool}, committed, parts=rows // 2, stopping=False)
 
 
@@ -57,7 +57,7 @@ def scraped(url: str) -> dict[tuple[str, str], float]:
 
 
 def test_what_a_driver_shows_is_what_prometheus_reads(head: RayHead) -> None:
-    # the board begins again at 0 after the second snapshot, as it does when its process is lost
+    # the monitor begins again at 0 after the second snapshot, as it does when its process is lost
     shown = [snapshot(4), snapshot(10, starts=2), snapshot(4, starts=3, in_flight=1)]
     driver = subprocess.Popen(
         [sys.executable, "-c", DRIVER, head.gcs_address, pickle.dumps(shown).hex()],
@@ -108,7 +108,7 @@ def test_every_metric_has_a_reading() -> None:
 
 
 def exported_names() -> set[str]:
-    return {f"ray_{name}{'_total' if one.kind is metrics.Counter else ''}" for name, one in METRICS.items()}
+    return {f"ray_{name}{'_total' if metric.kind is metrics.Counter else ''}" for name, metric in METRICS.items()}
 
 
 def test_the_dashboard_asks_for_every_metric_and_for_no_other() -> None:
@@ -117,7 +117,7 @@ def test_the_dashboard_asks_for_every_metric_and_for_no_other() -> None:
 
 
 def test_the_dashboard_groups_by_labels_that_the_metrics_have() -> None:
-    labels = {"run", *(label for one in METRICS.values() for label in one.labels)}
+    labels = {"run", *(label for metric in METRICS.values() for label in metric.labels)}
     panels = json.loads(DASHBOARD.read_text())["panels"]
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     groups = [group for query in queries for group in re.findall(r"by \(([^)]*)\)", query)]

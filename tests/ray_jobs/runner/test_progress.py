@@ -12,21 +12,21 @@ import pytest
 from rich.console import Console
 
 from ray_jobs.config.run import PoolConfig
-from ray_jobs.output.counts import Tally
-from ray_jobs.pipeline.board import BoardActor, Figures, PoolState, Snapshot, pool_state
+from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.pipeline.monitor import MonitorActor, PoolState, Snapshot, WorkerStats, pool_state
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, clock, make_display
 
 TOTALS = {"evolve_a": 100, "respond": 100}
 
 
-def snapshot(parts: int = 0, committed: Tally | None = None, **pools: PoolState) -> Snapshot:
-    return Snapshot(pools, committed or Tally(), parts, stopping=False)
+def snapshot(parts: int = 0, committed: OutcomeCounts | None = None, **pools: PoolState) -> Snapshot:
+    return Snapshot(pools, committed or OutcomeCounts(), parts, stopping=False)
 
 
 def pool(done: int, tokens: int = 0, **state: Any) -> PoolState:
     outcomes = Counter({"kept": done, "unchanged": 2, "refusal": 1})
-    return PoolState(Figures(done=done, prompt_tokens=tokens, completion_tokens=tokens, outcomes=outcomes), **state)
+    return PoolState(WorkerStats(done=done, prompt_tokens=tokens, completion_tokens=tokens, outcomes=outcomes), **state)
 
 
 def after(seconds: float, first: Snapshot, then: Snapshot) -> list[PoolLine]:
@@ -39,7 +39,7 @@ def after(seconds: float, first: Snapshot, then: Snapshot) -> list[PoolLine]:
 
 def test_rates_and_eta_are_those_of_the_last_minute() -> None:
     (line,) = after(0.2, snapshot(evolve_a=pool(10, 100)), snapshot(evolve_a=pool(20, 300, ready=1, in_flight=5)))
-    assert (line.done, line.total, line.in_flight, line.turned_down) == (20, 100, 5, 3)
+    assert (line.done, line.total, line.in_flight, line.rejected_count) == (20, 100, 5, 3)
     assert 400 / line.tokens_per_second == pytest.approx(0.2, rel=0.5)
     # 10 rows took that long, 80 are left
     assert line.eta_seconds == pytest.approx(8 * 400 / line.tokens_per_second)
@@ -77,9 +77,9 @@ def test_a_display_says_whose_queue_is_empty_or_full() -> None:
     display = LineDisplay(dict.fromkeys(pools, 1000), 1000, 0, Queues.of(pools, ["a", "b"]))
 
     def states(score_began: int, respond_began: int, ready: int = 1) -> list[str]:
-        evolve = PoolState(Figures(began=60, done=50), ready=1, in_flight=10)
-        respond = PoolState(Figures(began=respond_began, done=60), ready=ready, in_flight=respond_began - 60)
-        score = PoolState(Figures(began=score_began, done=40), ready=1, in_flight=score_began - 40)
+        evolve = PoolState(WorkerStats(began=60, done=50), ready=1, in_flight=10)
+        respond = PoolState(WorkerStats(began=respond_began, done=60), ready=ready, in_flight=respond_began - 60)
+        score = PoolState(WorkerStats(began=score_began, done=40), ready=1, in_flight=score_began - 40)
         seen = snapshot(evolve_a=evolve, evolve_b=evolve, respond=respond, score=score)
         return [line.state for line in display.lines(seen)]
 
@@ -107,7 +107,7 @@ def test_pools_without_branches_of_their_name_are_a_chain() -> None:
 
 
 def test_lines_come_every_ten_seconds_and_say_everything(capsys: pytest.CaptureFixture[str]) -> None:
-    committed = Tally(rows=1200, outcomes=Counter({("a", 1, "kept", ""): 1100, ("a", 1, "failed", "E"): 100}))
+    committed = OutcomeCounts(rows=1200, outcomes=Counter({("a", 1, "kept", ""): 1100, ("a", 1, "failed", "E"): 100}))
     display = LineDisplay({"evolve_a": 5000}, 10_000, already=300)
     for _ in range(3):
         display.show(snapshot(12, committed, evolve_a=pool(1500, ready=1, in_flight=64)))
@@ -141,24 +141,24 @@ def test_clock(seconds: float | None, shown: str) -> None:
 
 
 def test_rows_of_a_worker_that_is_lost_begin_again() -> None:
-    lost, other = Figures(began=9, done=4, ready_at=1.0), Figures(began=7, done=6, ready_at=1.0)
+    lost, other = WorkerStats(began=9, done=4, ready_at=1.0), WorkerStats(began=7, done=6, ready_at=1.0)
     state = pool_state([(lost, 100.0), (other, 115.0)], now=116.0)
     assert (state.starts, state.ready, state.in_flight, state.retried) == (2, 1, 1, 5)
 
 
 def test_the_board_adds_workers_up() -> None:
-    board = BoardActor(["evolve_a", "respond"])
-    assert not board.report("evolve_a", "one", Figures(began=3))
-    board.report("evolve_a", "one", Figures(began=5, done=2, completion_tokens=7, ready_at=1.0))
-    board.report("evolve_a", "two", Figures())
+    monitor = MonitorActor(["evolve_a", "respond"])
+    assert not monitor.report("evolve_a", "one", WorkerStats(began=3))
+    monitor.report("evolve_a", "one", WorkerStats(began=5, done=2, completion_tokens=7, ready_at=1.0))
+    monitor.report("evolve_a", "two", WorkerStats())
     for _ in range(2):
-        board.committed("part", Tally(rows=4))
-    found = board.snapshot()
+        monitor.committed("part", OutcomeCounts(rows=4))
+    found = monitor.snapshot()
     state = found.pools["evolve_a"]
     assert (state.starts, state.ready, state.loading, state.in_flight) == (2, 1, 1, 3)
-    assert (state.figures.began, state.figures.done, state.figures.completion_tokens) == (5, 2, 7)
+    assert (state.stats.began, state.stats.done, state.stats.completion_tokens) == (5, 2, 7)
     assert found.pools["respond"] == PoolState()
     assert (found.parts, found.committed.rows, found.stopping) == (1, 4, False)
-    board.stop()
-    assert board.report("respond", "three", Figures())
-    assert board.snapshot().stopping
+    monitor.stop()
+    assert monitor.report("respond", "three", WorkerStats())
+    assert monitor.snapshot().stopping

@@ -102,7 +102,7 @@ def test_what_the_seeds_do_not_give_any_more_is_named(store: Store, job: Synthes
     said = list[str]()
     with pytest.raises(DamagedOutput, match=rf"cannot be put right(.|\n)*{file.path}"):
         repair(store, job, said.append)
-    assert any("joined" in one for one in said)
+    assert any("joined" in item for item in said)
 
 
 @pytest.mark.usefixtures("local_ray")

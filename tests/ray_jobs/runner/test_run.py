@@ -141,7 +141,7 @@ def test_the_parent_is_the_last_evolved_instruction_before(first: Finished) -> N
     refused = 0
     for record in first.records():
         before = [f"{record['row_id']}-{number}" for number in range(1, record["round"])]
-        parents = [one for one in before if one in evolved]
+        parents = [item for item in before if item in evolved]
         assert record["parent_id"] == (parents[-1] if parents else record["seed_id"])
         refused += len(parents) < len(before)
     assert refused > 2 * (ROUNDS - 1)
@@ -233,7 +233,7 @@ def test_a_signal_ends_the_joining_of_parts_and_the_same_command_goes_on(again: 
     tables = [dict(pieces(store, joined))[folder] for folder in ("data", "rejected")]
     epoch.drop([joined])
     for number, rows in enumerate(np.array_split(joined.rows, 5)):
-        kept, others = (one.filter(pc.is_in(one["plan_row"], pa.array(rows))) for one in tables)
+        kept, others = (table.filter(pc.is_in(table["plan_row"], pa.array(rows))) for table in tables)
         # as another version may have written it, before or after
         kept = kept.append_column("more", pa.nulls(kept.num_rows, pa.int64())) if number % 2 else kept
         add_part(store, epoch.lease, write_part(store, epoch.lease.tag, kept, others, rows))
@@ -244,7 +244,7 @@ def test_a_signal_ends_the_joining_of_parts_and_the_same_command_goes_on(again: 
     run(SynthesisJob(again.config), say=said.append)
     assert said[1:] == ["5 parts joined into 2"]
     problems = verify(store).problems
-    assert [one for one in problems if "kinds of columns" not in one] == []
+    assert [problem for problem in problems if "kinds of columns" not in problem] == []
     # what is left small has nothing to be joined with
     run(SynthesisJob(again.config), say=said.append)
     assert len(said) == 3

@@ -9,17 +9,17 @@ import pytest
 
 from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import Stalled, TooManyRestarts
-from ray_jobs.output.counts import Tally
-from ray_jobs.pipeline.board import Figures, PoolState, Snapshot
+from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
 from ray_jobs.runner.watch import Execution, Stop, Watchdog, waiting_for
 
 
 def snapshot(pools: dict[str, PoolState], parts: int = 0) -> Snapshot:
-    return Snapshot(pools, Tally(), parts, stopping=False)
+    return Snapshot(pools, OutcomeCounts(), parts, stopping=False)
 
 
 def pool(done: int = 0, tokens: int = 0, **state: Any) -> PoolState:
-    return PoolState(Figures(done=done, completion_tokens=tokens), **state)
+    return PoolState(WorkerStats(done=done, completion_tokens=tokens), **state)
 
 
 def watchdog(seconds: float = 0.05, restarts: int = 2) -> Watchdog:
@@ -72,8 +72,8 @@ def test_whatever_moves_is_no_stall() -> None:
         snapshot({"evolve_a": pool(ready=1, tokens=5, done=1)}),
         snapshot({"evolve_a": pool(ready=1, tokens=5, done=1)}, parts=1),
     ]
-    for one in moving:
-        watching.check(one)
+    for item in moving:
+        watching.check(item)
         time.sleep(0.06)
     with pytest.raises(Stalled):
         watching.check(moving[-1])

@@ -185,7 +185,7 @@ def test_a_conversation_under_any_name(tmp_path: Path) -> None:
 )
 def test_a_task_that_needs_pictures_is_no_seed(tmp_path: Path, row: dict[str, object], refused: bool) -> None:
     seeds, bad, _ = read(lines(tmp_path / "s.jsonl", row, {"instruction": "Go."}))
-    assert [one.reason for one in bad] == ["needs_media"] * refused
+    assert [item.reason for item in bad] == ["needs_media"] * refused
     assert len(seeds) == 2 - refused
 
 
@@ -195,7 +195,7 @@ def test_pictures_of_conversations_and_tables(tmp_path: Path) -> None:
         read(lines(tmp_path / "s.jsonl", talk), layout="messages")
     rows = [{"instruction": "Who?", "image": {"bytes": b"x"}}, {"instruction": "Go.", "image": None}]
     seeds, bad, _ = read(tabled(tmp_path / "s.parquet", *rows))
-    assert ([seed.instruction for seed in seeds], [one.reason for one in bad]) == (["Go."], ["needs_media"])
+    assert ([seed.instruction for seed in seeds], [item.reason for item in bad]) == (["Go."], ["needs_media"])
 
 
 def test_what_deserves_a_second_look_is_noted(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_glob_leaves_hidden_files_out_as_a_folder_does(tmp_path: Path) -> None
     for name in ("_SUCCESS", "._SUCCESS.crc", "README.md"):
         (tmp_path / name).write_text("x")
     instructions, _, report = read(tmp_path / "*")
-    assert [one.instruction for one in instructions] == ["Go."]
+    assert [instruction.instruction for instruction in instructions] == ["Go."]
     assert (report.skipped_files["hidden"].count, report.skipped_files["unknown_kind"].count) == (3, 1)
     assert texts(tmp_path / "_*.json") == ["Stay."]
     with pytest.raises(SeedError, match=r"README\.md: its name does not end in"):
@@ -88,7 +88,7 @@ def test_linked_folders_and_files_are_read_once(tmp_path: Path) -> None:
     (disk / "back").symlink_to(data)
     (data / "z.jsonl").symlink_to(disk / "b.jsonl")
     found, _, report = read(data, pairs=False)
-    assert [one.instruction for one in found] == ["Stay.", "Sit.", "Go."]
+    assert [item.instruction for item in found] == ["Stay.", "Sit.", "Go."]
     assert report.read == 4
     assert report.skipped_files["folder_read_already"].count == 4
     assert texts(data / "*" / "a.jsonl") == ["Go."]
@@ -148,7 +148,7 @@ def test_the_outputs_of_runs_are_no_seeds(tmp_path: Path, path: str) -> None:
         folder.mkdir()
     seeds(data / "out" / "data" / "x.jsonl", "Mine.")
     found, _, report = read(tmp_path / path, **own)
-    assert [one.instruction for one in found] == ["Stay.", "Go."]
+    assert [item.instruction for item in found] == ["Stay.", "Go."]
     assert report.skipped_files["output_of_a_run"].count >= 2
 
 

@@ -77,9 +77,9 @@ def test_id_is_of_instruction_and_input_alone(tmp_path: Path) -> None:
 
 
 def test_ids_depend_on_no_place(tmp_path: Path) -> None:
-    one = write_jsonl(tmp_path / "one.jsonl", *numbered(1, 2), {"instruction": 5})
+    item = write_jsonl(tmp_path / "one.jsonl", *numbered(1, 2), {"instruction": 5})
     two = write_jsonl(tmp_path / "two.jsonl", {"instruction": 5}, *numbered(2, 1))
-    (seeds1, bad1, _), (seeds2, bad2, _) = read(one), read(two)
+    (seeds1, bad1, _), (seeds2, bad2, _) = read(item), read(two)
     assert [s.seed_id for s in seeds1] == [s.seed_id for s in reversed(seeds2)]
     assert [b.seed_id for b in bad1] == [b.seed_id for b in bad2]
     assert (bad1[0].line, bad2[0].line) == (3, 1)
@@ -352,7 +352,7 @@ def test_real_files_by_paths_and_layouts(shared: Path) -> None:
     assert set(report.unused_columns) == {"key", "instruction_id_list", "kwargs"}
     rows = [json.loads(line) for line in (data / "autoif" / "eval_func_rft.jsonl").read_text().splitlines()]
     replies, _, _ = read(data / "autoif" / "eval_func_rft.jsonl", columns={"output": "gpt-answer.0"})
-    assert [one.output for one in replies] == [row["gpt-answer"][0] for row in rows]
+    assert [reply.output for reply in replies] == [row["gpt-answer"][0] for row in rows]
     assert prompts[0].instruction == json.loads((data / "ifeval_prompts.jsonl").open().readline())["prompt"]
     queries = read(data / "autoif" / "query_rft.jsonl", columns={"output": "gpt-answer"})[2]
     assert queries.notes["output_not_text"].count == queries.seeds

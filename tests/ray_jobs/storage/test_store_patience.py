@@ -81,7 +81,7 @@ def test_advice_beyond_its_patience_is_cut(faulty: Faulty) -> None:
     proxy.faults = [Fault(503, headers=(("Retry-After", "3600"),))] * 5
     start = time.monotonic()
     with pytest.raises(StoreAway, match="SlowDown"):
-        store.patient(1).write_bytes("a", b"")
+        store.retrying(1).write_bytes("a", b"")
     assert time.monotonic() - start < 10
     assert proxy.requests == 2
 
@@ -126,7 +126,7 @@ def test_a_key_that_stays_refused_is_named(faulty: Faulty) -> None:
     proxy.method = "POST"
     proxy.faults = [refusing("b", "SlowDown")] * 9
     with pytest.raises(StoreAway, match=r"run/b: cannot delete: SlowDown"):
-        store.patient(0.5).delete(["a", "b"])
+        store.retrying(0.5).delete(["a", "b"])
 
 
 def refusing(name: str, code: str) -> Fault:

@@ -93,14 +93,16 @@ def rows_of(files: frozenset[File]) -> list[int]:
 
 def accepted(store: Store, below: int) -> tuple[frozenset[File], tuple[int, ...]]:
     """The files and planned rows that count of the epochs before `below`."""
-    seals = sorted((one for one in store if one[0] == "seal" and one[2] is not None and one[1] < below), reverse=True)
+    seals = sorted(
+        (item for item in store if item[0] == "seal" and item[2] is not None and item[1] < below), reverse=True
+    )
     if not seals:
         return frozenset(), ()
     _, epoch, files, plan = seals[0]
-    entries = [one for one in store if one[0] == "entry" and one[1] == epoch]
-    planned = {row for one in entries if one[2] == "plan" for row in one[3]}
-    added = {one[3] for one in entries if one[2] in ("add", "swap")}
-    gone = {file for one in entries if one[2] == "swap" for file in one[4]}
+    entries = [item for item in store if item[0] == "entry" and item[1] == epoch]
+    planned = {row for entry in entries if entry[2] == "plan" for row in entry[3]}
+    added = {entry[3] for entry in entries if entry[2] in ("add", "swap")}
+    gone = {file for entry in entries if entry[2] == "swap" for file in entry[4]}
     return frozenset((files | added) - gone), tuple(sorted({*plan, *planned}))
 
 
@@ -108,9 +110,9 @@ def apply(store: Store, request: Request) -> tuple[Store, Any]:
     """The store after a request, and its answer."""
     match request:
         case ("latest lease",):
-            return store, max((one[1] for one in store if one[0] == "lease"), default=0)
+            return store, max((item[1] for item in store if item[0] == "lease"), default=0)
         case ("create", thing):
-            there = any(one[:2] == thing[:2] for one in store)
+            there = any(item[:2] == thing[:2] for item in store)
             return (store, False) if there else (store | {thing}, True)
         case ("read before", epoch):
             return store, accepted(store, epoch)
@@ -119,20 +121,20 @@ def apply(store: Store, request: Request) -> tuple[Store, Any]:
         case ("put", thing):
             return store | {thing}, True
         case ("list", place):
-            return store, tuple(sorted(one[1] for one in store if one[0] == "file" and one[1][0] == place))
+            return store, tuple(sorted(item[1] for item in store if item[0] == "file" and item[1][0] == place))
         case ("delete", thing):
             return store - {thing}, True
         case ("copy", source, target):
             return (_with(store, target), True) if source in store else (store, False)
         case ("unmark",):
-            return frozenset(one for one in store if one[0] != "mark"), True
+            return frozenset(item for item in store if item[0] != "mark"), True
         case ("mark", _):
             return _with(store, request), True
     raise AssertionError(request)
 
 
 def _with(store: Store, thing: tuple[Any, ...]) -> Store:
-    return frozenset(one for one in store if thing[0] != "mark" or one[0] != "mark") | {thing}
+    return frozenset(item for item in store if thing[0] != "mark" or item[0] != "mark") | {thing}
 
 
 def broken(store: Store) -> str | None:
@@ -142,8 +144,8 @@ def broken(store: Store) -> str | None:
         return f"an accepted file is gone: {lost[0]}"
     if len(rows := rows_of(live)) != len(set(rows)):
         return f"a row counts twice: {rows}"
-    if any(one[0] == "mark" for one in store):
-        seen = rows_of(frozenset(one[1] for one in store if one[0] == "file" and one[1][0] == "data"))
+    if any(item[0] == "mark" for item in store):
+        seen = rows_of(frozenset(item[1] for item in store if item[0] == "file" and item[1][0] == "data"))
         if seen != list(plan):
             return f"marked as finished: planned are {plan}, plain readers see {seen}"
     return None
@@ -186,9 +188,9 @@ def _steps(store: Store, states: Any, drivers: list[Driver]) -> Iterator[tuple[i
                 yield number, store, ("under way", request)
 
 
-def _request(one: Driver, answers: Answers) -> Request | None:
+def _request(driver: Driver, answers: Answers) -> Request | None:
     """What a driver asks for after these answers; None where it has ended."""
-    running = one()
+    running = driver()
     try:
         request = next(running)
         for answer in answers:

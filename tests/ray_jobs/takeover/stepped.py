@@ -115,7 +115,7 @@ class MemoryStore(Store):
         super().__init__(None, "memory:", "", {}, 0.0)
         self.files, self._request = files, request
 
-    def patient(self, seconds: float) -> Store:
+    def retrying(self, seconds: float) -> Store:
         """Itself."""
         return self
 

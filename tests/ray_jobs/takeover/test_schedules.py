@@ -24,9 +24,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
 
 def new_driver(name: str, files: Files, of: SynthesisJob) -> Driver:
     """A driver after each of whose requests everything is looked at."""
-    one = Driver(name, files, driver(of))
-    one.changed = lambda: check(files)
-    return one
+    item = Driver(name, files, driver(of))
+    item.changed = lambda: check(files)
+    return item
 
 
 def length(jobs: Jobs) -> int:
@@ -40,8 +40,8 @@ def recover(files: Files, of: SynthesisJob) -> None:
     check_end(files, MANY)
 
 
-def ended_well(one: Driver) -> None:
-    assert one.error is None or isinstance(one.error, LeaseLost | LeaseHeld), one.error
+def ended_well(item: Driver) -> None:
+    assert item.error is None or isinstance(item.error, LeaseLost | LeaseHeld), item.error
 
 
 def test_a_driver_alone_comes_to_its_end(jobs: Jobs) -> None:
@@ -112,9 +112,9 @@ def test_another_takes_over_while_failed_rows_are_taken_out(fate: str, jobs: Job
         recover(files, jobs[1])
 
 
-def is_copy(one: Driver, step: int) -> bool:
+def is_copy(item: Driver, step: int) -> bool:
     """Whether a step publishes: a copy that lands after its successor's listing is not promised to do no harm."""
-    return one.log[step].startswith("publish")
+    return item.log[step].startswith("publish")
 
 
 def nothing() -> None:

@@ -41,7 +41,7 @@ from tests.scoring.tiny_encoder import save_encoder
 from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_reward_model
 
 RECORDS = [record(number, sample=0) for number in range(60)]
-SEEDS = {one["seed_id"] for one in RECORDS}
+SEEDS = {record["seed_id"] for record in RECORDS}
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -75,20 +75,20 @@ def test_every_instruction_and_every_seed_is_judged_once(source: Path, tmp_path:
     calls = tmp_path / "calls"
     summary = quiet(config(source, "difficulty", judge=judge(call_log=str(calls))))
     judged, unread = rows(source, "difficulty"), rows(source, "difficulty", "rejected")
-    assert Counter(one["record_id"] for one in [*judged, *unread]) == Counter(
-        [*(one["record_id"] for one in RECORDS), *SEEDS]
+    assert Counter(item["record_id"] for item in [*judged, *unread]) == Counter(
+        [*(record["record_id"] for record in RECORDS), *SEEDS]
     )
     assert len(calls.read_text().split()) == 72
-    assert {one["reason"] for one in unread} == {"no_label"}
-    assert {one["reply"] for one in unread} == {"That is not for me to say."}
-    groups = {(one["evolver"], one["round"]) for one in RECORDS} | {(None, 0)}
-    assert {(one["evolver"], one["round"]) for one in summary} == groups
+    assert {item["reason"] for item in unread} == {"no_label"}
+    assert {item["reply"] for item in unread} == {"That is not for me to say."}
+    groups = {(record["evolver"], record["round"]) for record in RECORDS} | {(None, 0)}
+    assert {(item["evolver"], item["round"]) for item in summary} == groups
     for entry in summary:
-        own = [one for one in judged if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
-        levels = np.array([one["difficulty_level"] for one in own])
+        own = [item for item in judged if (item["evolver"], item["round"]) == (entry["evolver"], entry["round"])]
+        levels = np.array([item["difficulty_level"] for item in own])
         assert entry["n"] == len(own)
         assert entry["unreadable"] == 10 + 2 * (entry["evolver"] is None) - len(own)
-        assert entry["labels"] == dict.fromkeys(entry["labels"], 0) | Counter(one["difficulty_label"] for one in own)
+        assert entry["labels"] == dict.fromkeys(entry["labels"], 0) | Counter(item["difficulty_label"] for item in own)
         assert entry["mean_level"] == pytest.approx(levels.mean())
         reach = 1.959964 * levels.std(ddof=1) / len(levels) ** 0.5
         assert entry["mean_level_high"] == pytest.approx(levels.mean() + reach)
@@ -107,19 +107,19 @@ def test_the_same_call_goes_on_with_what_is_new_and_refuses_another_judge(source
     write_output(open_store(str(source)), [[record(number, sample=0) for number in range(60, 66)]])
     summary = quiet(first)
     assert len((tmp_path / "calls").read_text().split()) == len(before.split()) + 6
-    assert sum(one["n"] + one["unreadable"] for one in summary) == 66
-    assert all(0 <= one["difficulty_score"] <= 100 for one in rows(source, "difficulty_score"))
+    assert sum(item["n"] + item["unreadable"] for item in summary) == 66
+    assert all(0 <= row["difficulty_score"] <= 100 for row in rows(source, "difficulty_score"))
     with pytest.raises(SettingsChanged, match=r"analysis\.judge\.engine\.model"):
         quiet(config(source, "difficulty_score", judge=judge(model="other"), seeds=False))
 
 
 def test_what_is_measured_can_be_selected_by(source: Path, tmp_path: Path) -> None:
     quiet(config(source, "difficulty_score", judge=judge()))
-    scores = {one["record_id"]: one["difficulty_score"] for one in rows(source, "difficulty_score")}
+    scores = {row["record_id"]: row["difficulty_score"] for row in rows(source, "difficulty_score")}
     target = tmp_path / "best"
     select(open_store(str(source)), open_store(str(target)), Rule("difficulty_score", top=5), say=lambda _: None)
-    best = [scores[one] for one in ds.dataset(target / "data").to_table()["record_id"].to_pylist()]
-    known = [scores[one["record_id"]] for one in RECORDS if one["record_id"] in scores]
+    best = [scores[row] for row in ds.dataset(target / "data").to_table()["record_id"].to_pylist()]
+    known = [scores[record["record_id"]] for record in RECORDS if record["record_id"] in scores]
     assert sorted(best) == sorted(known)[-5:]
     # an unfinished analysis is none
     (source / "analyses/difficulty_score/_SUCCESS").unlink()
@@ -130,9 +130,9 @@ def test_what_is_measured_can_be_selected_by(source: Path, tmp_path: Path) -> No
 def test_failed_records_are_counted_and_run_again(source: Path) -> None:
     refusing = config(source, "difficulty", judge=judge(refuse_text="step 7 "), seeds=False)
     summary = quiet(refusing)
-    assert sum(one["failed"] for one in summary) == 1
+    assert sum(item["failed"] for item in summary) == 1
     output = str(source / "analyses/difficulty")
-    assert [one["reason"] for one in rows(source, "difficulty", "rejected") if one["status"] == "failed"] == [
+    assert [row["reason"] for row in rows(source, "difficulty", "rejected") if row["status"] == "failed"] == [
         "PromptRefused"
     ]
     assert drop_failed(open_store(output)) == 1
@@ -143,31 +143,31 @@ def test_failed_records_are_counted_and_run_again(source: Path) -> None:
 def test_evolvers_of_one_output_are_compared_seed_by_seed(tmp_path: Path) -> None:
     small = [record(number, sample=0, evolver="small") for number in range(30)]
     large = [
-        one
-        | {"evolver": "large", "plan_row": 100 + one["plan_row"], "record_id": f"large {one['record_id']}"}
-        | {"instruction": f"{one['instruction']} Give reasons."}
-        for one in small[:24]
+        item
+        | {"evolver": "large", "plan_row": 100 + item["plan_row"], "record_id": f"large {item['record_id']}"}
+        | {"instruction": f"{item['instruction']} Give reasons."}
+        for item in small[:24]
     ]
     source = tmp_path / "run"
     write_output(open_store(str(source)), [small, large])
     settings = {"judge": judge(), "evolver": "small", "other_evolver": "large"}
     summary = quiet(config(source, "win", **settings))
-    found = {one["record_id"]: one for one in [*small, *large]}
+    found = {item["record_id"]: item for item in [*small, *large]}
     met = rows(source, "win")
     # the six records of the smaller evolver that meet none are left out
     assert len(met) + len(rows(source, "win", "rejected")) == 24
-    for one in met:
-        mine, theirs = found[one["record_id"]], found[one["other_record_id"]]
+    for item in met:
+        mine, theirs = found[item["record_id"]], found[item["other_record_id"]]
         assert (mine["evolver"], theirs["evolver"]) == ("small", "large")
         assert (mine["seed_instruction"], mine["input"], mine["round"]) == (
             theirs["seed_instruction"],
             theirs["input"],
             theirs["round"],
         )
-        assert one["verdict"] == "tie" or one["agreed"]
-    assert [one["against_evolver"] for one in summary] == ["large"] * len(summary)
+        assert item["verdict"] == "tie" or item["agreed"]
+    assert [item["against_evolver"] for item in summary] == ["large"] * len(summary)
     for entry in summary:
-        verdicts = Counter(one["verdict"] for one in met if one["round"] == entry["round"])
+        verdicts = Counter(item["verdict"] for item in met if item["round"] == entry["round"])
         assert (entry["win"], entry["tie"], entry["lose"]) == tuple(verdicts[name] for name in ("win", "tie", "lose"))
         assert entry["win_rate"] == pytest.approx((entry["win"] + entry["tie"] / 2) / entry["n"])
         assert entry["win_rate_low"] <= entry["win_rate"] <= entry["win_rate_high"]
@@ -175,14 +175,14 @@ def test_evolvers_of_one_output_are_compared_seed_by_seed(tmp_path: Path) -> Non
 
 def test_two_outputs_are_compared_and_an_output_never_with_itself(source: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    write_output(open_store(str(other)), [[one | {"output": "Something else."} for one in RECORDS]])
+    write_output(open_store(str(other)), [[record | {"output": "Something else."} for record in RECORDS]])
     summary = quiet(config(source, "win", judge=judge(), against=str(other)))
-    assert sum(one["n"] + one["unreadable"] for one in summary) == 60
-    assert {one["against"] for one in summary} == {str(other)}
+    assert sum(item["n"] + item["unreadable"] for item in summary) == 60
+    assert {item["against"] for item in summary} == {str(other)}
     with pytest.raises(ConfigError, match="would be compared with itself"):
         quiet(config(other, "win", judge=judge(), against=str(other)))
     strangers = tmp_path / "strangers"
-    write_output(open_store(str(strangers)), [[one | {"seed_instruction": "Other."} for one in RECORDS]])
+    write_output(open_store(str(strangers)), [[record | {"seed_instruction": "Other."} for record in RECORDS]])
     with pytest.raises(OutputError, match="none of its records has a counterpart"):
         quiet(config(strangers, "win", judge=judge(), against=str(other)))
 
@@ -190,22 +190,24 @@ def test_two_outputs_are_compared_and_an_output_never_with_itself(source: Path, 
 def test_distances_are_exact_within_each_group_and_a_search_goes_on(source: Path, tmp_path: Path) -> None:
     encoder = {"model": str(save_encoder(tmp_path / "encoder")), "threads": 1, "pool": {"batch_rows": 16}}
     summary = quiet(config(source, "diversity", encoder=encoder))
-    vectors = {one["record_id"]: one for one in rows(source, "embeddings")}
-    measured = {one["record_id"]: one for one in rows(source, "diversity")}
-    assert measured.keys() == vectors.keys() == {one["record_id"] for one in RECORDS} | SEEDS
-    for one in measured.values():
+    vectors = {row["record_id"]: row for row in rows(source, "embeddings")}
+    measured = {row["record_id"]: row for row in rows(source, "diversity")}
+    assert measured.keys() == vectors.keys() == {record["record_id"] for record in RECORDS} | SEEDS
+    for item in measured.values():
         others = [
-            (2 - 2 * float(np.dot(vectors[one["record_id"]]["embedding"], other["embedding"])), name)
+            (2 - 2 * float(np.dot(vectors[item["record_id"]]["embedding"], other["embedding"])), name)
             for name, other in vectors.items()
-            if name != one["record_id"] and (other["evolver"], other["round"]) == (one["evolver"], one["round"])
+            if name != item["record_id"] and (other["evolver"], other["round"]) == (item["evolver"], item["round"])
         ]
-        assert one["neighbour_distance"] == pytest.approx(max(0, min(others)[0]), abs=2e-5)
-        assert one["repeats"] == sum(distance <= 0.05 for distance, _ in others)
+        assert item["neighbour_distance"] == pytest.approx(max(0, min(others)[0]), abs=2e-5)
+        assert item["repeats"] == sum(distance <= 0.05 for distance, _ in others)
     for entry in summary:
-        own = [one for one in measured.values() if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        own = [
+            item for item in measured.values() if (item["evolver"], item["round"]) == (entry["evolver"], entry["round"])
+        ]
         assert entry["n"] == len(own)
-        assert entry["mean_neighbour_distance"] == pytest.approx(np.mean([one["neighbour_distance"] for one in own]))
-        assert entry["repeated"] == pytest.approx(np.mean([one["repeats"] > 0 for one in own]))
+        assert entry["mean_neighbour_distance"] == pytest.approx(np.mean([item["neighbour_distance"] for item in own]))
+        assert entry["repeated"] == pytest.approx(np.mean([item["repeats"] > 0 for item in own]))
     files = sorted((source / "analyses/diversity/data").iterdir())
     files[0].unlink()
     kept = {file: file.stat().st_mtime_ns for file in files[1:]}
@@ -219,31 +221,33 @@ def test_a_reward_model_goes_over_what_is_there(source: Path, tmp_path: Path) ->
     write_output(open_store(str(source)), [odd])
     model = str(save_reward_model(tmp_path / "m", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True)))
     summary = quiet(config(source, "reward", reward={"model": model, "pool": {"batch_rows": 32}}))
-    measured = {one["record_id"]: one for one in rows(source, "reward")}
-    assert measured.keys() == {one["record_id"] for one in RECORDS}
-    pairs = [Pair(one["instruction"], one["input"], one["output"]) for one in RECORDS]
-    expected = [one.value for one in RewardScorer(RewardConfig(model)).score(pairs)]
-    assert [measured[one["record_id"]]["reward"] for one in RECORDS] == pytest.approx(expected, rel=1e-4)
-    lost = {one["record_id"]: one for one in rows(source, "reward", "rejected")}
-    assert lost.keys() == {one["record_id"] for one in odd}
-    assert {(one["stage"], one["reason"]) for one in lost.values()} == {("reward", "no_reward")}
+    measured = {row["record_id"]: row for row in rows(source, "reward")}
+    assert measured.keys() == {record["record_id"] for record in RECORDS}
+    pairs = [Pair(record["instruction"], record["input"], record["output"]) for record in RECORDS]
+    expected = [item.value for item in RewardScorer(RewardConfig(model)).score(pairs)]
+    assert [measured[record["record_id"]]["reward"] for record in RECORDS] == pytest.approx(expected, rel=1e-4)
+    lost = {row["record_id"]: row for row in rows(source, "reward", "rejected")}
+    assert lost.keys() == {item["record_id"] for item in odd}
+    assert {(item["stage"], item["reason"]) for item in lost.values()} == {("reward", "no_reward")}
     assert lost[odd[0]["record_id"]]["error"].startswith("reward: too long: ")
     assert lost[odd[1]["record_id"]]["error"] == "empty response: reward is undefined"
     for entry in summary:
-        own = [one for one in measured.values() if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
+        own = [
+            item for item in measured.values() if (item["evolver"], item["round"]) == (entry["evolver"], entry["round"])
+        ]
         assert (entry["n"], len(entry["quantiles"])) == (len(own), 5)
-        assert entry["mean_reward"] == pytest.approx(np.mean([one["reward"] for one in own]))
-    assert sum(one["unreadable"] for one in summary) == 2
+        assert entry["mean_reward"] == pytest.approx(np.mean([item["reward"] for item in own]))
+    assert sum(item["unreadable"] for item in summary) == 2
     # the data have a column of this name, which this run has left empty
     target = open_store(str(tmp_path / "best"))
     select(open_store(str(source)), target, Rule("reward", top=5), say=lambda _: None)
-    best = [measured[one["record_id"]]["reward"] for one in read_records(target)]
-    assert sorted(best) == sorted(one["reward"] for one in measured.values())[-5:]
+    best = [measured[record["record_id"]]["reward"] for record in read_records(target)]
+    assert sorted(best) == sorted(item["reward"] for item in measured.values())[-5:]
 
 
 def judges() -> list[psutil.Process]:
     """The judging actors of the local Ray."""
-    return [one for one in psutil.Process().children(recursive=True) if "judge" in _title(one)]
+    return [child for child in psutil.Process().children(recursive=True) if "judge" in _title(child)]
 
 
 def _title(process: psutil.Process) -> str:
@@ -284,11 +288,11 @@ def test_a_judge_writes_key_phrases_beside_the_rules(tmp_path: Path) -> None:
     write_output(open_store(str(tmp_path)), [records])
     summary = quiet(config(tmp_path, "key_phrases", judge=judge()))
     written, unread = rows(tmp_path, "key_phrases"), rows(tmp_path, "key_phrases", "rejected")
-    assert {one["record_id"] for one in [*written, *unread]} == {one["record_id"] for one in records[1:]}
-    assert {one["reason"] for one in unread} == {"no_phrases"}
+    assert {item["record_id"] for item in [*written, *unread]} == {record["record_id"] for record in records[1:]}
+    assert {item["reason"] for item in unread} == {"no_phrases"}
     for entry in summary:
-        group = [one for one in written if (one["evolver"], one["round"]) == (entry["evolver"], entry["round"])]
-        phrases = [phrase for one in group for phrase in one["phrases"]]
+        group = [item for item in written if (item["evolver"], item["round"]) == (entry["evolver"], entry["round"])]
+        phrases = [phrase for item in group for phrase in item["phrases"]]
         assert (entry["n"], entry["phrases"], entry["distinct"]) == (len(group), len(phrases), len(set(phrases)))
         assert entry["expected_distinct"] <= entry["distinct"]
 
@@ -306,8 +310,8 @@ def test_questions_as_they_were_have_the_settings_that_they_had(source: Path) ->
 
 def evolved(number: int, parent: dict[str, Any] | None = None, operator: str = "deepen") -> dict[str, Any]:
     """A record of round 1, or one that was evolved from `parent`."""
-    one = record(number, sample=0, operator=operator)
-    return one | {"parent_id": parent["record_id"] if parent else one["seed_id"]}
+    item = record(number, sample=0, operator=operator)
+    return item | {"parent_id": parent["record_id"] if parent else item["seed_id"]}
 
 
 def prompts_of(folder: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -340,11 +344,11 @@ def test_both_rewards_stand_beside_each_other_under_their_own_names(tmp_path: Pa
     reward = {"model": str(model)}
     for name in ("reward", "evolution_reward"):
         summary = quiet(config(tmp_path / "run", name, reward=reward))
-        assert sum(one["n"] for one in summary) == 10
-        assert all(f"mean_{name}" in one for one in summary)
+        assert sum(item["n"] for item in summary) == 10
+        assert all(f"mean_{name}" in item for item in summary)
     answers, replies = (rows(tmp_path / "run", name) for name in ("reward", "evolution_reward"))
-    by_id = {one["record_id"]: one["evolution_reward"] for one in replies}
-    assert by_id.keys() == {one["record_id"] for one in answers}
+    by_id = {reply["record_id"]: reply["evolution_reward"] for reply in replies}
+    assert by_id.keys() == {answer["record_id"] for answer in answers}
     (first,) = RewardScorer(RewardConfig(str(model))).score(
         [Pair(EvolvePrompts.load(None).of("deepen", records[0]["seed_instruction"], ""), "", records[0]["instruction"])]
     )

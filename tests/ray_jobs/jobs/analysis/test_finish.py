@@ -95,9 +95,9 @@ def test_steps_follow_the_run_once_and_their_failures_do_not_undo_it(tmp_path: P
     assert {path.name for path in (output / "analyses").iterdir()} == {"difficulty", "top1"}
     assert "<html" in (output / "report/index.html").read_text()
     levels = ds.dataset(output / "analyses/difficulty/data").to_table().to_pylist()
-    level = {one["record_id"]: one["difficulty_level"] for one in levels if one["round"]}
+    level = {level["record_id"]: level["difficulty_level"] for level in levels if level["round"]}
     best = ds.dataset(tmp_path / "best/data").to_table()["record_id"].to_pylist()
-    assert sorted(level[one] for one in best) == sorted(level.values())[-3:]
+    assert sorted(level[item] for item in best) == sorted(level.values())[-3:]
     # other steps are no other run, and what is there is left as it is
     parts = sorted(path.name for path in (output / "analyses/difficulty/data").iterdir())
     again = configured(tmp_path, steps[0], steps[3])

@@ -50,17 +50,17 @@ def rewritten(path: Path, change: Callable[[list[Record]], list[Record]]) -> Non
 
 def test_top1_and_trajectories_read_the_data_alone(source: Path) -> None:
     def change(found: list[Record]) -> list[Record]:
-        for one in found:
-            if one["evolver"] == "small":
-                one["mean_top1_prob"] = one["plan_row"] / 20 + 0.01
-                one["trajectory"] = json.dumps(
-                    {"methods": ["Narrow it", f"Topic {one['plan_row'] % 4}: x"], "plan": ""}
+        for item in found:
+            if item["evolver"] == "small":
+                item["mean_top1_prob"] = item["plan_row"] / 20 + 0.01
+                item["trajectory"] = json.dumps(
+                    {"methods": ["Narrow it", f"Topic {item['plan_row'] % 4}: x"], "plan": ""}
                 )
         return found
 
     for path in (source / "data").iterdir():
         rewritten(path, change)
-    top1 = {(one["evolver"], one["round"]): one for one in quiet(config(source, "top1"))}
+    top1 = {(item["evolver"], item["round"]): item for item in quiet(config(source, "top1"))}
     values = np.arange(0, 20, 2) / 20 + 0.01
     assert top1["small", 1]["n"] == 10
     assert top1["small", 1]["mean_top1_prob"] == pytest.approx(values.mean())
@@ -68,11 +68,11 @@ def test_top1_and_trajectories_read_the_data_alone(source: Path) -> None:
     assert top1["small", 1]["histogram"] == [1, 0] * 10
     assert top1["large", 1]["n"] == 0
     assert top1["large", 1]["mean_top1_prob"] is None
-    ways = {(one["evolver"], one["round"]): one for one in quiet(config(source, "trajectories"))}
+    ways = {(item["evolver"], item["round"]): item for item in quiet(config(source, "trajectories"))}
     assert (ways["small", 1]["phrases"], ways["small", 1]["distinct"]) == (20, 3)
     assert (ways["large", 1]["phrases"], ways["large", 1]["distinct"], ways["large", 1]["sample"]) == (10, 1, 10)
     assert ways["small", 1]["expected_distinct"] < 3
-    phrases = {one["record_id"]: one["phrases"] for one in rows(source, "trajectories")}
+    phrases = {row["record_id"]: row["phrases"] for row in rows(source, "trajectories")}
     assert len(phrases) == 60
     assert phrases[RECORDS[0]["record_id"]] == ["narrow", "topic 0"]
     assert not (source / "analyses/top1/data").exists()

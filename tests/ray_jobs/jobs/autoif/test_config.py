@@ -121,7 +121,9 @@ def test_files_are_checked_before_anything_starts(tmp_path: Path) -> None:
 
 def test_a_phase_knows_the_settings_that_change_its_results(tmp_path: Path) -> None:
     def changed(strategy: dict[str, Any] | None = None, **changes: Any) -> list[int]:
-        before, now = (prepare(one) for one in (autoif_config(tmp_path), autoif_config(tmp_path, strategy, **changes)))
+        before, now = (
+            prepare(item) for item in (autoif_config(tmp_path), autoif_config(tmp_path, strategy, **changes))
+        )
         return [phase for phase in (1, 2, 3) if before.settings(phase) != now.settings(phase)]
 
     other = {"engine": {"kind": "scripted", "model": "other"}}

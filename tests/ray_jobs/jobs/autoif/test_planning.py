@@ -42,9 +42,9 @@ def planner(tmp_path: Path) -> Planner:
     return Planner(PlanWriter(new_epoch(open_store(str(tmp_path / "plan")))), "key")
 
 
-def add(source: Store, number: int, one: RoundRow, evolver: str = "a") -> None:
+def add(source: Store, number: int, round_row: RoundRow, evolver: str = "a") -> None:
     """Commit a part with one row of one record."""
-    rows, epoch = finished({number: [one]}, evolver), new_epoch(source)
+    rows, epoch = finished({number: [round_row]}, evolver), new_epoch(source)
     epoch.add_plan(PlanIndex(rows=10), 0)
     add_part(source, epoch.lease, write_part(source, epoch.lease.tag, *outcomes(rows), rows["plan_row"].to_numpy()))
 
@@ -151,5 +151,5 @@ def test_constraint_and_query_stand_in_the_order_of_the_rules(
     assert (row["seed_instruction"], row["input"]) == ("What is it good for?", input_is)
     assert query_of(row, order) == "What is it good for?\nA paper clip."
     verified = Verified(Response("Clip.", "stop", Usage()))
-    (one,) = answered_rounds(row, json.loads(row["context"]), [verified], order)
-    assert one["instruction"] == instruction_is
+    (item,) = answered_rounds(row, json.loads(row["context"]), [verified], order)
+    assert item["instruction"] == instruction_is

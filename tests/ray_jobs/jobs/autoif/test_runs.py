@@ -23,7 +23,7 @@ from ray_jobs.jobs.autoif.preparation import guards, prepare
 from ray_jobs.jobs.registry import jobs_of, run_all, stored_jobs
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output.verify import verify
-from ray_jobs.pipeline.board import Board
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import open_store
 from scoring.entailment import Entailment
 from tests.ray_jobs.jobs.autoif.samples import autoif_config
@@ -87,14 +87,14 @@ def records(output: Path) -> list[Record]:
     """All records of one phase, kept or not."""
     found: list[Record] = []
     for name in ("data", "rejected"):
-        found += [{"status": "kept", **one} for one in ds.dataset(output / name).to_table().to_pylist()]
+        found += [{"status": "kept", **row} for row in ds.dataset(output / name).to_table().to_pylist()]
     return found
 
 
 def texts(output: Path) -> set[tuple[Any, ...]]:
     """What must be the same however often a run was disturbed."""
     names = ("record_id", "status", "instruction", "output", "trajectory")
-    return {tuple(one[name] for name in names) for one in records(output)}
+    return {tuple(record[name] for name in names) for record in records(output)}
 
 
 def quiet(config: AutoIFConfig) -> dict[str, Any]:
@@ -129,16 +129,20 @@ def test_the_funnel_is_the_one_told_by_hand(first: Finished) -> None:
     assert lines(first.report, "large")[:9] == LARGE
     for evolver, instructions in INSTRUCTIONS.items():
         # four queries are answered well, one badly, one weakly, and one oddly: some of its responses are good
-        odd = [one for one in records(first.output) if one["evolver"] == evolver and "oddly" in one["instruction"]]
-        good = Counter((one["row_id"], one["status"] == "kept") for one in odd)
+        odd = [
+            record
+            for record in records(first.output)
+            if record["evolver"] == evolver and "oddly" in record["instruction"]
+        ]
+        good = Counter((item["row_id"], item["status"] == "kept") for item in odd)
         passed = sum(n for (_, kept), n in good.items() if kept)
-        per_row = [(good[row, True], good[row, False]) for row in {one["row_id"] for one in odd}]
+        per_row = [(good[row, True], good[row, False]) for row in {item["row_id"] for item in odd}]
         assert len(odd) == 4 * instructions
-        fallen = 4 * instructions + len(odd) - passed
+        dropped = 4 * instructions + len(odd) - passed
         asked, pairs = 28 * instructions, sum(min(2, a) * min(2, b) for a, b in per_row)
         assert lines(first.report, evolver)[9:] == [
-            ("respond", "response", asked, asked - fallen, {"accuracy": fallen}),
-            ("quality", "response", asked - fallen, 16 * instructions + passed, {"score": 4 * instructions}),
+            ("respond", "response", asked, asked - dropped, {"accuracy": dropped}),
+            ("quality", "response", asked - dropped, 16 * instructions + passed, {"score": 4 * instructions}),
             ("pair", "preference pair", pairs, pairs, {}),
         ]
 
@@ -157,33 +161,33 @@ def test_the_report_adds_up(first: Finished) -> None:
 
 
 def test_kept_records_say_what_was_asked_and_how_it_was_judged(first: Finished) -> None:
-    kept = [one for one in records(first.output) if one["status"] == "kept"]
-    assert {one["evolver"] for one in kept} == {"small", "large"}
-    for one in kept:
-        about = json.loads(one["trajectory"])
-        assert one["instruction"] == f"{one['seed_instruction']}\n{about['constraint']}"
-        assert about["constraint"].split()[3] in one["output"]
-        assert (about["accuracy"], about["score"], one["operator"]) == (1.0, 9, "constraint")
-        assert (one["strategy"], one["responder_model"], one["evolver_model"]) == (
+    kept = [record for record in records(first.output) if record["status"] == "kept"]
+    assert {item["evolver"] for item in kept} == {"small", "large"}
+    for item in kept:
+        about = json.loads(item["trajectory"])
+        assert item["instruction"] == f"{item['seed_instruction']}\n{about['constraint']}"
+        assert about["constraint"].split()[3] in item["output"]
+        assert (about["accuracy"], about["score"], item["operator"]) == (1.0, 9, "constraint")
+        assert (item["strategy"], item["responder_model"], item["evolver_model"]) == (
             "autoif",
             "responder",
-            one["evolver"],
+            item["evolver"],
         )
-    preferred = [one for one in kept if one["rejected_outputs"]]
+    preferred = [item for item in kept if item["rejected_outputs"]]
     assert preferred
-    assert all("No word of yours" in worse for one in preferred for worse in one["rejected_outputs"])
+    assert all("No word of yours" in worse for item in preferred for worse in item["rejected_outputs"])
 
 
 def test_what_falls_is_kept_with_its_reason(first: Finished) -> None:
-    fallen = [one for one in records(first.output) if one["status"] != "kept"]
-    queries = {one["reason"]: one["seed_instruction"] for one in fallen if one["stage"] == "query"}
+    dropped = [record for record in records(first.output) if record["status"] != "kept"]
+    queries = {item["reason"]: item["seed_instruction"] for item in dropped if item["stage"] == "query"}
     assert queries.keys() == {"query_too_short", "query_too_long"}
-    assert {(one["stage"], one["reason"]) for one in fallen if one["evolver"]} == {
+    assert {(item["stage"], item["reason"]) for item in dropped if item["evolver"]} == {
         ("respond", "accuracy"),
         ("quality", "score"),
     }
-    again = [one for one in records(first.output / "instructions") if one["status"] != "kept"]
-    near = Counter((one["evolver"], one["error"]) for one in again if one["reason"] == "duplicate")
+    again = [record for record in records(first.output / "instructions") if record["status"] != "kept"]
+    near = Counter((item["evolver"], item["error"]) for item in again if item["reason"] == "duplicate")
     assert near["small", "of: Mention the word amber once or more"] == 3
     assert near["small", "of: Mention the word birch once or more, with wrong cases"] == 1
 
@@ -191,13 +195,13 @@ def test_what_falls_is_kept_with_its_reason(first: Finished) -> None:
 def test_functions_cases_and_replies_that_fall_are_kept_too(first: Finished) -> None:
     found = records(first.output / "instructions")
     disguised = [one for one in found if "hanging" in one["instruction"] and one["status"] == "rejected"]
-    (one,) = (one for one in disguised if one["evolver"] == "small" and one["stage"] == "nli")
-    assert (one["reason"], one["error"]) == ("contradiction", "by: Mention the word delta once or more.")
-    account = json.loads(one["trajectory"])
+    (item,) = (one for one in disguised if one["evolver"] == "small" and one["stage"] == "nli")
+    assert (item["reason"], item["error"]) == ("contradiction", "by: Mention the word delta once or more.")
+    account = json.loads(item["trajectory"])
     assert account["labels"] == ["contradiction"] * 3
     assert len(account["cases"]) == 5
-    assert Counter(fallen["reason"] for fallen in account["fallen"]) == {"agreement": 4}
-    assert all(fallen["text"].startswith(("Nothing", "Also")) for fallen in account["fallen"])
+    assert Counter(dropped["reason"] for dropped in account["fallen"]) == {"agreement": 4}
+    assert all(dropped["text"].startswith(("Nothing", "Also")) for dropped in account["fallen"])
     functions = [json.loads(one["output"]) for one in found if one["status"] == "kept"]
     assert [len(some) for some in functions] == [3, 3, 3]
     assert all(function["source"].startswith("def evaluate") for some in functions for function in some)
@@ -210,19 +214,23 @@ def test_functions_cases_and_replies_that_fall_are_kept_too(first: Finished) -> 
 
 def test_a_classifier_labels_in_place_of_the_judge(first: Finished, tmp_path: Path) -> None:
     model = str(save_classifier(tmp_path, ("entailment", "neutral", "contradiction")))
-    found = [one for one in records(first.output / "instructions") if one["trajectory"] and one["evolver"] == "small"]
+    found = [
+        record
+        for record in records(first.output / "instructions")
+        if record["trajectory"] and record["evolver"] == "small"
+    ]
     rounds = {
-        number: [kept_round(instruction=one["instruction"], trajectory=one["trajectory"])]
-        for number, one in enumerate(found)
+        number: [kept_round(instruction=item["instruction"], trajectory=item["trajectory"])]
+        for number, item in enumerate(found)
     }
-    job = ClassifierJob("nli", ClassifierConfig(model=model, device="cpu", batch_size=2), Board.create(["nli"]))
+    job = ClassifierJob("nli", ClassifierConfig(model=model, device="cpu", batch_size=2), Monitor.create(["nli"]))
     labelled = ClassifierActor(job)(finished(rounds))
     classifier, against = Entailment(model, "cpu"), 0
-    for (one,) in labelled["rounds"].to_pylist():
-        account = json.loads(one["trajectory"])
-        expected = classifier.label([(one["instruction"], text) for text in account["back_translations"]])
+    for (item,) in labelled["rounds"].to_pylist():
+        account = json.loads(item["trajectory"])
+        expected = classifier.label([(item["instruction"], text) for text in account["back_translations"]])
         assert account["labels"] == expected
-        assert (one["status"], one["reason"]) == (
+        assert (item["status"], item["reason"]) == (
             ("rejected", "contradiction") if "contradiction" in expected else ("kept", None)
         )
         against += "contradiction" in expected

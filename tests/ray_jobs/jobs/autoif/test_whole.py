@@ -51,7 +51,7 @@ def configured(folder: Path, output: str, storage: dict[str, Any]) -> AutoIFConf
 
 
 def records(store: Store) -> list[Record]:
-    return [{"status": "kept", **one} for one in read_records(store)] + read_records(store, "rejected")
+    return [{"status": "kept", **record} for record in read_records(store)] + read_records(store, "rejected")
 
 
 def test_a_whole_run_on_s3_and_its_failed_rows(s3_url: str, s3_options: dict[str, Any], tmp_path: Path) -> None:
@@ -59,11 +59,11 @@ def test_a_whole_run_on_s3_and_its_failed_rows(s3_url: str, s3_options: dict[str
     store = open_store(output, s3_options)
     config = configured(tmp_path, output, s3_options)
     before = run_all(jobs_of(config), say=lambda _: None)
-    failed = [one for one in records(store) if one["status"] == "failed"]
-    assert {(one["stage"], one["reason"], one["evolver"]) for one in failed} == {
+    failed = [record for record in records(store) if record["status"] == "failed"]
+    assert {(item["stage"], item["reason"], item["evolver"]) for item in failed} == {
         ("quality", "FileNotFoundError", "small")
     }
-    assert Counter(one["evolver"] for one in records(store.below("augment")) if one["status"] == "failed") == {
+    assert Counter(record["evolver"] for record in records(store.below("augment")) if record["status"] == "failed") == {
         "large": 1
     }
     assert before["records"]["failed"] == len(failed) > 0
@@ -77,22 +77,22 @@ def test_a_whole_run_on_s3_and_its_failed_rows(s3_url: str, s3_options: dict[str
     assert report["records"] | {"kept": 0, "rejected": 0} == {
         "planned": 2 * 3 * 7 + 2, "kept": 0, "rejected": 0, "failed": 0
     }  # fmt: skip
-    for name, one in stores_of(store).items():
-        verdict = verify(one)
+    for name, item in stores_of(store).items():
+        verdict = verify(item)
         assert (name, verdict.finished, list(verdict.problems)) == (name, True, [])
-    kept = [one for one in records(store) if one["status"] == "kept"]
-    assert {one["evolver"] for one in kept} == {"small", "large"}
-    assert all(one["ic_ifd"] is not None and one["scorer_model"] == "scripted" for one in kept)
+    kept = [record for record in records(store) if record["status"] == "kept"]
+    assert {item["evolver"] for item in kept} == {"small", "large"}
+    assert all(item["ic_ifd"] is not None and item["scorer_model"] == "scripted" for item in kept)
 
     nli = {step["evolver"]: step for step in report["funnel"] if step["step"] == "nli"}
-    assert {name: (one["entered"], one["kept"], one["fallen"]) for name, one in nli.items()} == {
+    assert {name: (item["entered"], item["kept"], item["fallen"]) for name, item in nli.items()} == {
         "small": (5, 4, {"contradiction": 1}),
         "large": (4, 3, {"contradiction": 1}),
     }
     classifier = Entailment(str(tmp_path / "nli"), "cpu")
-    for one in records(store.below("instructions")):
-        account = json.loads(one["trajectory"] or "{}")
+    for record in records(store.below("instructions")):
+        account = json.loads(record["trajectory"] or "{}")
         if "labels" in account:
-            pairs = [(one["instruction"], text) for text in account["back_translations"]]
+            pairs = [(record["instruction"], text) for text in account["back_translations"]]
             assert account["labels"] == classifier.label(pairs)
-            assert ("contradiction" in account["labels"]) == (one["instruction"] == CONTRADICTED)
+            assert ("contradiction" in account["labels"]) == (record["instruction"] == CONTRADICTED)

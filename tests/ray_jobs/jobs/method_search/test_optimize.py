@@ -90,9 +90,9 @@ def test_a_search_finds_the_method_that_the_loop_finds_and_reports_it(tmp_path: 
     assert (method.models.evolver, method.models.optimiser, method.models.responder) == ("s", "l", "m")
     assert method.tuned_on.source == str(tmp_path / "seeds.jsonl")
 
-    candidates = [one for step in wanted.log for one in step.candidates]
+    candidates = [candidate for step in wanted.log for candidate in step.candidates]
     assert report["optimiser"]["candidates"] == len(candidates)
-    assert report["optimiser"]["rewriting_replies"] == sum(one.proposal.attempts for one in candidates)
+    assert report["optimiser"]["rewriting_replies"] == sum(candidate.proposal.attempts for candidate in candidates)
     assert report["stopped"] == wanted.stopped
     assert [step["failures"] for step in report["steps"]] == [step.score.failures for step in wanted.log]
     methods_tried = 1 + report["optimiser"]["method"]
@@ -155,7 +155,7 @@ def test_a_stopped_search_ends_as_it_would_have(tmp_path: Path, kill: signal.Sig
     assert [line.endswith("(saved)") for line in said if line.startswith("step ")].count(True) == len(saved.log)
     # what was finished is not done again
     calls = len((tmp_path / "calls").read_text().splitlines()) - before
-    methods = sum(one.score is not None for step in wanted.log[len(saved.log) :] for one in step.candidates)
+    methods = sum(candidate.score is not None for step in wanted.log[len(saved.log) :] for candidate in step.candidates)
     assert calls == 20 * methods + 4 * 2 * (len(wanted.log) - len(saved.log))
 
 

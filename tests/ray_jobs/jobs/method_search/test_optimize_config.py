@@ -56,9 +56,9 @@ def test_the_rows_are_the_ones_that_were_drawn(tmp_path: Path) -> None:
     config = load(tmp_path, "search: {dev_rows: 5, pool_rows: 20, minibatch: 4}")
     rows = draw_rows(config)
     assert (rows.seeds, len(rows.dev), len(rows.pool)) == (100, 5, 20)
-    assert not {one.seed_id for one in rows.dev} & {one.seed_id for one in rows.pool}
+    assert not {item.seed_id for item in rows.dev} & {item.seed_id for item in rows.pool}
     known = {seed.seed_id: seed for batch in read_seeds(seed_source(config.seeds)) for seed in batch.seeds}
-    assert all(known[one.seed_id] == one for one in (*rows.dev, *rows.pool))
+    assert all(known[item.seed_id] == item for item in (*rows.dev, *rows.pool))
     assert draw_rows(config) == rows
     assert draw_rows(config.model_copy(update={"seed": 1})) != rows
 
@@ -140,9 +140,9 @@ def test_where_and_how_fast_are_no_settings_of_the_result(tmp_path: Path) -> Non
     assert different(before, prepare(load(tmp_path, "search: {rounds: 2}"))) == {"search.rounds"}
 
 
-def different(one: Prepared, other: Prepared) -> set[str]:
-    names = {*one.settings, *other.settings}
-    return {name for name in names if one.settings.get(name) != other.settings.get(name)}
+def different(prepared: Prepared, other: Prepared) -> set[str]:
+    names = {*prepared.settings, *other.settings}
+    return {name for name in names if prepared.settings.get(name) != other.settings.get(name)}
 
 
 def test_seeds_that_are_not_there(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Where a run's actors tell how far they are, and hear that the run is to stop.
 
-One Ray actor without CPUs, `BoardActor`, keeps the latest figures of every worker; each worker sends its own once a
-second from a thread, so a row costs no message. `Board` is the handle that travels to workers.
+One Ray actor without CPUs, `MonitorActor`, keeps the latest figures of every worker; each worker sends its own once a
+second from a thread, so a row costs no message. `Monitor` is the handle that travels to workers.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from ray_jobs.output.counts import Tally
+from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.manifest import Entry
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.output.schema import KEPT
@@ -28,11 +28,11 @@ from ray_jobs.output.schema import KEPT
 REPORT_SECONDS = 1.0
 MAX_CAUSE_CHARACTERS = 400
 ANSWER_SECONDS = 120.0
-"""How long the driver waits for the board: longer than Ray takes to start it again."""
+"""How long the driver waits for the monitor: longer than Ray takes to start it again."""
 
 
 @dataclass
-class Figures:
+class WorkerStats:
     """What one worker has done since it started. Rows count as in flight from `began` to `done`.
 
     `first_began` and `last_done` are moments of the worker's own monotonic clock.
@@ -61,9 +61,9 @@ class Figures:
 
     def count(self, rounds: Iterable[RoundRow]) -> None:
         """Count how rounds left this stage: kept, or the reason why not."""
-        self.outcomes.update(KEPT if one["status"] == KEPT else one["reason"] for one in rounds)
+        self.outcomes.update(KEPT if item["status"] == KEPT else item["reason"] for item in rounds)
 
-    def add(self, other: Figures) -> None:
+    def add(self, other: WorkerStats) -> None:
         """Take another worker's figures in."""
         self.began += other.began
         self.done += other.done
@@ -75,12 +75,12 @@ class Figures:
 
 @dataclass
 class PoolState:
-    """One pool as the board knows it. `loading` and `ready` count workers heard from lately; `starts` counts all.
+    """One pool as the monitor knows it. `loading` and `ready` count workers heard from lately; `starts` counts all.
 
     `retried` are rows that workers had begun which are not heard from any more: Ray has others begin them again.
     """
 
-    figures: Figures = field(default_factory=Figures)
+    stats: WorkerStats = field(default_factory=WorkerStats)
     starts: int = 0
     loading: int = 0
     ready: int = 0
@@ -96,35 +96,35 @@ class Snapshot:
     """The whole board at one moment. `committed` is what this execution has committed so far."""
 
     pools: dict[str, PoolState]
-    committed: Tally
+    committed: OutcomeCounts
     parts: int
     stopping: bool
 
 
-class BoardActor:
-    """The state behind `Board`. `pools` gives the pools an order in displays."""
+class MonitorActor:
+    """The state behind `Monitor`. `pools` gives the pools an order in displays."""
 
     def __init__(self, pools: Iterable[str]) -> None:
-        self._workers: dict[str, dict[str, tuple[Figures, float]]] = {pool: {} for pool in pools}
+        self._workers: dict[str, dict[str, tuple[WorkerStats, float]]] = {pool: {} for pool in pools}
         self._causes: dict[str, str] = {}
-        self._committed = Tally()
+        self._committed = OutcomeCounts()
         self._parts: set[str] = set()
         self._stopping = False
 
-    def report(self, pool: str, worker: str, figures: Figures) -> bool:
+    def report(self, pool: str, worker: str, stats: WorkerStats) -> bool:
         """Keep a worker's latest figures; answers whether the run is to stop."""
-        self._workers.setdefault(pool, {})[worker] = (figures, time.monotonic())
+        self._workers.setdefault(pool, {})[worker] = (stats, time.monotonic())
         return self._stopping
 
     def ended(self, pool: str, cause: str) -> None:
         """Keep why a worker ends."""
         self._causes[pool] = cause
 
-    def committed(self, name: str, tally: Tally) -> None:
+    def committed(self, name: str, outcome_counts: OutcomeCounts) -> None:
         """Count a committed part once."""
         if name not in self._parts:
             self._parts.add(name)
-            self._committed.add(tally)
+            self._committed.add(outcome_counts)
 
     def stop(self) -> None:
         """From now on workers are told to take no more rows."""
@@ -139,42 +139,42 @@ class BoardActor:
         return Snapshot(pools, self._committed, len(self._parts), self._stopping)
 
 
-def pool_state(workers: Iterable[tuple[Figures, float]], now: float) -> PoolState:
+def pool_state(workers: Iterable[tuple[WorkerStats, float]], now: float) -> PoolState:
     """A pool's workers added up, each with its figures and when it was heard from last, by the clock of `now`."""
     state = PoolState()
-    for figures, heard in workers:
+    for stats, heard in workers:
         state.starts += 1
-        state.figures.add(figures)
-        state.busy_seconds += figures.busy_seconds
+        state.stats.add(stats)
+        state.busy_seconds += stats.busy_seconds
         if now - heard < 10 * REPORT_SECONDS:
-            state.ready += figures.ready_at is not None
-            state.loading += figures.ready_at is None
-            state.in_flight += figures.began - figures.done
+            state.ready += stats.ready_at is not None
+            state.loading += stats.ready_at is None
+            state.in_flight += stats.began - stats.done
         else:
-            state.retried += figures.began - figures.done
+            state.retried += stats.began - stats.done
     return state
 
 
 @dataclass(frozen=True)
-class Board:
-    """The board as workers and the driver use it."""
+class Monitor:
+    """The monitor as workers and the driver use it."""
 
     actor: Any
 
     @classmethod
-    def create(cls, pools: Iterable[str]) -> Board:
-        """Start a board on the driver's node, which alone must live as long as the run; it ends with the job.
+    def create(cls, pools: Iterable[str]) -> Monitor:
+        """Start a monitor on the driver's node, which alone must live as long as the run; it ends with the job.
 
         Should its process die, Ray starts it anew and repeats what was asked of it. Workers report all they have done
         each time, so the figures of those that live are whole again.
         """
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(BoardActor)
+        actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(MonitorActor)
         return cls(actor.options(scheduling_strategy=here).remote(list(pools)))
 
     def committed(self, entry: Entry) -> None:
         """Tell of a committed part; does not wait."""
-        self.actor.committed.remote(entry.name, entry.tally)
+        self.actor.committed.remote(entry.name, entry.outcome_counts)
 
     def stop(self) -> None:
         """Ask all workers to take no more rows."""
@@ -186,20 +186,20 @@ class Board:
         return snapshot
 
 
-class Meter:
-    """A worker's figures, which a thread sends to the board once a second. `stopped` is the board's latest answer."""
+class StatsReporter:
+    """A worker's stats, which a thread sends to the monitor once a second. `stopped` is the monitor's latest answer."""
 
-    def __init__(self, board: Board, pool: str) -> None:
-        self.figures = Figures()
+    def __init__(self, monitor: Monitor, pool: str) -> None:
+        self.stats = WorkerStats()
         self.stopped = False
-        self._board, self._pool, self._worker = board, pool, uuid.uuid4().hex
+        self._monitor, self._pool, self._worker = monitor, pool, uuid.uuid4().hex
         self._started = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name="meter", daemon=True)
         self._thread.start()
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """The block loads the model: tell the board why it failed, or that the worker is ready.
+        """The block loads the model: tell the monitor why it failed, or that the worker is ready.
 
         Libraries and model stay as long as the worker: from here on the garbage collector leaves them out. Otherwise
         each of its full passes, which every few hundred rows bring about, would walk all of them again.
@@ -211,34 +211,34 @@ class Meter:
             raise
         gc.collect()
         gc.freeze()
-        self.figures.ready_at = time.time()
+        self.stats.ready_at = time.time()
 
     def ended(self, cause: str) -> None:
-        """Tell the board why this worker ends."""
+        """Tell the monitor why this worker ends."""
         # the cause helps whoever reads it; the worker ends all the same
         with suppress(RayError):
-            ray.get(self._board.actor.ended.remote(self._pool, cause), timeout=5 * REPORT_SECONDS)
+            ray.get(self._monitor.actor.ended.remote(self._pool, cause), timeout=5 * REPORT_SECONDS)
 
     @contextmanager
-    def rows(self, count: int) -> Iterator[Figures]:
+    def rows(self, count: int) -> Iterator[WorkerStats]:
         """Count `count` rows as in flight while the block runs, and as done after it."""
-        if self.figures.first_began is None:
-            self.figures.first_began = time.monotonic()
-        self.figures.began += count
-        yield self.figures
-        self.figures.done += count
-        self.figures.last_done = time.monotonic()
+        if self.stats.first_began is None:
+            self.stats.first_began = time.monotonic()
+        self.stats.began += count
+        yield self.stats
+        self.stats.done += count
+        self.stats.last_done = time.monotonic()
 
-    def row(self) -> AbstractContextManager[Figures]:
+    def row(self) -> AbstractContextManager[WorkerStats]:
         """Count one row, as `rows` does."""
         return self.rows(1)
 
     def report(self) -> None:
         """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
-        self.figures.held_seconds = time.monotonic() - self._started
-        # without the board the display misses this worker for a moment; its work goes on
+        self.stats.held_seconds = time.monotonic() - self._started
+        # without the monitor the display misses this worker for a moment; its work goes on
         with suppress(RayError):
-            self.stopped = ray.get(self._board.actor.report.remote(self._pool, self._worker, self.figures))
+            self.stopped = ray.get(self._monitor.actor.report.remote(self._pool, self._worker, self.stats))
 
     def _keep(self) -> None:
         while True:

@@ -15,9 +15,9 @@ from ray_jobs.config.run import PoolResponderConfig, RunConfig
 from ray_jobs.errors import PoolError
 from ray_jobs.forecast.checks import cards_of, check_cluster, check_models
 from ray_jobs.forecast.forecast import Forecast, forecast
-from ray_jobs.forecast.rates import Rates, read_rates, slots
+from ray_jobs.forecast.rates import Rates, max_concurrency, read_rates
 from ray_jobs.forecast.sample import Draw, draw, run_sample, wanted_seeds
-from ray_jobs.forecast.sample_rates import SeedFigures, intervals
+from ray_jobs.forecast.sample_rates import SeedStats, intervals
 from ray_jobs.jobs.preflight import check_settings, check_writable
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output import accept
@@ -41,7 +41,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class ForecastAnswer:
     """The answer. `notes` are worth knowing; `rows_left` are those that the output does not hold yet, by evolver.
 
     `ranges` say, for the numbers of `headline`, where 95 % of the forecasts from resampled seeds lie.
@@ -64,20 +64,20 @@ class Outlook:
         return json.dumps(content, indent=1).encode()
 
 
-def headline(one: Forecast) -> dict[str, float]:
+def headline(item: Forecast) -> dict[str, float]:
     """The numbers of a forecast that have a range."""
     return {
-        "rows_per_second": one.rows_per_second,
-        "seconds": one.seconds,
-        "tokens": one.tokens,
-        "gpu_hours": one.gpu_hours,
-        "cost": one.cost,
-        "bytes": one.bytes,
-        **{f"{status}_records": count for status, count in one.records.items()},
+        "rows_per_second": item.rows_per_second,
+        "seconds": item.seconds,
+        "tokens": item.tokens,
+        "gpu_hours": item.gpu_hours,
+        "cost": item.cost,
+        "bytes": item.bytes,
+        **{f"{status}_records": count for status, count in item.records.items()},
     }
 
 
-def look_ahead(run: RunConfig, question: Question, verbose: bool, say: Say) -> Outlook:
+def forecast_run(run: RunConfig, question: Question, verbose: bool, say: Say) -> ForecastAnswer:
     """Check a run and forecast what is left of it. Reads its output and writes nothing that stays there.
 
     Raises ConfigError with everything that is wrong, SeedError, StorageError, OutputError, PoolError.
@@ -100,11 +100,11 @@ def look_ahead(run: RunConfig, question: Question, verbose: bool, say: Say) -> O
             return _answer(job, stated, None, left, done, notes)
         say(f"trying {len(drawn.seeds):,} seeds on one actor of each pool, one pool after the other")
         sample = run_sample(job, run, drawn)
-    figures = SeedFigures.of(sample, _slots(run))
+    stats = SeedStats.of(sample, _max_concurrency(run))
     outcomes = {
         f"{status}: {reason}" if reason else status: count for (status, reason), count in sample.outcomes.items()
     }
-    return _answer(job, figures.rates(), figures, left, done, notes, len(drawn.seeds), outcomes)
+    return _answer(job, stats.rates(), stats, left, done, notes, len(drawn.seeds), outcomes)
 
 
 def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
@@ -121,24 +121,24 @@ def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
     return {name: max(0, count) for name, count in left.items()}, int(done.sum())
 
 
-def _slots(run: RunConfig) -> dict[str, int]:
-    found = {pool_name(name): slots(one.engine, one.pool) for name, one in run.evolvers.items()}
+def _max_concurrency(run: RunConfig) -> dict[str, int]:
+    found = {pool_name(name): max_concurrency(evolver.engine, evolver.pool) for name, evolver in run.evolvers.items()}
     if isinstance(run.responder, PoolResponderConfig):
         # every round of a row is answered at the same time
-        found[RESPOND] = slots(run.responder.engine, run.responder.pool)
+        found[RESPOND] = max_concurrency(run.responder.engine, run.responder.pool)
     return found | {SCORE: 1}
 
 
 def _answer(
     job: SynthesisJob,
     rates: Rates,
-    figures: SeedFigures | None,
+    stats: SeedStats | None,
     left: Mapping[str, int],
     done: int,
     notes: list[str],
     sampled: int = 0,
     outcomes: Mapping[str, int] | None = None,
-) -> Outlook:
+) -> ForecastAnswer:
     pools = job.pools()
     own = {pool_name(name): count for name, count in left.items()}
     rows = {name: own.get(name, sum(left.values())) for name in pools}
@@ -147,9 +147,9 @@ def _answer(
         raise PoolError(f"pool {missing[0]}: no seed of the sample goes through it; take a larger one with --sample")
     stages = [[name for name in own if name in going], *([name] for name in going if name not in own)]
 
-    def foretell(of: Rates) -> Forecast:
+    def forecast_of(of: Rates) -> Forecast:
         return forecast(of, going, rows, stages)
 
-    foretold = foretell(rates) if going else None
-    ranges = intervals(figures, lambda of: headline(foretell(of))) if figures and going else {}
-    return Outlook(notes, left, done, sampled, dict(outcomes or {}), rates, foretold, ranges)
+    forecast_now = forecast_of(rates) if going else None
+    ranges = intervals(stats, lambda of: headline(forecast_of(of))) if stats and going else {}
+    return ForecastAnswer(notes, left, done, sampled, dict(outcomes or {}), rates, forecast_now, ranges)
