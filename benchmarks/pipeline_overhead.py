@@ -94,7 +94,8 @@ def table(measured: Measured) -> str:
     lines.append(["all processes", "", f"{total:.1f}", each, f"{1000 * steady / measured.steady_rows:.3f}"])
     return (
         f"{measured.rows:,} rows of {measured.rounds} round(s): {measured.seconds:.1f} s, "
-        f"{measured.rows / measured.seconds:,.0f} rows/s with start-up; {measured.steady_rows / measured.steady_seconds:,.0f} rows/s in the steady middle "
+        f"{measured.rows / measured.seconds:,.0f} rows/s with start-up; "
+        f"{measured.steady_rows / measured.steady_seconds:,.0f} rows/s in the steady middle "
         f"({measured.steady_rows:,} rows in {measured.steady_seconds:.1f} s).\n\n" + markdown(headings, lines)
     )
 

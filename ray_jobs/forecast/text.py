@@ -36,8 +36,8 @@ def _totals(forecast: Forecast, ranges: Mapping[str, Range]) -> Iterator[str]:
         "records": ", ".join(f"{count:,.0f} {status}" for status, count in forecast.records.items()) or "not stated",
         "rows/s": _with_range(numbers["rows_per_second"], ranges.get("rows_per_second"), lambda x: f"{x:,.2f}"),
         "time": f"{_with_range(forecast.seconds, ranges.get('seconds'), clock)}: {clock(forecast.load_seconds)} "
-        f"models load, {clock(forecast.stream_seconds)} rows stream, {clock(forecast.passage_seconds)} the first and last "
-        "are on their way",
+        f"models load, {clock(forecast.stream_seconds)} rows stream, {clock(forecast.passage_seconds)} the first and "
+        "last are on their way",
         "tokens": _with_range(forecast.tokens, ranges.get("tokens"), lambda x: f"{x:,.0f}"),
         "output": _with_range(forecast.bytes / 1e6, _scaled(ranges.get("bytes"), 1e-6), lambda x: f"{x:,.1f}") + " MB",
         "GPU-hours": _with_range(forecast.gpu_hours, ranges.get("gpu_hours"), lambda x: f"{x:,.2f}"),

@@ -152,27 +152,43 @@ def acquire(store: Store, timing: Timing = Timing()) -> LeaseHolder:
 
     Raises LeaseHeld where a run is at work on it.
     """
-    wait_for_holder(store, timing)
-    lease = take(store)
-    return LeaseHolder(lease, timing.heartbeat)
+    return LeaseHolder(take(store, wait_for_holder(store, timing)), timing.heartbeat)
 
 
-def take(store: Store) -> Lease:
-    """Create the next lease, whoever holds the last one. Raises LeaseHeld where another is faster."""
-    # the first version's numbers are counted on once: a gap would hide a successor from who asks for it by name
-    number = 1 + (EPOCHS.latest(store) or FIRST_VERSION.latest(store))
+def take(store: Store, latest: int | None = None) -> Lease:
+    """Create the lease after number `latest`, or after the last one, whoever holds it.
+
+    Raises LeaseHeld where another is faster.
+    """
+    number = 1 + (_latest(store)[1] if latest is None else latest)
     token = new_token()
     if not store.create_exclusive(EPOCHS.path(number), json.dumps({**myself(), "token": token}).encode()):
         raise LeaseHeld(f"{store.url}: another run has just started on this output")
     return Lease(store, number, token)
 
 
-def wait_for_holder(store: Store, timing: Timing = Timing()) -> None:
-    """Raise LeaseHeld where a run is at work on the output, as far as a sign of life in `timing.patience` tells."""
-    series = EPOCHS if EPOCHS.latest(store) else FIRST_VERSION
-    holder = current(store, series)
-    if holder and _is_held(store, holder, series, timing):
-        raise LeaseHeld(f"{store.url}: {holder} is working on this output; stop it first, or wait until it ends")
+def wait_for_holder(store: Store, timing: Timing = Timing()) -> int:
+    """The number of the last lease, whose holder is gone, as far as no sign of life in `timing.patience` tells.
+
+    Raises LeaseHeld where a run is at work on the output.
+    """
+    series, number = _latest(store)
+    # removed since it was listed: the folder of a selection that has just been finished
+    with suppress(MissingFile):
+        holder = read_holder(store, number, series) if number else None
+        if holder and _is_held(store, holder, series, timing):
+            raise LeaseHeld(f"{store.url}: {holder} is working on this output; stop it first, or wait until it ends")
+    return number
+
+
+def _latest(store: Store) -> tuple[Series, int]:
+    """The last lease: of the first version's only where there is none of ours.
+
+    Its numbers are counted on once: a gap would hide a successor from who asks for it by name.
+    """
+    if number := EPOCHS.latest(store):
+        return EPOCHS, number
+    return FIRST_VERSION, FIRST_VERSION.latest(store)
 
 
 def current(store: Store, series: Series = EPOCHS) -> Holder | None:
