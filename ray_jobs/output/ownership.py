@@ -60,11 +60,11 @@ _RUN = (
 )
 _ANALYSIS = (*_RUN, r"summary\.json", rf"data/{_SHARD}\.parquet", rf"data/{_HEX}-\d{{10,}}\.parquet")
 _PICTURES = (
-    "comparison|difficulty-level|difficulty-levels|difficulty-score|funnel|ic-ifd|ifd|instruction-words|mean-top1-prob|"
-    "neighbour-distance|operators|output-words|reward|tokens|yields"
+    "comparison|difficulty-level|difficulty-levels|difficulty-score|evolution-reward|funnel|ic-ifd|ifd|instruction-words|"
+    "mean-top1-prob|neighbour-distance|operators|output-words|reward|tokens|top1-positions|yields"
 )
 _REPORT = (re.escape(MARK), r"index\.html", rf"({_PICTURES})(-narrow)?\.png")
-_MEASURED = "difficulty|difficulty_score|diversity|embeddings|reward|top1|trajectories|win"
+_MEASURED = "difficulty|difficulty_score|diversity|embeddings|evolution_reward|key_phrases|reward|top1|trajectories|win"
 
 
 def _below(folder: str, patterns: Iterable[str]) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def test_what_a_console_or_a_new_disk_puts_there_is_nobodys(
         ("search", {"optimize.json": b'{"result_settings": {}, "configuration": {}, "versions": {}}'}),
         ("analysis", {"run.json": RUN_JSON, "plan/index.json": b"{}", "summary.json": b"[]"}),
         ("analysis", {"summary.json": b'[{"evolver": null, "round": 1}]', "data/00000.parquet": b"", "_SUCCESS": b""}),
-        ("report", {"index.html": b'<meta name="pictures" content="a.png">', "a.png": b""}),
+        ("report", {"index.html": b'<meta name="pictures" content="ifd.png">', "ifd.png": b""}),
     ],
 )
 def test_what_the_version_before_began_is_ours(place: Store, kind: Kind, files: dict[str, bytes]) -> None:
