@@ -107,7 +107,7 @@ def run_source(store: Store, found: Manifest, folder: str) -> Source | None:
         entry.schema: part.path
         for entry in sorted(found.entries, key=lambda entry: entry.name, reverse=True)
         for part in entry.files
-        if part.path.startswith(f"{folder}/")
+        if part.folder == folder
     }
     origin = {"kind": "run", "run_id": run_id, "finished": store.exists(SUCCESS)}
     return _source(store, parts, origin, list(kinds.values()))

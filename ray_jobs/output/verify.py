@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ray_jobs.errors import DamagedOutput, StorageError
 from ray_jobs.output import accept, run_files
@@ -51,7 +52,7 @@ def verify(store: Store) -> Verdict:
     for entry in found.parts:
         problems += [f"part {entry.name}: {problem}" for problem in _part_problems(store, entry, plan, rounds)]
         records += sum(part.records for part in entry.files)
-    problems += _column_problems(found)
+    problems += _column_problems(store, found)
     missing = np.flatnonzero(~found.manifest.done(plan.rows))
     if finished:
         problems += _finish_problems(found, missing.tolist())
@@ -96,16 +97,22 @@ def _session_problems(store: Store) -> Iterator[str]:
             yield f"{path}: expected the figures of a session; they are left out of the report"
 
 
-def _column_problems(found: Accepted) -> Iterator[str]:
-    """Files whose columns other commands refuse: they want those of the first file."""
+def _column_problems(store: Store, found: Accepted) -> Iterator[str]:
+    """Files whose columns do not go together, which other commands refuse: one column of two types."""
     for folder in (DATA, REJECTED):
-        schemas: dict[str, str] = {}
-        for entry in found.parts:
-            for part in entry.files:
-                if part.folder == folder and entry.schema:
-                    schemas.setdefault(entry.schema, part.path)
-        if len(schemas) > 1:
-            yield f"{folder}/ has files with {len(schemas)} kinds of columns: {_examples(sorted(schemas.values()))}"
+        kinds = {entry.schema: part.path for entry in found.parts for part in entry.files if part.folder == folder}
+        try:
+            pa.unify_schemas([_columns(store, path) for path in kinds.values()])
+        except pa.ArrowException as error:
+            yield f"{folder}/ has files with {len(kinds)} kinds of columns that do not go together: {error}"
+        except (StorageError, OSError):
+            # told as a problem of its part
+            continue
+
+
+def _columns(store: Store, path: str) -> pa.Schema:
+    with store.open_input(path) as opened:
+        return pq.read_schema(opened).remove_metadata()
 
 
 def _part_problems(store: Store, entry: Entry, plan: PlanIndex, rounds: int) -> Iterator[str]:

@@ -63,7 +63,8 @@ def compare(sums: SeedSums, first: str, second: str, number: int | None) -> list
     pair = [sums.evolvers.index(first), sums.evolvers.index(second)]
 
     def of(array: Floats) -> Floats:
-        both: Floats = array[pair][:, rounds].reshape(2, -1, sums.shape[2]).sum(axis=1)
+        chosen = array[pair][:, rounds]
+        both: Floats = chosen.sum(axis=tuple(range(1, chosen.ndim - 1)))
         return both
 
     ended = of(sums.ended)
