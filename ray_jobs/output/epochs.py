@@ -10,10 +10,12 @@ docs/takeover.md has the protocol, its states and what is not promised.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
+
+import pyarrow as pa
 
 from ray_jobs.errors import DamagedOutput, MissingFile, StorageError
 from ray_jobs.output import first_version, lease
@@ -38,6 +40,7 @@ from ray_jobs.output.file_names import (
 )
 from ray_jobs.output.lease import Lease
 from ray_jobs.output.manifest import Entry, Part, Rows
+from ray_jobs.output.part_files import counted_pieces, read_part
 from ray_jobs.output.plan_index import INDEX, PlanIndex
 from ray_jobs.storage.store import Store
 
@@ -135,6 +138,21 @@ class Epoch:
             # a later epoch, once sealed, removes these entries: what was listed is whole where there is none
             self.look()
         return self.accepted
+
+    def read_part(self, part: Part) -> bytes:
+        """A file of an accepted part, whole. Raises LeaseLost, MissingFile, and DamagedOutput where it has changed."""
+        try:
+            return read_part(self.store, part)
+        except MissingFile:
+            # a run that has taken over may have joined it
+            self.look()
+            raise
+
+    def pieces(self, entry: Entry) -> Iterator[tuple[str, pa.Table]]:
+        """The records of an accepted part that count, a piece at a time, by their folders. Raises as `read_part`."""
+        for part in entry.files:
+            for records in counted_pieces(entry, self.read_part(part)):
+                yield part.folder, records
 
     # --- leftovers
 

@@ -19,12 +19,11 @@ from itertools import groupby
 
 import numpy as np
 
-from ray_jobs.errors import MissingFile
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.epochs import Epoch
 from ray_jobs.output.file_names import STAGING
-from ray_jobs.output.manifest import Entry, Part
-from ray_jobs.output.part_files import ROW_GROUP_BYTES, PartWriter, counted_pieces, read_part
+from ray_jobs.output.manifest import Entry
+from ray_jobs.output.part_files import ROW_GROUP_BYTES, PartWriter, counted_pieces
 
 READERS = 16
 READ_AHEAD_BYTES = 32 << 20
@@ -103,7 +102,7 @@ def _read_ahead(epoch: Epoch, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
     ahead = 0
     with ThreadPoolExecutor(READERS) as pool:
         for entry in entries:
-            waiting.append((entry, [pool.submit(_read, epoch, part) for part in entry.files]))
+            waiting.append((entry, [pool.submit(epoch.read_part, part) for part in entry.files]))
             ahead += entry.size
             while ahead > READ_AHEAD_BYTES:
                 first, futures = waiting.popleft()
@@ -111,12 +110,3 @@ def _read_ahead(epoch: Epoch, entries: Sequence[Entry]) -> Iterator[tuple[Entry,
                 yield first, [future.result() for future in futures]
         for entry, futures in waiting:
             yield entry, [future.result() for future in futures]
-
-
-def _read(epoch: Epoch, part: Part) -> bytes:
-    try:
-        return read_part(epoch.store, part)
-    except MissingFile:
-        # the run that has taken over may have joined this part
-        epoch.look()
-        raise

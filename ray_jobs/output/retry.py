@@ -11,7 +11,7 @@ from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REJECTED
 from ray_jobs.output.manifest import Entry
-from ray_jobs.output.part_files import PartWriter, count_piece, pieces
+from ray_jobs.output.part_files import PartWriter, count_piece
 from ray_jobs.output.schema import FAILED
 from ray_jobs.storage.store import Store
 
@@ -36,7 +36,7 @@ def drop_failed_rows(epoch: Epoch) -> int:
 
 
 def _drop(epoch: Epoch, entry: Entry) -> int:
-    found = [_failed_rows(records) for folder, records in pieces(epoch.store, entry) if folder == REJECTED]
+    found = [_failed_rows(records) for folder, records in epoch.pieces(entry) if folder == REJECTED]
     rows = pc.unique(pa.chunked_array(found, pa.int64()))
     if len(rows):
         _rewrite(epoch, entry, rows)
@@ -46,7 +46,7 @@ def _drop(epoch: Epoch, entry: Entry) -> int:
 def _rewrite(epoch: Epoch, entry: Entry, unwanted: pa.Array) -> None:
     """Replace a part by one without the rows `unwanted`."""
     writer, outcome_counts = PartWriter(), OutcomeCounts()
-    for folder, records in pieces(epoch.store, entry):
+    for folder, records in epoch.pieces(entry):
         kept = records.filter(pc.invert(pc.is_in(records["plan_row"], unwanted)))
         writer.add(folder, kept)
         outcome_counts.add(count_piece(folder, kept))

@@ -10,7 +10,29 @@ from typing import Any, BinaryIO, Literal
 from ray_jobs.errors import JobError, MissingFile, StoreAway
 from ray_jobs.storage.store import Entry, Store
 
-Files = dict[str, bytes]
+
+class Files(dict[str, bytes]):
+    """Files by path. They are published by a copy, as in an object store, or, where it `renames`, as on a disk."""
+
+    renames = False
+
+    def copied(self) -> Files:
+        """The same files, to go another way with."""
+        files = type(self)(self)
+        files.renames = self.renames
+        return files
+
+
+def in_a_store() -> Files:
+    """No files, in an object store."""
+    return Files()
+
+
+def on_a_disk() -> Files:
+    """No files, on a disk."""
+    files = Files()
+    files.renames = True
+    return files
 
 
 class Killed(BaseException):
@@ -102,7 +124,8 @@ class Driver(threading.Thread):
                 try:
                     return apply()
                 finally:
-                    self.changed()
+                    if not name.startswith(("read", "list", "look up")):
+                        self.changed()
             if name.startswith("put once"):
                 raise fault
             # every other request is made again, as clients do
@@ -155,15 +178,15 @@ class MemoryStore(Store):
         return bool(self._request(f"create {path}", create))
 
     def publish(self, source: str, target: str) -> bool:
-        """Copy what is there, as an object store does."""
+        """Copy or move what is there."""
 
-        def copy() -> bool:
+        def publish() -> bool:
             if source not in self.files:
                 return False
-            self.files[target] = self.files[source]
+            self.files[target] = self.files.pop(source) if self.files.renames else self.files[source]
             return True
 
-        return bool(self._request(f"publish {target}", copy))
+        return bool(self._request(f"publish {target}", publish))
 
     def kind(self, path: str) -> Literal["file", "folder"] | None:
         """What is there."""

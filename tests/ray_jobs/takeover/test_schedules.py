@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
 
 from ray_jobs.errors import LeaseHeld, LeaseLost
 from ray_jobs.jobs.synthesis import SynthesisJob
-from tests.ray_jobs.takeover.stepped import Driver, Files
+from tests.ray_jobs.takeover.stepped import Driver, Files, in_a_store, on_a_disk
 from tests.ray_jobs.takeover.work import check, check_end, driver, job, plain_rows, retrier
 
-FEW, MANY = 3, 5
+FEW, MANY = 2, 3
 """The seeds that the first driver is asked for, and all others."""
 Jobs = tuple[SynthesisJob, SynthesisJob]
+
+
+Place = Callable[[], Files]
+
+
+@pytest.fixture(params=[in_a_store, on_a_disk])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Where the output lies: an object store or a disk, which publish differently."""
+    made: Place = request.param
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +40,9 @@ def new_driver(name: str, files: Files, of: SynthesisJob) -> Driver:
     return item
 
 
-def length(jobs: Jobs) -> int:
+def length(jobs: Jobs, place: Place) -> int:
     """How many requests the first driver makes alone."""
-    return new_driver("alone", {}, jobs[0]).begin().to_the_end().steps
+    return new_driver("alone", place(), jobs[0]).begin().to_the_end().steps
 
 
 def recover(files: Files, of: SynthesisJob) -> None:
@@ -44,8 +55,8 @@ def ended_well(item: Driver) -> None:
     assert item.error is None or isinstance(item.error, LeaseLost | LeaseHeld), item.error
 
 
-def test_a_driver_alone_comes_to_its_end(jobs: Jobs) -> None:
-    files: Files = {}
+def test_a_driver_alone_comes_to_its_end(jobs: Jobs, place: Place) -> None:
+    files = place()
     first = new_driver("first", files, jobs[0]).begin().to_the_end()
     assert first.error is None
     check_end(files, FEW)
@@ -56,9 +67,9 @@ def test_a_driver_alone_comes_to_its_end(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize("fate", ["sleeps", "is killed", "is killed, its request arrives late"])
-def test_another_takes_over_at_any_step(fate: str, jobs: Jobs) -> None:
-    for step in range(length(jobs)):
-        files: Files = {}
+def test_another_takes_over_at_any_step(fate: str, jobs: Jobs, place: Place) -> None:
+    for step in range(length(jobs, place)):
+        files = place()
         first = new_driver("first", files, jobs[0]).begin().advance(step)
         late = nothing if fate == "sleeps" else first.kill()
         second = new_driver("second", files, jobs[1]).begin().to_the_end()
@@ -72,9 +83,9 @@ def test_another_takes_over_at_any_step(fate: str, jobs: Jobs) -> None:
         recover(files, jobs[1])
 
 
-def test_an_answer_that_is_lost_at_any_step_costs_nothing(jobs: Jobs) -> None:
-    for step in range(length(jobs)):
-        files: Files = {}
+def test_an_answer_that_is_lost_at_any_step_costs_nothing(jobs: Jobs, place: Place) -> None:
+    for step in range(length(jobs, place)):
+        files = place()
         first = new_driver("first", files, jobs[0]).begin().advance(step)
         late = first.lose_answer()
         first.to_the_end()
@@ -89,15 +100,15 @@ def test_an_answer_that_is_lost_at_any_step_costs_nothing(jobs: Jobs) -> None:
 
 
 @pytest.mark.parametrize("fate", ["sleeps", "is killed"])
-def test_another_takes_over_while_failed_rows_are_taken_out(fate: str, jobs: Jobs) -> None:
-    done: Files = {}
-    assert Driver("before", done, driver(jobs[0], fails=(0, 2))).begin().to_the_end().error is None
-    alone = dict(done)
+def test_another_takes_over_while_failed_rows_are_taken_out(fate: str, jobs: Jobs, place: Place) -> None:
+    done = place()
+    assert Driver("before", done, driver(jobs[0], fails=(1,))).begin().to_the_end().error is None
+    alone = done.copied()
     steps = Driver("alone", alone, retrier(jobs[0])).begin().to_the_end().steps
     assert plain_rows(alone) == plain_rows(done)
     assert alone.keys() != done.keys()
     for step in range(steps):
-        files = dict(done)
+        files = done.copied()
         first = Driver("first", files, retrier(jobs[0])).begin()
         first.changed = lambda files=files: check(files)
         first.advance(step)
@@ -121,9 +132,9 @@ def nothing() -> None:
     """A request that was never made."""
 
 
-def two(jobs: Jobs, step: int, other: int, fate: str) -> None:
+def two(jobs: Jobs, place: Place, step: int, other: int, fate: str) -> None:
     """The first rests after `step` requests, the second after `other`; then the first goes on, then the second."""
-    files: Files = {}
+    files = place()
     first = new_driver("first", files, jobs[0]).begin().advance(step)
     second = new_driver("second", files, jobs[1]).begin().advance(other)
     late = second.kill() if fate == "killed" else nothing
@@ -138,16 +149,16 @@ def two(jobs: Jobs, step: int, other: int, fate: str) -> None:
     recover(files, jobs[1])
 
 
-def test_both_rest_at_any_two_steps(jobs: Jobs) -> None:
-    steps, random = length(jobs), Random(0)
-    for _ in range(150):
-        two(jobs, random.randrange(steps), random.randrange(2 * steps), random.choice(["sleeps", "killed"]))
+def test_both_rest_at_any_two_steps(jobs: Jobs, place: Place) -> None:
+    steps, random = length(jobs, place), Random(0)
+    for _ in range(60):
+        two(jobs, place, random.randrange(steps), random.randrange(2 * steps), random.choice(["sleeps", "killed"]))
 
 
 @pytest.mark.chaos_long
 @pytest.mark.timeout(3600)
-def test_both_rest_at_every_two_steps(jobs: Jobs) -> None:
-    for step in range(length(jobs)):
-        for other in range(2 * length(jobs)):
+def test_both_rest_at_every_two_steps(jobs: Jobs, place: Place) -> None:
+    for step in range(length(jobs, place)):
+        for other in range(2 * length(jobs, place)):
             for fate in ("sleeps", "killed"):
-                two(jobs, step, other, fate)
+                two(jobs, place, step, other, fate)
