@@ -96,7 +96,7 @@ def test_an_engine_with_secrets_repeats_none() -> None:
     engine = MaskedEngine(ScriptedEngine(reply=reply), ["zebra-1"])
     with pytest.raises(PromptRefused, match=r"^not with \*\*\*: hello$"):
         asyncio.run(engine.generate(Prompt("hello", Sampling(), 0)))
-    assert engine.slots == ScriptedEngine().slots
+    assert engine.max_concurrency == ScriptedEngine().max_concurrency
 
 
 def test_a_log_masks_tracebacks_too() -> None:

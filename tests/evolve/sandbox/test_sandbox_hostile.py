@@ -73,7 +73,7 @@ with Sandbox(disable=["seccomp"], servers=2) as box:
     try: print(box.check(HONEST, ["four"]))
     except SandboxError as error: print(error)
 """
-    done = started([], "-c", f"import sys; sys.path.append({str(ROOT / 'tests/evolve')!r})\n{code}")
+    done = started([], "-c", f"import sys; sys.path.append({str(ROOT / 'tests/evolve/sandbox')!r})\n{code}")
     assert done is not None
     first, second = done.stdout.splitlines()
     assert first == str([Verdict(True)]), done.stderr

@@ -54,7 +54,9 @@ class Place:
         deadline = time.monotonic() + 200
         while time.monotonic() < deadline:
             jobs = {job["submission_id"]: job for job in self.head.get("/api/jobs/")}
-            if jobs.get(job_id, {}).get("driver_info") and (not committed or list(self.output.glob("manifest/*"))):
+            if jobs.get(job_id, {}).get("driver_info") and (
+                not committed or list(self.output.glob("entries/*/part-*"))
+            ):
                 return dict(jobs[job_id])
             time.sleep(0.3)
         raise AssertionError(f"job {job_id} did not come as far as expected")
