@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ from ray_jobs.errors import DamagedOutput, OutputError
 from ray_jobs.output import accept
 from ray_jobs.output.file_names import DATA, RUN, SUCCESS
 from ray_jobs.output.manifest import Manifest, Part
+from ray_jobs.output.part_files import check_part
 from ray_jobs.output.run_files import read_json
 from ray_jobs.storage.store import Store
 
@@ -33,14 +34,19 @@ class Source:
     parts: Sequence[Part]
     schema: pa.Schema
     origin: dict[str, Any]
+    _checked: set[str] = field(default_factory=set, repr=False, compare=False)
+    """The parts that were found to be what was written, each looked at when it is first read."""
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The records part by part, in the order of the parts' paths, at most 8192 at a time; all columns, or these.
 
-        Columns that a part was written without are null in it. Raises DamagedOutput where a part is no Parquet file or
-        has other columns than `schema`.
+        Columns that a part was written without are null in it. Raises DamagedOutput where a part is not what was
+        written or has other columns than `schema`.
         """
         for part in self.parts:
+            if part.path not in self._checked:
+                check_part(self.store, part)
+                self._checked.add(part.path)
             yield from self._read(part.path, columns)
 
     def _read(self, path: str, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
@@ -49,7 +55,9 @@ class Source:
         try:
             with self.store.open_input(path) as opened, pq.ParquetFile(opened) as file:
                 own = file.schema_arrow
-                if not all(field.name in self.schema.names and self.schema.field(field.name) == field for field in own):
+                if not all(
+                    column.name in self.schema.names and self.schema.field(column.name) == column for column in own
+                ):
                     raise DamagedOutput(f"{self.store.url_of(path)}: expected the columns of the first part")
                 there = [name for name in wanted.names if name in own.names]
                 for batch in file.iter_batches(BATCH_ROWS, columns=there):

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ray_jobs.errors import DamagedOutput
-from ray_jobs.output.checksums import checksum
+from ray_jobs.output.checksums import checksum, new_checksum
 from ray_jobs.output.counts import OutcomeCounts, count_records
 from ray_jobs.output.file_names import DATA, REJECTED
 from ray_jobs.output.manifest import Entry, Part
@@ -23,6 +23,7 @@ NOTHING = {DATA: RECORD_SCHEMA.empty_table(), REJECTED: REJECTED_SCHEMA.empty_ta
 WRITTEN_AS = {"compression": "zstd", "write_page_checksum": True}
 """How files of records are encoded: with a checksum a page, so that a reader of some columns sees what is damaged."""
 PIECE_ROWS = 4096
+CHECKED_BYTES = 8 << 20
 ROW_GROUP_BYTES = 64 << 20
 
 
@@ -30,11 +31,25 @@ def read_part(store: Store, part: Part) -> bytes:
     """A file of a part, whole. Raises DamagedOutput where it is not what was written, and MissingFile."""
     data = store.read_bytes(part.path)
     if checksum(data) != part.checksum:
-        raise DamagedOutput(
-            f"{store.url_of(part.path)}: is not what was written, its checksum differs; `evolve repair` takes it out, "
-            "and the next `evolve run` makes its rows again"
-        )
+        raise _damaged(store, part)
     return data
+
+
+def check_part(store: Store, part: Part) -> None:
+    """Read a file of a part, a piece in memory at a time, and raise as `read_part` does."""
+    found = new_checksum()
+    with store.open_input(part.path) as opened:
+        while data := opened.read(CHECKED_BYTES):
+            found.update(data)
+    if found.hexdigest() != part.checksum:
+        raise _damaged(store, part)
+
+
+def _damaged(store: Store, part: Part) -> DamagedOutput:
+    return DamagedOutput(
+        f"{store.url_of(part.path)}: is not what was written, its checksum differs; `evolve repair` takes it out, "
+        "and the next `evolve run` makes its rows again"
+    )
 
 
 def pieces(store: Store, entry: Entry) -> Iterator[tuple[str, pa.Table]]:

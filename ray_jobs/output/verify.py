@@ -101,6 +101,8 @@ def _column_problems(store: Store, found: Accepted) -> Iterator[str]:
     """Files whose columns do not go together, which other commands refuse: one column of two types."""
     for folder in (DATA, REJECTED):
         kinds = {entry.schema: part.path for entry in found.parts for part in entry.files if part.folder == folder}
+        if not kinds:
+            continue
         try:
             pa.unify_schemas([_columns(store, path) for path in kinds.values()])
         except pa.ArrowException as error:

@@ -45,7 +45,7 @@ def test_a_value_is_taken_as_it_is_given(text: str, value: Any) -> None:
 def test_a_comment_behind_quotes_or_brackets_is_told(text: str) -> None:
     with pytest.raises(yaml.YAMLError):
         given_value(text)
-    with pytest.raises(ConfigError, match=r"--set seeds.path=.*the value is not YAML"):
+    with pytest.raises(ConfigError, match=r"--set seeds\.path: the value is not YAML"):
         overridden({}, [f"seeds.path={text}"])
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs.output.epochs import add_part
-from ray_jobs.output.file_names import RUN, SUCCESS
+from ray_jobs.output.epochs import Epoch, add_part
+from ray_jobs.output.file_names import RUN
+from ray_jobs.output.join import join_parts
 from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.schema import RECORD_SCHEMA, REJECTED_SCHEMA
@@ -56,18 +57,31 @@ def record(number: int, **values: Any) -> Record:
     return {"ifd": ifd, "ic_ifd": None if None in (q, ifd) else ifd / q, **base}
 
 
-def write_output(store: Store, parts: Sequence[Sequence[Record]], schema: pa.Schema = RECORD_SCHEMA) -> None:
-    """Make `store` the output of a finished run with these parts."""
+def write_output(
+    store: Store, parts: Sequence[Sequence[Record]], schema: pa.Schema = RECORD_SCHEMA, publishes: bool = True
+) -> None:
+    """Make `store` the output of a run with these parts: of a finished one, unless nothing is published."""
     epoch = new_epoch(store)
-    last = max((record["plan_row"] for records in parts for record in records), default=0)
-    epoch.add_plan(PlanIndex(rows=last + 1), 0)
-    for records in parts:
-        kept = pa.Table.from_pylist([dict(record) for record in records], schema)
-        rows = np.array([record["plan_row"] for record in records], dtype=np.int64)
-        entry = write_part(store, epoch.lease.tag, kept, REJECTED_SCHEMA.empty_table(), np.unique(rows))
+    records = [record for part in parts for record in part]
+    rows = 1 + max((record["plan_row"] for record in records), default=0)
+    seeds = len({record["seed_id"] for record in records})
+    epoch.add_plan(PlanIndex(rows=max(rows, epoch.accepted.index.rows), seeds=seeds), 0)
+    for part in parts:
+        kept = pa.Table.from_pylist([dict(record) for record in part], schema)
+        numbers = np.unique([record["plan_row"] for record in part]).astype(np.int64)
+        entry = write_part(store, epoch.lease.tag, kept, REJECTED_SCHEMA.empty_table(), numbers)
         add_part(store, epoch.lease, entry)
     store.write_bytes(RUN, json.dumps({"run_id": RUN_ID}).encode())
-    store.write_bytes(SUCCESS, b"")
+    if publishes:
+        publish(epoch)
+
+
+def publish(epoch: Epoch) -> None:
+    """Publish each part by itself, and mark the run as finished."""
+    for entry in epoch.refresh().parts:
+        join_parts(epoch, [entry], lambda: None)
+    epoch.refresh()
+    epoch.finish()
 
 
 def read_records(store: Store, folder: str = "data") -> list[Record]:

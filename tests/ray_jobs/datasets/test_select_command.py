@@ -158,7 +158,7 @@ def test_parts_without_an_entry_are_not_read(output: Store, target: Store) -> No
 
 def test_rows_in_two_parts_are_told(tmp_path: Path, target: Store) -> None:
     output = open_store(str(tmp_path / "cut_short"))
-    write_output(output, [[record(0), record(3)], [record(3, output="Another answer.")]])
+    write_output(output, [[record(0), record(3)], [record(3, output="Another answer."), record(6)]], publishes=False)
     with pytest.raises(OutputError, match="rows are in two parts since the run was cut short"):
         select(output, target, QUARTER, say=quiet)
 

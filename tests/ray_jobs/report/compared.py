@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.output.epochs import Epoch, add_part
-from ray_jobs.output.file_names import RUN, SUCCESS
+from ray_jobs.output.file_names import RUN
 from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan_index import PlanFile, PlanIndex
 from ray_jobs.output.schema import RECORD_SCHEMA, REJECTED_SCHEMA
 from ray_jobs.storage.store import Store
-from tests.ray_jobs.datasets.outputs import RUN_ID, Record, record
+from tests.ray_jobs.datasets.outputs import RUN_ID, Record, publish, record
 from tests.ray_jobs.samples import new_epoch
 
 EVOLVERS = {"small": 1.15, "large": 1.0}
@@ -42,6 +42,7 @@ def write_compared(store: Store, seeds: int, parts: int = 1, rounds: int = 2, **
     epoch.add_plan(PlanIndex(rows=seeds * len(EVOLVERS), seeds=seeds, files=files), 0)
     for part in range(parts):
         _write_part(epoch, [item for item in found if item["seed_index"] % parts == part])
+    publish(epoch)
     _write_run(store, seeds, rounds)
     return found
 
@@ -101,7 +102,6 @@ def _write_run(store: Store, seeds: int, rounds: int) -> None:
     }
     session = {"number": 1, "started_at": "2026-01-01T00:00:00+00:00", "seconds": 4000.0, "committed_rows": seeds}
     store.write_bytes("sessions/000001.json", json.dumps(session | {"pools": pools}).encode())
-    store.write_bytes(SUCCESS, b"")
 
 
 def write_analyses(store: Store, records: list[Record]) -> None:
