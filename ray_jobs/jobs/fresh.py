@@ -24,7 +24,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Removal:
-    """What is to be taken from an output: its files with their sizes in bytes, by path; see `ownership.is_kept`."""
+    """What is to be taken from an output: its files with their sizes in bytes, by path."""
 
     store: Store
     files: Sequence[tuple[str, int]]
@@ -70,7 +70,9 @@ def begin_afresh(job: Job, delete: bool, confirm: Confirm) -> None:
         # what a look can tell, before a listing that may be long
         ownership.refuse_dangerous(store)
         ownership.check_place(store, "run")
-    files = [(path, size) for path, size in store.list() if not ownership.is_kept(path)]
+    listed = store.list()
+    kept = ownership.kept_for_good([path for path, _ in listed])
+    files = [(path, size) for path, size in listed if path not in kept]
     strangers = ownership.foreign(path for path, _ in files)
     removal = Removal(store, [(path, size) for path, size in files if ownership.is_ours(path)])
     held = len(removal.files) + len(strangers)

@@ -91,13 +91,18 @@ def start_over(store: Store) -> None:
 
 
 def _take_first_version_over(store: Store, fresh: bool) -> None:
+    if fresh:
+        # whatever is in its index, nothing of it is to count
+        first_version.stop_drivers(store)
+        store.write_bytes(INDEX, first_version.guard())
+        return
     if not first_version.is_begun(store):
         if store.create_exclusive(INDEX, first_version.guard()):
             # it may have got no further than its lease
             first_version.stop_drivers(store)
         return
     first_version.stop_drivers(store)
-    if not fresh and 0 not in sealed_epochs(store):
+    if 0 not in sealed_epochs(store):
         store.create_exclusive(seal_path(0), to_checked(first_version.sealed(store)))
     store.write_bytes(INDEX, first_version.guard())
 

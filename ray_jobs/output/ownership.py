@@ -96,7 +96,7 @@ _COMPILED = {kind: re.compile("|".join(patterns), re.ASCII) for kind, patterns i
 _UNFINISHED = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}\.tmp", re.DOTALL)
 """What a writer that was killed leaves beside a file on a local disk."""
 
-_KEPT = re.compile(rf"(?:.*/)?(?:{re.escape(MARK)}|epochs/\d{{6,}}\.(?:lease|beat|seal)|plan/index\.json)", re.DOTALL)
+_EPOCH = re.compile(r"(?P<place>(?:.*/)?)epochs/\d{6,}\.(?:lease|beat|seal)", re.DOTALL)
 _LOOKED_AT = 20
 _NOBODYS = frozenset({"", "lost+found", ".DS_Store", MARK})
 """What systems put into a folder by themselves; "" is the object by which consoles show an empty folder.
@@ -124,9 +124,14 @@ def when_written(path: str) -> str:
     return f"{folder}{slash}{unfinished['name'] if unfinished else name}"
 
 
-def is_kept(path: str) -> bool:
-    """Whether a file is one that an output keeps for good: the mark, the leases and seals whose numbers go on."""
-    return _KEPT.fullmatch(path) is not None
+def kept_for_good(paths: Sequence[str]) -> set[str]:
+    """Those files of an output that no run takes away: its mark, and of each place with epochs in it what tells of them.
+
+    Leases and seals go on with their numbers, so that a run which is suspended mistakes no later one for its own.
+    """
+    epochs = {path: found["place"] for path in paths if (found := _EPOCH.fullmatch(path))}
+    beside = {place + name for place in epochs.values() for name in (MARK, "plan/index.json")}
+    return {*epochs, *beside, MARK} & set(paths)
 
 
 def foreign(paths: Iterable[str], kind: Kind = "run") -> list[str]:

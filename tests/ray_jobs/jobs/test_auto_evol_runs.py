@@ -20,6 +20,7 @@ from ray_jobs.jobs.methods import saved_method
 from ray_jobs.jobs.preflight import check
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output import accept
+from ray_jobs.output.ownership import claim
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.job import seed_source
 from ray_jobs.runner.run import run
@@ -131,9 +132,8 @@ def test_a_run_with_the_initial_method_keeps_the_last_round_of_evolvers_that_ans
 
 def test_a_run_refuses_the_output_of_a_search(tmp_path: Path) -> None:
     write_seeds(tmp_path / "seeds.jsonl", SEEDS)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out/search.json").write_text("{}")
-    with pytest.raises(OutputError, match="this is the output of a search; give the run one of its own"):
+    claim(open_store(str(tmp_path / "out")), "search")
+    with pytest.raises(OutputError, match="holds a search, expected a run"):
         run(SynthesisJob(configuration(tmp_path, {})))
 
 

@@ -8,13 +8,11 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -23,7 +21,7 @@ from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.select import select
 from ray_jobs.datasets.source import open_source
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
-from ray_jobs.output import accept, ownership
+from ray_jobs.output import ownership
 from ray_jobs.output.epochs import add_part
 from ray_jobs.output.ownership import MARK
 from ray_jobs.output.parts import write_part
@@ -219,7 +217,7 @@ def test_one_evolver_without_scorer_and_some_columns(target: Store) -> None:
     schema = pa.schema([item for item in RECORD_SCHEMA if item.name not in unschedulable])
     unscored = dict.fromkeys(("loss_q", "loss_a_given_q", "loss_a"))
     rows = [record(number, evolver="only", **unscored) for number in range(30)]
-    write_columns(target, rows, schema)
+    write_output(target, [rows], schema)
     _, parsed = page_of(target)
     for said in (
         "It takes a run of two or more evolvers to compare any.",
@@ -232,18 +230,6 @@ def test_one_evolver_without_scorer_and_some_columns(target: Store) -> None:
         f"{NOT_ANALYSED} evolve analyse {target.url} diversity",
     ):
         assert said in parsed.text
-
-
-def write_columns(store: Store, rows: Sequence[Record], schema: pa.Schema) -> None:
-    """An output whose only part has other columns than this version writes."""
-    write_output(store, [rows])
-    (entry,) = accept.load(store).parts
-    (part,) = entry.files
-    buffer = io.BytesIO()
-    pq.write_table(
-        pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema), buffer
-    )
-    store.write_bytes(part.path, buffer.getvalue())
 
 
 def write_rows(store: Store, rows: pa.Table) -> None:

@@ -268,7 +268,11 @@ def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path
     analyse_it = ["analyse", str(source), "difficulty", "--config", str(tmp_path / "judge.yaml"), "--address", address]
     output = open_store(str(source / "analyses/difficulty"))
     command = Command(analyse_it, tmp_path)
-    until(lambda: command.is_over or output.list("entries"), STARTUP, "the first committed part")
+    until(
+        lambda: command.is_over or any("/part-" in path for path, _ in output.list("entries")),
+        STARTUP,
+        "the first committed part",
+    )
     assert command.kill()
     until(lambda: not judges(), STARTUP, "the end of the killed driver's actors")
     calls, done = len(log.read_text().split()), sum(len(entry.rows) for entry in accept.load(output).parts)

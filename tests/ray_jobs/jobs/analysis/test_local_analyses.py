@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 import pytest
 
 from ray_jobs.errors import OutputError
@@ -43,23 +40,19 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def rewritten(path: Path, change: Callable[[list[Record]], list[Record]]) -> None:
-    table = pq.read_table(path)
-    pq.write_table(pa.Table.from_pylist(change(table.to_pylist()), table.schema), path)
+def test_top1_and_trajectories_read_the_data_alone(tmp_path: Path) -> None:
+    def changed(item: Record) -> Record:
+        if item["evolver"] != "small":
+            return item
+        methods = ["Narrow it", f"Topic {item['plan_row'] % 4}: x"]
+        return {
+            **item,
+            "mean_top1_prob": item["plan_row"] / 20 + 0.01,
+            "trajectory": json.dumps({"methods": methods, "plan": ""}),
+        }
 
-
-def test_top1_and_trajectories_read_the_data_alone(source: Path) -> None:
-    def change(found: list[Record]) -> list[Record]:
-        for item in found:
-            if item["evolver"] == "small":
-                item["mean_top1_prob"] = item["plan_row"] / 20 + 0.01
-                item["trajectory"] = json.dumps(
-                    {"methods": ["Narrow it", f"Topic {item['plan_row'] % 4}: x"], "plan": ""}
-                )
-        return found
-
-    for path in (source / "data").iterdir():
-        rewritten(path, change)
+    source = tmp_path / "run"
+    write_output(open_store(str(source)), [[changed(item) for item in RECORDS]])
     top1 = {(item["evolver"], item["round"]): item for item in quiet(config(source, "top1"))}
     values = np.arange(0, 20, 2) / 20 + 0.01
     assert top1["small", 1]["n"] == 10

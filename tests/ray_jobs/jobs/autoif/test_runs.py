@@ -341,4 +341,4 @@ def test_a_machine_without_a_guard_is_refused_before_anything_starts(tmp_path: P
     ):
         guards(kit)
     lax = autoif_config(tmp_path, {"sandbox": {"allow_missing": ["network"]}})
-    assert prepare(lax).kit.required == {"files", "processes", "resources", "privileges"}
+    assert prepare(lax).kit.required == {"files", "processes", "verdicts", "resources", "privileges"}

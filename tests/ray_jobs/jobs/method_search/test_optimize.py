@@ -28,6 +28,7 @@ from ray_jobs.jobs.method_search.preflight import prepare
 from ray_jobs.jobs.method_search.rows import task
 from ray_jobs.jobs.method_search.search import optimize
 from ray_jobs.output import lease
+from ray_jobs.output.ownership import MARK, claim
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.samples import write_seeds
 
@@ -225,7 +226,9 @@ def test_a_search_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: di
 
 def test_two_searches_do_not_share_an_output(tmp_path: Path) -> None:
     config = configuration(tmp_path)
-    holder = lease.acquire(open_store(config.output))
+    store = open_store(config.output)
+    claim(store, "search")
+    holder = lease.acquire(store)
     try:
         with pytest.raises(LeaseHeld, match=r"is working on this output; stop it first"):
             optimize(config)
@@ -236,10 +239,11 @@ def test_two_searches_do_not_share_an_output(tmp_path: Path) -> None:
 def test_a_search_refuses_the_output_of_a_run_and_a_broken_state(tmp_path: Path) -> None:
     config = configuration(tmp_path)
     store = open_store(config.output)
-    store.write_bytes("plan/index.json", b"{}")
-    with pytest.raises(OutputError, match="this is the output of a run; give the search one of its own"):
+    claim(store, "run")
+    with pytest.raises(OutputError, match="holds a run, expected a search"):
         optimize(config)
-    store.delete(["plan/index.json"])
+    store.delete([MARK])
+    claim(store, "search")
     store.write_bytes("optimize.json", json.dumps({"result_settings": prepare(config).settings}).encode())
     store.write_bytes("search.json", b"{}")
     with pytest.raises(DamagedOutput, match=r"search\.json: expected the state of a search: search: Field required"):
