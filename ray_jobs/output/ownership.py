@@ -125,7 +125,7 @@ def when_written(path: str) -> str:
 
 
 def kept_for_good(paths: Sequence[str]) -> set[str]:
-    """Those files of an output that no run takes away: its mark, and of each place with epochs in it what tells of them.
+    """Those files of an output that no run takes away: its mark, and what tells of the epochs of each place in it.
 
     Leases and seals go on with their numbers, so that a run which is suspended mistakes no later one for its own.
     """
