@@ -17,7 +17,7 @@ import pytest
 from ray_jobs.runner.keeper import living
 from tests.ray_jobs.samples import run_config, write_seeds
 
-UP_SECONDS, END_SECONDS = 240, 60
+UP_SECONDS, END_SECONDS = 240, 120
 LOOPBACK = ("127.0.0.1", "::ffff:127.0.0.1", "::1")
 
 
@@ -29,7 +29,7 @@ class Run:
         write_seeds(folder / "seeds.jsonl", [f"Count to {number}." for number in range(200)])
         engine = {"kind": "scripted", "slots": 4, "decode_rate": 40, "call_log": str(folder / "calls")}
         evolvers: dict[str, Any] = {"a": {"engine": engine, "pool": {"size": 1, "batch_rows": 4}}}
-        limits = {"drain_seconds": 5}
+        limits = {"drain_seconds": 45}
         config = run_config(folder, evolvers=evolvers, responder={"kind": "evolver"}, scorer=None, limits=limits)
         (folder / "run.yaml").write_text(config.model_dump_json())
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}

@@ -18,7 +18,7 @@ from ray_jobs.runner.supervisor import verdict
 
 COMMAND = """
 import os, signal, sys, time
-from ray_jobs import signals, supervisor
+from ray_jobs.runner import signals, supervisor
 from ray_jobs.runner.signals import StopRequest
 supervisor.split()
 print(os.getpid(), flush=True)
