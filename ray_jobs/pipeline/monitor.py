@@ -241,7 +241,8 @@ class StatsReporter:
             self.stopped = ray.get(self._monitor.actor.report.remote(self._pool, self._worker, self.stats))
 
     def _keep(self) -> None:
-        while True:
+        # a call without a Ray would start one, so the thread ends with the Ray it reports to
+        while ray.is_initialized():
             self.report()
             time.sleep(REPORT_SECONDS)
 
