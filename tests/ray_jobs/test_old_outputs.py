@@ -195,9 +195,13 @@ def test_pairs_that_come_later_are_scored() -> None:
     assert raw_records("score_pairs/out").keys() > golden_records("score_pairs").keys()
 
 
-@starts_ray
 @pytest.mark.parametrize("output", ["search/out", "search/killed"])
-def test_a_search_goes_on_to_the_same_method(output: str) -> None:
-    evolve("optimize", "search/search.yaml", "--output", output)
-    method, expected = (json.loads(Path(item, "method.json").read_text()) for item in (output, OUTPUTS / "search/out"))
-    assert {**method, "created_at": ""} == {**expected, "created_at": ""}
+def test_a_search_under_the_template_of_back_then_is_refused_and_kept(
+    output: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in Path(output).rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as ended:
+        main(("optimize", "search/search.yaml", "--output", output))
+    assert ended.value.code == 2
+    assert "templates.auto_evol/optimise" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
