@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypeVar
 
 from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
 from ray_jobs.output.counts import OutcomeCounts
@@ -17,6 +17,8 @@ from ray_jobs.output.file_names import RUN
 from ray_jobs.output.first_version import FORMAT
 from ray_jobs.output.schema import KEPT
 from ray_jobs.storage.store import Store
+
+Json = TypeVar("Json", bound=dict[str, Any] | list[dict[str, Any]])
 
 SESSIONS = "sessions"
 RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
@@ -70,23 +72,21 @@ def _session(store: Store, path: str) -> Session | None:
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
     """A JSON object of the output. Raises DamagedOutput where it is not one."""
-    try:
-        value = json.loads(store.read_bytes(path))
-    except ValueError as error:
-        raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
-    if not isinstance(value, dict):
-        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON object, got {type(value).__name__}")
-    return value
+    return _read(store, path, dict, "object")
 
 
 def read_list(store: Store, path: str) -> list[dict[str, Any]]:
     """A JSON list of objects. Raises DamagedOutput where it is not one."""
+    return _read(store, path, list, "list")
+
+
+def _read(store: Store, path: str, kind: type[Json], name: str) -> Json:
     try:
         value = json.loads(store.read_bytes(path))
     except ValueError as error:
         raise DamagedOutput(f"{store.url_of(path)}: expected JSON, got something else ({error})") from None
-    if not isinstance(value, list):
-        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON list, got {type(value).__name__}")
+    if not isinstance(value, kind):
+        raise DamagedOutput(f"{store.url_of(path)}: expected a JSON {name}, got {type(value).__name__}")
     return value
 
 
