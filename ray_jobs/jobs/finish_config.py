@@ -11,17 +11,7 @@ from ray_jobs.config.run import RunConfig
 from ray_jobs.config.secrets import Address
 from ray_jobs.datasets.rule import Rule, make_rule, parse_range
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.analysis.config import (
-    DifficultyConfig,
-    DifficultyScoreConfig,
-    DiversityConfig,
-    EvolutionRewardConfig,
-    KeyPhrasesConfig,
-    RewardAnalysisConfig,
-    Top1Config,
-    TrajectoriesConfig,
-    WinConfig,
-)
+from ray_jobs.jobs.analysis.config import AnyAnalysis
 from ray_jobs.jobs.autoif.config import AutoIFConfig
 
 
@@ -77,17 +67,7 @@ class ReportConfig(Strict):
 
 
 StepConfig = Annotated[
-    Annotated[DifficultyConfig, Tag("difficulty")]
-    | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
-    | Annotated[WinConfig, Tag("win")]
-    | Annotated[DiversityConfig, Tag("diversity")]
-    | Annotated[RewardAnalysisConfig, Tag("reward")]
-    | Annotated[EvolutionRewardConfig, Tag("evolution_reward")]
-    | Annotated[TrajectoriesConfig, Tag("trajectories")]
-    | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
-    | Annotated[Top1Config, Tag("top1")]
-    | Annotated[SelectConfig, Tag("select")]
-    | Annotated[ReportConfig, Tag("report")],
+    AnyAnalysis | Annotated[SelectConfig, Tag("select")] | Annotated[ReportConfig, Tag("report")],
     kind_or(""),
 ]
 

@@ -125,7 +125,7 @@ class Top1Config(Strict):
 
 
 JudgeAnalysisConfig = DifficultyConfig | DifficultyScoreConfig | WinConfig | KeyPhrasesConfig
-AnalysisConfig = Annotated[
+AnyAnalysis = (
     Annotated[DifficultyConfig, Tag("difficulty")]
     | Annotated[DifficultyScoreConfig, Tag("difficulty_score")]
     | Annotated[WinConfig, Tag("win")]
@@ -134,9 +134,9 @@ AnalysisConfig = Annotated[
     | Annotated[EvolutionRewardConfig, Tag("evolution_reward")]
     | Annotated[TrajectoriesConfig, Tag("trajectories")]
     | Annotated[KeyPhrasesConfig, Tag("key_phrases")]
-    | Annotated[Top1Config, Tag("top1")],
-    kind_or("difficulty"),
-]
+    | Annotated[Top1Config, Tag("top1")]
+)
+AnalysisConfig = Annotated[AnyAnalysis, kind_or("difficulty")]
 
 
 class AnalysisRunConfig(OutputConfig):
