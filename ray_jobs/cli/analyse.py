@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ray_jobs.cli.options import Overrides, Storage, Verbose
+from ray_jobs.cli.options import Cluster, Overrides, Storage, Verbose
 from ray_jobs.cli.terminal import say
 
 app = typer.Typer()
@@ -29,7 +29,7 @@ def analyse(
         typer.Option(metavar="FILE", help="The analysis's settings in YAML: its judge, encoder or reward model."),
     ] = None,
     settings: Overrides = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster; without one, a local one is started.")] = None,
+    address: Cluster = None,
     storage: Storage = None,
     verbose: Verbose = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ray_jobs.cli.options import Storage, Verbose
+from ray_jobs.cli.options import Cluster, Columns, Dataset, Layout, Settings, Storage, Verbose, dataset
 from ray_jobs.cli.terminal import say
 
 app = typer.Typer()
@@ -14,31 +14,22 @@ app = typer.Typer()
 
 @app.command(epilog="Example: evolve respond out/first/data out/again --model Qwen/Qwen2.5-72B-Instruct --prompt paper")
 def respond(
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="JSON, JSONL, CSV or Parquet: file, folder, glob, URL.")
-    ],
+    source: Dataset,
     output: Annotated[str, typer.Argument(metavar="OUTPUT", help="Where the answers go: a folder or any fsspec URL.")],
     model: Annotated[str, typer.Option(help="The responder: a folder or hub id of a language model.")],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FIELD=NAME", help="Where instruction or input is under another name; repeatable."),
-    ] = None,
-    layout: Annotated[str, typer.Option(help="columns, sharegpt or messages.")] = "columns",
+    columns: Columns = None,
+    layout: Layout = "columns",
     prompt: Annotated[str, typer.Option(help="bare, or paper: what instructions are wrapped in.")] = "bare",
     scorer: Annotated[str | None, typer.Option(help="Also score the answers with this causal language model.")] = None,
     actors: Annotated[int, typer.Option(min=1, help="How many responders work side by side.")] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each responder, and of the scorer.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Answer the first N instructions only.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, as elimination=none; repeatable."),
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster; without one, a local one is started.")] = None,
+    settings: Settings = None,
+    address: Cluster = None,
     storage: Storage = None,
     verbose: Verbose = False,
 ) -> None:
     """Answer the instructions of any dataset without evolving them; the same command resumes."""
-    from ray_jobs.cli.score import column_names
     from ray_jobs.cli.show import print_report
     from ray_jobs.config.load import parse_storage, replace_setting, validated
     from ray_jobs.config.run import RespondConfig
@@ -49,14 +40,7 @@ def respond(
     raw: dict[str, Any] = {
         "output": output,
         "storage": options,
-        "seeds": {
-            "path": source,
-            "layout": layout,
-            "columns": column_names(columns),
-            "limit": limit,
-            # as in `evolve score`
-            "storage": options if "://" in source else {},
-        },
+        "seeds": dataset(source, layout, columns, limit, options),
         "responder": {"engine": {"model": model}, "prompt": prompt, "pool": {"size": actors, "gpus": gpus}},
         "scorer": {"model": scorer, "pool": {"gpus": gpus}} if scorer else None,
         "ray": {"address": address},

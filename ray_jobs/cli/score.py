@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ray_jobs.cli.options import Storage, Verbose
+from ray_jobs.cli.options import Cluster, Columns, Dataset, Layout, Settings, Storage, Verbose, dataset
 from ray_jobs.cli.terminal import say
-from ray_jobs.errors import ConfigError
 
 app = typer.Typer()
 
@@ -18,20 +17,13 @@ app = typer.Typer()
     epilog="Example: evolve score alpaca.json out/scored --model HuggingFaceTB/SmolLM2-135M --columns output=response"
 )
 def score(
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="JSON, JSONL, CSV or Parquet: file, folder, glob, URL.")
-    ],
+    source: Dataset,
     output: Annotated[
         str, typer.Argument(metavar="OUTPUT", help="Where the scored pairs go: a folder or any fsspec URL.")
     ],
     model: Annotated[str, typer.Option(help="The scorer: a folder or hub id of a causal language model.")],
-    columns: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="FIELD=NAME", help="Where instruction, input or output is under another name; repeatable."
-        ),
-    ] = None,
-    layout: Annotated[str, typer.Option(help="columns, sharegpt or messages.")] = "columns",
+    columns: Columns = None,
+    layout: Layout = "columns",
     mode: Annotated[
         str, typer.Option(help="plain, the paper's rule, or chat, through the model's template.")
     ] = "plain",
@@ -49,11 +41,8 @@ def score(
     ] = 1,
     gpus: Annotated[float, typer.Option(min=0, help="GPUs of each scorer.")] = 0,
     limit: Annotated[int | None, typer.Option(min=1, help="Score the first N pairs only.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any other setting, as scorer.token_budget=8192; repeatable."),
-    ] = None,
-    address: Annotated[str | None, typer.Option(help="A Ray cluster; without one, a local one is started.")] = None,
+    settings: Settings = None,
+    address: Cluster = None,
     storage: Storage = None,
     verbose: Verbose = False,
 ) -> None:
@@ -69,14 +58,7 @@ def score(
     raw: dict[str, Any] = {
         "output": output,
         "storage": options,
-        "seeds": {
-            "path": source,
-            "layout": layout,
-            "columns": column_names(columns),
-            "limit": limit,
-            # the same file system reads and writes, unless the input is on local disk
-            "storage": options if "://" in source else {},
-        },
+        "seeds": dataset(source, layout, columns, limit, options),
         "scorer": {
             "model": model,
             "mode": mode,
@@ -97,15 +79,3 @@ def score(
 def _share_of_cores(actors: int) -> int:
     """Threads of each scorer where they have the machine to themselves; Ray would give each one."""
     return max(1, len(os.sched_getaffinity(0)) // actors)
-
-
-def column_names(columns: list[str] | None) -> dict[str, str]:
-    """What --columns says: a field's name in the files. Raises ConfigError."""
-    return dict(_mapping(column) for column in columns or [])
-
-
-def _mapping(text: str) -> tuple[str, str]:
-    field, equals, name = text.partition("=")
-    if not equals:
-        raise ConfigError(f"--columns {text}: expected FIELD=NAME, such as instruction=question")
-    return field, name
