@@ -34,13 +34,6 @@ from tests.ray_jobs.samples import (
 ROWS = set(range(12))
 
 
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return open_store(str(tmp_path / "out"))
-    return open_store(f"{request.getfixturevalue('s3_url')}/run", request.getfixturevalue("s3_options"))
-
-
 @pytest.fixture
 def small(tmp_path: Path) -> Epoch:
     """An epoch with four committed parts of three rows each, in any order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,17 +12,10 @@ from ray_jobs.output import accept
 from ray_jobs.output.checksums import to_checked
 from ray_jobs.output.epochs import Epoch, Repairs, start_over
 from ray_jobs.output.file_names import SUCCESS, epoch_of
-from ray_jobs.storage.store import Store, open_store
+from ray_jobs.storage.store import Store
 from tests.ray_jobs.samples import check_parts, commit_part, new_epoch, plan_numbers, stage_part
 
 TOTAL = 20
-
-
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return open_store(str(tmp_path / "out"))
-    return open_store(f"{request.getfixturevalue('s3_url')}/run", request.getfixturevalue("s3_options"))
 
 
 @pytest.fixture

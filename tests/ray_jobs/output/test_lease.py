@@ -32,13 +32,6 @@ time.sleep(600)
 """
 
 
-@pytest.fixture(params=["disk", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    if request.param == "disk":
-        return open_store(str(tmp_path / "out"))
-    return open_store(f"{request.getfixturevalue('s3_url')}/run", request.getfixturevalue("s3_options"))
-
-
 @pytest.fixture
 def local(tmp_path: Path) -> Store:
     return open_store(str(tmp_path / "out"))

@@ -25,8 +25,6 @@ from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.select import select
 from ray_jobs.datasets.source import open_source
 from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
-from ray_jobs.jobs.analysis.analyse import analyse, folder_of
-from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.evolutions import EvolvePrompts, evolutions
 from ray_jobs.jobs.registry import run_all, stored_jobs
 from ray_jobs.output import accept
@@ -37,10 +35,10 @@ from scoring import Pair, RewardConfig, RewardScorer
 from tests.chaos.jobs import Command
 from tests.chaos.nodes import STARTUP, until
 from tests.ray_jobs.datasets.outputs import read_records, record, write_output
+from tests.ray_jobs.jobs.analysis.measured import RECORDS, config, quiet, rows
 from tests.scoring.tiny_encoder import save_encoder
 from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_reward_model
 
-RECORDS = [record(number, sample=0) for number in range(60)]
 SEEDS = {record["seed_id"] for record in RECORDS}
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -48,27 +46,6 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 def judge(**engine: Any) -> dict[str, Any]:
     return {"engine": {"kind": "scripted", "reply": "judge", **engine}, "pool": {"batch_rows": 16}}
-
-
-def config(source: Path, kind: str, **analysis: Any) -> AnalysisRunConfig:
-    raw = {"source": str(source), "output": folder_of(str(source), kind), "analysis": {"kind": kind, **analysis}}
-    return AnalysisRunConfig.model_validate(raw)
-
-
-def quiet(*arguments: Any) -> list[dict[str, Any]]:
-    return analyse(*arguments, say=lambda _: None)
-
-
-def rows(source: Path, name: str, folder: str = "data") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ds.dataset(source / "analyses" / name / folder).to_table().to_pylist()
-    return found
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Sixty records of twelve seeds, two evolvers and three rounds."""
-    write_output(open_store(str(tmp_path / "run")), [RECORDS[:33], RECORDS[33:]])
-    return tmp_path / "run"
 
 
 def test_every_instruction_and_every_seed_is_judged_once(source: Path, tmp_path: Path) -> None:

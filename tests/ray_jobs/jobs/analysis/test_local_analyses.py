@@ -4,40 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
 import pytest
 
 from ray_jobs.errors import OutputError
-from ray_jobs.jobs.analysis.analyse import analyse, folder_of
-from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.storage.store import open_store
-from tests.ray_jobs.datasets.outputs import Record, record, write_output
-
-RECORDS = [record(number, sample=0) for number in range(60)]
-
-
-def config(source: Path, kind: str, **analysis: Any) -> AnalysisRunConfig:
-    raw = {"source": str(source), "output": folder_of(str(source), kind), "analysis": {"kind": kind, **analysis}}
-    return AnalysisRunConfig.model_validate(raw)
-
-
-def quiet(*arguments: Any) -> list[dict[str, Any]]:
-    return analyse(*arguments, say=lambda _: None)
-
-
-def rows(source: Path, name: str, folder: str = "data") -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ds.dataset(source / "analyses" / name / folder).to_table().to_pylist()
-    return found
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    """Sixty records of twelve seeds, two evolvers and three rounds."""
-    write_output(open_store(str(tmp_path / "run")), [RECORDS[:33], RECORDS[33:]])
-    return tmp_path / "run"
+from tests.ray_jobs.datasets.outputs import Record, write_output
+from tests.ray_jobs.jobs.analysis.measured import RECORDS, config, quiet, rows
 
 
 def test_top1_and_trajectories_read_the_data_alone(tmp_path: Path) -> None:

@@ -1,0 +1,29 @@
+"""Records to measure, and what an analysis of them leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.dataset as ds
+
+from ray_jobs.jobs.analysis.analyse import analyse, folder_of
+from ray_jobs.jobs.analysis.config import AnalysisRunConfig
+from tests.ray_jobs.datasets.outputs import record
+
+RECORDS = [record(number, sample=0) for number in range(60)]
+"""Of twelve seeds, two evolvers and three rounds."""
+
+
+def config(source: Path, kind: str, **analysis: Any) -> AnalysisRunConfig:
+    raw = {"source": str(source), "output": folder_of(str(source), kind), "analysis": {"kind": kind, **analysis}}
+    return AnalysisRunConfig.model_validate(raw)
+
+
+def quiet(*arguments: Any) -> list[dict[str, Any]]:
+    return analyse(*arguments, say=lambda _: None)
+
+
+def rows(source: Path, name: str, folder: str = "data") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = ds.dataset(source / "analyses" / name / folder).to_table().to_pylist()
+    return found
