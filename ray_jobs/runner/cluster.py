@@ -17,7 +17,7 @@ from ray.data import DataContext
 from ray.data.context import EXECUTION_CALLBACKS_ENV_VAR
 
 from ray_jobs.config.run import LimitsConfig, RayConfig
-from ray_jobs.errors import ClusterError, PoolError
+from ray_jobs.errors import ClusterError
 from ray_jobs.pipeline.backpressure import KeepQueuesShort
 from ray_jobs.runner import signals
 from ray_jobs.runner.keeper import Keeper, end, keeper, kill
@@ -46,7 +46,7 @@ def cluster(config: RayConfig, cpus: int, verbose: bool) -> Iterator[None]:
     need, whatever the machine has: an actor that waits for a model's tokens needs no core of its own. It is private to
     this process and ends with it, however that ends.
 
-    Raises PoolError where Ray cannot be had, and what a run that listens to signals is asked to end with.
+    Raises ClusterError where Ray cannot be had, and what a run that listens to signals is asked to end with.
     """
     if ray.is_initialized():
         yield
@@ -112,7 +112,7 @@ class Connection(threading.Thread):
         ray.shutdown()
 
     def wait(self) -> None:
-        """Wait until connected; not for longer than STOP_SECONDS once the run is asked to stop. Raises PoolError."""
+        """Wait until connected; not for longer than STOP_SECONDS once the run is asked to stop. Raises ClusterError."""
         asked_at = None
         while not self._ready.wait(POLL_SECONDS):
             if not (why := signals.asked()):
@@ -156,7 +156,7 @@ def _connect(where: dict[str, Any], verbose: bool, kept: Keeper | None) -> None:
             ray.init(log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **where)
     except Exception as error:  # Ray has no root for what keeps it from starting: time-outs, sockets, bad addresses
         what = "start" if kept else "join"
-        raise PoolError(f"cannot {what} {_place(where)}: {type(error).__name__}: {str(error).strip()}") from error
+        raise ClusterError(f"cannot {what} {_place(where)}: {type(error).__name__}: {str(error).strip()}") from error
 
 
 def _place(where: dict[str, Any]) -> str:
@@ -173,7 +173,7 @@ def _knock(address: str) -> None:
 
 def starts_here(address: str | None) -> bool:
     """Whether a run that names this cluster, or none, starts one of its own on this machine."""
-    return not address and "RAY_ADDRESS" not in os.environ
+    return (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
 
 def _where(config: RayConfig, cpus: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.errors import ClusterError, JobError, OutputError, PoolError, Stopped
+from ray_jobs.errors import JobError, OutputError, PoolError, Stopped
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.epochs import Epoch
@@ -62,7 +62,7 @@ class Drive:
         self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
         try:
             self._work_off(plan, done)
-        except (Stopped, PoolError, ClusterError):
+        except (Stopped, PoolError):
             self._publish_what_is_done()
             raise
         self._join(self.may_go_on)

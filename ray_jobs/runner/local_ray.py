@@ -32,10 +32,12 @@ def private_ray() -> Iterator[None]:
     Whatever Ray's default and the user's environment say: both are back, also for Ray, when the context ends.
     """
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    with _environment({**token, **LOOPBACK}, without=(TOKEN_FILE,)):
+    try:
+        with _environment({**token, **LOOPBACK}, without=(TOKEN_FILE,)):
+            _read_again()
+            yield
+    finally:
         _read_again()
-        yield
-    _read_again()
 
 
 @contextmanager

@@ -261,10 +261,10 @@ def test_a_stopped_run_leaves_with_10_and_goes_on(folder: Path, slow: subprocess
     assert (len(calls), set(calls.values())) == (144, {1})
 
 
-def test_a_cluster_that_is_not_there_leaves_with_6(folder: Path) -> None:
+def test_a_cluster_that_is_not_there_leaves_with_7(folder: Path) -> None:
     configure(folder, ray={"address": "127.0.0.1:9"})
     done = subprocess.run(command(folder), capture_output=True, text=True, check=False, timeout=280)
-    assert done.returncode == 6, done.stderr
+    assert done.returncode == 7, done.stderr
     assert told(done.stderr) == (
         "error: cannot join the Ray cluster at 127.0.0.1:9: ConnectionRefusedError: [Errno 111] Connection refused"
     )
