@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
 from ray_jobs.config.run import ModelScorerConfig, PoolConfig, PoolResponderConfig, RunConfig, VllmConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.forecast.capacity import cluster_groups, shortages
+from ray_jobs.forecast.capacity import Group, shortages
 from ray_jobs.forecast.model_sizes import CARD_GB, GB, demand, problem, weights
+from ray_jobs.pipeline.pools import asked_for
 
 
-def check_cluster(pools: Mapping[str, PoolConfig]) -> list[str]:
+def check_cluster(pools: Mapping[str, PoolConfig], groups: Sequence[Group]) -> list[str]:
     """What the cluster has too little of, as long as that only slows a run down. Raises ConfigError otherwise."""
-    wrong, less = shortages(pools, cluster_groups())
+    wrong, less = shortages(pools, groups)
     if wrong:
         raise ConfigError("the cluster cannot hold the pools\n" + "\n".join(f"  {item}" for item in wrong))
     return less
@@ -52,14 +53,14 @@ def _models(run: RunConfig) -> Iterator[tuple[str, str, VllmConfig | ModelScorer
         yield "scorer", SCORE, run.scorer, run.scorer.pool
 
 
-def cards_of(pools: Mapping[str, PoolConfig]) -> dict[str, float]:
+def cards_of(pools: Mapping[str, PoolConfig], groups: Sequence[Group]) -> dict[str, float]:
     """What a card of each pool has, in GB, where all machines that could hold its actors have the same known kind."""
     found = {}
     for name, pool in pools.items():
         kinds = {
             resource.removeprefix("accelerator_type:")
-            for group in cluster_groups()
-            if all(group.resources.get(wanted, 0) >= amount for wanted, amount in pool.resources.items())
+            for group in groups
+            if all(group.resources.get(wanted, 0) >= amount for wanted, amount in asked_for(pool).items())
             for resource in group.resources
             if resource.startswith("accelerator_type:")
         }

@@ -9,14 +9,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import huggingface_hub
 from huggingface_hub.constants import HF_HUB_OFFLINE
-from huggingface_hub.errors import NotASafetensorsRepoError
+from huggingface_hub.errors import LocalEntryNotFoundError, NotASafetensorsRepoError
 
 from ray_jobs.config.run import ModelScorerConfig, PoolConfig, VllmConfig
 from ray_jobs.errors import ConfigError
+from ray_jobs.forecast.arguments import argument
 
 GB = 10**9
 CARD_GB: Mapping[str, float] = {
@@ -38,6 +39,9 @@ ELEMENT_BYTES = {"float32": 4, "float": 4, "float16": 2, "half": 2, "bfloat16": 
 STORED_BYTES = {"F64": 8, "F32": 4, "I64": 8, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 FLOATS = ("F64", "F32", "F16", "BF16")
 """Stored types that are loaded in the dtype that the engine is given; all others, of quantised models, stay."""
+
+BROKEN = (struct.error, ValueError, TypeError, LookupError, AttributeError, MemoryError, OverflowError, RecursionError)
+"""What reading a header raises where it is not one."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +67,9 @@ def demand(place: str, config: VllmConfig | ModelScorerConfig) -> Demand:
     """What an engine or a scorer asks of its cards."""
     if isinstance(config, ModelScorerConfig):
         return Demand(place, config.model, config.dtype, 1, SCORER_SHARE)
-    arguments = config.arguments
-    cards = math.prod(int(arguments.get(f"{kind}_parallel_size", 1)) for kind in ("tensor", "pipeline"))
-    share = float(arguments.get("gpu_memory_utilization", USED_BY_VLLM))
-    return Demand(place, config.model, str(arguments.get("dtype", "auto")), cards, share)
+    cards = math.prod(int(argument(config, f"{kind}_parallel_size", 1)) for kind in ("tensor", "pipeline"))
+    share = argument(config, "gpu_memory_utilization", USED_BY_VLLM)
+    return Demand(place, config.model, str(config.arguments.get("dtype", "auto")), cards, share)
 
 
 def weights(model: str, dtype: str) -> Weights | None:
@@ -76,7 +79,10 @@ def weights(model: str, dtype: str) -> Weights | None:
     """
     folder = Path(model)
     if not folder.is_dir() and HF_HUB_OFFLINE:
-        folder = Path(huggingface_hub.snapshot_download(model, local_files_only=True))
+        try:
+            folder = Path(huggingface_hub.snapshot_download(model, local_files_only=True))
+        except LocalEntryNotFoundError:
+            raise ConfigError(f"{model}: is not on this machine, and HF_HUB_OFFLINE is set") from None
     counts = _local(folder) if folder.is_dir() else _on_hub(model)
     if not counts:
         return None
@@ -104,21 +110,22 @@ def problem(asked: Demand, held: Weights, pool: PoolConfig, card_bytes: float | 
 def _local(folder: Path) -> Counter[str]:
     counts: Counter[str] = Counter()
     for path in sorted(folder.glob("*.safetensors")):
-        for name, tensor in _header(path).items():
-            if name != "__metadata__":
-                counts[tensor["dtype"]] += math.prod(tensor["shape"])
+        with path.open("rb") as file:
+            try:
+                counts += _parameters(file)
+            except BROKEN as error:
+                raise ConfigError(f"{path}: expected a safetensors file, got something else ({error})") from None
     return counts
 
 
-def _header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file: its length in 8 bytes, then that much JSON."""
-    with path.open("rb") as file:
-        try:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header: dict[str, Any] = json.loads(file.read(length))
-        except (struct.error, ValueError, MemoryError, OverflowError) as error:
-            raise ConfigError(f"{path}: expected a safetensors file, got something else ({error})") from None
-    return header
+def _parameters(file: BinaryIO) -> Counter[str]:
+    """How many of each type a safetensors file holds: its header's length in 8 bytes, then that much JSON."""
+    (length,) = struct.unpack("<Q", file.read(8))
+    counts: Counter[str] = Counter()
+    for name, tensor in json.loads(file.read(length)).items():
+        if name != "__metadata__":
+            counts[tensor["dtype"]] += math.prod(tensor["shape"])
+    return counts
 
 
 def _on_hub(model: str) -> Counter[str]:

@@ -13,6 +13,7 @@ import ray
 from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
 from ray_jobs.config.run import PoolResponderConfig, RunConfig
 from ray_jobs.errors import PoolError
+from ray_jobs.forecast.capacity import cluster_groups
 from ray_jobs.forecast.checks import cards_of, check_cluster, check_models
 from ray_jobs.forecast.forecast import Forecast, forecast
 from ray_jobs.forecast.rates import Rates, max_concurrency, read_rates
@@ -22,7 +23,7 @@ from ray_jobs.jobs.preflight import check_settings, check_writable
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output import accept
 from ray_jobs.pipeline.pools import logical_cpus
-from ray_jobs.runner.cluster import cluster
+from ray_jobs.runner.cluster import cluster, starts_here
 from ray_jobs.storage.store import open_store
 
 Say = Callable[[str], None]
@@ -89,11 +90,16 @@ def forecast_run(run: RunConfig, question: Question, verbose: bool, say: Say) ->
     drawn = draw(job.seed_source(), job.fanout(), question.sample or wanted_seeds(run))
     left, done = rows_left(job, drawn)
     say(f"seeds, templates and output are in order: {sum(left.values()):,} rows to do, {done:,} done")
-    if stated and not (run.ray.address or ray.is_initialized()):
-        notes = [*check_models(run, question.card_gb, {}), "the cluster was not looked at: ray.address names none"]
+    if not any(left.values()):
+        return ForecastAnswer([], left, done, 0, {}, stated or Rates(pools={}), None)
+    if stated and starts_here(run.ray.address) and not ray.is_initialized():
+        notes = [*check_models(run, question.card_gb, {}), "the cluster was not looked at: none is named"]
+        for note in notes:
+            say(note)
         return _answer(job, stated, None, left, done, notes)
     with cluster(run.ray, logical_cpus(job.pools().values()), verbose):
-        notes = [*check_cluster(job.pools()), *check_models(run, question.card_gb, cards_of(job.pools()))]
+        pools, groups = job.pools(), cluster_groups()
+        notes = [*check_cluster(pools, groups), *check_models(run, question.card_gb, cards_of(pools, groups))]
         for note in notes:
             say(note)
         if stated:
@@ -150,6 +156,5 @@ def _answer(
     def forecast_of(of: Rates) -> Forecast:
         return forecast(of, going, rows, stages)
 
-    forecast_now = forecast_of(rates) if going else None
-    ranges = intervals(stats, lambda of: headline(forecast_of(of))) if stats and going else {}
-    return ForecastAnswer(notes, left, done, sampled, dict(outcomes or {}), rates, forecast_now, ranges)
+    ranges = intervals(stats, lambda of: headline(forecast_of(of))) if stats else {}
+    return ForecastAnswer(notes, left, done, sampled, dict(outcomes or {}), rates, forecast_of(rates), ranges)

@@ -20,6 +20,7 @@ from ray_jobs.config.base import Strict
 from ray_jobs.config.load import validated
 from ray_jobs.config.run import EngineConfig, PoolConfig, ScriptedConfig, VllmConfig
 from ray_jobs.errors import ConfigError
+from ray_jobs.forecast.arguments import argument
 
 VLLM_MAX_CONCURRENCY = 256
 """What vLLM batches where `max_num_seqs` does not say otherwise; on large GPUs it may take more."""
@@ -77,15 +78,15 @@ def max_concurrency(engine: EngineConfig, pool: PoolConfig) -> int:
         case ScriptedConfig():
             return min(engine.slots, offered)
         case VllmConfig():
-            return min(int(engine.arguments.get("max_num_seqs", VLLM_MAX_CONCURRENCY)), offered)
+            return min(int(argument(engine, "max_num_seqs", VLLM_MAX_CONCURRENCY)), offered)
         case _:
             return offered
 
 
 def steady_rate(calls: Sequence[Call], max_concurrency: int) -> tuple[float, bool]:
-    """Tokens a second of an engine that runs `slots` calls at once, and whether the calls kept it full for long enough.
+    """Tokens a second of an engine that runs so many calls at once, and whether the calls kept it full for long enough.
 
-    What it does until the last moment at which `slots` calls were under way goes on in a long run; how much of all work
+    What it does until the last moment at which so many calls were under way goes on in a long run; how much of all work
     that was is told by how long calls held their places. Where it was too little, all tokens count over all of the
     time, which is a lower bound.
     """
@@ -100,7 +101,7 @@ def steady_rate(calls: Sequence[Call], max_concurrency: int) -> tuple[float, boo
 
 
 def held_places(calls: Sequence[Call], max_concurrency: int) -> list[tuple[float, float]]:
-    """From when to when each call held one of `slots` places, if these go to calls in order; before that it waited."""
+    """From when to when each call held one of so many places, if these go to calls in order; before that it waited."""
     order = sorted(range(len(calls)), key=lambda number: calls[number].began)
     freed = sorted(call.ended for call in calls)
     held = [(0.0, 0.0)] * len(calls)
@@ -112,7 +113,7 @@ def held_places(calls: Sequence[Call], max_concurrency: int) -> list[tuple[float
 
 
 def _last_full(began: Sequence[float], ended: Sequence[float], max_concurrency: int) -> float:
-    """The last moment up to which `slots` calls were under way; the first call's beginning where they never were."""
+    """The last moment up to which so many calls were under way; the first call's beginning where they never were."""
     for index in range(len(ended) - 1, -1, -1):
         # calls that had begun before this one ended, less those that had ended: itself is one of them
         if bisect_right(began, ended[index]) - index >= max_concurrency:

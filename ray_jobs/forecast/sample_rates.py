@@ -61,7 +61,7 @@ class SeedStats:
 
     @classmethod
     def of(cls, sample: Sample, max_concurrency: Mapping[str, int]) -> SeedStats:
-        """Add a sample up by seed. `slots` are the calls that an engine of each pool runs at once."""
+        """Add a sample up by seed. `max_concurrency` are the calls that an engine of each pool runs at once."""
         seeds = {seed: index for index, seed in enumerate(sorted({row["seed_id"] for row in sample.rows}))}
         places = np.array([seeds[row["seed_id"]] for row in sample.rows])
 

@@ -8,12 +8,14 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ray_jobs.config.run import ModelScorerConfig, PoolConfig, VllmConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.capacity import Group, shortages
+from ray_jobs.forecast.checks import cards_of
 from ray_jobs.forecast.model_sizes import GB, Weights, demand, problem, weights
 
 
@@ -41,9 +43,39 @@ def test_weights_take_what_they_are_loaded_as_and_quantised_ones_what_they_are(t
 
 def test_a_folder_without_safetensors_has_no_known_size_and_a_damaged_file_is_told(tmp_path: Path) -> None:
     assert weights(str(tmp_path), "auto") is None
-    (tmp_path / "model.safetensors").write_bytes(b"GGUF")
-    with pytest.raises(ConfigError, match=r"model.safetensors: expected a safetensors file"):
-        weights(str(tmp_path), "auto")
+    for header in (b"GGUF", *(struct.pack("<Q", len(text)) + text for text in (b"[]", b'{"a": {}}', b'{"a": 1}'))):
+        (tmp_path / "model.safetensors").write_bytes(header)
+        with pytest.raises(ConfigError, match=r"model.safetensors: expected a safetensors file"):
+            weights(str(tmp_path), "auto")
+
+
+def test_a_model_that_is_not_here_is_told_without_a_net() -> None:
+    program = "from ray_jobs.forecast.model_sizes import weights\nweights('org/name', 'auto')"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert "ConfigError: org/name: is not on this machine" in done.stderr
+
+
+@pytest.mark.parametrize(("given", "cards"), [("2", 2), (None, 1), ({"from": "CARDS"}, 4), ({"from": "ELSEWHERE"}, 1)])
+def test_arguments_are_numbers_whatever_they_stand_as(given: Any, cards: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARDS", "4")
+    assert demand("x", VllmConfig(model="org/name", arguments={"tensor_parallel_size": given})).cards == cards
+
+
+def test_an_argument_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CARDS", "hunter2")
+    for given, shown in (("two", "'two'"), ({"from": "CARDS"}, "the text of a variable")):
+        with pytest.raises(ConfigError, match=f"tensor_parallel_size of org/name: expected a number, got {shown}$"):
+            demand("x", VllmConfig(model="org/name", arguments={"tensor_parallel_size": given}))
+
+
+def test_only_machines_with_room_for_an_actor_tell_its_cards() -> None:
+    groups = [
+        Group("small", {"CPU": 8, "GPU": 1, "accelerator_type:L4": 1}, 1),
+        Group("large", {"CPU": 8, "GPU": 8, "accelerator_type:H100": 1}, 1),
+    ]
+    pools = {"four": PoolConfig(gpus=4), "one": PoolConfig(gpus=1)}
+    assert cards_of(pools, groups) == {"four": 80}
 
 
 def test_a_hub_that_is_away_is_told() -> None:
