@@ -42,7 +42,7 @@ class WorkerStats:
     done: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    ready_at: float | None = None
+    ready: bool = False
     first_began: float | None = None
     last_done: float | None = None
     held_seconds: float = 0.0
@@ -93,12 +93,11 @@ class PoolState:
 
 @dataclass
 class Snapshot:
-    """The whole board at one moment. `committed` is what this execution has committed so far."""
+    """All pools at one moment. `committed` is what this execution has committed so far."""
 
     pools: dict[str, PoolState]
     committed: OutcomeCounts
     parts: int
-    stopping: bool
 
 
 class MonitorActor:
@@ -136,7 +135,7 @@ class MonitorActor:
             name: replace(pool_state(workers.values(), time.monotonic()), cause=self._causes.get(name, ""))
             for name, workers in self._workers.items()
         }
-        return Snapshot(pools, self._committed, len(self._parts), self._stopping)
+        return Snapshot(pools, self._committed, len(self._parts))
 
 
 def pool_state(workers: Iterable[tuple[WorkerStats, float]], now: float) -> PoolState:
@@ -147,8 +146,8 @@ def pool_state(workers: Iterable[tuple[WorkerStats, float]], now: float) -> Pool
         state.stats.add(stats)
         state.busy_seconds += stats.busy_seconds
         if now - heard < 10 * REPORT_SECONDS:
-            state.ready += stats.ready_at is not None
-            state.loading += stats.ready_at is None
+            state.ready += stats.ready
+            state.loading += not stats.ready
             state.in_flight += stats.began - stats.done
         else:
             state.retried += stats.began - stats.done
@@ -194,7 +193,7 @@ class StatsReporter:
         self.stopped = False
         self._monitor, self._pool, self._worker = monitor, pool, uuid.uuid4().hex
         self._started = time.monotonic()
-        self._thread = threading.Thread(target=self._keep, name="meter", daemon=True)
+        self._thread = threading.Thread(target=self._keep, name="stats", daemon=True)
         self._thread.start()
 
     @contextmanager
@@ -211,7 +210,7 @@ class StatsReporter:
             raise
         gc.collect()
         gc.freeze()
-        self.stats.ready_at = time.time()
+        self.stats.ready = True
 
     def ended(self, cause: str) -> None:
         """Tell the monitor why this worker ends."""

@@ -47,7 +47,7 @@ class Keeper:
 def keeper() -> Iterator[Keeper]:
     """Have a process beside this one while the context lasts, of a session of its own: no signal for a group gets it.
 
-    `python keeper.py` waits until its standard input ends, which happens when this process is gone.
+    It runs this file, and waits until its standard input ends, which happens when this process is gone.
     """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     # it inherits what is blocked: those who end a job by its processes send this one SIGTERM too

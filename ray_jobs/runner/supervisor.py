@@ -86,7 +86,7 @@ def verdict(code: int, said: bool, asked: bool) -> tuple[str, int]:
     whether it was asked to stop.
     """
     if said:
-        return "", abs(code) if code >= 0 else 1
+        return "", code if code >= 0 else 1
     if code == -signal.SIGKILL:
         return "killed (SIGKILL), as the system does where memory runs out; the same command goes on", 128 - code
     how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name

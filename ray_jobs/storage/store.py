@@ -76,19 +76,6 @@ def open_store(url: str, options: Mapping[str, Any] | None = None, retry_seconds
     return Store(fs, url, root, options, retry_seconds)
 
 
-def open_pattern(url: str, options: Mapping[str, Any] | None = None) -> tuple[Store, str]:
-    """The store and the pattern below its root that `url` stands for; no pattern where it names one file or folder.
-
-    "[" is a wildcard, but a URL with brackets that exists as it stands is that file or folder.
-    """
-    folder, pattern = split_glob(url)
-    if pattern and "[" in url:
-        whole = open_store(url, options)
-        if whole.kind(""):
-            return whole, ""
-    return open_store(folder, options), pattern
-
-
 class Store:
     """The files below one root. Safe to use from threads; pickles to its URL and options.
 

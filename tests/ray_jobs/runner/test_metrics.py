@@ -41,7 +41,7 @@ def snapshot(rows: int, starts: int = 1, in_flight: int = 3) -> Snapshot:
     committed.outcomes[("small", 2, "kept", "")] = rows - 1
     committed.outcomes[("small", 2, "rejected", "refusal")] = 1
     pool = PoolState(stats, starts=starts, loading=1, ready=2, in_flight=in_flight, retried=2 * (starts - 1))
-    return Snapshot({"evolve_small": pool}, committed, parts=rows // 2, stopping=False)
+    return Snapshot({"evolve_small": pool}, committed, parts=rows // 2)
 
 
 def scraped(url: str) -> dict[tuple[str, str], float]:

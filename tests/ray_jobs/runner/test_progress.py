@@ -21,7 +21,7 @@ TOTALS = {"evolve_a": 100, "respond": 100}
 
 
 def snapshot(parts: int = 0, committed: OutcomeCounts | None = None, **pools: PoolState) -> Snapshot:
-    return Snapshot(pools, committed or OutcomeCounts(), parts, stopping=False)
+    return Snapshot(pools, committed or OutcomeCounts(), parts)
 
 
 def pool(done: int, tokens: int = 0, **state: Any) -> PoolState:
@@ -141,7 +141,7 @@ def test_clock(seconds: float | None, shown: str) -> None:
 
 
 def test_rows_of_a_worker_that_is_lost_begin_again() -> None:
-    lost, other = WorkerStats(began=9, done=4, ready_at=1.0), WorkerStats(began=7, done=6, ready_at=1.0)
+    lost, other = WorkerStats(began=9, done=4, ready=True), WorkerStats(began=7, done=6, ready=True)
     state = pool_state([(lost, 100.0), (other, 115.0)], now=116.0)
     assert (state.starts, state.ready, state.in_flight, state.retried) == (2, 1, 1, 5)
 
@@ -149,7 +149,7 @@ def test_rows_of_a_worker_that_is_lost_begin_again() -> None:
 def test_the_board_adds_workers_up() -> None:
     monitor = MonitorActor(["evolve_a", "respond"])
     assert not monitor.report("evolve_a", "one", WorkerStats(began=3))
-    monitor.report("evolve_a", "one", WorkerStats(began=5, done=2, completion_tokens=7, ready_at=1.0))
+    monitor.report("evolve_a", "one", WorkerStats(began=5, done=2, completion_tokens=7, ready=True))
     monitor.report("evolve_a", "two", WorkerStats())
     for _ in range(2):
         monitor.committed("part", OutcomeCounts(rows=4))
@@ -158,7 +158,6 @@ def test_the_board_adds_workers_up() -> None:
     assert (state.starts, state.ready, state.loading, state.in_flight) == (2, 1, 1, 3)
     assert (state.stats.began, state.stats.done, state.stats.completion_tokens) == (5, 2, 7)
     assert found.pools["respond"] == PoolState()
-    assert (found.parts, found.committed.rows, found.stopping) == (1, 4, False)
+    assert (found.parts, found.committed.rows) == (1, 4)
     monitor.stop()
     assert monitor.report("respond", "three", WorkerStats())
-    assert monitor.snapshot().stopping

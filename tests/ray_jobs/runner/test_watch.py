@@ -15,7 +15,7 @@ from ray_jobs.runner.watch import Execution, Stop, Watchdog, waiting_for
 
 
 def snapshot(pools: dict[str, PoolState], parts: int = 0) -> Snapshot:
-    return Snapshot(pools, OutcomeCounts(), parts, stopping=False)
+    return Snapshot(pools, OutcomeCounts(), parts)
 
 
 def pool(done: int = 0, tokens: int = 0, **state: Any) -> PoolState:
