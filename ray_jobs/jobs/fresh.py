@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ray_jobs.errors import LeaseHeld, OutputError
 from ray_jobs.output import ownership
 from ray_jobs.output.epochs import start_over
+from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.lease import FIRST_VERSION, current
 from ray_jobs.output.ownership import MARK
 from ray_jobs.pipeline.job import Job
@@ -119,16 +120,10 @@ def _places(paths: Iterable[str]) -> list[str]:
     return sorted({match["place"].rstrip("/") for match in found if match})
 
 
-def _order(file: tuple[str, int]) -> tuple[int, str]:
-    """Markers first, then data before the entries that name them, the plan after those, and what names a run last."""
+def _order(file: tuple[str, int]) -> tuple[bool, str]:
+    """Marks of finished runs first, lest one stands over what is half gone."""
     path = file[0]
-    names = path.split("/")
-    if names[-1] == "_SUCCESS":
-        return 0, path
-    for index, name in enumerate(("data", "rejected", "manifest"), start=1):
-        if name in names:
-            return index, path
-    return (6 if names[-1] == "run.json" else 5 if "plan" in names else 4), path
+    return path.rsplit("/", 1)[-1] != SUCCESS, path
 
 
 def _bytes(size: float) -> str:

@@ -8,14 +8,14 @@ do not exist. The same objects give the same answer in whatever order they are r
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
 from ray_jobs.output import first_version
-from ray_jobs.output.accepted import Accepted, counted_once
+from ray_jobs.output.accepted import Accepted, Ignored, counted_once
 from ray_jobs.output.checksums import from_checked
 from ray_jobs.output.file_names import EPOCHS, Tag, entry_folder
 from ray_jobs.output.manifest import Entry
@@ -24,7 +24,6 @@ from ray_jobs.storage.store import Store
 
 READERS = 16
 MOVED_TRIES = 5
-Ignored = Callable[[DamagedOutput], None] | None
 _SEAL = re.compile(rf"{EPOCHS}/(\d+)\.seal")
 ADDED, PLANNED, SETTLED, SWAPPED = "part-", "plan-", "settings", "swap-"
 """What the names of entries begin with: in this order they are listed, so that a reader who sees a part replaced has
@@ -78,7 +77,7 @@ def load(store: Store) -> Accepted:
 def read(store: Store, below: int | None = None, ignored: Ignored = None) -> Accepted:
     """What counts of the epochs before `below`, or of all. Raises DamagedOutput, and MissingFile while it changes.
 
-    Damaged entries of parts are given to `ignored` instead, and read over.
+    Parts that are damaged or gone, as far as they are read, are given to `ignored` instead, and read over.
     """
     for epoch in sealed_epochs(store):
         if below is None or epoch < below:
@@ -130,8 +129,8 @@ def with_entries(store: Store, base: Accepted, ignored: Ignored = None) -> Accep
             if ignored is None or not path.rsplit("/", 1)[-1].startswith((ADDED, SWAPPED)):
                 raise
             ignored(error)
-    parts = _counted(store, base.parts, found.swaps, found.added, found.plan.rows if found.plan else 0)
-    return Accepted(base.tag, found.plan, parts, found.settings, found.plan_entries)
+    parts = _counted(store, base.parts, found.swaps, found.added, found.plan.rows if found.plan else 0, ignored)
+    return Accepted(base.tag, found.plan, parts, found.settings)
 
 
 @dataclass
@@ -142,7 +141,6 @@ class _Found:
     settings: dict[str, Any] | None
     added: list[Entry] = field(default_factory=list)
     swaps: list[Swap] = field(default_factory=list)
-    plan_entries: int = 0
 
     def take(self, path: str, data: bytes, source: str) -> None:
         """Take one entry in. Raises DamagedOutput."""
@@ -155,7 +153,7 @@ class _Found:
                 self.swaps.append(Swap(tuple(content["replaces"]), part or None))
             elif name.startswith(PLANNED):
                 later = PlanIndex.from_json(content["plan"], source)
-                self.plan, self.plan_entries = (self.plan or PlanIndex()).extended(later), self.plan_entries + 1
+                self.plan = (self.plan or PlanIndex()).extended(later)
             elif name == SETTLED:
                 self.settings = content["settings"]
         except (KeyError, TypeError) as error:
@@ -170,9 +168,14 @@ def _named(raw: Any, name: str, source: str) -> Entry:
 
 
 def _counted(
-    store: Store, sealed: Sequence[Entry], swaps: Sequence[Swap], added: Sequence[Entry], total: int
+    store: Store,
+    sealed: Sequence[Entry],
+    swaps: Sequence[Swap],
+    added: Sequence[Entry],
+    total: int,
+    ignored: Ignored,
 ) -> tuple[Entry, ...]:
     """The parts that count, each with the rows that no part before it holds."""
     gone = {name for swap in swaps for name in swap.replaces}
     every = [*sealed, *(swap.part for swap in swaps if swap.part), *added]
-    return counted_once(store, [part for part in every if part.name not in gone], total)
+    return counted_once(store, [part for part in every if part.name not in gone], total, ignored)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ray_jobs.errors import DamagedOutput
+from ray_jobs.errors import DamagedOutput, MissingFile
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import Tag
 from ray_jobs.output.manifest import Entry, Manifest
@@ -18,19 +18,18 @@ from ray_jobs.output.part_files import count_piece, pieces
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.storage.store import Store
 
+Ignored = Callable[[DamagedOutput | MissingFile], None] | None
+"""Told of parts that are read over because they, or their entries, cannot be read."""
+
 
 @dataclass(frozen=True)
 class Accepted:
-    """What counts: the plan, the parts, and the settings that the output was begun with; and what it was read from.
-
-    `plan_entries` is how many plan entries the epoch `tag` has.
-    """
+    """What counts: the plan, the parts, and the settings that the output was begun with; and what it was read from."""
 
     tag: Tag | None = None
     plan: PlanIndex | None = None
     parts: tuple[Entry, ...] = ()
     settings: dict[str, Any] | None = None
-    plan_entries: int = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -52,8 +51,12 @@ class Accepted:
         }
 
 
-def counted_once(store: Store, parts: Sequence[Entry], total: int) -> tuple[Entry, ...]:
-    """`parts` with each row left to the first that holds it; those of which nothing is left are not among them."""
+def counted_once(store: Store, parts: Sequence[Entry], total: int, ignored: Ignored = None) -> tuple[Entry, ...]:
+    """`parts` with each row left to the first that holds it; those of which nothing is left are not among them.
+
+    A part that shares rows is read for that. Where its files are damaged or gone it is given to `ignored`, and its rows
+    are left to others.
+    """
     seen, result = np.zeros(total, dtype=np.bool_), list[Entry]()
     for part in parts:
         rows = part.rows
@@ -63,11 +66,16 @@ def counted_once(store: Store, parts: Sequence[Entry], total: int) -> tuple[Entr
                 "plan/ is not the plan that this part was made with"
             )
         new = rows[~seen[rows]]
-        seen[new] = True
-        if len(new) == len(rows):
-            result.append(part)
-        elif len(new):
-            result.append(_narrowed(store, part, new))
+        if not len(new):
+            continue
+        try:
+            result.append(part if len(new) == len(rows) else _narrowed(store, part, new))
+        except (DamagedOutput, MissingFile) as error:
+            if ignored is None:
+                raise
+            ignored(error)
+        else:
+            seen[new] = True
     return tuple(result)
 
 

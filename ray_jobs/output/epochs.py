@@ -46,11 +46,12 @@ from ray_jobs.storage.store import Store
 
 
 def begin(
-    store: Store, held: Lease, fresh: bool = False, ignored: Callable[[DamagedOutput], None] | None = None
+    store: Store, held: Lease, fresh: bool = False, ignored: Callable[[DamagedOutput | MissingFile], None] | None = None
 ) -> Epoch:
     """Begin the epoch of a lease that was just taken: accept what earlier epochs left, or nothing where `fresh`.
 
-    Entries of parts that are damaged are given to `ignored`, where there is such a thing, and do not count any more.
+    Parts whose files are gone do not count any more, as far as that is seen here, and neither do damaged ones where
+    there is an `ignored`, which is told of both.
     Raises LeaseLost where another run begins at the same time, DamagedOutput, StorageError.
     """
     try:
@@ -59,14 +60,20 @@ def begin(
         for epoch in range(1, held.number):
             if epoch not in sealed:
                 store.create_exclusive(seal_path(epoch), to_checked(void()))
-        accepted = Accepted() if fresh else read(store, held.number, ignored)
+        accepted = Accepted() if fresh else read(store, held.number, ignored or _ignore_missing)
     except MissingFile:
         # a later epoch has sealed and cleaned, or this store has lost a file of ours
         held.check()
         raise
     if not store.create_exclusive(seal_path(held.number), to_checked(accepted.to_json(held.tag))):
         raise held.lost()
-    return Epoch(store, held, replace(accepted, tag=held.tag, plan_entries=0))
+    return Epoch(store, held, replace(accepted, tag=held.tag))
+
+
+def _ignore_missing(error: DamagedOutput | MissingFile) -> None:
+    """Let a part go whose file is gone: where a later run has taken it, this one's seal is void and cannot be made."""
+    if isinstance(error, DamagedOutput):
+        raise error
 
 
 def check_store(store: Store, tag: Tag, say: Callable[[str], None]) -> None:

@@ -98,4 +98,4 @@ def epoch_of(path: str) -> int | None:
 
 def is_record_file(path: str) -> bool:
     """Whether `path` is where a file of records may lie: no entry leads anywhere else."""
-    return epoch_of(path) is not None and folder_of(path) in (DATA, REJECTED) and not path.startswith(PLAN)
+    return epoch_of(path) is not None and folder_of(path) in (DATA, REJECTED)

@@ -42,11 +42,6 @@ class Sizes:
     row_group: int = ROW_GROUP_BYTES
 
 
-def unpublished(entries: Sequence[Entry]) -> bool:
-    """Whether any part is not where plain readers look."""
-    return any(_is_staged(entry) for entry in entries)
-
-
 def small_parts(entries: Sequence[Entry], sizes: Sizes = Sizes()) -> list[Entry]:
     """The parts that are to be joined, those with the same columns together, by their first row.
 

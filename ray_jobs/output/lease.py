@@ -1,7 +1,7 @@
 """One run at a time on an output: a lease in the output itself.
 
 Each holder creates the next numbered file `epochs/NUMBER.lease` exclusively, so of several that try exactly one wins,
-and rewrites `epochs/NUMBER.heartbeat` every few seconds. A lease is free when its holder gave it back, when its holder
+and rewrites `epochs/NUMBER.beat` every few seconds. A lease is free when its holder gave it back, when its holder
 was a process of this machine that is gone, or when its heartbeat stood still for as long as our patience while we
 watched: no two clocks are compared, and a clock that is set moves nothing. All this is manners. What keeps an output
 whole where a holder was taken for dead and wakes up is in epochs.py, and depends on no heartbeat.

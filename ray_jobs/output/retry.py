@@ -11,7 +11,7 @@ from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REJECTED
 from ray_jobs.output.manifest import Entry
-from ray_jobs.output.part_files import PartWriter, count_piece
+from ray_jobs.output.part_files import PartWriter, count_piece, counted_pieces
 from ray_jobs.output.schema import FAILED
 from ray_jobs.storage.store import Store
 
@@ -36,7 +36,8 @@ def drop_failed_rows(epoch: Epoch) -> int:
 
 
 def _drop(epoch: Epoch, entry: Entry) -> int:
-    found = [_failed_rows(records) for folder, records in epoch.pieces(entry) if folder == REJECTED]
+    rejected = (part for part in entry.files if part.folder == REJECTED)
+    found = [_failed_rows(records) for part in rejected for records in counted_pieces(entry, epoch.read_part(part))]
     rows = pc.unique(pa.chunked_array(found, pa.int64()))
     if len(rows):
         _rewrite(epoch, entry, rows)

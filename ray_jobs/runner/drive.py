@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.errors import JobError, OutputError, PoolError, Stopped
+from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, Stopped
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.epochs import Epoch
@@ -116,6 +116,8 @@ class Drive:
         """Let plain readers see what is committed, though the run ends before it is finished."""
         try:
             self._join(self.still_held)
+        except LeaseLost:
+            raise
         except JobError as error:
             self.say(f"what is committed is not joined, which the next run does: {error}")
 

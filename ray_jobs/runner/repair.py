@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import pyarrow as pa
@@ -31,7 +31,7 @@ def repair(store: Store, job: PooledJob, say: Say) -> None:
     """
     holder = lease.acquire(store)
     try:
-        ignored = list[DamagedOutput]()
+        ignored = list[DamagedOutput | MissingFile]()
         epoch = begin(store, holder.lease, ignored=ignored.append)
         for error in ignored:
             say(f"{error}; it does not count any more, and its rows are made again")
@@ -68,7 +68,8 @@ def _mend_plan(epoch: Epoch, job: PooledJob, say: Say) -> list[str]:
     wrong = {file: problem for file in epoch.accepted.index.files if (problem := _problem(epoch.store, file))}
     if not wrong:
         return []
-    again = _plan_again(epoch.store, job) if isinstance(job, SeededJob) else {}
+    wanted = {file.checksum for file in wrong}
+    again = _plan_again(epoch.store, job, wanted) if isinstance(job, SeededJob) else {}
     lost = []
     for file, problem in wrong.items():
         if data := again.get(file.checksum):
@@ -87,9 +88,9 @@ def _problem(store: Store, file: PlanFile) -> str | None:
     return None
 
 
-def _plan_again(store: Store, job: SeededJob) -> dict[str, bytes]:
-    """The files of a plan of all seeds, by their checksums; none where the seeds cannot be read any more."""
-    writer = _Collector(store)
+def _plan_again(store: Store, job: SeededJob, wanted: Set[str]) -> dict[str, bytes]:
+    """The `wanted` files of a plan of all seeds, by their checksums; none where seeds cannot be read any more."""
+    writer = _Collector(store, wanted)
     try:
         make_plan(writer, job.seed_source(), job.fanout())
     except JobError:
@@ -98,10 +99,11 @@ def _plan_again(store: Store, job: SeededJob) -> dict[str, bytes]:
 
 
 class _Collector:
-    """Takes a plan as a PlanWriter does, and writes nothing."""
+    """Takes a plan as a PlanWriter does, writes nothing, and keeps the files of the checksums `wanted`."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, wanted: Set[str]) -> None:
         self.store, self.index, self.files = store, PlanIndex(), dict[str, bytes]()
+        self._wanted = wanted
 
     def add(
         self,
@@ -111,7 +113,8 @@ class _Collector:
     ) -> None:
         """Encode the rows as they would be written."""
         data = encode_plan(rows, self.index.rows, schema)
-        self.files[checksum(data)] = data
+        if (name := checksum(data)) in self._wanted:
+            self.files[name] = data
         self.index.rows += len(rows)
 
     def commit(self) -> None:

@@ -96,6 +96,24 @@ def test_a_row_in_two_parts_counts_in_one(epoch: Epoch, store: Store) -> None:
     check_parts(store, {1, 2, 3, 4})
 
 
+def test_a_part_that_shares_rows_and_is_gone_is_dropped_and_its_rows_are_not_done(epoch: Epoch, store: Store) -> None:
+    commit_part(epoch, 1, 2, 3)
+    lost = [commit_part(epoch, *rows) for rows in ((3, 4), (4, 5))]
+    store.delete([part.path for entry in lost for part in entry.files])
+    new_epoch(store).clean()
+    check_parts(store, {1, 2, 3})
+
+
+def test_a_part_that_shares_rows_and_is_damaged_is_told(epoch: Epoch, store: Store) -> None:
+    commit_part(epoch, 1, 2, 3)
+    commit_part(epoch, 3, 4)
+    for entry in epoch.refresh().parts:
+        for part in entry.files:
+            store.write_bytes(part.path, b"other")
+    with pytest.raises(DamagedOutput, match="is not what was written"):
+        new_epoch(store)
+
+
 def test_rows_of_another_plan_are_told(epoch: Epoch, store: Store) -> None:
     commit_part(epoch, 30)
     with pytest.raises(DamagedOutput, match="holds row 30, the plan has 20 rows"):

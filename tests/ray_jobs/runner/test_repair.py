@@ -9,7 +9,9 @@ import pytest
 from ray_jobs.errors import DamagedOutput
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output import accept
+from ray_jobs.output.epochs import begin
 from ray_jobs.output.file_names import SUCCESS
+from ray_jobs.output.lease import acquire
 from ray_jobs.output.verify import verify
 from ray_jobs.runner.drive import Drive
 from ray_jobs.runner.repair import repair
@@ -71,6 +73,23 @@ def test_a_damaged_part_is_taken_out(store: Store, job: SynthesisJob) -> None:
     assert f"part {damaged.name}: is damaged" in (said := repaired(store, job))
     assert "its 3 rows are made again" in said
     assert verify(store).done == 4
+
+
+@pytest.mark.parametrize("how", ["flipped", "gone"])
+def test_a_part_that_shares_rows_and_cannot_be_read_is_taken_out(how: str, store: Store, job: SynthesisJob) -> None:
+    before = {entry.name for entry in accept.load(store).parts}
+    held = acquire(store)
+    commit_part(begin(store, held.lease), 6, 8, 9)
+    held.release()
+    (added,) = (entry for entry in accept.load(store).parts if entry.name not in before)
+    path = added.files[0].path
+    if how == "flipped":
+        flip(store, path)
+    else:
+        store.delete([path])
+    assert path in (said := repaired(store, job))
+    assert "does not count any more" in said
+    assert verify(store).done == 7
 
 
 def test_a_damaged_entry_is_passed_over(store: Store, job: SynthesisJob) -> None:
