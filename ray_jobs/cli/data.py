@@ -116,7 +116,7 @@ def _share(text: str) -> Fraction:
 
     try:
         share = Fraction(text.removesuffix("%")) / 100 if text.endswith("%") else None
-    except ValueError:
+    except (ValueError, ZeroDivisionError):
         share = None
     if share is None or not 0 <= share < 1:
         raise ConfigError(f"--validation {text}: expected a share from 0% to below 100%, such as 5%")

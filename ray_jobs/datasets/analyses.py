@@ -5,7 +5,10 @@ They are those of finished analyses, `analyses/NAME/data/*.parquet`, and a user'
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -45,15 +48,29 @@ Table = tuple[str, tuple[str, ...]]
 
 
 def columns(store: Store) -> dict[str, list[Table]]:
-    """The numeric columns of all tables, each with the tables that have it."""
+    """The numeric columns of all tables that have a line a record id, each with the tables that have it.
+
+    Raises DamagedOutput.
+    """
     found: dict[str, list[Table]] = {}
     for table in _tables(store):
-        with store.open_input(table[1][0]) as opened:
+        with _reading(store, table[1][0]) as opened:
             schema = pq.read_schema(opened)
+        if KEY not in schema.names or not pa.types.is_string(schema.field(KEY).type):
+            continue
         for field in schema:
             if is_number(field.type):
                 found.setdefault(field.name, []).append(table)
     return found
+
+
+@contextmanager
+def _reading(store: Store, path: str) -> Iterator[BinaryIO]:
+    try:
+        with store.open_input(path) as opened:
+            yield opened
+    except pa.ArrowException as error:
+        raise DamagedOutput(f"{store.url_of(path)}: cannot be read as Parquet: {error}") from None
 
 
 def _tables(store: Store) -> list[Table]:
@@ -81,7 +98,7 @@ def load(store: Store, tables: list[Table], column: str) -> Lookup:
     place, paths = tables[0]
     parts = []
     for path in paths:
-        with store.open_input(path) as opened:
+        with _reading(store, path) as opened:
             parts.append(pq.read_table(opened, columns=[KEY, column]).drop_null())
     table = pa.concat_tables(parts)
     if not table.num_rows:

@@ -47,7 +47,7 @@ def read_benchmarks(store: Store) -> Iterator[tuple[BenchmarkFile, list[str]]]:
         try:
             content = gzip.decompress(data) if path.endswith(GZIP) else data
             rows = [_checked(row) for row in READERS[_suffix(path)](content)]
-        except (RowProblem, OSError, EOFError, zlib.error, ValueError, pa.ArrowException) as error:
+        except (RowProblem, OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
             raise ConfigError(f"--decontaminate {store.url_of(path)}: cannot be read: {error}") from None
         digest = hashlib.blake2b(data, digest_size=16).hexdigest()
         yield BenchmarkFile(path, len(rows), digest), [text for row in rows for text in _texts(row)]

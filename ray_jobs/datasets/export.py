@@ -71,7 +71,7 @@ def export(
     """
     check_target(target, CONTENTS, [store])
     source, wanted = open_source(store), FORMATS[name]
-    _check_columns(source, wanted)
+    source.require((*wanted.needs, "seed_id"), f"--format {name}")
     sides = [TRAIN, VALIDATION] if validation else [TRAIN]
     if validation:
         _check_sides(source, validation)
@@ -93,12 +93,6 @@ def on_validation_side(seed_id: str, validation: Fraction) -> bool:
     """
     digest = hashlib.blake2b(seed_id.encode(), digest_size=8, person=b"validation").digest()
     return int.from_bytes(digest, "big") * validation.denominator < validation.numerator << 64
-
-
-def _check_columns(source: Source, wanted: Format) -> None:
-    missing = [name for name in (*wanted.needs, "seed_id") if name not in source.schema.names]
-    if missing:
-        raise ConfigError(f"--format {wanted.name}: {source.store.url} lacks the columns {', '.join(missing)}")
 
 
 def _hint(name: str) -> str:

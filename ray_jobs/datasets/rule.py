@@ -72,11 +72,11 @@ def make_rule(by: str | None, top: str | None, random: str | None, seed: int | N
         return Rule(by=by, top=None if top is None else parse_top(top), seed=seed, **others)
     if by is not None or top is not None or others.get("range") is not None or others.get("order") is not None:
         raise ConfigError("--random takes no --by, --top, --range or --order: it says how many, and draws them")
-    return Rule(by=RANDOM, top=parse_top(random), seed=seed or 0, **others)
+    return Rule(by=RANDOM, top=parse_top(random, "--random"), seed=seed or 0, **others)
 
 
-def parse_top(text: str) -> Top:
-    """`25%` as a share, `1000` as a number. Raises ConfigError for anything else."""
+def parse_top(text: str, option: str = "--top") -> Top:
+    """`25%` as a share, `1000` as a number. Raises ConfigError, which names the option, for anything else."""
     try:
         if text.endswith("%"):
             share = Fraction(text.removesuffix("%")) / 100
@@ -86,7 +86,7 @@ def parse_top(text: str) -> Top:
             return count
     except (ValueError, ZeroDivisionError):
         pass
-    raise ConfigError(f"--top {text}: expected a number of records such as 1000, or a share such as 25%")
+    raise ConfigError(f"{option} {text}: expected a number of records such as 1000, or a share such as 25%")
 
 
 def format_top(top: Top | None) -> int | str | None:

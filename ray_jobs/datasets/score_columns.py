@@ -123,9 +123,11 @@ def score_column(source: Source, name: str) -> ScoreColumn:
     if name in DERIVED:
         return DERIVED[name]
     numbers = [field.name for field in source.schema if analyses.is_number(field.type)]
+    if name in numbers and _has_values(source, name):
+        return _of_the_data(name)
     beside = analyses.columns(source.store)
-    if name in numbers and (name not in beside or _has_values(source, name)):
-        return ScoreColumn(name, (name,), _number(name), ORDERS.get(name))
+    if name in numbers and name not in beside:
+        return _of_the_data(name)
     if name in beside:
         lookup = analyses.load(source.store, beside[name], name)
         return ScoreColumn(
@@ -133,6 +135,10 @@ def score_column(source: Source, name: str) -> ScoreColumn:
         )
     known = ", ".join([*DERIVED, *numbers, *sorted(beside.keys() - numbers)])
     raise ConfigError(f"--by {name}: expected a score, one of {known}")
+
+
+def _of_the_data(name: str) -> ScoreColumn:
+    return ScoreColumn(name, (name,), _number(name), ORDERS.get(name))
 
 
 def _has_values(source: Source, name: str) -> bool:

@@ -16,7 +16,7 @@ from ray_jobs.datasets.decontaminate import Benchmarks
 from ray_jobs.datasets.near_duplicates import SignatureFile, near_duplicates
 from ray_jobs.datasets.outcomes import Counts, Outcome, Outcomes, count
 from ray_jobs.datasets.rule import Rule
-from ray_jobs.datasets.score_columns import random_column, score_column
+from ray_jobs.datasets.score_columns import ScoreColumn, random_column, score_column
 from ray_jobs.datasets.selection_files import CONTENTS, Selection, write_selection
 from ray_jobs.datasets.shards import SHARD_BYTES, ParquetShards
 from ray_jobs.datasets.sieve import Sieve, Sifted
@@ -51,6 +51,7 @@ def select(
     column = score_column(source, rule.by) if rule.seed is None else random_column(rule.seed)
     rule = rule.ordered(column.order)
     index = Benchmarks.load(benchmarks, rule.ngram) if benchmarks and rule.ngram else None
+    source.require(_needed(column, rule, bool(index)), f"a selection by {rule.by}")
     say(f"reading {rule.by} of {source.origin['records']:,} records")
     sieve = Sieve(source, rule, column)
     found = None
@@ -64,6 +65,13 @@ def select(
         selection = Selection(rule, source.origin, sieve.cuts, counts, shards.parts, index.files if index else ())
         write_selection(target, selection)
     return selection
+
+
+def _needed(column: ScoreColumn, rule: Rule, benchmarks: bool) -> list[str]:
+    """The columns that the selection reads."""
+    limit = [] if rule.drop_ifd_above is None else ["ifd"]
+    texts = ["instruction", "input", "output"] if benchmarks or rule.near_duplicates is not None else []
+    return ["record_id", *column.needs, *rule.per, *limit, *texts]
 
 
 def _read_texts(sieve: Sieve, rule: Rule, index: Benchmarks | None) -> Outcomes:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs.errors import DamagedOutput, OutputError
+from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
 from ray_jobs.output import accept
 from ray_jobs.output.file_names import DATA, RUN, SUCCESS
 from ray_jobs.output.manifest import Manifest, Part
@@ -36,6 +36,12 @@ class Source:
     origin: dict[str, Any]
     _checked: set[str] = field(default_factory=set, repr=False, compare=False)
     """The parts that were found to be what was written, each looked at when it is first read."""
+
+    def require(self, columns: Iterable[str], what: str) -> None:
+        """Raise ConfigError, which begins with `what`, where the dataset lacks one of the columns."""
+        missing = [name for name in dict.fromkeys(columns) if name not in self.schema.names]
+        if missing:
+            raise ConfigError(f"{what}: {self.store.url} lacks the columns {', '.join(missing)}")
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The records part by part, in the order of the parts' paths, at most 8192 at a time; all columns, or these.

@@ -42,7 +42,7 @@ def read_csv(file: BinaryIO, delimiter: str = ",") -> Iterator[Row]:
     csv.field_size_limit(ROW_LIMIT)  # of the whole process; the default of 128 KiB is short of long responses
     lines = _CsvLines(file)
     reader = csv.reader(lines, strict=True, delimiter=delimiter)
-    header = next(reader, [])
+    header = _header(reader)
     while True:
         number = reader.line_num + 1
         lines.remove()
@@ -59,8 +59,12 @@ def read_csv(file: BinaryIO, delimiter: str = ",") -> Iterator[Row]:
 
 def csv_header(file: BinaryIO, delimiter: str = ",") -> list[str]:
     """The column names of a CSV file; empty where it has no line. Raises RowProblem where they are malformed."""
+    return _header(csv.reader(_CsvLines(file), strict=True, delimiter=delimiter))
+
+
+def _header(reader: Iterator[list[str]]) -> list[str]:
     try:
-        return next(csv.reader(_CsvLines(file), strict=True, delimiter=delimiter), [])
+        return next(reader, [])
     except csv.Error as error:
         raise RowProblem("malformed_csv", f"malformed CSV: {error}") from None
 

@@ -60,7 +60,7 @@ def test_wrong_use_is_told(output: Store, target: Store, arguments: list[str], m
     assert target.list() == []
 
 
-@pytest.mark.parametrize("share", ["5", "100%", "-1%", "x%", "%", ""])
+@pytest.mark.parametrize("share", ["5", "100%", "-1%", "x%", "%", "", "1/0%"])
 def test_wrong_shares_are_told(output: Store, target: Store, share: str) -> None:
     with pytest.raises(ConfigError, match="expected a share from 0% to below 100%"):
         app(["export", output.url, target.url, "--format", "alpaca", f"--validation={share}"], standalone_mode=False)

@@ -89,6 +89,8 @@ def test_files_that_cannot_be_read_are_named(folder: Path) -> None:
     for name, content in (
         ("a.jsonl", b'{"a": 1}\n{"a": \n'),
         ("a.json", b"[1, 2"),
+        ("a.json", b"[" * 100_000),
+        ("a.csv", b'a,"b\nc"x,d\n1,2,3\n'),
         ("a.parquet", b"none"),
         ("a.txt", b"\xff\xfe"),
         ("a.txt.gz", b"none"),

@@ -127,6 +127,34 @@ def test_analyses_that_cannot_be_used_are_told(output: Store, target: Store) -> 
         select(output, target, Rule("shared", top=1), say=quiet)
 
 
+def test_a_file_beside_the_data_that_is_no_table_of_records_stands_in_nobodys_way(output: Store, target: Store) -> None:
+    write_analysis(output, "numbered", {"record_id": [1], "mine": [1]})
+    write_analysis(output, "without", {"mine": [1]})
+    with pytest.raises(ConfigError, match="--by mine: expected a score"):
+        select(output, target, Rule("mine", top=1), say=quiet)
+    output.write_bytes("analyses/junk.parquet", b"no table")
+    with pytest.raises(DamagedOutput, match=r"analyses/junk\.parquet: cannot be read as Parquet"):
+        select(output, target, Rule("mine", top=1), say=quiet)
+    assert select(output, target, QUARTER, say=quiet).counts
+
+
+@pytest.mark.parametrize(
+    ("rule", "lacks"),
+    [
+        (Rule("perplexity", top=1), "loss_q"),
+        (Rule("ic_ifd", top=1, per=("operator",)), "operator"),
+        (Rule("ic_ifd", top=1, drop_ifd_above=1.0), "ifd"),
+        (Rule("ic_ifd", top=1, near_duplicates=0.7), "input"),
+    ],
+)
+def test_columns_that_the_data_lack_are_named(rule: Rule, lacks: str, target: Store, tmp_path: Path) -> None:
+    source = open_store(str(tmp_path / "scores"))
+    write_output(source, [[record(0)]], schema=pa.schema([field for field in RECORD_SCHEMA if field.name != lacks]))
+    with pytest.raises(ConfigError, match=f"lacks the columns {lacks}$"):
+        select(source, target, rule, say=quiet)
+    assert target.list() == []
+
+
 def test_wrong_scores_are_told(output: Store, target: Store) -> None:
     with pytest.raises(ConfigError, match=r"--by evolver: expected a score, one of ifd_ppl, perplexity.*loss_q"):
         select(output, target, Rule("evolver", top=1), say=quiet)
