@@ -21,9 +21,8 @@ NOTHING = Spending()
 def snapshot(seconds: float, actors: int = 2) -> Snapshot:
     """Two actors of the evolver that have lived for `seconds` each, one of them loading, and a scorer."""
     evolver = PoolState(WorkerStats(held_seconds=2 * seconds), ready=actors - 1, loading=1)
-    return Snapshot(
-        {"evolve_a": evolver, "score": PoolState(WorkerStats(held_seconds=seconds), ready=1)}, OutcomeCounts(), 0, False
-    )
+    scorer = PoolState(WorkerStats(held_seconds=seconds), ready=1)
+    return Snapshot({"evolve_a": evolver, "score": scorer}, OutcomeCounts(), parts=0)
 
 
 def budget(before: Spending = NOTHING, drain: float = 3600 - SETTLE_SECONDS, **allowed: float) -> Budget:

@@ -33,6 +33,7 @@ def test_a_run_that_names_a_cluster_joins_it(monkeypatch: pytest.MonkeyPatch) ->
 def test_ray_is_as_before_after_a_run_that_fails() -> None:
     before = dict(os.environ), ray._raylet.get_authentication_mode()
     with suppress(ZeroDivisionError), private_ray():
-        assert ray._raylet.get_authentication_mode() != before[1]
+        assert os.environ["RAY_AUTH_TOKEN"] != before[0].get("RAY_AUTH_TOKEN")
+        assert ray._raylet.get_authentication_mode() == ray._raylet.AuthenticationMode.TOKEN
         raise ZeroDivisionError
     assert (dict(os.environ), ray._raylet.get_authentication_mode()) == before
