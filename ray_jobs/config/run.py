@@ -11,7 +11,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, Tag, model_validator
 
 from ray_jobs.config.base import GreedyConfig, Strict, kind_or
-from ray_jobs.config.secrets import Address, Arguments, Environment, Options, Url, VariableName
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.secrets import Address, Options
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -30,59 +31,6 @@ class SeedsConfig(Strict):
     on_error: Literal["fail_row", "stop"] = "fail_row"
     limit: int | None = Field(None, ge=1)
     storage: Options = Field(default_factory=Options)
-
-
-class VllmConfig(Strict):
-    """A model in a vLLM engine of each actor's own.
-
-    `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
-    either may be {from: NAME}, the variable NAME of the actor's own environment.
-    """
-
-    kind: Literal["vllm"] = "vllm"
-    model: str
-    arguments: Arguments = Field(default_factory=dict)
-    environment: Environment = Field(default_factory=dict)
-
-
-class OpenAIConfig(Strict):
-    """A model behind an OpenAI-compatible server. The key comes from the environment variable `key_variable`."""
-
-    kind: Literal["openai"]
-    model: str
-    url: Url
-    key_variable: VariableName = "OPENAI_API_KEY"
-    timeout_seconds: float = Field(600, gt=0)
-    retries: int = Field(8, ge=0)
-
-
-class ScriptedConfig(Strict):
-    """No model: deterministic replies with scripted latency and failures, for dry runs and tests."""
-
-    kind: Literal["scripted"]
-    model: str = "scripted"
-    load_seconds: float = Field(0, ge=0)
-    slots: int = Field(256, ge=1)
-    prefill_rate: float = Field(0, ge=0)
-    decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
-    median_tokens: int = Field(40, ge=1)
-    sigma: float = Field(0, ge=0)
-    refuse_share: float = Field(0, ge=0, le=1)
-    refuse_text: str = ""
-    die_after: int = Field(0, ge=0)
-    exit_code: int | None = None
-    marks: str = ""
-    call_log: str = ""
-    slot_log: str = ""
-
-
-EngineConfig = Annotated[
-    Annotated[VllmConfig, Tag("vllm")]
-    | Annotated[OpenAIConfig, Tag("openai")]
-    | Annotated[ScriptedConfig, Tag("scripted")],
-    kind_or("vllm"),
-]
 
 
 class PoolConfig(Strict):

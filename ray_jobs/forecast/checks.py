@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from ray_jobs.config.engine_kinds import VllmConfig
 from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig, PoolResponderConfig, RunConfig, VllmConfig
+from ray_jobs.config.run import ModelScorerConfig, PoolConfig, PoolResponderConfig, RunConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.capacity import Group, shortages
 from ray_jobs.forecast.model_sizes import CARD_GB, GB, demand, problem, weights

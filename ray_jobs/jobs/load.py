@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ray_jobs.config.load import AUTOIF, read_raw, validated
-from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingConfig, FinishingRunConfig
+from ray_jobs.config.kinds import STRATEGIES
+from ray_jobs.config.load import read_raw, validated
+from ray_jobs.config.registry import at
+from ray_jobs.config.strategies import EvolvingConfig, StrategyKind
+from ray_jobs.jobs.finish_config import FinishingConfig
 
 
 def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> FinishingConfig:
@@ -17,7 +20,7 @@ def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = 
 
 def checked(raw: Mapping[str, Any], path: Path) -> FinishingConfig:
     """A run's configuration as it was read from `path`. Raises ConfigError."""
-    strategy = raw.get("strategy")
-    if isinstance(strategy, dict) and strategy.get("kind") == AUTOIF:
-        return validated(FinishingAutoIFConfig, raw, str(path))
-    return validated(FinishingRunConfig, raw, str(path))
+    # what is no strategy at all is told by the configuration of most runs
+    kind = cast(type[StrategyKind], STRATEGIES.chosen(raw.get("strategy")) or EvolvingConfig)
+    model: type[FinishingConfig] = at(kind.run_config)
+    return validated(model, raw, str(path))

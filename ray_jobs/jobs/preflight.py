@@ -17,16 +17,15 @@ from evolve.flow import Strategy
 from evolve.prompts import Template, check_folder, shipped_names
 from evolve.strategies.method import Method
 from evolve.strategies.respond import load_response_template
+from ray_jobs.config.engine_kinds import EngineKind
 from ray_jobs.config.engines import build_strategy
 from ray_jobs.config.run import (
-    EngineConfig,
     ModelScorerConfig,
     OutputConfig,
     PoolResponderConfig,
     RewardConfig,
     RunConfig,
     ScorerConfig,
-    VllmConfig,
 )
 from ray_jobs.config.secrets import absent, secrets_in
 from ray_jobs.errors import ConfigError, LeaseHeld, StorageError
@@ -44,7 +43,7 @@ from ray_jobs.storage.store import open_store
 CLASSIFIER = "AutoModelForSequenceClassification"
 """The loader of transformers that a model's own code must offer, if it has any, in its config.json's `auto_map`."""
 AnyModel = TypeVar(
-    "AnyModel", EngineConfig, ScorerConfig, RewardModelConfig, RewardConfig, ClassifierConfig, EncoderConfig
+    "AnyModel", EngineKind, ScorerConfig, RewardModelConfig, RewardConfig, ClassifierConfig, EncoderConfig
 )
 
 
@@ -62,7 +61,8 @@ def check(run: RunConfig) -> Checked:
     method = saved_method(run)
     try:
         if run.strategy.templates is not None:
-            check_folder(run.strategy.templates, shipped_names())
+            own = run.strategy.own_templates
+            check_folder(run.strategy.templates, shipped_names() | (shipped_names(own) if own else set()))
         strategy = build_strategy(run.strategy, method)
         response = load_response_template(run.responder.prompt, run.strategy.templates)
     except EvolveError as error:
@@ -143,9 +143,9 @@ def check_variables(config: OutputConfig) -> None:
             raise ConfigError(f"{path}: {absent(secret.variable)}")
 
 
-def check_engine(place: str, engine: EngineConfig) -> None:
-    """Check that a vLLM engine's model is there. Raises ConfigError, naming `place`."""
-    if isinstance(engine, VllmConfig):
+def check_engine(place: str, engine: EngineKind) -> None:
+    """Check that the model of an engine that loads one is there. Raises ConfigError, naming `place`."""
+    if engine.holds_weights:
         check_model(f"{place}.model", engine.model)
 
 

@@ -27,8 +27,9 @@ from evolve.flow import Strategy, drive
 from evolve.prompts import Template
 from evolve.records import Instruction
 from evolve.strategies.respond import BARE, Responder
+from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.engines import build_engine, build_responder
-from ray_jobs.config.run import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
+from ray_jobs.config.run import RunConfig, ScorerConfig, SelfResponderConfig
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
 from ray_jobs.pipeline.branches import begun

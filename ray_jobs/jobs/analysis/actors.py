@@ -14,7 +14,7 @@ from evolve.errors import EngineDied
 from evolve.flow import drive
 from evolve.judging.records import Case, Finding, Judged, Question, Side
 from evolve.records import Failed, Instruction, Rejected
-from ray_jobs.config.run import EngineConfig
+from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.jobs.analysis.config import EncoderConfig
 from ray_jobs.jobs.analysis.tables import EMBEDDING, Values, with_findings
 from ray_jobs.output.rounds import MAX_ERROR_CHARACTERS, storable

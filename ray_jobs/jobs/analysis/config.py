@@ -11,7 +11,8 @@ from pydantic import Field, Tag
 from evolve.judging.records import GREEDY, VERDICT_TOKENS
 from evolve.records import Sampling
 from ray_jobs.config.base import Strict, kind_or
-from ray_jobs.config.run import EngineConfig, OutputConfig, PoolConfig, RewardConfig
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.run import OutputConfig, PoolConfig, RewardConfig
 from ray_jobs.config.secrets import Address
 
 

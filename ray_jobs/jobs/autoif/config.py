@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
@@ -13,7 +13,9 @@ from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
 from evolve.sandbox import PROTECTIONS, Limits, Protection
 from ray_jobs.config.base import SamplingConfig, Strict, kind_or
-from ray_jobs.config.run import ENGINE_NAME, EngineConfig, JobConfig, PoolConfig, ScorerConfig
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.run import ENGINE_NAME, JobConfig, PoolConfig, ScorerConfig
+from ray_jobs.config.strategies import StrategyKind
 
 DEFAULT_CLASSIFIER = "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7"
 GROUPS = ("augment_sampling", "verify_sampling", "respond_sampling", "cross_validation")
@@ -62,13 +64,14 @@ class SandboxConfig(Strict):
         return PROTECTIONS - set(self.allow_missing)
 
 
-class AutoIFStrategyConfig(Strict):
+class AutoIFStrategyConfig(StrategyKind):
     """The constants, which `preset` fills in where they are not given; see evolve.autoif.rules.Rules for each.
 
     `constraints` is a text file of seed instructions, one a line; without it the shipped ones are used.
     """
 
     kind: Literal["autoif"]
+    run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingAutoIFConfig"
     preset: Literal["paper", "official", "autoif_paper"] = "paper"
     constraints: Path | None = None
     templates: Path | None = None

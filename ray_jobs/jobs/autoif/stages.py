@@ -17,7 +17,7 @@ from evolve.autoif.templates import Templates
 from evolve.errors import EngineDied
 from evolve.records import Usage
 from evolve.sandbox import Limits, Protection, Sandbox
-from ray_jobs.config.run import EngineConfig
+from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.jobs.autoif.rounds import Row
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, settle_failure
 from ray_jobs.pipeline.actors import end_actor, load_engine, with_rounds

@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from evolve.strategies.elimination import Elimination
 from ray_jobs.config.base import GreedyConfig, SamplingConfig, Strict
-from ray_jobs.config.run import ENGINE_NAME, BudgetConfig, EngineConfig, JobConfig, LimitsConfig
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.run import ENGINE_NAME, BudgetConfig, JobConfig, LimitsConfig
 from ray_jobs.config.strategies import EliminationConfig, RulesConfig
 from ray_jobs.errors import ConfigError
 

@@ -151,11 +151,16 @@ def told(folder: Path, changes: str) -> list[str]:
         # kinds and presets
         (
             "evolvers: {a: {engine: {kind: scriptd}}}",
-            "evolvers.a.engine.kind: expected one of 'vllm', 'openai', 'scripted', got 'scriptd'",
+            "evolvers.a.engine.kind: expected one of 'vllm', 'openai', 'scripted', got 'scriptd'; "
+            "did you mean scripted?",
         ),
         ("responder: {kind: self}", "responder.kind: expected one of 'pool', 'evolver', got 'self'"),
         ("scorer: {kind: [1]}", "scorer.kind: expected one of 'model', 'scripted', got '[1]'"),
-        ("strategy: {kind: evol}", "strategy.kind: expected one of 'evol_instruct', 'auto_evol', 'autoif', got 'evol'"),
+        (
+            "strategy: {kind: evol}",
+            "strategy.kind: expected one of 'evol_instruct', 'auto_evol', 'autoif', got 'evol'; "
+            "did you mean auto_evol?",
+        ),
         (
             "strategy: {elimination: paper}",
             "strategy.elimination: expected one of none, rules, wizardlm, or rules one by one, got 'paper'",

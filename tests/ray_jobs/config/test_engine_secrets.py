@@ -9,8 +9,8 @@ import pytest
 
 from evolve.errors import EngineDied, EngineError, PromptRefused
 from evolve.records import Completion, Prompt, Sampling
+from ray_jobs.config.engine_kinds import OpenAIConfig
 from ray_jobs.config.engines import build_engine
-from ray_jobs.config.run import OpenAIConfig
 from ray_jobs.errors import ConfigError
 from tests.ray_jobs.secret_places import Server, serving, shows
 

@@ -13,10 +13,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ray_jobs.cli.submit import PACKED_CONFIG, Submission, add_configuration, has_secrets, inlined, variables_of
+from ray_jobs.config.engine_kinds import OpenAIConfig, VllmConfig
 from ray_jobs.config.engines import build_engine
 from ray_jobs.config.identity import changes, fingerprint, result_settings
 from ray_jobs.config.load import parse_storage, validated
-from ray_jobs.config.run import OpenAIConfig, RayConfig, RunConfig, VllmConfig
+from ray_jobs.config.run import RayConfig, RunConfig
 from ray_jobs.config.secret_names import is_secret_name
 from ray_jobs.config.secrets import Options, Secret, known_secrets, revealed
 from ray_jobs.errors import ConfigError, JobError

@@ -1,0 +1,128 @@
+"""The kinds of engines: what each is configured with, and how it is built in an actor."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from evolve.engine import Engine
+from ray_jobs.config.base import Kind
+from ray_jobs.config.kinds import ENGINES
+from ray_jobs.config.secrets import Arguments, Environment, Url, VariableName, revealed
+
+PLACEMENT = (
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "data_parallel_size",
+    "gpu_memory_utilization",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "enforce_eager",
+    "enable_prefix_caching",
+    "enable_chunked_prefill",
+    "swap_space",
+    "block_size",
+    "download_dir",
+)
+"""vLLM's arguments that say where and how fast, not what."""
+
+
+class EngineKind(Kind):
+    """An engine of each actor's own. `model` names it in records; with `holds_weights` it is a folder or a hub id."""
+
+    model: str
+    holds_weights: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self) -> Engine:
+        """Load it, in the actor's process. Imports only what this engine needs. Raises ConfigError."""
+
+    def hidden_texts(self) -> tuple[str, ...]:
+        """What no error of the engine may repeat, beside the secrets of its configuration."""
+        return ()
+
+    def max_concurrency(self) -> int | None:
+        """How many calls it runs at once, as far as its configuration says."""
+        return None
+
+
+class VllmConfig(EngineKind):
+    """A model in a vLLM engine of each actor's own.
+
+    `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
+    either may be {from: NAME}, the variable NAME of the actor's own environment.
+    """
+
+    kind: Literal["vllm"] = "vllm"
+    model: str
+    arguments: Arguments = Field(default_factory=dict)
+    environment: Environment = Field(default_factory=dict)
+    holds_weights: ClassVar[bool] = True
+
+    def build(self) -> Engine:
+        """Load the model."""
+        arguments = revealed(self.arguments, "arguments")
+        os.environ.update(revealed(self.environment, "environment"))
+        from evolve.engines.vllm_engine import VllmEngine
+
+        return VllmEngine(self.model, arguments)
+
+
+class OpenAIConfig(EngineKind):
+    """A model behind an OpenAI-compatible server. The key comes from the environment variable `key_variable`."""
+
+    kind: Literal["openai"]
+    model: str
+    url: Url
+    key_variable: VariableName = "OPENAI_API_KEY"
+    timeout_seconds: float = Field(600, gt=0)
+    retries: int = Field(8, ge=0)
+
+    def build(self) -> Engine:
+        """A client of the server."""
+        from evolve.engines.openai_engine import OpenAIEngine
+
+        url = revealed(self.url, "url")
+        return OpenAIEngine(url, self.model, self.key_variable, self.timeout_seconds, self.retries)
+
+    def hidden_texts(self) -> tuple[str, ...]:
+        """The key."""
+        return (os.environ.get(self.key_variable, ""),)
+
+
+class ScriptedConfig(EngineKind):
+    """No model: deterministic replies with scripted latency and failures, for dry runs and tests."""
+
+    kind: Literal["scripted"]
+    model: str = "scripted"
+    load_seconds: float = Field(0, ge=0)
+    slots: int = Field(256, ge=1)
+    prefill_rate: float = Field(0, ge=0)
+    decode_rate: float = Field(0, ge=0)
+    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
+    median_tokens: int = Field(40, ge=1)
+    sigma: float = Field(0, ge=0)
+    refuse_share: float = Field(0, ge=0, le=1)
+    refuse_text: str = ""
+    die_after: int = Field(0, ge=0)
+    exit_code: int | None = None
+    marks: str = ""
+    call_log: str = ""
+    slot_log: str = ""
+
+    def build(self) -> Engine:
+        """The engine at once, or after its scripted time."""
+        from evolve.testing.scripted_engine import Script, ScriptedEngine
+
+        return ScriptedEngine(Script(**self.model_dump(exclude={"kind", "model"})))
+
+    def max_concurrency(self) -> int:
+        """Its slots."""
+        return self.slots
+
+
+EngineConfig = Annotated[EngineKind, ENGINES]
+"""A field that holds an engine of any kind."""
