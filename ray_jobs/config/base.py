@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue
 
 from evolve.masking import mask_url
 from evolve.records import Sampling
+
+HARMLESS: dict[str, JsonValue] = {"identity": False}
+"""Marks a field, as its `json_schema_extra`, that says where and how fast, not what (see config/identity.py)."""
 
 
 class Strict(BaseModel):

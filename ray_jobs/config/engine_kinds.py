@@ -6,14 +6,14 @@ import os
 from abc import abstractmethod
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from evolve.engine import Engine
-from ray_jobs.config.base import Kind
+from ray_jobs.config.base import HARMLESS, Kind
 from ray_jobs.config.kinds import ENGINES
 from ray_jobs.config.secrets import Arguments, Environment, Url, VariableName, revealed
 
-PLACEMENT = (
+PLACEMENT: list[JsonValue] = [
     "tensor_parallel_size",
     "pipeline_parallel_size",
     "data_parallel_size",
@@ -26,7 +26,7 @@ PLACEMENT = (
     "swap_space",
     "block_size",
     "download_dir",
-)
+]
 """vLLM's arguments that say where and how fast, not what."""
 
 
@@ -58,8 +58,8 @@ class VllmConfig(EngineKind):
 
     kind: Literal["vllm"] = "vllm"
     model: str
-    arguments: Arguments = Field(default_factory=dict)
-    environment: Environment = Field(default_factory=dict)
+    arguments: Arguments = Field(default_factory=dict, json_schema_extra={"identity_without": PLACEMENT})
+    environment: Environment = Field(default_factory=dict, json_schema_extra=HARMLESS)
     holds_weights: ClassVar[bool] = True
 
     def build(self) -> Engine:
@@ -76,10 +76,10 @@ class OpenAIConfig(EngineKind):
 
     kind: Literal["openai"]
     model: str
-    url: Url
-    key_variable: VariableName = "OPENAI_API_KEY"
-    timeout_seconds: float = Field(600, gt=0)
-    retries: int = Field(8, ge=0)
+    url: Url = Field(json_schema_extra=HARMLESS)
+    key_variable: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
+    timeout_seconds: float = Field(600, gt=0, json_schema_extra=HARMLESS)
+    retries: int = Field(8, ge=0, json_schema_extra=HARMLESS)
 
     def build(self) -> Engine:
         """A client of the server."""
@@ -98,20 +98,20 @@ class ScriptedConfig(EngineKind):
 
     kind: Literal["scripted"]
     model: str = "scripted"
-    load_seconds: float = Field(0, ge=0)
-    slots: int = Field(256, ge=1)
-    prefill_rate: float = Field(0, ge=0)
-    decode_rate: float = Field(0, ge=0)
+    load_seconds: float = Field(0, ge=0, json_schema_extra=HARMLESS)
+    slots: int = Field(256, ge=1, json_schema_extra=HARMLESS)
+    prefill_rate: float = Field(0, ge=0, json_schema_extra=HARMLESS)
+    decode_rate: float = Field(0, ge=0, json_schema_extra=HARMLESS)
     reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
     median_tokens: int = Field(40, ge=1)
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
     refuse_text: str = ""
-    die_after: int = Field(0, ge=0)
-    exit_code: int | None = None
-    marks: str = ""
-    call_log: str = ""
-    slot_log: str = ""
+    die_after: int = Field(0, ge=0, json_schema_extra=HARMLESS)
+    exit_code: int | None = Field(None, json_schema_extra=HARMLESS)
+    marks: str = Field("", json_schema_extra=HARMLESS)
+    call_log: str = Field("", json_schema_extra=HARMLESS)
+    slot_log: str = Field("", json_schema_extra=HARMLESS)
 
     def build(self) -> Engine:
         """The engine at once, or after its scripted time."""

@@ -1,6 +1,6 @@
 """A run's configuration: read from YAML, checked whole before anything starts.
 
-Every model here refuses unknown fields. `config/identity.py` says which fields change results.
+Every model here refuses unknown fields. A field says in its `json_schema_extra` where it changes no results (identity.py).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from ray_jobs.config.base import GreedyConfig, Strict, kind_or
+from ray_jobs.config.base import HARMLESS, GreedyConfig, Strict, kind_or
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.secrets import Address, Options
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
@@ -71,11 +71,11 @@ class PoolConfig(Strict):
 
 
 class EvolverConfig(Strict):
-    """One evolver: an engine and its pool. `weight` is its share of the seeds when they are split."""
+    """One evolver: an engine and its pool. `weight` is its share of the seeds, which counts when they are split."""
 
     engine: EngineConfig
-    pool: PoolConfig = PoolConfig()
-    weight: float = Field(1, gt=0)
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
+    weight: float = Field(1, gt=0, json_schema_extra=HARMLESS)
 
 
 ResponsePrompt = Literal["bare", "paper"]
@@ -87,9 +87,9 @@ class PoolResponderConfig(Strict):
 
     kind: Literal["pool"] = "pool"
     engine: EngineConfig
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
     sampling: GreedyConfig = GreedyConfig()
-    prompt: ResponsePrompt = "bare"
+    prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
 
 class SelfResponderConfig(Strict):
@@ -97,7 +97,7 @@ class SelfResponderConfig(Strict):
 
     kind: Literal["evolver"]
     sampling: GreedyConfig = GreedyConfig()
-    prompt: ResponsePrompt = "bare"
+    prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
 
 ResponderConfig = Annotated[
@@ -113,9 +113,9 @@ class RewardConfig(Strict):
 
     model: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    token_budget: int | None = Field(None, ge=1)
-    trust_remote_code: bool = False
+    device: str = Field("auto", json_schema_extra=HARMLESS)
+    token_budget: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
+    trust_remote_code: bool = Field(False, json_schema_extra={"before": False})
 
 
 class ModelScorerConfig(Strict):
@@ -127,18 +127,18 @@ class ModelScorerConfig(Strict):
     kind: Literal["model"] = "model"
     model: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    attention: Literal["auto", "flash", "packed", "padded"] = "auto"
-    compiled: bool = False
-    bfloat16_pairs: bool = True
-    token_budget: int | None = Field(None, ge=1)
+    device: str = Field("auto", json_schema_extra=HARMLESS)
+    attention: Literal["auto", "flash", "packed", "padded"] = Field("auto", json_schema_extra=HARMLESS)
+    compiled: bool = Field(False, json_schema_extra=HARMLESS)
+    bfloat16_pairs: bool = Field(True, json_schema_extra=HARMLESS)
+    token_budget: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
     mode: Literal["plain", "chat"] = "plain"
     truncate: bool = False
     max_length: int | None = Field(None, ge=2)
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
     reward: RewardConfig | None = None
     instruction_length: bool = False
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 class ScriptedScorerConfig(Strict):
@@ -146,7 +146,7 @@ class ScriptedScorerConfig(Strict):
 
     kind: Literal["scripted"]
     model: str = "scripted"
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 ScorerConfig = Annotated[
@@ -186,16 +186,16 @@ class RayConfig(Strict):
 class OutputConfig(Strict):
     """What everything has that writes an output with pools: the output, when it gives up, where it runs."""
 
-    output: Address
-    storage: Options = Field(default_factory=Options)
-    limits: LimitsConfig = LimitsConfig()
-    ray: RayConfig = RayConfig()
+    output: Address = Field(json_schema_extra=HARMLESS)
+    storage: Options = Field(default_factory=Options, json_schema_extra=HARMLESS)
+    limits: LimitsConfig = Field(LimitsConfig(), json_schema_extra=HARMLESS)
+    ray: RayConfig = Field(RayConfig(), json_schema_extra=HARMLESS)
 
 
 class JobConfig(OutputConfig):
     """What every kind of run has: an output, and seeds."""
 
-    seeds: SeedsConfig
+    seeds: SeedsConfig = Field(json_schema_extra=HARMLESS)
 
 
 class ScoreConfig(JobConfig):
@@ -214,7 +214,7 @@ class RespondConfig(JobConfig):
     responder: PoolResponderConfig
     scorer: ScorerConfig | None = None
     elimination: RulesConfig = EliminationConfig()
-    templates: Path | None = None
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
 
 
 class RunConfig(JobConfig):

@@ -14,7 +14,7 @@ from evolve.strategies.auto_evol import AutoEvol
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.evol_instruct import EvolInstruct, operator_order
 from evolve.strategies.method import Method
-from ray_jobs.config.base import Kind, SamplingConfig, Strict
+from ray_jobs.config.base import HARMLESS, Kind, SamplingConfig, Strict
 from ray_jobs.config.kinds import STRATEGIES
 from ray_jobs.config.secrets import Address
 
@@ -59,7 +59,7 @@ class EvolvingConfig(StrategyKind):
 
     rounds: int = Field(1, ge=1, le=100)
     elimination: RulesConfig = EliminationConfig()
-    templates: Path | None = None
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
     sampling: SamplingConfig = SamplingConfig()
     run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingRunConfig"
     own_templates: ClassVar[Path | None] = None
@@ -100,7 +100,7 @@ class AutoEvolConfig(EvolvingConfig):
     """
 
     kind: Literal["auto_evol"]
-    method: Address | None = None
+    method: Address | None = Field(None, json_schema_extra=HARMLESS)
 
     def build(self, method: Method | None = None) -> Strategy:
         """With the saved method, or the initial one."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Tag, model_validator
 
-from ray_jobs.config.base import Strict, kind_or
+from ray_jobs.config.base import HARMLESS, Strict, kind_or
 from ray_jobs.config.run import RunConfig
 from ray_jobs.config.secrets import Address
 from ray_jobs.datasets.rule import Rule, make_rule, parse_range
@@ -75,7 +75,7 @@ StepConfig = Annotated[
 class Finishing(Strict):
     """What follows a run: the steps of `finish` in their order, once every row has an outcome."""
 
-    finish: tuple[StepConfig, ...] = ()
+    finish: tuple[StepConfig, ...] = Field((), json_schema_extra=HARMLESS)
 
 
 class FinishingRunConfig(RunConfig, Finishing):

@@ -10,7 +10,7 @@ from pydantic import Field, Tag
 
 from evolve.judging.records import GREEDY, VERDICT_TOKENS
 from evolve.records import Sampling
-from ray_jobs.config.base import Strict, kind_or
+from ray_jobs.config.base import HARMLESS, Strict, kind_or
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.run import OutputConfig, PoolConfig, RewardConfig
 from ray_jobs.config.secrets import Address
@@ -20,32 +20,32 @@ class JudgeConfig(Strict):
     """A judge model: an engine and its pool."""
 
     engine: EngineConfig
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 class EncoderConfig(Strict):
     """A sentence encoder and its pool. The fields are those of scoring.encoder.EncoderConfig."""
 
     model: str
-    device: str = "auto"
+    device: str = Field("auto", json_schema_extra=HARMLESS)
     max_length: int = Field(512, ge=1)
-    batch: int = Field(64, ge=1)
-    threads: int | None = Field(None, ge=1)
-    pool: PoolConfig = PoolConfig(batch_rows=1024, batches_in_flight=1)
+    batch: int = Field(64, ge=1, json_schema_extra=HARMLESS)
+    threads: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
+    pool: PoolConfig = Field(PoolConfig(batch_rows=1024, batches_in_flight=1), json_schema_extra=HARMLESS)
 
 
 class RewardModelConfig(RewardConfig):
     """A reward model and its pool."""
 
-    pool: PoolConfig = PoolConfig(batch_rows=1024, batches_in_flight=1)
+    pool: PoolConfig = Field(PoolConfig(batch_rows=1024, batches_in_flight=1), json_schema_extra=HARMLESS)
 
 
 class JudgeQuestionConfig(Strict):
     """A question to a judge, whose reply has up to `max_tokens` tokens: more for a judge that reasons first."""
 
     judge: JudgeConfig
-    max_tokens: int = Field(VERDICT_TOKENS, ge=1)
-    templates: Path | None = None
+    max_tokens: int = Field(VERDICT_TOKENS, ge=1, json_schema_extra={"before": 32})
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
 
     def sampling(self) -> Sampling:
         """How the judge draws: greedily."""
@@ -56,7 +56,7 @@ class InstructionJudgeConfig(JudgeQuestionConfig):
     """A judge that looks at instructions one by one, with their inputs or without; with `seeds` at the seeds too."""
 
     seeds: bool = True
-    with_input: bool = True
+    with_input: bool = Field(True, json_schema_extra={"before": True})
 
 
 class DifficultyConfig(InstructionJudgeConfig):
@@ -103,7 +103,7 @@ class EvolutionRewardConfig(Strict):
 
     kind: Literal["evolution_reward"]
     reward: RewardModelConfig
-    templates: Path | None = None
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
 
 
 class TrajectoriesConfig(Strict):
@@ -116,7 +116,7 @@ class KeyPhrasesConfig(JudgeQuestionConfig):
     """In how many ways instructions were evolved, by key phrases that a model writes."""
 
     kind: Literal["key_phrases"]
-    max_tokens: int = Field(128, ge=1)
+    max_tokens: int = Field(128, ge=1, json_schema_extra={"before": 32})
 
 
 class Top1Config(Strict):
@@ -143,5 +143,5 @@ AnalysisConfig = Annotated[AnyAnalysis, kind_or("difficulty")]
 class AnalysisRunConfig(OutputConfig):
     """One analysis of the records in `source`; `output` is its folder there. `storage` is for both."""
 
-    source: Address
+    source: Address = Field(json_schema_extra=HARMLESS)
     analysis: AnalysisConfig

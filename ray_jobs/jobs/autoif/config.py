@@ -12,7 +12,7 @@ from pydantic import Field, Tag, model_validator
 from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
 from evolve.sandbox import PROTECTIONS, Limits, Protection
-from ray_jobs.config.base import SamplingConfig, Strict, kind_or
+from ray_jobs.config.base import HARMLESS, SamplingConfig, Strict, kind_or
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.run import ENGINE_NAME, JobConfig, PoolConfig, ScorerConfig
 from ray_jobs.config.strategies import StrategyKind
@@ -55,8 +55,8 @@ class SandboxConfig(Strict):
     """
 
     memory_mb: int = Field(512, ge=64)
-    servers: int = Field(1, ge=1)
-    allow_missing: tuple[Protection, ...] = ()
+    servers: int = Field(1, ge=1, json_schema_extra=HARMLESS)
+    allow_missing: tuple[Protection, ...] = Field((), json_schema_extra=HARMLESS)
 
     @property
     def required(self) -> frozenset[Protection]:
@@ -72,9 +72,9 @@ class AutoIFStrategyConfig(StrategyKind):
 
     kind: Literal["autoif"]
     run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingAutoIFConfig"
-    preset: Literal["paper", "official", "autoif_paper"] = "paper"
-    constraints: Path | None = None
-    templates: Path | None = None
+    preset: Literal["paper", "official", "autoif_paper"] = Field("paper", json_schema_extra=HARMLESS)
+    constraints: Path | None = Field(None, json_schema_extra=HARMLESS)
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
     sandbox: SandboxConfig = SandboxConfig()
     augment_calls: int = Field(ge=1)
     instructions_a_call: int = Field(ge=1)
@@ -88,13 +88,13 @@ class AutoIFStrategyConfig(StrategyKind):
     nli: bool
     queries: int = Field(ge=1)
     query_characters: tuple[int, int]
-    order: Order
+    order: Order = Field(json_schema_extra={"before": "query_first"})
     responses: int = Field(ge=1)
     respond_sampling: SamplingConfig
-    keep_truncated: bool
+    keep_truncated: bool = Field(json_schema_extra={"before": False})
     response: ThresholdConfig | None
     quality: ThresholdConfig | None
-    quality_tokens: int = Field(ge=1)
+    quality_tokens: int = Field(ge=1, json_schema_extra={"before": 256})
     chosen: ThresholdConfig
     rejected: float = Field(ge=0, lt=1)
     pair_side: int = Field(ge=0)
@@ -137,7 +137,7 @@ class ModelConfig(Strict):
     """An engine and its pool."""
 
     engine: EngineConfig
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 class ClassifierConfig(Strict):
@@ -145,9 +145,9 @@ class ClassifierConfig(Strict):
 
     kind: Literal["classifier"] = "classifier"
     model: str = DEFAULT_CLASSIFIER
-    device: str = "auto"
-    batch_size: int = Field(32, ge=1)
-    pool: PoolConfig = PoolConfig()
+    device: str = Field("auto", json_schema_extra=HARMLESS)
+    batch_size: int = Field(32, ge=1, json_schema_extra=HARMLESS)
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 class JudgeNliConfig(Strict):
