@@ -33,7 +33,7 @@ def build_strategy(config: EvolvingConfig, method: Method | None = None) -> Stra
 
     Raises TemplateError, and ConfigError where a plug-in's own code raises something else.
     """
-    with naming(config):
+    with naming(type(config), config.kind):
         return config.build(method)
 
 

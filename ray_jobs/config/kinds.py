@@ -24,3 +24,29 @@ STRATEGIES = ConfigRegistry(
     },
     default="evol_instruct",
 )
+_ANALYSES = "ray_jobs.jobs.analysis.config"
+ANALYSES = ConfigRegistry(
+    "analyses",
+    f"{_ANALYSES}:AnalysisKind",
+    {
+        "difficulty": f"{_ANALYSES}:DifficultyConfig",
+        "difficulty_score": f"{_ANALYSES}:DifficultyScoreConfig",
+        "win": f"{_ANALYSES}:WinConfig",
+        "diversity": f"{_ANALYSES}:DiversityConfig",
+        "reward": f"{_ANALYSES}:RewardAnalysisConfig",
+        "evolution_reward": f"{_ANALYSES}:EvolutionRewardConfig",
+        "trajectories": f"{_ANALYSES}:TrajectoriesConfig",
+        "key_phrases": f"{_ANALYSES}:KeyPhrasesConfig",
+        "top1": f"{_ANALYSES}:Top1Config",
+    },
+    default="difficulty",
+)
+STEPS = ConfigRegistry(
+    "steps",
+    "ray_jobs.config.base:Kind",
+    {
+        "select": "ray_jobs.jobs.finish_config:SelectConfig",
+        "report": "ray_jobs.jobs.finish_config:ReportConfig",
+    },
+    beside=[ANALYSES],
+)

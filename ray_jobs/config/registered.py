@@ -101,7 +101,7 @@ class ConfigRegistry(Registry[type[Kind]]):
 
 
 @contextmanager
-def naming(config: Kind) -> Iterator[None]:
+def naming(kind: type[Kind], name: str) -> Iterator[None]:
     """Where code of a kind runs before anything is started: what it raises beside our own errors names the kind.
 
     Raises ConfigError.
@@ -111,7 +111,7 @@ def naming(config: Kind) -> Iterator[None]:
     except (EvolveError, JobError):
         raise
     except Exception as error:  # whatever a plug-in's own code raises
-        if type(config).__module__.startswith("ray_jobs."):
+        if kind.__module__.startswith("ray_jobs."):
             raise
         told = f"{type(error).__name__}: {error}{raised_at(error)}"
-        raise ConfigError(f"kind {config.kind} ({type(config).__module__}): cannot be used: {told}") from error
+        raise ConfigError(f"kind {name} ({kind.__module__}): cannot be used: {told}") from error

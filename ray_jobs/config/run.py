@@ -1,6 +1,6 @@
 """A run's configuration: read from YAML, checked whole before anything starts.
 
-Every model here refuses unknown fields. A field says in its `json_schema_extra` where it changes no results (identity.py).
+Every model here refuses unknown fields. A field says in its `json_schema_extra` if it changes no results (identity.py).
 """
 
 from __future__ import annotations
