@@ -42,7 +42,8 @@ def _preset(value: Any) -> Any:
     return asdict(PRESETS[value])
 
 
-RulesConfig = Annotated[EliminationConfig, BeforeValidator(_preset)]
+_AsGiven = EliminationConfig | Literal["none", "rules", "wizardlm"]
+RulesConfig = Annotated[EliminationConfig, BeforeValidator(_preset, json_schema_input_type=_AsGiven)]
 
 
 class StrategyKind(Kind):

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import ConfigDict, Field, Tag, model_validator
 
 from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
@@ -33,8 +33,15 @@ class ThresholdConfig(Strict):
         return Threshold(self.at_least, self.strict)
 
 
+def _needs_only_its_kind(schema: dict[str, Any]) -> None:
+    """What a preset fills in need not be given, which no annotation of a field says."""
+    schema["required"] = [name for name in schema["required"] if name == "kind"]
+
+
 class CrossValidationConfig(Strict):
     """As evolve.autoif.rules.CrossValidation."""
+
+    model_config = ConfigDict(json_schema_extra=_needs_only_its_kind)
 
     min_functions: int = Field(ge=1)
     min_cases: int = Field(ge=1)
@@ -69,6 +76,8 @@ class AutoIFStrategyConfig(StrategyKind):
 
     `constraints` is a text file of seed instructions, one a line; without it the shipped ones are used.
     """
+
+    model_config = ConfigDict(json_schema_extra=_needs_only_its_kind)
 
     kind: Literal["autoif"]
     run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingAutoIFConfig"
