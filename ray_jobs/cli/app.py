@@ -13,6 +13,7 @@ import typer
 from ray_jobs.cli import analyse, data, optimize, plan, respond, schema, score
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
+from ray_jobs.cli.added import Commands
 from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.cli.terminal import complain, log_handler, say
 from ray_jobs.errors import ConfigError, DamagedOutput, JobError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ray_jobs.storage.store import Store
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

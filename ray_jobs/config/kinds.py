@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ray_jobs.config.registered import ConfigRegistry
+from ray_jobs.config.registry import Registry
 
 ENGINES = ConfigRegistry(
     "engines",
@@ -50,3 +54,15 @@ STEPS = ConfigRegistry(
     },
     beside=[ANALYSES],
 )
+EXPORTS: Registry[Any] = Registry(
+    "exports",
+    "ray_jobs.datasets.formats:Format",
+    {
+        "alpaca": "ray_jobs.datasets.formats:ALPACA",
+        "sharegpt": "ray_jobs.datasets.formats:SHAREGPT",
+        "messages": "ray_jobs.datasets.formats:MESSAGES",
+        "dpo": "ray_jobs.datasets.formats:DPO",
+    },
+)
+COMMANDS: Registry[Callable[..., Any]] = Registry("commands", "collections.abc:Callable", {})
+"""Commands of installed packages, each a typer application or a function; the shipped ones stand in cli/app.py."""
