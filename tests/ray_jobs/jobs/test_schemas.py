@@ -19,6 +19,7 @@ SCHEMAS = ROOT / "docs" / "schemas"
 EXAMPLES = [
     path.relative_to(ROOT)
     for path in [*ROOT.glob("examples/**/*.yaml"), *ROOT.glob("tests/fixtures/outputs/*/run.yaml")]
+    if path.parent.name != "plugin"  # whose schema is that of an environment with its package
 ]
 NAMED = "# yaml-language-server: $schema="
 
