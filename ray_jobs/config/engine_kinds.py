@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from evolve.engine import Engine
-from ray_jobs.config.base import HARMLESS, Kind
+from ray_jobs.config.base import HARMLESS, Kind, Strict
 from ray_jobs.config.kinds import ENGINES
+from ray_jobs.config.renamed import moved
 from ray_jobs.config.secrets import Arguments, Environment, Url, VariableName, revealed
 
 PLACEMENT: list[JsonValue] = [
@@ -72,32 +73,37 @@ class VllmConfig(EngineKind):
 
 
 class OpenAIConfig(EngineKind):
-    """A model behind an OpenAI-compatible server. The key comes from the environment variable `key_variable`."""
+    """A model behind an OpenAI-compatible server. The key comes from the environment variable `api_key_env`."""
 
     kind: Literal["openai"]
     model: str
     url: Url = Field(json_schema_extra=HARMLESS)
-    key_variable: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
+    api_key_env: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
     timeout_seconds: float = Field(600, gt=0, json_schema_extra=HARMLESS)
     retries: int = Field(8, ge=0, json_schema_extra=HARMLESS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, raw: Any) -> Any:
+        return moved(raw, {"key_variable": "api_key_env"}, "engine of kind openai")
 
     def build(self) -> Engine:
         """A client of the server."""
         from evolve.engines.openai_engine import OpenAIEngine
 
         url = revealed(self.url, "url")
-        return OpenAIEngine(url, self.model, self.key_variable, self.timeout_seconds, self.retries)
+        return OpenAIEngine(url, self.model, self.api_key_env, self.timeout_seconds, self.retries)
 
     def hidden_texts(self) -> tuple[str, ...]:
         """The key."""
-        return (os.environ.get(self.key_variable, ""),)
+        return (os.environ.get(self.api_key_env, ""),)
 
 
-class ScriptedConfig(EngineKind):
-    """No model: deterministic replies with scripted latency and failures, for dry runs and tests."""
+class TestingConfig(Strict):
+    """How a scripted engine behaves: see evolve.testing.scripted_engine.Script for each."""
 
-    kind: Literal["scripted"]
-    model: str = "scripted"
+    __test__: ClassVar[bool] = False
+
     load_seconds: float = Field(0, ge=0, json_schema_extra=HARMLESS)
     slots: int = Field(256, ge=1, json_schema_extra=HARMLESS)
     prefill_rate: float = Field(0, ge=0, json_schema_extra=HARMLESS)
@@ -113,15 +119,28 @@ class ScriptedConfig(EngineKind):
     call_log: str = Field("", json_schema_extra=HARMLESS)
     slot_log: str = Field("", json_schema_extra=HARMLESS)
 
+
+class ScriptedConfig(EngineKind):
+    """No model: deterministic replies, with latency and failures as `testing` has them. For dry runs and tests."""
+
+    kind: Literal["scripted"]
+    model: str = "scripted"
+    testing: TestingConfig = Field(TestingConfig(), json_schema_extra={"identity": "inline"})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_places(cls, raw: Any) -> Any:
+        return moved(raw, {name: f"testing.{name}" for name in TestingConfig.model_fields}, "engine of kind scripted")
+
     def build(self) -> Engine:
         """The engine at once, or after its scripted time."""
         from evolve.testing.scripted_engine import Script, ScriptedEngine
 
-        return ScriptedEngine(Script(**self.model_dump(exclude={"kind", "model"})))
+        return ScriptedEngine(Script(**self.testing.model_dump()))
 
     def max_concurrency(self) -> int:
         """Its slots."""
-        return self.slots
+        return self.testing.slots
 
 
 EngineConfig = Annotated[EngineKind, ENGINES]

@@ -4,6 +4,7 @@ Every field counts unless it says otherwise, in its `json_schema_extra`: an outp
 worth less than an error.
 
 - `"identity": False`: it says where and how fast, not what.
+- `"identity": "inline"`: the fields of this group count as if they stood beside it.
 - `"identity_without": [names]`: those of a mapping's settings do not count.
 - `"before": value`: it came after the first version, and results are as they were without it at this value. There it is
   left out, so that an output which was begun before it goes on.
@@ -90,6 +91,8 @@ def _counting(path: Path, value: Any, dumped: Any) -> Iterator[tuple[Path, Any]]
 def _of_field(path: Path, marks: Mapping[str, Any], value: Any, dumped: Any) -> Iterator[tuple[Path, Any]]:
     if marks.get("identity") is False or ("before" in marks and dumped == marks["before"]):
         return
+    if marks.get("identity") == "inline":
+        path = path[:-1]
     without = {(*path, name) for name in marks.get("identity_without", ())}
     yield from (setting for setting in _counting(path, value, dumped) if setting[0] not in without)
 

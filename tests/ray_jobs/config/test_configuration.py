@@ -80,7 +80,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
             "evolvers.a.engine.retry: unknown field; did you mean retries? "
-            "(allowed: key_variable, kind, model, retries, timeout_seconds, url)",
+            "(allowed: api_key_env, kind, model, retries, timeout_seconds, url)",
         ),
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",

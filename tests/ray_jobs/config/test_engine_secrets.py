@@ -18,7 +18,7 @@ from tests.ray_jobs.secret_places import Server, serving, shows
 def asked(server: Server, url: str | dict[str, str]) -> Completion:
     async def ask() -> Completion:
         config = OpenAIConfig.model_validate({"kind": "openai", "model": "m", "url": url, "retries": 0})
-        engine = build_engine(config.model_copy(update={"key_variable": "SERVER_KEY"}))
+        engine = build_engine(config.model_copy(update={"api_key_env": "SERVER_KEY"}))
         try:
             return await engine.generate(Prompt("hello", Sampling(), 0))
         finally:

@@ -204,8 +204,8 @@ WRONG: list[Any] = [
     {"engine": {**VLLM, "model": {"hf_token": "okapi"}}},
     {"engine": {"kind": "openai", "model": "m", "url": "ftp://u:okapi@h"}},
     {"engine": {"kind": "openai", "model": "m", "url": ["https://u:okapi@h"]}},
-    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "key_variable": "sk-okapi"}},
-    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "key_variable": "hf_" + "okapi" * 4}},
+    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "api_key_env": "sk-okapi"}},
+    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "api_key_env": "hf_" + "okapi" * 4}},
     {"engine": {"kind": "openai", "model": "m", "url": "https://h", "retries": "https://u:okapi@h"}},
     {"engine": {"kind": "sk-" + "okapi" * 5}},
     {"engine": "sk-" + "okapi" * 5},
@@ -340,7 +340,10 @@ def test_a_message_of_ours_masks_what_it_is_given() -> None:
             (name, False)
             for name in ("max_num_batched_tokens", "token_budget", "tokenizer_mode", "pad_token", "username")
         ),
-        *((name, False) for name in ("long_prefill_token_threshold", "key_variable", "keyfile", "use_ssl", "")),
+        *(
+            (name, False)
+            for name in ("long_prefill_token_threshold", "key_variable", "api_key_env", "keyfile", "use_ssl", "")
+        ),
     ],
 )
 def test_names_tell_secrets(name: str, secret: bool) -> None:
