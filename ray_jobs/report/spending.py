@@ -75,8 +75,8 @@ def _pools(view: View) -> Sequence[Block]:
     ]
     headings = ["pool", "actor hours", "GPUs an actor", "GPU hours", "prompt tokens", "completion tokens", "money"]
     text = (
-        "Actor hours are those with a loaded model. Money is in the currency of the prices given; the responder's and "
-        "the scorer's is shared out by the records that reached them."
+        "Actor hours are those with a loaded model. Money is in the currency of the prices given; that "
+        "of pools which several evolvers share is shared out by the records that reached them."
     )
     prices = [] if view.pools[0].money is not None else [Note("No price was given. For amounts of money, add", _PRICES)]
     return [Table("Pools over all sessions.", headings, rows), Note(text), *prices]

@@ -101,6 +101,7 @@ class Drive:
             "records_per_row": self.job.records_per_row,
             "result_settings": settings,
             "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
+            "pools": {name: {"gpus": pool.gpus} for name, pool in self.job.pipeline.pools().items()},
             "versions": run_files.versions(),
         }
         self.epoch.publish(RUN, json.dumps(content, indent=1).encode())

@@ -8,6 +8,7 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -297,6 +298,14 @@ def test_costs_are_shared_by_what_reached_a_pool(compared: tuple[Store, list[Rec
     kept = sum("status" not in item for item in small)
     assert money_per_kept(costs.values(), gathered, "small") == pytest.approx(expected / kept)
     assert money_per_kept(pool_costs(inputs, Prices()), gathered, "small") is None
+
+
+def test_every_pool_of_a_run_is_billed_its_gpus(compared: tuple[Store, list[Record]]) -> None:
+    inputs = read_inputs(compared[0])
+    hour = {"seconds": 3600.0, "prompt_tokens": 0, "completion_tokens": 0}
+    judged = replace(inputs, run={"pools": {"quality": {"gpus": 2}, "nli": {"gpus": 0.5}}})
+    (quality, nli) = pool_costs(replace(judged, pools={"quality": hour, "nli": hour}), Prices(gpu_hour=2))
+    assert (quality.money, nli.money) == (4, 1)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1/2/3", "-1", "=1", "small=", "nan", "inf"])

@@ -1,0 +1,169 @@
+"""What an actor of any pool does with the blocks it is given, whatever its stage does with a row.
+
+An actor takes a table and returns one with the same rows in the same order, so that a block that is computed again
+holds the same rows again. A row never ends an actor: what it raises becomes its outcome. An engine that died ends the
+actor's process; Ray starts the actor and its blocks again. Once the run is to stop, rows that have not begun come back
+as they are; those that have begun go on through all pools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import os
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+
+import pyarrow as pa
+
+from evolve.current_row import ROW
+from evolve.engine import Engine
+from evolve.errors import EngineDied
+from ray_jobs.config.engines import build_engine
+from ray_jobs.config.run import EngineConfig
+from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
+
+ENGINE_DIED = 70
+"""The exit code of an actor whose engine died."""
+
+ROWS_PER_CALL = 1.25
+"""Rows under way for each of an engine's slots: more than one, since some rows are between two prompts."""
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+Result = TypeVar("Result")
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class ActorContext:
+    """Where an actor stands: its pool's name, the model to load, where to report, whether rows begin here."""
+
+    pool: str
+    model: Any
+    monitor: Monitor
+    first: bool = False
+
+
+class PoolActor(ABC, Generic[Result]):
+    """What runs in a pool. `Result` is what becomes of a row; None of one that has not begun."""
+
+    key: ClassVar[str] = "row_id"
+    """The column that names a row."""
+
+    def __init__(self, task: Any, context: ActorContext) -> None:
+        self._task, self._context = task, context
+        self._reporter = StatsReporter(context.monitor, context.pool)
+        with self._reporter.loading():
+            self.load(context.model)
+
+    async def __call__(self, table: pa.Table) -> pa.Table:
+        """Work on a block."""
+        results = await self.block(table.to_pylist())
+        await asyncio.to_thread(self._reporter.report)
+        return self.finished(table, results)
+
+    @abstractmethod
+    def load(self, model: Any) -> None:
+        """Load the model, and what else the work needs."""
+
+    @abstractmethod
+    async def block(self, rows: Sequence[Row]) -> list[Result | None]:
+        """What becomes of each row of a block."""
+
+    @abstractmethod
+    def finished(self, table: pa.Table, results: Sequence[Result | None]) -> pa.Table:
+        """The block with what became of its rows."""
+
+    def begun(self, row: Row) -> bool:  # noqa: ARG002  # only rows that pass several pools can tell
+        """Whether a row that comes from another pool has begun."""
+        return True
+
+    def takes(self, row: Row) -> bool:
+        """Whether a row is to be worked on now."""
+        return not self._reporter.stopped if self._context.first else self.begun(row)
+
+
+class RowActor(PoolActor[Result]):
+    """Takes rows through an engine one by one, each at its own speed.
+
+    Rows begin in the order in which they came, a few more than the engine has slots. Were all begun at once, their
+    prompts would take turns: every block would end at the same time, and only then would the engine get new rows.
+    """
+
+    def load(self, model: EngineConfig) -> None:
+        """Load the engine."""
+        self._engine = self.engine(model)
+        self._turns = asyncio.Semaphore(rows_at_once(self._engine))
+
+    def engine(self, config: EngineConfig) -> Engine:
+        """The engine of the configuration."""
+        return load_engine(config)
+
+    async def block(self, rows: Sequence[Row]) -> list[Result | None]:
+        """Work on the rows side by side."""
+        return await asyncio.gather(*map(self._turn, rows))
+
+    async def _turn(self, row: Row) -> Result | None:
+        async with self._turns:
+            if not self.takes(row):
+                return None
+            ROW.set(row[self.key])
+            with self._reporter.row() as stats:
+                return await self.work(row, stats)
+
+    @abstractmethod
+    async def work(self, row: Row, stats: WorkerStats) -> Result:
+        """What becomes of a row. Counts tokens and outcomes in `stats`."""
+
+    async def outcome(self, work: Awaitable[Found], step: str, failed: Callable[[Exception], Found]) -> Found:
+        """What `work` comes to, or what `failed` makes of its error: whatever goes wrong with a row is its outcome."""
+        try:
+            return await work
+        except EngineDied as died:
+            end_actor(died, self._reporter)
+        except Exception as error:
+            log.warning("%s of row %s failed", step, ROW.get(), exc_info=True, extra={"row": ROW.get()})
+            return failed(error)
+
+
+class BlockActor(PoolActor[Result]):
+    """Takes all rows of a block through a model together, in a thread, while other blocks are made ready."""
+
+    async def block(self, rows: Sequence[Row]) -> list[Result | None]:
+        """Work on the rows that are to be worked on."""
+        taken = [row for row in rows if self.takes(row)]
+        with self._reporter.rows(len(taken)) as stats:
+            results = iter(await asyncio.to_thread(self.work, taken, stats))
+        chosen = {id(row) for row in taken}
+        return [next(results) if id(row) in chosen else None for row in rows]
+
+    @abstractmethod
+    def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[Result]:
+        """What becomes of rows. Counts tokens and outcomes in `stats`."""
+
+
+def rows_at_once(engine: Engine) -> int:
+    """How many rows keep the engine full; without a limit where it does not tell its slots."""
+    return sys.maxsize if engine.max_concurrency is None else math.ceil(ROWS_PER_CALL * engine.max_concurrency)
+
+
+def load_engine(config: EngineConfig) -> Engine:
+    """Load an actor's engine, leaving a line in the log for whoever waits for it."""
+    started = time.monotonic()
+    engine = build_engine(config)
+    log.info("engine %s loaded in %.0f s", config.model, time.monotonic() - started)
+    return engine
+
+
+def end_actor(died: EngineDied, reporter: StatsReporter) -> NoReturn:
+    """Leave the process, so that Ray starts the actor anew and its blocks with it."""
+    log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
+    reporter.ended(one_line(died))
+    logging.shutdown()
+    os._exit(ENGINE_DIED)
