@@ -12,6 +12,8 @@ from typing import NamedTuple
 DATA, REJECTED = "data", "rejected"
 STAGING, ENTRIES, PLAN = "staging", "entries", "plan"
 EPOCHS = "epochs"
+REPLIES = "replies"
+"""The journal of replies, which no takeover touches."""
 RUN, REPORT, CARD, SUCCESS = "run.json", "report.json", "README.md", "_SUCCESS"
 SEARCH = "search.json"
 """What makes an output one of a search for a method; a run's has none."""

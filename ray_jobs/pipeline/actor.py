@@ -24,8 +24,11 @@ import pyarrow as pa
 from evolve.current_row import ROW
 from evolve.engine import Engine
 from evolve.errors import EngineDied
+from evolve.records import Completion
+from evolve.replies import REPLIES, JournalEngine
 from ray_jobs.config.engines import build_engine
 from ray_jobs.config.run import EngineConfig
+from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
 
 ENGINE_DIED = 70
@@ -42,12 +45,16 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class ActorContext:
-    """Where an actor stands: its pool's name, the model to load, where to report, whether rows begin here."""
+    """Where an actor stands: its pool's name, the model to load, where to report, whether rows begin here.
+
+    `journal` is where replies are kept, if they are.
+    """
 
     pool: str
     model: Any
     monitor: Monitor
     first: bool = False
+    journal: JournalPlace | None = None
 
 
 class PoolActor(ABC, Generic[Result]):
@@ -98,7 +105,8 @@ class RowActor(PoolActor[Result]):
 
     def load(self, model: EngineConfig) -> None:
         """Load the engine."""
-        self._engine = self.engine(model)
+        self._engine: Engine = JournalEngine(self.engine(model))
+        self._journal = Journal(self._context.journal) if self._context.journal else None
         self._turns = asyncio.Semaphore(rows_at_once(self._engine))
 
     def engine(self, config: EngineConfig) -> Engine:
@@ -107,15 +115,21 @@ class RowActor(PoolActor[Result]):
 
     async def block(self, rows: Sequence[Row]) -> list[Result | None]:
         """Work on the rows side by side."""
-        return await asyncio.gather(*map(self._turn, rows))
+        journal = self._journal
+        kept = await asyncio.to_thread(journal.begin, [row["plan_row"] for row in rows]) if journal else None
+        return await asyncio.gather(*(self._turn(row, kept) for row in rows))
 
-    async def _turn(self, row: Row) -> Result | None:
+    async def _turn(self, row: Row, kept: BlockReplies | None) -> Result | None:
         async with self._turns:
             if not self.takes(row):
                 return None
             ROW.set(row[self.key])
+            REPLIES.set(kept.row(row["plan_row"], self._given) if kept else None)
             with self._reporter.row() as stats:
                 return await self.work(row, stats)
+
+    def _given(self, completion: Completion) -> None:
+        self._reporter.stats.give_again(completion.prompt_tokens, completion.completion_tokens)
 
     @abstractmethod
     async def work(self, row: Row, stats: WorkerStats) -> Result:
@@ -126,6 +140,8 @@ class RowActor(PoolActor[Result]):
         try:
             return await work
         except EngineDied as died:
+            if self._journal:
+                self._journal.flush()
             end_actor(died, self._reporter)
         except Exception as error:
             log.warning("%s of row %s failed", step, ROW.get(), exc_info=True, extra={"row": ROW.get()})

@@ -12,6 +12,7 @@ import pyarrow as pa
 from ray_jobs.config.run import ModelScorerConfig, PoolConfig
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.actor import ActorContext, PoolActor
+from ray_jobs.pipeline.journal import JournalPlace
 from ray_jobs.pipeline.monitor import Monitor
 
 AnyModel = TypeVar("AnyModel", bound=Any)
@@ -35,9 +36,9 @@ class Stage:
     branch: str | None = None
     labels: Mapping[str, str | None] = field(default_factory=dict)
 
-    def context(self, monitor: Monitor, first: bool) -> ActorContext:
-        """Where its actors stand: rows begin there if it is `first`."""
-        return ActorContext(self.name, absolute(self.model), monitor, first)
+    def context(self, monitor: Monitor, first: bool, journal: JournalPlace | None = None) -> ActorContext:
+        """Where its actors stand: rows begin there if it is `first`, and replies are kept in the `journal`, if any."""
+        return ActorContext(self.name, absolute(self.model), monitor, first, journal)
 
 
 @dataclass(frozen=True)

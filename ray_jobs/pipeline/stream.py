@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pyarrow as pa
 import ray.data
@@ -11,6 +11,7 @@ from ray.data import Dataset
 from ray_jobs.output.plan_index import UNREADABLE
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.begun import unreadable_seeds
+from ray_jobs.pipeline.journal import JournalPlace
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.plan_source import Blocks, Pending, PlanSource
 from ray_jobs.pipeline.pools import through_pool
@@ -18,8 +19,14 @@ from ray_jobs.pipeline.stage import Pipeline, Stage
 from ray_jobs.storage.store import Store
 
 
-def stream(pipeline: Pipeline, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
-    """The finished rows of everything that is pending. Lazy, as Ray Data is.
+def stream(
+    pipeline: Pipeline,
+    store: Store,
+    pending: Pending,
+    monitor: Monitor,
+    journal: Callable[[Stage], JournalPlace | None],
+) -> Dataset:
+    """The finished rows of everything that is pending. Lazy, as Ray Data is. `journal` says where replies are kept.
 
     Each branch reads its own part of the plan, so that all of them run side by side and no row travels through a pool
     that is not its own.
@@ -28,7 +35,7 @@ def stream(pipeline: Pipeline, store: Store, pending: Pending, monitor: Monitor)
 
     def through(rows: Dataset, stages: Iterable[Stage]) -> Dataset:
         for stage in stages:
-            rows = through_pool(rows, stage, stage.context(monitor, stage in first))
+            rows = through_pool(rows, stage, stage.context(monitor, stage in first, journal(stage)))
         return rows
 
     rows = union(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, Stopped
+from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, Stopped, StorageError
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.epochs import Epoch
@@ -24,6 +25,7 @@ from ray_jobs.output.first_version import FORMAT
 from ray_jobs.output.join import join_parts, small_parts
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.replies import remove_done
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.runner.report import make_report
 
@@ -75,6 +77,7 @@ class Drive:
 
     def _work_off(self, plan: PlanIndex, done: Done) -> None:
         executions = 0
+        self._shorten_journal(done)
         while not done.all():
             self.may_go_on()
             self.epoch.unmark()
@@ -82,8 +85,14 @@ class Drive:
             self.execute(plan, done, executions)
             before = int(done.sum())
             done = self.epoch.refresh().manifest.done(plan.rows)
+            self._shorten_journal(done)
             if int(done.sum()) == before:
                 raise PoolError("a whole pass over the pending rows has committed none of them")
+
+    def _shorten_journal(self, done: Done) -> None:
+        # a cache: what cannot be removed now is removed another time
+        with suppress(StorageError):
+            remove_done(self.epoch.store, done, self.still_held)
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.

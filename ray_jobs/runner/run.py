@@ -20,15 +20,18 @@ from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.pipeline.job import PooledJob
+from ray_jobs.pipeline.journal import JournalPlace, interval
 from ray_jobs.pipeline.monitor import Monitor, Snapshot
 from ray_jobs.pipeline.plan_source import Pending, fitting_rows, pending_blocks
 from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.sink import PartsSink
+from ray_jobs.pipeline.stage import Stage
 from ray_jobs.pipeline.stream import stream
 from ray_jobs.runner.budget import Budget, spent_by
 from ray_jobs.runner.cluster import cluster, configure_data
 from ray_jobs.runner.drive import Drive, Say
+from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
 from ray_jobs.runner.progress import Display, make_display
 from ray_jobs.runner.ray_errors import job_error
@@ -104,6 +107,14 @@ class _Run:
         unreadable = blocks.pop(UNREADABLE)
         return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
 
+    def _journal(self, stage: Stage) -> JournalPlace | None:
+        seconds = interval(self.job.config.limits, stage.model)
+        if seconds is None:
+            return None
+        # a cache, for which nothing waits
+        store = open_store(self.job.config.output, self.job.config.storage)
+        return JournalPlace(store, self.epoch.lease.tag, fingerprint(self.job.settings()), stage.name, seconds)
+
     def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""
         job, limits, pipeline = self.job, self.job.config.limits, self.job.pipeline
@@ -117,7 +128,7 @@ class _Run:
 
             def work() -> None:
                 configure_data(limits, self.verbose)
-                rows = stream(pipeline, store, pending, monitor)
+                rows = stream(pipeline, store, pending, monitor, self._journal)
                 rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
             sizes = {name: pool.bounds[1] for name, pool in pools.items()}
@@ -137,7 +148,8 @@ class _Run:
                         self.request.ask(spent)
 
                 try:
-                    watch(execution, monitor, watchdog, self.request, show, self.holder.check)
+                    with kept_short(store, done, monitor, self.holder.check):
+                        watch(execution, monitor, watchdog, self.request, show, self.holder.check)
                 except RayError as error:
                     raise _job_error(error, saver.latest) from error
                 finally:
