@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from evolve.engine import Engine
-from evolve.errors import PromptRefused
+from evolve.errors import EngineKiller, PromptRefused
 from evolve.records import Completion, Prompt
 
 
@@ -35,19 +35,30 @@ def digest(prompt: Prompt) -> str:
 class RowReplies:
     """The replies of one row at one stage: those that are known, and where new ones go.
 
-    `given` is told of each completion that is given again.
+    `given` is told of each completion that is given again. A row that `kills` engines, with those last words, is given
+    what is known and nothing else.
     """
 
     def __init__(
-        self, row: int, known: Iterable[Reply], keep: Callable[[Reply], None], given: Callable[[Completion], None]
+        self,
+        row: int,
+        known: Iterable[Reply],
+        keep: Callable[[Reply], None],
+        given: Callable[[Completion], None],
+        kills: str | None = None,
     ) -> None:
-        self._row, self._keep, self._given = row, keep, given
+        self._row, self._keep, self._given, self._kills = row, keep, given, kills
         self._known = {reply.prompt: reply for reply in known}
 
     def again(self, prompt: str) -> Completion | None:
-        """The completion that is known of a prompt, if any. Raises PromptRefused where that was the answer."""
+        """The completion that is known of a prompt, if any.
+
+        Raises PromptRefused where that was the answer, EngineKiller where the prompt must not be asked.
+        """
         reply = self._known.get(prompt)
         if reply is None:
+            if self._kills is not None:
+                raise EngineKiller(f"every engine that was asked has died: {self._kills}")
             return None
         if reply.completion is None:
             raise PromptRefused(reply.refused or "")

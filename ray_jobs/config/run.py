@@ -70,6 +70,7 @@ class ScriptedConfig(Strict):
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
     refuse_text: str = ""
+    die_text: str = ""
     die_after: int = Field(0, ge=0)
     exit_code: int | None = None
     marks: str = ""

@@ -57,7 +57,7 @@ _RUN = (
     rf"manifest/{_HEX}\.json",
     r"plan/[\w.-]+/\d{12,}-\d+\.parquet",
     r"sessions/\d{6,}(-\d+)?\.json",
-    rf"replies/[\w.-]+/{_TAG}-\d{{12,}}-\d{{12,}}-{_HEX}\.zst",
+    rf"replies/[\w.-]+/{_TAG}-\d{{12,}}-\d{{12,}}-{_HEX}\.(zst|died)",
 )
 _ANALYSIS = (*_RUN, r"summary\.json", rf"data/{_SHARD}\.parquet", rf"data/{_HEX}-\d{{10,}}\.parquet")
 _PICTURES = (

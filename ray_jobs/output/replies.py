@@ -1,4 +1,4 @@
-"""The journal of replies in an output: what engines answered for rows that no part holds yet.
+"""The journal of replies in an output: what engines answered for rows that no part holds yet, and what ended engines.
 
 It is a cache. A file that is damaged, gone, or of another run is passed over; nothing but time and tokens depends on
 it. Files are named by the first and the last of the rows whose replies they hold, so that whoever looks for a row, or
@@ -25,7 +25,7 @@ from ray_jobs.storage.store import Store
 FORMAT = 1
 DIGEST_BYTES = 16
 CODEC = "zstd"
-_FORM = re.compile(rf"{REPLIES}/[\w.-]+/\d{{6,}}-[0-9a-f]{{12}}-(\d{{12,}})-(\d{{12,}})-[0-9a-f]{{24}}\.zst")
+_FORM = re.compile(rf"{REPLIES}/[\w.-]+/\d{{6,}}-[0-9a-f]{{12}}-(\d{{12,}})-(\d{{12,}})-[0-9a-f]{{24}}\.(zst|died)")
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,12 @@ _encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(_Content)
 
 @dataclass(frozen=True)
 class ReplyFile:
-    """A file of the journal, with the first and the last of its rows."""
+    """A file of the journal, with the first and the last of its rows: their replies, or the death of an engine."""
 
     path: str
     first: int
     last: int
+    death: bool = False
 
     def holds_any(self, rows: npt.NDArray[np.int64]) -> bool:
         """Whether it may hold replies of any of `rows`, which are sorted."""
@@ -56,7 +57,7 @@ def reply_files(store: Store, stage: str = "") -> list[ReplyFile]:
     """The files of the journal, or of one stage's, by their names alone."""
     folder = f"{REPLIES}/{stage}" if stage else REPLIES
     found = ((path, _FORM.fullmatch(path)) for path, _ in store.list(folder))
-    return [ReplyFile(path, int(form[1]), int(form[2])) for path, form in found if form]
+    return [ReplyFile(path, int(form[1]), int(form[2]), form[3] == "died") for path, form in found if form]
 
 
 def write_replies(store: Store, tag: Tag, stage: str, run_id: str, replies: Sequence[Reply]) -> str:
@@ -69,7 +70,7 @@ def write_replies(store: Store, tag: Tag, stage: str, run_id: str, replies: Sequ
     except UnicodeEncodeError:
         body = _packed(_encoder.encode(_Content(FORMAT, run_id, list(filter(_is_unicode, replies)))))
     rows = [reply.row for reply in replies]
-    path = f"{REPLIES}/{stage}/{tag}-{min(rows):012d}-{max(rows):012d}-{new_name()}.zst"
+    path = _path(tag, stage, rows, "zst")
     store.write_bytes(path, _digest(body) + body)
     return path
 
@@ -87,6 +88,35 @@ def read_replies(store: Store, path: str, run_id: str) -> list[Reply]:
     if (found.format, found.run_id) != (FORMAT, run_id):
         raise ValueError("is of another run")
     return found.replies
+
+
+@dataclass(frozen=True)
+class Death:
+    """An engine's: the rows that it had under way, and its last words."""
+
+    run_id: str
+    rows: list[int]
+    words: str
+
+
+def write_death(store: Store, tag: Tag, stage: str, death: Death) -> None:
+    """Note an engine's death. Raises StorageError."""
+    store.write_bytes(_path(tag, stage, death.rows, "died"), _encoder.encode(death))
+
+
+def read_death(store: Store, path: str, run_id: str) -> Death:
+    """What is noted of a death. Raises ValueError where it is damaged or of another run, StorageError."""
+    try:
+        death = msgspec.json.decode(store.read_bytes(path), type=Death)
+    except msgspec.MsgspecError as error:
+        raise ValueError(f"cannot be read: {error}") from None
+    if death.run_id != run_id:
+        raise ValueError("is of another run")
+    return death
+
+
+def _path(tag: Tag, stage: str, rows: Sequence[int], ending: str) -> str:
+    return f"{REPLIES}/{stage}/{tag}-{min(rows):012d}-{max(rows):012d}-{new_name()}.{ending}"
 
 
 def remove_done(store: Store, done: npt.NDArray[np.bool_], may: Callable[[], None]) -> None:

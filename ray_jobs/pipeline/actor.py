@@ -24,10 +24,11 @@ import pyarrow as pa
 from evolve.current_row import ROW
 from evolve.engine import Engine
 from evolve.errors import EngineDied
-from evolve.records import Completion
+from evolve.records import Completion, Prompt, Sampling
 from evolve.replies import REPLIES, JournalEngine
 from ray_jobs.config.engines import build_engine
-from ray_jobs.config.run import EngineConfig
+from ray_jobs.config.run import EngineConfig, OpenAIConfig
+from ray_jobs.pipeline.gate import Gate
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
 
@@ -36,6 +37,9 @@ ENGINE_DIED = 70
 
 ROWS_PER_CALL = 1.25
 """Rows under way for each of an engine's slots: more than one, since some rows are between two prompts."""
+
+PROBE = Prompt("Hello", Sampling(temperature=0, max_tokens=1), seed=0)
+"""What every engine that is in order completes."""
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -108,6 +112,7 @@ class RowActor(PoolActor[Result]):
         self._engine: Engine = JournalEngine(self.engine(model))
         self._journal = Journal(self._context.journal) if self._context.journal else None
         self._turns = asyncio.Semaphore(rows_at_once(self._engine))
+        self._gate, self._under_way, self._is_sound = Gate(), set[int](), False
 
     def engine(self, config: EngineConfig) -> Engine:
         """The engine of the configuration."""
@@ -117,16 +122,59 @@ class RowActor(PoolActor[Result]):
         """Work on the rows side by side."""
         journal = self._journal
         kept = await asyncio.to_thread(journal.begin, [row["plan_row"] for row in rows]) if journal else None
-        return await asyncio.gather(*(self._turn(row, kept) for row in rows))
+        if kept is None or not kept.suspects:
+            return await asyncio.gather(*(self._turn(row, kept) for row in rows))
+        return await self._with_suspects(rows, kept)
+
+    async def _with_suspects(self, rows: Sequence[Row], kept: BlockReplies) -> list[Result | None]:
+        """As `block`, for rows of which some may have ended engines: these go by halves, with nobody else."""
+        groups = groups_of([kept.group(row["plan_row"]) for row in rows])
+        results: dict[int, Result | None] = {}
+
+        async def alone() -> None:
+            for group in groups:
+                async with self._gate.alone():
+                    await self._check_sound(kept, [rows[place] for place in group])
+                    found = await asyncio.gather(*(self._work(rows[place], kept) for place in group))
+                results.update(zip(group, found, strict=True))
+
+        ordinary = sorted(set(range(len(rows))).difference(*groups))
+        *found, _ = await asyncio.gather(*(self._turn(rows[place], kept) for place in ordinary), alone())
+        results.update(zip(ordinary, found, strict=True))
+        return [results[place] for place in range(len(rows))]
+
+    async def _check_sound(self, kept: BlockReplies, rows: Sequence[Row]) -> None:
+        """Before a row is found guilty, see that the engine answers at all: one that never does is guilty itself."""
+        if self._is_sound or 0 not in [kept.group(row["plan_row"]) for row in rows]:
+            return
+        try:
+            await self._engine.generate(PROBE)
+        except EngineDied as died:
+            self._end(died)
+        self._is_sound = True
 
     async def _turn(self, row: Row, kept: BlockReplies | None) -> Result | None:
-        async with self._turns:
-            if not self.takes(row):
-                return None
-            ROW.set(row[self.key])
-            REPLIES.set(kept.row(row["plan_row"], self._given) if kept else None)
-            with self._reporter.row() as stats:
-                return await self.work(row, stats)
+        async with self._turns, self._gate.together():
+            return await self._work(row, kept)
+
+    async def _work(self, row: Row, kept: BlockReplies | None) -> Result | None:
+        if not self.takes(row):
+            return None
+        number = row["plan_row"]
+        ROW.set(row[self.key])
+        REPLIES.set(kept.row(number, self._given) if kept else None)
+        self._under_way.add(number)
+        with self._reporter.row() as stats:
+            result = await self.work(row, stats)
+        self._under_way.discard(number)
+        return result
+
+    def _end(self, died: EngineDied) -> NoReturn:
+        if self._journal:
+            # a server that is away says nothing of the rows that were under way
+            under_way = () if isinstance(self._context.model, OpenAIConfig) else sorted(self._under_way)
+            self._journal.died(under_way, one_line(died))
+        end_actor(died, self._reporter)
 
     def _given(self, completion: Completion) -> None:
         self._reporter.stats.give_again(completion.prompt_tokens, completion.completion_tokens)
@@ -140,9 +188,7 @@ class RowActor(PoolActor[Result]):
         try:
             return await work
         except EngineDied as died:
-            if self._journal:
-                self._journal.flush()
-            end_actor(died, self._reporter)
+            self._end(died)
         except Exception as error:
             log.warning("%s of row %s failed", step, ROW.get(), exc_info=True, extra={"row": ROW.get()})
             return failed(error)
@@ -162,6 +208,21 @@ class BlockActor(PoolActor[Result]):
     @abstractmethod
     def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[Result]:
         """What becomes of rows. Counts tokens and outcomes in `stats`."""
+
+
+def groups_of(limits: Sequence[int | None]) -> list[list[int]]:
+    """Rows that may be under way with few others only, in groups that are not too large for any of them.
+
+    `limits` says for each row how many may be in its group; None for rows that need none. Gives places in `limits`.
+    """
+    suspects = {place: max(1, limit) for place, limit in enumerate(limits) if limit is not None}
+    groups: list[list[int]] = []
+    for place in sorted(suspects, key=suspects.__getitem__):
+        if groups and len(groups[-1]) < suspects[groups[-1][0]]:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return groups
 
 
 def rows_at_once(engine: Engine) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,13 +20,14 @@ from evolve.replies import Reply, RowReplies
 from ray_jobs.config.run import LimitsConfig, OpenAIConfig
 from ray_jobs.errors import MissingFile, StorageError
 from ray_jobs.output.file_names import Tag
-from ray_jobs.output.replies import read_replies, reply_files, write_replies
+from ray_jobs.output.replies import Death, read_death, read_replies, reply_files, write_death, write_replies
 from ray_jobs.storage.store import Store
 
 MANY_CHARACTERS = 8 << 20
 """So many characters of completions are written at once, however short the time."""
 PAID_SECONDS, OWN_SECONDS = 2.0, 30.0
 
+Found = TypeVar("Found")
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +53,30 @@ class JournalPlace:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Suspect:
+    """A row that was under way when engines died: among how many rows each time, and last words."""
+
+    among: tuple[int, ...]
+    words: str
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether it has ended engines by itself. Once alone is not enough: any engine may die once."""
+        alone = self.among.count(1)
+        return alone > 1 or (alone == 1 and len(self.among) > 2)
+
+    @property
+    def group(self) -> int | None:
+        """With how many rows, itself included, it may be under way: with half of those it was; 0: not at all.
+
+        None: with any number, as long as no second engine has died.
+        """
+        if len(self.among) < 2:
+            return None
+        return 0 if self.is_proven else max(1, min(self.among) // 2)
+
+
 class Journal:
     """The replies of all blocks that an actor has worked on."""
 
@@ -64,11 +89,11 @@ class Journal:
 
     def begin(self, rows: Sequence[int]) -> BlockReplies:
         """Look up what is known of a block's rows, which go by their number in the plan."""
-        known = self._known(set(rows)) if rows else {}
+        known, suspects = self._known(set(rows)) if rows else ({}, {})
         with self._lock:
             self._blocks += 1
             block = self._blocks
-        return BlockReplies(known, lambda reply: self._note(block, reply))
+        return BlockReplies(known, suspects, lambda reply: self._note(block, reply))
 
     def flush(self) -> None:
         """Write what waits."""
@@ -79,22 +104,38 @@ class Journal:
             for replies in waiting.values():
                 self._write(replies)
 
-    def _known(self, rows: set[int]) -> dict[int, list[Reply]]:
+    def died(self, rows: Sequence[int], words: str) -> None:
+        """Note that the engine died with these rows under way, after writing what waits."""
+        self.flush()
+        place = self._place
+        if rows:
+            try:
+                write_death(place.store, place.tag, place.stage, Death(place.run_id, [*rows], words))
+            except StorageError as error:
+                log.warning("the rows that were under way are not noted: %s", error)
+
+    def _known(self, rows: set[int]) -> tuple[dict[int, list[Reply]], dict[int, Suspect]]:
         known: defaultdict[int, list[Reply]] = defaultdict(list)
-        store, wanted = self._place.store, np.array(sorted(rows), dtype=np.int64)
+        suspects: dict[int, Suspect] = {}
+        place, wanted = self._place, np.array(sorted(rows), dtype=np.int64)
         try:
-            for file in reply_files(store, self._place.stage):
-                if file.holds_any(wanted):
-                    for reply in self._read(file.path):
-                        if reply.row in rows:
-                            known[reply.row].append(reply)
+            for file in reply_files(place.store, place.stage):
+                if not file.holds_any(wanted):
+                    continue
+                if file.death:
+                    for death in self._read(read_death, file.path):
+                        suspects |= _suspected(death, rows, suspects)
+                    continue
+                for reply in (reply for found in self._read(read_replies, file.path) for reply in found):
+                    if reply.row in rows:
+                        known[reply.row].append(reply)
         except StorageError as error:
             log.warning("replies are asked anew: %s", error)
-        return known
+        return known, suspects
 
-    def _read(self, path: str) -> list[Reply]:
+    def _read(self, read: Callable[[Store, str, str], Found], path: str) -> list[Found]:
         try:
-            return read_replies(self._place.store, path, self._place.run_id)
+            return [read(self._place.store, path, self._place.run_id)]
         except MissingFile:
             return []
         except ValueError as error:
@@ -123,13 +164,29 @@ class Journal:
             self.flush()
 
 
+def _suspected(death: Death, rows: set[int], before: Mapping[int, Suspect]) -> dict[int, Suspect]:
+    among = (len(death.rows),)
+    return {
+        row: Suspect((before[row].among if row in before else ()) + among, death.words)
+        for row in rows.intersection(death.rows)
+    }
+
+
 @dataclass(frozen=True)
 class BlockReplies:
-    """The replies of one block."""
+    """The replies of one block, and which of its rows may have ended engines."""
 
     known: dict[int, list[Reply]]
+    suspects: dict[int, Suspect]
     keep: Callable[[Reply], None]
 
     def row(self, row: int, given: Callable[[Completion], None]) -> RowReplies:
         """Those of one row. `given` is told of each completion that is given again."""
-        return RowReplies(row, self.known.get(row, ()), self.keep, given)
+        suspect = self.suspects.get(row)
+        kills = suspect.words if suspect and suspect.is_proven else None
+        return RowReplies(row, self.known.get(row, ()), self.keep, given, kills)
+
+    def group(self, row: int) -> int | None:
+        """With how many rows a row may be under way; see Suspect."""
+        suspect = self.suspects.get(row)
+        return suspect.group if suspect else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,35 @@ def test_an_engine_that_dies_costs_no_row(tmp_path: Path, exit_code: int | None)
             for place in (tmp_path, undisturbed)
         ]
         assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "guilty", "slots"),
+    [(40, {11, 12}, 8), pytest.param(2000, {3, 700, 701, 1200, 1999}, 64, marks=pytest.mark.chaos_long)],
+)
+def test_a_row_that_ends_every_engine_is_found_and_the_run_ends_well(
+    tmp_path: Path, seeds: int, guilty: set[int], slots: int
+) -> None:
+    deadly = [f"Explain number {number}{' deadly' if number in guilty else ''}." for number in range(seeds)]
+    write_seeds(tmp_path / "seeds.jsonl", deadly)
+    log = tmp_path / "calls"
+    engine = {"slots": slots, "decode_rate": 400, "die_text": "deadly", "call_log": str(log)}
+    report = quiet(small(tmp_path, engine, limits={"journal": 1}))
+    assert report["reconciles"] is True
+    assert report["records"] == {
+        "planned": 3 * seeds,
+        "kept": 3 * (seeds - len(guilty)),
+        "rejected": 0,
+        "failed": 3 * len(guilty),
+    }
+    failed = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
+    assert {(row["seed_index"], row["reason"]) for row in failed} == {(number, "engine_died") for number in guilty}
+    assert "deadly" in failed[0]["error"]
+    in_flight = 1.25 * slots
+    starts = report["pools"]["evolve_a"]["actor_starts"]
+    assert starts - 1 <= len(guilty) * (math.log2(in_flight) + 2)
+    # the innocent ones that were under way are asked again for what was not answered, no more
+    assert len(log.read_text().split()) <= 6 * seeds + starts * 2 * slots
 
 
 def test_output_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any]) -> None:
