@@ -14,7 +14,7 @@ from ray_jobs.config.identity import result_settings
 from ray_jobs.config.pool_names import RESPOND, SCORE
 from ray_jobs.config.run import PoolConfig, RespondConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.preflight import absolute, check_engine, check_scorer
+from ray_jobs.jobs.preflight import absolute, check_engine, check_scorer, check_variables
 from ray_jobs.jobs.score_pairs import as_records
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
@@ -44,6 +44,7 @@ class AnswerTasksJob(SeededJob):
             self._template = load_response_template(config.responder.prompt, config.templates)
         except EvolveError as error:
             raise ConfigError(f"templates: {error}") from None
+        check_variables(config)
         check_engine("responder.engine", config.responder.engine)
         check_scorer(config.scorer)
 
