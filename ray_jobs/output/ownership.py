@@ -225,7 +225,7 @@ def refuse_dangerous(store: Store) -> None:
 
 
 def overlap(store: Store, other: Store) -> Literal["same", "inside", "around"] | None:
-    """How the place `one` lies to `other`: the same, inside it, around it; None for apart.
+    """How the place `store` lies to `other`: the same, inside it, around it; None for apart.
 
     Symbolic links of a disk are followed; two names of one object store are not known to be one.
     """

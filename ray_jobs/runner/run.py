@@ -100,7 +100,7 @@ class _Run:
             left = sum(int((~done[file.first : file.first + file.rows]).sum()) for file in files)
             blocks[name] = pending_blocks(files, done, fitting_rows(rows, left, wanted))
         unreadable = blocks.pop(UNREADABLE)
-        return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
+        return Pending({name: found for name, found in blocks.items() if found}, unreadable)
 
     def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""

@@ -64,13 +64,13 @@ def test_split_seeds_last_rounds_own_answers_and_own_templates(tmp_path: Path, m
     assert report["reconciles"] is True
     assert report["records"]["planned"] == len(SEEDS)
     fanout = Fanout({"a": 1, "b": 2}, True, 1, "", 0)
-    rejected_count = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
-    for record in [*kept(tmp_path / "out"), *rejected_count]:
+    rejected = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
+    for record in [*kept(tmp_path / "out"), *rejected]:
         assert record["round"] == 2
         assert record["evolver"] == fanout.chosen(seed_id(record["seed_instruction"], ""))[0]
         # the template that every scripted engine refuses was the fifth operator's
         assert (record["operator"] == "breadth") == ("status" in record)
-    assert rejected_count
+    assert rejected
     for record in kept(tmp_path / "out"):
         assert record["responder_model"] == record["evolver_model"] == record["evolver"]
         assert (record["scorer_model"], record["ifd"], record["loss_a"]) == (None, None, None)
