@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from ray_jobs.config.run import RunConfig
 from ray_jobs.output import accept
@@ -175,10 +175,17 @@ def record_counts(store: Store) -> Counter[str]:
     """How often each record is in the output, as a reader without a manifest sees it."""
     found = Counter[str]()
     for folder in ("data", "rejected"):
-        if paths := [path for path, _ in store.list(folder)]:
-            dataset = ds.dataset(paths, filesystem=store.arrow_filesystem(), format="parquet")
-            found.update(dataset.to_table(columns=["record_id"])["record_id"].to_pylist())
+        for table in plain_tables(store, folder):
+            found.update(table["record_id"].to_pylist())
     return found
+
+
+def plain_tables(store: Store, folder: str) -> Iterator[pa.Table]:
+    """The Parquet files of a folder, as whoever lists it and knows nothing else reads them."""
+    for path, _ in store.list(folder):
+        if not path.rpartition("/")[2].startswith((".", "_")):
+            with store.open_input(path) as opened:
+                yield pq.read_table(opened)
 
 
 def check_parts(store: Store, rows: set[int]) -> None:
