@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +29,7 @@ from ray_jobs.storage.store import Store
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
 LABELS = {"run_id": "run", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None}
 MODELS = {"a": "model-a", "b": "model-b"}
+AnyConfig = TypeVar("AnyConfig")
 
 
 def run_config(folder: Path, **changes: Any) -> RunConfig:
@@ -153,6 +155,24 @@ def commit_part(epoch: Epoch, *numbers: int) -> Entry:
     entry = stage_part(epoch, *numbers)
     assert add_part(epoch.store, epoch.lease, entry)
     return entry
+
+
+@dataclass(frozen=True)
+class FinishedRun(Generic[AnyConfig]):
+    """A finished run in its folder."""
+
+    folder: Path
+    config: AnyConfig
+    report: dict[str, Any]
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def calls(self) -> Counter[str]:
+        """The prompts that engines have seen, by digest."""
+        return Counter((self.folder / "calls").read_text().split())
 
 
 def plan_seeds(store: Store, source: SeedSource, fanout: Fanout) -> PlanIndex:
