@@ -7,7 +7,6 @@ keeps its index, and a row its number, for as long as the output lives.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -230,5 +229,5 @@ def _planned_ids(store: Store, index: PlanIndex) -> IdSet:
 
 
 def digest(*parts: str) -> str:
-    """BLAKE2b-128 of some texts, in hex."""
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    """The checksum of some texts."""
+    return checksum("\n".join(parts).encode())

@@ -19,13 +19,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from evolve.replies import Reply
-from ray_jobs.output.file_names import REPLIES, Tag, new_name
+from ray_jobs.output.file_names import REPLIES, REPLY_FORM, Tag, new_name
 from ray_jobs.storage.store import Store
 
 FORMAT = 1
 DIGEST_BYTES = 16
 CODEC = "zstd"
-_FORM = re.compile(rf"{REPLIES}/[\w.-]+/\d{{6,}}-[0-9a-f]{{12}}-(\d{{12,}})-(\d{{12,}})-[0-9a-f]{{24}}\.(zst|died)")
+_FORM = re.compile(REPLY_FORM, re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def reply_files(store: Store, stage: str = "") -> list[ReplyFile]:
     """The files of the journal, or of one stage's, by their names alone."""
     folder = f"{REPLIES}/{stage}" if stage else REPLIES
     found = ((path, _FORM.fullmatch(path)) for path, _ in store.list(folder))
-    return [ReplyFile(path, int(form[1]), int(form[2]), form[3] == "died") for path, form in found if form]
+    return [ReplyFile(path, int(form[2]), int(form[3]), form[4] == "died") for path, form in found if form]
 
 
 def write_replies(store: Store, tag: Tag, stage: str, run_id: str, replies: Sequence[Reply]) -> str:

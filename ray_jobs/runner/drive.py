@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, Stopped, StorageError
+from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, StorageError
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.epochs import Epoch
@@ -52,19 +52,21 @@ class Drive:
     def complete(self, plans: bool = True) -> dict[str, Any]:
         """Put right what earlier runs left, plan, work off what is pending, publish it, and return the report.
 
-        Without `plans` the plan is taken as it is. What is committed is published whatever ends the work, unless that
-        is the store, another run or a kill.
+        Without `plans` the plan is taken as it is. What is committed, by earlier runs too, is published whatever ends
+        planning and work, unless that is the store, another run or a kill.
         """
         repairs = self.epoch.clean()
         self._settle_settings()
-        plan = self.job.plan(PlanWriter(self.epoch, self.may_go_on)) if plans else self._planned()
-        done = self.epoch.accepted.manifest.done(plan.rows)
-        left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
-        rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
-        self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
         try:
+            plan = self.job.plan(PlanWriter(self.epoch, self.may_go_on)) if plans else self._planned()
+            done = self.epoch.accepted.manifest.done(plan.rows)
+            left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
+            rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
+            self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
             self._work_off(plan, done)
-        except (Stopped, PoolError):
+        except (StorageError, LeaseLost):
+            raise
+        except JobError:
             self._publish_what_is_done()
             raise
         self._join(self.may_go_on)

@@ -105,7 +105,7 @@ class _Run:
             left = sum(int((~done[file.first : file.first + file.rows]).sum()) for file in files)
             blocks[name] = pending_blocks(files, done, fitting_rows(rows, left, wanted))
         unreadable = blocks.pop(UNREADABLE)
-        return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
+        return Pending({name: found for name, found in blocks.items() if found}, unreadable)
 
     def _journal(self, stage: Stage) -> JournalPlace | None:
         seconds = interval(self.job.config.limits, stage.model)

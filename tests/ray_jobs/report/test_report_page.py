@@ -214,8 +214,8 @@ def test_what_models_write_stays_text(target: Store) -> None:
 
 def test_one_evolver_without_scorer_and_some_columns(target: Store) -> None:
     """An output as an engine without token probabilities and a run without a scorer leave it, and an older one."""
-    unschedulable = {"mean_top1_prob", "operator", "seed_index", "completion_tokens"}
-    schema = pa.schema([item for item in RECORD_SCHEMA if item.name not in unschedulable])
+    missing = {"mean_top1_prob", "operator", "seed_index", "completion_tokens"}
+    schema = pa.schema([item for item in RECORD_SCHEMA if item.name not in missing])
     unscored = dict.fromkeys(("loss_q", "loss_a_given_q", "loss_a"))
     rows = [record(number, evolver="only", **unscored) for number in range(30)]
     write_output(target, [rows], schema)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import open_store
 from scoring.entailment import Entailment
 from tests.ray_jobs.jobs.autoif.samples import autoif_config
-from tests.ray_jobs.samples import finished, kept_round, write_seeds
+from tests.ray_jobs.samples import FinishedRun, finished, kept_round, write_seeds
 from tests.scoring.tiny_models import save_classifier
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -68,21 +68,7 @@ LARGE: list[Line] = [
 INSTRUCTIONS = {"small": 2, "large": 1}
 """What is left: slate and amber, and slate. Each meets seven queries of nine, and each pair has four responses."""
 ROWS = 3 * 7
-
-
-@dataclass(frozen=True)
-class Finished:
-    folder: Path
-    config: AutoIFConfig
-    report: dict[str, Any]
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "out"
-
-    @property
-    def calls(self) -> Counter[str]:
-        return Counter((self.folder / "calls").read_text().split())
+Finished = FinishedRun[AutoIFConfig]
 
 
 def records(output: Path) -> list[Record]:
