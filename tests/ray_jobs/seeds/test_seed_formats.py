@@ -11,14 +11,12 @@ import pytest
 from ray_jobs.errors import SeedError
 from ray_jobs.seeds.formats import _batches, read_parquet
 from ray_jobs.seeds.json_rows import ROW_LIMIT
-from ray_jobs.seeds.read import BadSeed, Seed, SeedSource, read_seeds
+from ray_jobs.seeds.read import BadSeed, Seed
+from tests.ray_jobs import seed_reading
 
 
 def read(path: Path, **options: Any) -> tuple[list[Seed], list[BadSeed]]:
-    batches = list(read_seeds(SeedSource((str(path),), **options)))
-    report = batches[-1].report
-    assert report.read == report.seeds + report.duplicates + sum(report.bad.values())
-    return [seed for b in batches for seed in b.seeds], [bad for b in batches for bad in b.bad]
+    return seed_reading.read(path, **options)[:2]
 
 
 def texts(path: Path, **options: Any) -> list[str]:

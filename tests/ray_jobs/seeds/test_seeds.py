@@ -14,15 +14,11 @@ import pytest
 
 from ray_jobs.errors import ConfigError, SeedError, StorageError
 from ray_jobs.seeds import read as seeds_module
-from ray_jobs.seeds.read import BadSeed, Seed, SeedSource, read_seeds, seed_id, signature
+from ray_jobs.seeds.read import SeedSource, read_seeds, seed_id, signature
 from ray_jobs.seeds.report import SeedReport
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.fault_proxy import Fault, fault_proxy
-
-
-def read(*paths: Path | str, **options: Any) -> tuple[list[Seed], list[BadSeed], SeedReport]:
-    batches = list(read_seeds(SeedSource(tuple(map(str, paths)), **options)))
-    return [seed for b in batches for seed in b.seeds], [bad for b in batches for bad in b.bad], batches[-1].report
+from tests.ray_jobs.seed_reading import read
 
 
 def write_jsonl(path: Path, *rows: Mapping[str, object]) -> Path:
