@@ -165,7 +165,7 @@ def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout, repo
     while outcomes:
         new = ids.add([outcome.digest for outcome in outcomes]).tolist()
         if source.pairs:
-            outcomes, new = _numbered(outcomes, new, ids, repeats)
+            outcomes, new = _numbered(outcomes, new, repeats)
         pairs = list(_up_to(left, zip(outcomes, new, strict=True)))
         batch = _batch(pairs, report, source.on_error)
         report = batch.report
@@ -194,7 +194,7 @@ def _worth_telling(report: SeedReport) -> list[str]:
 
 
 def _numbered(
-    outcomes: Sequence[_Good | _Bad], new: Sequence[bool], ids: IdSet, repeats: Counter[bytes]
+    outcomes: Sequence[_Good | _Bad], new: Sequence[bool], repeats: Counter[bytes]
 ) -> tuple[list[_Good | _Bad], list[bool]]:
     """The same outcomes, of which pairs that were there before have an id with their number among their equals."""
     told = list[_Good | _Bad]()
@@ -202,7 +202,6 @@ def _numbered(
         if not unseen and isinstance(outcome, _Good):
             repeats[outcome.digest] += 1
             outcome = replace(outcome, digest=_seed_digest(outcome.digest.hex(), str(repeats[outcome.digest])))
-            ids.add([outcome.digest])
         told.append(outcome)
     return told, [unseen or isinstance(outcome, _Good) for outcome, unseen in zip(told, new, strict=True)]
 
