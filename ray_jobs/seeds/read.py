@@ -245,12 +245,23 @@ def _example(value: object, layout: Layout) -> Example:
 
 
 def _bad(file: SeedFile, row: Row, problem: RowProblem) -> _Bad:
-    raw = json.dumps(row.value, default=str).encode() if row.raw is None else row.raw.rstrip(b"\r\n")
-    # a file that breaks off has no row whose bytes could name the loss
-    digest = hashlib.blake2b(raw or file.url.encode(), digest_size=ID_BYTES, person=b"bad seed").digest()
+    identity, raw = _identity(file, row)
+    digest = hashlib.blake2b(identity, digest_size=ID_BYTES, person=b"bad seed").digest()
     place = place_of(file, row)
     text = raw[: 4 * RAW_CHARACTERS].decode(errors="replace")[:RAW_CHARACTERS]
     return _Bad(digest, BadSeed(file.url, row.number, problem.reason, f"{place}: {problem}", text, digest.hex()))
+
+
+def _identity(file: SeedFile, row: Row) -> tuple[bytes, bytes]:
+    """What tells a bad row from others, and what is there of its text: the row's bytes where it has some."""
+    if row.raw is not None:
+        raw = row.raw.rstrip(b"\r\n")
+        # a file that breaks off has no row whose bytes could name the loss
+        return raw or file.url.encode(), raw
+    if isinstance(row.value, RowProblem):  # of which the value is not known, so its place has to do
+        return f"{file.url} {row.number}".encode(), json.dumps(str(row.value)).encode()
+    raw = json.dumps(row.value, default=str).encode()
+    return raw, raw
 
 
 def _batch(pairs: Sequence[tuple[_Good | _Bad, bool]], before: SeedReport, on_error: OnError) -> SeedBatch:

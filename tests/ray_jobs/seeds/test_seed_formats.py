@@ -286,6 +286,16 @@ def test_parquet_with_bad_rows(tmp_path: Path) -> None:
     assert bad[1].message.endswith("seeds.parquet, row 3: field 'instruction': expected an instruction, found no text")
 
 
+def test_rows_of_parquet_that_are_not_utf8_are_each_told(tmp_path: Path) -> None:
+    raw = pa.array([b"a", b"\xff", b"\xff", b"\xfe"], pa.binary())
+    broken = pa.StringArray.from_buffers(4, raw.buffers()[1], raw.buffers()[2], raw.buffers()[0])
+    path = parquet(tmp_path, {"instruction": broken})
+    bad = read(path)[1]
+    assert [(item.line, item.reason) for item in bad] == [(n, "undecodable") for n in (2, 3, 4)]
+    assert len({item.seed_id for item in bad}) == 3
+    assert read(path)[1] == bad
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
