@@ -225,15 +225,22 @@ class _Bad:
 
 
 def _outcomes(file: SeedFile, layout: Layout, pairs: bool) -> Iterator[_Good | _Bad]:
-    for row in until_damage(rows_of(file, every_column=pairs)):
-        try:
-            example = _example(row.value, layout)
-        except RowProblem as problem:
-            yield _bad(file, row, problem)
-        else:
-            texts = (example.instruction, example.input, *([example.output] if pairs else []))
-            place = place_of(file, row) if example.notes else ""
-            yield _Good(_seed_digest(*texts), example, place, row_as_json(file, row) if pairs else None)
+    return (_outcome(file, row, layout, pairs) for row in until_damage(rows_of(file, every_column=pairs)))
+
+
+def _outcome(file: SeedFile, row: Row, layout: Layout, pairs: bool) -> _Good | _Bad:
+    try:
+        return _good(file, row, _example(row.value, layout), pairs)
+    except RowProblem as problem:
+        return _bad(file, row, problem)
+    except RecursionError:
+        return _bad(file, row, RowProblem("too_deep", "expected lists and objects some hundred deep at most"))
+
+
+def _good(file: SeedFile, row: Row, example: Example, pairs: bool) -> _Good:
+    texts = (example.instruction, example.input, *([example.output] if pairs else []))
+    place = place_of(file, row) if example.notes else ""
+    return _Good(_seed_digest(*texts), example, place, row_as_json(file, row) if pairs else None)
 
 
 def _example(value: object, layout: Layout) -> Example:
