@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.errors import SeedError
-from ray_jobs.seeds.fields import RowProblem
+from ray_jobs.seeds.fields import RowProblem, value_at
 from ray_jobs.seeds.files import Format, SeedFile
 from ray_jobs.seeds.formats import DAMAGED, DELIMITERS, csv_header, read_csv, read_parquet, until_damage
 from ray_jobs.seeds.json_rows import Row, begins_with_a_value, read_json, read_jsonl
@@ -99,10 +99,11 @@ def _check_parquet(file: SeedFile, layout: Layout) -> SeedFile:
     children = children_of(schema)
     _check_columns(children, layout)
     if doubtful := check_types(schema, layout):
+        columns = [*layout.used(children), *(doubtful if layout.holds_text else ())]
         with file.open() as content:
-            objects = _objects(read_parquet(content, [*layout.used(children), *doubtful]))
-        if not layout.holds_text and objects and not any(_is_list(row.get(doubtful[0])) for row in objects):
-            raise RowProblem("schema", not_a_list(doubtful[0], schema.field(doubtful[0]).type))
+            objects = _objects(read_parquet(content, columns))
+        if not layout.holds_text and objects and not any(_is_list(value_at(row, doubtful[0])) for row in objects):
+            raise RowProblem("schema", not_a_list(doubtful[0], "texts alone, none of which is JSON"))
         _complain(objects, layout)
     return _with_columns(file, children, layout)
 
