@@ -158,7 +158,25 @@ def test_seeds_from_outputs(tmp_path: Path) -> None:
     assert texts(tmp_path / "out") == ["Kept."]
     assert texts(tmp_path / "out" / "data") == ["Kept."]
     seeds(tmp_path / "out" / "own.jsonl", "Go.")
-    assert texts(tmp_path / "out", output=str(tmp_path / "out")) == ["Go."]
+    own = {"output": str(tmp_path / "out")}
+    assert texts(tmp_path / "out", **own) == ["Go."]
+    assert texts(tmp_path / "out" / "own.jsonl", **own) == ["Go."]
+    seeds(tmp_path / "out" / "instructions" / "data" / "part.jsonl", "Mine.")
+    seeds(tmp_path / "out" / "run.jsonl", "Stay.")
+    assert texts(tmp_path / "out", **own) == ["Go.", "Stay."]
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "out" / "data" / "part.jsonl")
+    for path in (
+        "out/data",
+        "out/data/part.jsonl",
+        "out/data/*.jsonl",
+        "out/da*/*",
+        "out/run.json",
+        "out/instructions/data",
+        "out/instructions/*/part.jsonl",
+        "link.jsonl",
+    ):
+        with pytest.raises(SeedError, match=r"no file of seeds there .*1 passed over as output of a run"):
+            read(tmp_path / path, **own)
 
 
 def test_a_file_that_appears_in_two_paths_is_one(tmp_path: Path) -> None:
@@ -191,3 +209,6 @@ def test_object_stores_pass_over_the_same(s3_url: str, s3_options: dict[str, Any
     }
     assert texts(f"{s3_url}/in/run [1].jsonl", **options) == ["Go."]
     assert texts(f"{s3_url}/in/*", **options) == ["Go."]
+    for path in ("mine/data", "mine/data/a.jsonl", "mine/data/*.jsonl", "mine/*/a.jsonl"):
+        with pytest.raises(SeedError, match="1 passed over as output of a run"):
+            read(f"{s3_url}/in/{path}", **options)
