@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ray_jobs.errors import SeedError
+from ray_jobs.errors import SeedError, StorageError
 from ray_jobs.seeds.files import find_files
 from ray_jobs.seeds.report import Noted
 from ray_jobs.storage.store import open_store
@@ -127,6 +129,33 @@ def test_a_path_of_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     seeds(tmp_path / "a.jsonl", "Go.")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert texts("~/a.jsonl") == ["Go."]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (f"{'x' * 300}*.jsonl", "cannot look up: File name too long"),
+        (f"{'x' * 300}/*.jsonl", "cannot look up: File name too long"),
+        ("~nobody-of-that-name/*.jsonl", "no file of seeds there"),
+    ],
+)
+def test_paths_that_cannot_be_looked_up(path: str, told: str) -> None:
+    with pytest.raises((SeedError, StorageError), match=told):
+        read(path)
+
+
+def test_folders_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    shut = seeds(tmp_path / "shut" / "a.jsonl", "Go.").parent
+    shut.chmod(0)
+    script = (
+        "import os, sys; from ray_jobs.seeds.walk import split_local\n"
+        "os.getuid() or os.setuid(65534)\n"  # root may look everywhere
+        "split_local(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", script, str(shut / "*.jsonl")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "StorageError" in ran.stderr
+    assert "cannot look up: permission denied" in ran.stderr
 
 
 def run_output(folder: Path) -> None:
