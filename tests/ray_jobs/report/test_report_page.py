@@ -352,6 +352,16 @@ def test_the_command_writes_into_an_object_store(s3_url: str, s3_options: dict[s
     assert sum(ending.status == KEPT for _, _, ending in gather(read_inputs(store), lambda _: None).endings) > 0
 
 
+def test_the_command_writes_from_one_object_store_into_another_folder_of_it(
+    s3_url: str, s3_options: dict[str, Any]
+) -> None:
+    store, page = open_store(f"{s3_url}/run", s3_options), open_store(f"{s3_url}/page", s3_options)
+    write_output(store, [[record(number, round=1) for number in range(12)]])
+    app(["report", store.url, "--to", page.url, "--storage", json.dumps(s3_options)], standalone_mode=False)
+    assert INDEX in {path for path, _ in page.list()}
+    assert store.list("report") == []
+
+
 def test_the_command_writes_elsewhere_and_fails_in_one_line(target: Store, tmp_path: Path) -> None:
     write_output(target, [[record(number, round=1) for number in range(12)]])
     command = [sys.executable, "-m", "ray_jobs.cli", "report", target.url, "--to", str(tmp_path / "page")]
