@@ -10,7 +10,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
@@ -21,6 +21,7 @@ from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.select import select
 from ray_jobs.datasets.source import open_source
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
+from ray_jobs.jobs.analysis.config import AnyAnalysis
 from ray_jobs.output import ownership
 from ray_jobs.output.epochs import add_part
 from ray_jobs.output.ownership import MARK
@@ -36,6 +37,7 @@ from ray_jobs.report.make import report, write
 from ray_jobs.report.measures import MEASURES
 from ray_jobs.report.page import INDEX, Page
 from ray_jobs.report.style import figure
+from ray_jobs.report.view import OFFERED
 from ray_jobs.storage.store import Store, open_store
 from tests.ray_jobs.datasets.outputs import Record, read_records, record, write_output
 from tests.ray_jobs.report.browser import CHROMIUM, look
@@ -334,6 +336,11 @@ def test_a_table_without_its_column_is_told(output: Store) -> None:
     output.write_bytes("analyses/diversity/_SUCCESS", b"")
     with pytest.raises(DamagedOutput, match="expected the column neighbour_distance"):
         page_of(output)
+
+
+def test_every_analysis_is_offered() -> None:
+    fields = [get_args(member)[0].model_fields["kind"] for member in get_args(AnyAnalysis)]
+    assert sorted(OFFERED) == sorted(get_args(field.annotation)[0] for field in fields)
 
 
 def test_an_unfinished_analysis_does_not_count(output: Store) -> None:
