@@ -28,6 +28,8 @@ from ray_jobs.seeds.rows import place_of, row_as_json, rows_of
 from ray_jobs.seeds.turns import TurnsLayout
 
 BATCH_ROWS = 8192
+HELD_BATCHES = 16
+"""So many batches before the first seed are kept back: where there is none at all, nothing of them is to be planned."""
 RAW_CHARACTERS = 2000
 
 LayoutName = Literal["columns", "sharegpt", "messages"]
@@ -161,6 +163,7 @@ def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout, repo
     rows = chain.from_iterable(_outcomes(file, layout, source.pairs) for file in files)
     ids, repeats, left = IdSet(), Counter[bytes](), source.limit
     first: BadSeed | None = None
+    held = list[SeedBatch]()
     outcomes = list(islice(rows, BATCH_ROWS))
     while outcomes:
         new = ids.add([outcome.digest for outcome in outcomes]).tolist()
@@ -171,26 +174,22 @@ def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout, repo
         report = batch.report
         first = first or (batch.bad[0] if batch.bad else None)
         left = None if source.limit is None else source.limit - report.seeds
-        # a batch without any seed may be all there is, and then nothing of it is to be planned
-        ahead = None if report.seeds else list(islice(rows, BATCH_ROWS))
-        if ahead == [] and first is not None:
-            raise SeedError(_no_seed(report, first))
-        yield batch
-        outcomes = [] if left == 0 else list(islice(rows, BATCH_ROWS)) if ahead is None else ahead
+        held.append(batch)
+        if report.seeds or len(held) > HELD_BATCHES:
+            yield from held
+            held.clear()
+        outcomes = [] if left == 0 else list(islice(rows, BATCH_ROWS))
+    if first is not None and not report.seeds:
+        raise SeedError(_no_seed(report, first))
     if not report.read:
         raise SeedError(f"{', '.join(source.paths)}: {len(files)} files without a single row")
-    for line in _worth_telling(report):
+    for line in report.lines():
         log.warning("seeds: %s", line)
 
 
 def _no_seed(report: SeedReport, first: BadSeed) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.bad.items())
     return f"no usable seed in {report.read:,} rows ({reasons}); the first: {first.message}"
-
-
-def _worth_telling(report: SeedReport) -> list[str]:
-    """The lines of a report on what its reader may not expect."""
-    return replace(report, bad={}, duplicates=0, unused_columns=()).lines()
 
 
 def _numbered(

@@ -334,6 +334,23 @@ def test_rows_without_any_seed_are_an_error(tmp_path: Path, monkeypatch: pytest.
     assert len(read(path)[0]) == 1
 
 
+def test_batches_before_the_first_seed_are_kept_back_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds_module, "BATCH_ROWS", 2)
+    path = tmp_path / "s.jsonl"
+    for rows, handed_out in [(2 * seeds_module.HELD_BATCHES, False), (2 * seeds_module.HELD_BATCHES + 2, True)]:
+        write_jsonl(path, *({"instruction": n} for n in range(rows)))
+        batches, bad = read_seeds(SeedSource((str(path),))), 0
+        with pytest.raises(SeedError, match="no usable seed"):
+            for batch in batches:
+                bad += len(batch.bad)
+        assert bool(bad) is handed_out
+    write_jsonl(path, *({"instruction": n} for n in range(rows)), *numbered(1))
+    found, faults, report = read(path)
+    assert (len(found), len(faults), report.read) == (1, rows, rows + 1)
+
+
 def test_a_first_batch_without_a_seed_is_not_handed_out(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "s.jsonl", {"instruction": 1}, {"instruction": 2})
     with pytest.raises(SeedError):
