@@ -183,18 +183,13 @@ def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout, repo
         raise SeedError(_no_seed(report, first))
     if not report.read:
         raise SeedError(f"{', '.join(source.paths)}: {len(files)} files without a single row")
-    for line in _worth_telling(report):
+    for line in report.lines():
         log.warning("seeds: %s", line)
 
 
 def _no_seed(report: SeedReport, first: BadSeed) -> str:
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in report.bad.items())
     return f"no usable seed in {report.read:,} rows ({reasons}); the first: {first.message}"
-
-
-def _worth_telling(report: SeedReport) -> list[str]:
-    """The lines of a report on what its reader may not expect."""
-    return replace(report, bad={}, duplicates=0, unused_columns=()).lines()
 
 
 def _numbered(

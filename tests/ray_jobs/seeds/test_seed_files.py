@@ -55,8 +55,11 @@ def test_what_a_folder_passes_over_is_counted_and_named(tmp_path: Path) -> None:
 def test_a_source_that_is_read_tells_what_it_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seeds(tmp_path / "a.jsonl", "Go.")
     (tmp_path / "README.md").write_text("x")
-    read(tmp_path)
+    (tmp_path / "b.jsonl").write_text('{"instruction": "Go."}\n{"instruction": ""}\n{"instruction": "Stay.", "id": 1}')
+    report = read(tmp_path)[2]
     assert f"1 passed over as unknown kind: {tmp_path}/README.md" in caplog.text
+    assert len(report.lines()) == 4
+    assert all(line in caplog.text for line in report.lines())
 
 
 def test_a_glob_leaves_hidden_files_out_as_a_folder_does(tmp_path: Path) -> None:

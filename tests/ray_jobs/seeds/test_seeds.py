@@ -14,7 +14,7 @@ import pytest
 
 from ray_jobs.errors import ConfigError, SeedError, StorageError
 from ray_jobs.seeds import read as seeds_module
-from ray_jobs.seeds.read import SeedSource, read_seeds, seed_id, signature
+from ray_jobs.seeds.read import SeedBatch, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.seeds.report import SeedReport
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.fault_proxy import Fault, fault_proxy
@@ -341,11 +341,10 @@ def test_batches_before_the_first_seed_are_kept_back_up_to_a_bound(
     path = tmp_path / "s.jsonl"
     for rows, handed_out in [(2 * seeds_module.HELD_BATCHES, False), (2 * seeds_module.HELD_BATCHES + 2, True)]:
         write_jsonl(path, *({"instruction": n} for n in range(rows)))
-        batches, bad = read_seeds(SeedSource((str(path),))), 0
+        batches = list[SeedBatch]()
         with pytest.raises(SeedError, match="no usable seed"):
-            for batch in batches:
-                bad += len(batch.bad)
-        assert bool(bad) is handed_out
+            batches.extend(read_seeds(SeedSource((str(path),))))
+        assert bool(batches) is handed_out
     write_jsonl(path, *({"instruction": n} for n in range(rows)), *numbered(1))
     found, faults, report = read(path)
     assert (len(found), len(faults), report.read) == (1, rows, rows + 1)
