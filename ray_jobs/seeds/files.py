@@ -73,13 +73,13 @@ class SeedFile:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The content, decompressed, and of texts in UTF-8 with line ends."""
-        codec = _CODECS.get(_suffixes(self.url)[1])
+        """The content; that of texts decompressed, in UTF-8 and with line ends."""
         with self.store.open_input(self.path) as file:
-            if self.format != "parquet":
+            if self.format == "parquet":  # which is read from its end: no look at its beginning
+                yield file
+            else:
+                codec = _CODECS.get(_suffixes(self.url)[1])
                 yield as_utf8(decompressed(file, codec), line_ends=self.format != "csv")
-            else:  # which is read from its end: a look at its beginning would fetch megabytes for nothing
-                yield decompressed(file, codec) if codec else file
 
 
 @dataclass
@@ -168,7 +168,7 @@ def _local(path: str, options: Mapping[str, Any], found: Found) -> _Place:
 def _remote(path: str, options: Mapping[str, Any], found: Found) -> _Place:
     folder, pattern = split_glob(path)
     # what looks like a wildcard may stand in a key, or begin the query of a URL
-    if "?" in path or "[" in path:
+    if pattern or "?" in path:
         exact = open_store(path, options)
         if kind := exact.kind(""):
             folder, pattern = path, "" if kind == "file" else "**/*"
