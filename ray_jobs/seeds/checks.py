@@ -21,7 +21,7 @@ from ray_jobs.seeds.formats import DAMAGED, DELIMITERS, csv_header, read_csv, re
 from ray_jobs.seeds.json_rows import Row, begins_with_a_value, read_json, read_jsonl
 from ray_jobs.seeds.layouts import Children, Layout
 from ray_jobs.seeds.schema import check_types, children_of, not_a_list
-from ray_jobs.seeds.streams import head_of
+from ray_jobs.seeds.streams import codec_of, head_of
 from ray_jobs.seeds.turns import FIELDS
 
 _SAMPLE = 20  # rows
@@ -94,7 +94,11 @@ def _check_parquet(file: SeedFile, layout: Layout) -> SeedFile:
             schema = pq.read_schema(content)
         except pa.ArrowException:
             content.seek(0)
-            _check_beginning(file, content.read(64))
+            head = content.read(64)
+            if codec := codec_of(head):
+                told = f"expected a Parquet file, but it is compressed with {codec} as a whole; unpack it"
+                raise RowProblem("format", told) from None
+            _check_beginning(file, head)
             raise
     children = children_of(schema)
     _check_columns(children, layout)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +316,17 @@ def test_file_that_is_no_parquet(tmp_path: Path) -> None:
     path = tmp_path / "seeds.parquet"
     path.write_bytes(b"instruction\n")
     with pytest.raises(SeedError, match=r"seeds\.parquet: cannot be read as parquet"):
+        read(path)
+
+
+@pytest.mark.parametrize(("compress", "codec"), [(gzip.compress, "gzip"), (bz2.compress, "bz2")])
+@pytest.mark.parametrize("name", ["s.parquet.gz", "s.parquet"])
+def test_parquet_that_is_compressed_as_a_whole(
+    tmp_path: Path, name: str, compress: Callable[[bytes], bytes], codec: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(compress(parquet(tmp_path, {"instruction": ["Go."]}).read_bytes()))
+    with pytest.raises(SeedError, match=rf"{name}: .*compressed with {codec} as a whole"):
         read(path)
 
 
