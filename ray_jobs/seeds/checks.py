@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from functools import partial
 from io import BytesIO
 from itertools import islice
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,20 +52,16 @@ def _checked(file: SeedFile, layout: Layout) -> SeedFile:
     try:
         if file.format == "parquet":
             return _check_parquet(file, layout)
-        head = _beginning(file)
-        _check_beginning(file, head)
-        if file.format == "csv":
-            return _check_csv(file, layout)
-        return _check_json(replace(file, format=_sniffed(file, head)), layout)
+        with file.open() as content:
+            head = head_of(content).removeprefix(codecs.BOM_UTF8).lstrip()
+            _check_beginning(file, head)
+            if file.format != "csv":
+                return _check_json(replace(file, format=_sniffed(file, head)), content, layout)
+        return _check_csv(file, layout)
     except RowProblem as problem:
         raise SeedError(f"{file.url}: {problem}") from None
     except (OSError, EOFError, pa.ArrowException) as error:
         raise SeedError(f"{file.url}: cannot be read as {file.format}: {error}") from error
-
-
-def _beginning(file: SeedFile) -> bytes:
-    with file.open() as content:
-        return head_of(content).removeprefix(codecs.BOM_UTF8).lstrip()
 
 
 def _check_beginning(file: SeedFile, head: bytes) -> None:
@@ -144,9 +141,8 @@ def _delimiter(file: SeedFile, layout: Layout) -> tuple[str, list[str]]:
     return max(found.items(), key=lambda item: len(item[1]))
 
 
-def _check_json(file: SeedFile, layout: Layout) -> SeedFile:
-    with file.open() as content:
-        values = _first(read_json(content) if file.format == "json" else read_jsonl(content))
+def _check_json(file: SeedFile, content: BinaryIO, layout: Layout) -> SeedFile:
+    values = _first(read_json(content) if file.format == "json" else read_jsonl(content))
     if values and isinstance(values[0], RowProblem) and values[0].reason == DAMAGED:
         raise values[0]
     objects = [value for value in values if isinstance(value, dict)]
