@@ -71,7 +71,8 @@ def without(text: str, secrets: Iterable[str]) -> str:
 def concealed(secrets: Iterable[str]) -> Iterator[None]:
     """Let no error out whose message, or a cause's, holds one of `secrets`: it is raised anew, masked, without cause.
 
-    Errors of ours keep their class; others become a RuntimeError that names theirs.
+    An EvolveError keeps its class; any other, one of the packages above this included, becomes a RuntimeError that
+    names its class.
     """
     try:
         yield

@@ -17,13 +17,16 @@ from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, Ru
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
+SeedPath = Annotated[Address, Field(min_length=1)]
+
+
 class SeedsConfig(Strict):
     """Where the seeds are and how to read them.
 
     `columns` are names or paths such as `instances.0.input`; "" for an input that is there but not wanted.
     """
 
-    path: Address | tuple[Address, ...]
+    path: SeedPath | Annotated[tuple[SeedPath, ...], Field(min_length=1)]
     format: Literal["auto", "jsonl", "json", "csv", "parquet"] = "auto"
     layout: Literal["columns", "sharegpt", "messages"] = "columns"
     columns: dict[Literal["instruction", "input", "output", "conversation"], str] = Field(default_factory=dict)

@@ -126,7 +126,7 @@ def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
         offered = _without(batch, fanout.held_out)
         index.held_out += len(batch.seeds) - len(offered.seeds)
         _append(writer, _unplanned(offered, known), fanout)
-        index.duplicates = batch.report.duplicates
+        index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
         writer.commit()
     if index.held_out and not index.rows:
         raise SeedError(
