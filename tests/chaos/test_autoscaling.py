@@ -18,7 +18,7 @@ import yaml
 from tests.ray_jobs.ray_head import RayHead, ray_head
 
 # machines that start are much work for a small one; forecast/test_plan_command.py has a pool with a GPU
-pytestmark = [pytest.mark.chaos_long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.ray, pytest.mark.chaos_long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 800

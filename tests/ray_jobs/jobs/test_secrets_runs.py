@@ -104,6 +104,7 @@ def place(tmp_path: Path, s3_url: str, s3_options: dict[str, Any]) -> Iterator[P
         yield Place(tmp_path, Path(ray), it, s3_url, s3_options)
 
 
+@pytest.mark.ray
 def test_a_run_a_resumed_one_and_all_that_reads_them_show_no_secret(
     place: Place, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_run_a_resumed_one_and_all_that_reads_them_show_no_secret(
     place.check_store()
 
 
+@pytest.mark.ray
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_server_that_repeats_what_it_was_sent_gives_it_to_nobody(place: Place, status: int) -> None:
     place.server.fails = status
@@ -211,6 +213,7 @@ def test_an_actor_that_lacks_a_variable_tells_before_it_loads_anything(
 
 
 @pytest.mark.engine
+@pytest.mark.ray
 @pytest.mark.parametrize(("length", "code"), [(256, 0), (-5, 6)])
 def test_vllm_gets_its_secrets_and_shows_none(place: Place, small_model_dir: Path, length: int, code: int) -> None:
     arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": length, "hf_token": "okapi-argument"}
