@@ -193,13 +193,14 @@ def test_what_is_wrong_is_told_without_a_secret(
 ) -> None:
     for name, value in place.environment().items():
         monkeypatch.setenv(name, value)
+    away = {"endpoint_url": "http://me:okapi@127.0.0.1:9", "key": "okapi", "secret": "okapi"}
     gone = place.server.url("/none.jsonl", "me:okapi@x/y").replace(str(place.server.port), "9")
     for code, changes in (
         (4, {"seeds": {"path": gone}}),
         (4, {"output": "s3://no-such-bucket-okapi/x".replace("-okapi", ""), "storage": {"key": "okapi"}}),
         (2, {"seeds": {"path": "x", "storage": {"key": {"from": "NO_SUCH_VARIABLE"}}}}),
         (2, {"storage": {"key: okapi": 3}}),
-        (4, {"storage": {"endpoint_url": "http://me:okapi@127.0.0.1:9", "key": "okapi", "secret": "okapi"}}),
+        (4, {"storage": away | {"config_kwargs": {"retries": {"total_max_attempts": 1}}}}),
     ):
         with pytest.raises(SystemExit) as left:
             main(["validate", str(place.config(**changes))])
