@@ -6,6 +6,7 @@ import logging
 import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -68,8 +69,9 @@ def small_cluster() -> Iterator[str]:
         with pytest.MonkeyPatch.context() as patch:
             # here Ray writes down which cluster is the latest, and no other Ray on this host is to join ours
             patch.setenv("RAY_TMPDIR", folder)
+            Path(folder, "ray").mkdir()
             resources = {"num_cpus": 12, "num_gpus": 4, "object_store_memory": 100 << 20}
-            node = {**resources, "include_dashboard": False, "temp_dir": folder}
+            node = {**resources, "include_dashboard": False, "temp_dir": f"{folder}/r"}
             cluster = Cluster(initialize_head=True, head_node_args=node)
         yield cluster.address
         cluster.shutdown()
