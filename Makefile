@@ -46,7 +46,7 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 
 .PHONY: quick
 quick: setup ## the tests that start no Ray and load no model, for daily work
-	$(BIN)/python -m pytest -m "not (ray or engine or chaos_long)"
+	$(BIN)/python -m pytest -m "not (ray or engine or slow or chaos_long)"
 
 .PHONY: bench
 bench: setup models ## run the benchmarks, which write their tables into docs/benchmarks.md

@@ -44,6 +44,7 @@ markers =
     chaos_long: takes an hour, run by `make chaos`
     engine: has a model, run by `make test`
     ray: starts Ray, run by `make test`
+    slow: takes long, run by `make test`
 """
 
 

@@ -17,6 +17,9 @@ FEW, MANY = 2, 3
 FATES = ("sleeps", "is killed", "is killed, its request arrives late")
 """What becomes of the first driver."""
 Jobs = tuple[SynthesisJob, SynthesisJob]
+
+pytestmark = pytest.mark.slow
+
 Place = Callable[[], Files]
 
 
