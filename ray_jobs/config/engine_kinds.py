@@ -32,10 +32,14 @@ PLACEMENT: list[JsonValue] = [
 
 
 class EngineKind(Kind):
-    """An engine of each actor's own. `model` names it in records; with `holds_weights` it is a folder or a hub id."""
+    """An engine of each actor's own. `model` names it in records; with `holds_weights` it is a folder or a hub id.
+
+    With `server` the work is done elsewhere, by what is perhaps paid by the token and may be away.
+    """
 
     model: str
     holds_weights: ClassVar[bool] = False
+    server: ClassVar[bool] = False
 
     @abstractmethod
     def build(self) -> Engine:
@@ -81,6 +85,7 @@ class OpenAIConfig(EngineKind):
     api_key_env: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
     timeout_seconds: float = Field(600, gt=0, json_schema_extra=HARMLESS)
     retries: int = Field(8, ge=0, json_schema_extra=HARMLESS)
+    server: ClassVar[bool] = True
 
     @model_validator(mode="before")
     @classmethod
@@ -113,6 +118,7 @@ class TestingConfig(Strict):
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
     refuse_text: str = ""
+    die_text: str = Field("", json_schema_extra=HARMLESS)
     die_after: int = Field(0, ge=0, json_schema_extra=HARMLESS)
     exit_code: int | None = Field(None, json_schema_extra=HARMLESS)
     marks: str = Field("", json_schema_extra=HARMLESS)
@@ -141,6 +147,11 @@ class ScriptedConfig(EngineKind):
     def max_concurrency(self) -> int:
         """Its slots."""
         return self.testing.slots
+
+
+def is_server(model: Any) -> bool:
+    """Whether a pool's model is an engine whose work a server does."""
+    return isinstance(model, EngineKind) and model.server
 
 
 EngineConfig = Annotated[EngineKind, ENGINES]

@@ -98,7 +98,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "limits: {stall_second: 1}",
             "limits.stall_second: unknown field; did you mean stall_seconds? "
-            "(allowed: budget, drain_seconds, engine_restarts, stall_seconds, storage_seconds)",
+            "(allowed: budget, drain_seconds, engine_restarts, journal, stall_seconds, storage_seconds)",
         ),
         # missing
         ("seeds: {}", "seeds.path: is missing"),
@@ -186,6 +186,12 @@ def test_a_path_of_seeds_may_be_text_or_a_list(tmp_path: Path) -> None:
         "  seeds.path: expected a list, got 3",
     ]
     assert load(tmp_path, "seeds: {path: [a, b]}").seeds.path == ("a", "b")
+
+
+@pytest.mark.parametrize("path", ["''", "[]", "[a, '']"])
+def test_a_path_of_seeds_is_not_empty(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match=r"seeds\.path: .*at least 1"):
+        load(tmp_path, f"seeds: {{path: {path}}}")
 
 
 def test_all_wrong_fields_are_told_at_once(tmp_path: Path) -> None:
