@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # it makes an environment, and each command is a process
+
 ROOT = Path(__file__).parents[1]
 Evolve = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -51,6 +53,7 @@ def evolve(python: Path, tmp_path: Path) -> Evolve:
     return call
 
 
+@pytest.mark.ray
 @pytest.mark.timeout(600)
 def test_all_that_it_adds_works_together(evolve: Evolve, tmp_path: Path) -> None:
     assert "valid" in evolve("validate", "run.yaml").stdout

@@ -31,7 +31,7 @@ def test_the_files_are_what_the_command_prints(name: str, capsys: pytest.Capture
     with pytest.raises(SystemExit) as ended:
         main(("schema", name))
     assert not ended.value.code
-    # evolve schema NAME > docs/schemas/NAME.json
+    # `make schemas` writes them
     assert (SCHEMAS / f"{name}.json").read_text(encoding="utf-8") == capsys.readouterr().out
 
 
