@@ -28,6 +28,15 @@ STRATEGIES = ConfigRegistry(
     },
     default="evol_instruct",
 )
+SCORERS = ConfigRegistry(
+    "scorers",
+    "ray_jobs.config.run:ScorerKind",
+    {
+        "model": "ray_jobs.config.run:ModelScorerConfig",
+        "scripted": "ray_jobs.config.run:ScriptedScorerConfig",
+    },
+    default="model",
+)
 _ANALYSES = "ray_jobs.jobs.analysis.config"
 ANALYSES = ConfigRegistry(
     "analyses",
