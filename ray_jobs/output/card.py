@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ray_jobs.output.columns import HEADLINES
+
 
 def make_card(report: dict[str, Any], title: str, paragraph: str) -> bytes:
     """The dataset card: a README with the YAML header that dataset viewers read."""
@@ -26,8 +28,8 @@ configs:
 
 {records["kept"]:,} kept records from {report["seeds"]["usable"]:,} seeds. Run `{report["run_id"]}`.
 
-| evolver | round | kept | rejected | failed | mean IFD | mean IC-IFD |
-|---|---|---|---|---|---|---|
+| evolver | round | kept | rejected | failed | {" | ".join(f"mean {item.label}" for item in HEADLINES)} |
+|---|---|---|---|---|{"---|" * len(HEADLINES)}
 {_card_rows(report)}
 
 `data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed
@@ -41,6 +43,6 @@ def _card_rows(report: dict[str, Any]) -> str:
 
     return "\n".join(
         f"| {group['evolver']} | {group['round']} | {group['kept']:,} | {group['rejected']:,} | {group['failed']:,} "
-        f"| {cell(group['mean_ifd'])} | {cell(group['mean_ic_ifd'])} |"
+        f"| {' | '.join(cell(group.get(item.mean_name)) for item in HEADLINES)} |"
         for group in report["groups"]
     )
