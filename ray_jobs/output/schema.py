@@ -6,13 +6,16 @@ The columns of the output are those of the table in `columns.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ray_jobs.output.columns import BY_NAME, COLUMNS, kept_schema, rejected_schema
 
-KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
+KEPT: Final = "kept"
+REJECTED: Final = "rejected"
+FAILED: Final = "failed"
 ROW_GROUP_ROWS = 10_000
 
 PLAN_SCHEMA = pa.schema(
