@@ -47,12 +47,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def local_ray() -> Iterator[None]:
-    """A small cluster of this test's own, which `ray.data` then uses, unless there is one."""
+    """A small cluster of this test's own, which `ray.data` and `run` then use, unless there is one."""
     if ray.is_initialized():
         yield
         return
     temporary = Path(f"/tmp/ray-doc-{os.getpid()}")
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, _temp_dir=str(temporary))
+    ray.init(num_cpus=6, include_dashboard=False, log_to_driver=False, _temp_dir=str(temporary))
     yield
     ray.shutdown()
     shutil.rmtree(temporary, ignore_errors=True)
