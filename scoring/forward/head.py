@@ -9,19 +9,16 @@ _TILE = {"cpu": (1024, 2048), "cuda": (4096, 16384)}
 
 
 class TiledHead:
-    """LM head and cross-entropy in one, tile by tile.
-
-    `weight` [entries, width]; `fold` takes a tile in, and a faster one may replace it.
-    """
+    """LM head and cross-entropy in one, tile by tile. `fold` takes a tile in; a compiled one may replace it."""
 
     def __init__(self, head: nn.Linear, config: PretrainedConfig) -> None:
-        self.weight: Tensor = head.weight
+        self._weight: Tensor = head.weight
         self._bias: Tensor | None = head.bias
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         # Cohere multiplies its logits, Granite divides them.
         self._scale = getattr(config, "logit_scale", None) or 1 / getattr(config, "logits_scaling", 1)
         self.fold = fold
-        self._positions, self._entries = _TILE[self.weight.device.type]
+        self._positions, self._entries = _TILE[self._weight.device.type]
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy in nats, float32 [n], of `targets` [n] under hidden states [n, width]."""
@@ -31,16 +28,16 @@ class TiledHead:
     def _logsumexp(self, hidden: Tensor) -> Tensor:
         top = hidden.new_full((len(hidden),), float("-inf"), dtype=torch.float32)
         total = torch.zeros_like(top)
-        for first in range(0, len(self.weight), self._entries):
+        for first in range(0, len(self._weight), self._entries):
             entries = slice(first, first + self._entries)
-            logits = _matmul(hidden, self.weight[entries])
+            logits = _matmul(hidden, self._weight[entries])
             if self._bias is not None:
                 logits += self._bias[entries]
             top, total = self.fold(top, total, self._transform(logits))
         return top + total.log_()
 
     def _target_logit(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        logits = (hidden.float() * self.weight[targets].float()).sum(1)
+        logits = (hidden.float() * self._weight[targets].float()).sum(1)
         if self._bias is not None:
             logits += self._bias[targets]
         return self._transform(logits)
