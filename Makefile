@@ -41,8 +41,12 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy requirements/lock.py tools/demo_models.py
+	$(BIN)/python -m mypy requirements/lock.py tools/demo_models.py tools/house.py
 	$(BIN)/python -m pytest
+
+.PHONY: quick
+quick: setup ## the tests that start no Ray and load no model, for daily work
+	$(BIN)/python -m pytest -m "not (ray or engine or slow or chaos_long)"
 
 .PHONY: bench
 bench: setup models ## run the benchmarks, which write their tables into docs/benchmarks.md

@@ -119,21 +119,18 @@ class Bench:
     def until_called(self, process: subprocess.Popen[bytes]) -> tuple[float, int]:
         """Wait for the next engine call: seconds, and the driver's peak resident memory in bytes until then."""
         started, before, peak = time.monotonic(), self._log_bytes(), 0
-        watched = psutil.Process(process.pid)
         while self._log_bytes() == before:
             if process.poll() is not None or time.monotonic() - started > LONGEST:
                 raise SystemExit(f"no engine call: {(self.folder / 'log').read_text()[-2000:]}")
-            peak = max(peak, watched.memory_info().rss)
+            peak = max(peak, driver_memory(process))
             time.sleep(0.02)
         return time.monotonic() - started, peak
 
     def until_over(self) -> tuple[float, int]:
         """Run the command to its end, which must be success: seconds, and the driver's peak resident memory."""
         started, peak, process = time.monotonic(), 0, self.start()
-        watched = psutil.Process(process.pid)
         while process.poll() is None:
-            with suppress(psutil.Error):
-                peak = max(peak, watched.memory_info().rss)
+            peak = max(peak, driver_memory(process))
             time.sleep(0.02)
         if process.returncode:
             raise SystemExit(f"the run failed: {(self.folder / 'log').read_text()[-2000:]}")
@@ -154,6 +151,13 @@ class Bench:
     def _log_bytes(self) -> int:
         log = self.folder / "calls"
         return log.stat().st_size if log.exists() else 0
+
+
+def driver_memory(process: subprocess.Popen[bytes]) -> int:
+    """The resident bytes of the driver, which is the one child of the command; 0 where there is none now."""
+    with suppress(psutil.Error):
+        return sum(child.memory_info().rss for child in psutil.Process(process.pid).children())
+    return 0
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

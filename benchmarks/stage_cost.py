@@ -22,8 +22,6 @@ import ray
 from pipeline_overhead import configuration, write_seeds
 from tables import markdown, publish
 
-from ray_jobs.config.engines import build_strategy
-from ray_jobs.config.run import PoolResponderConfig, RunConfig
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.epochs import add_part, begin
 from ray_jobs.output.lease import take
@@ -31,7 +29,7 @@ from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan import PlanWriter, make_plan
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.schema import flatten, split_outcomes
-from ray_jobs.pipeline.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
+from ray_jobs.pipeline.actor import PoolActor
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.plan_source import pending_blocks, read_block
 from ray_jobs.storage.store import Store, open_store
@@ -84,7 +82,7 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     epoch = begin(store, take(store))
     plan = watch.time("plan", lambda: make_plan(PlanWriter(epoch), job.seed_source(), job.fanout()))
     tables = watch.time("read the plan", lambda: read(store, plan, batch_rows))
-    evolve, respond, score = actors(run, monitor)
+    evolve, respond, score = actors(job, monitor)
     tables = watch.time("evolve", lambda: through(evolve, tables))
     tables = watch.time("respond", lambda: through(respond, tables))
     tables = watch.time("score", lambda: through(score, tables))
@@ -103,14 +101,11 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     )
 
 
-def actors(run: RunConfig, monitor: Monitor) -> tuple[EvolveActor, RespondActor, ScoreActor]:
-    """One of each. Both evolvers' rows go through one actor: their engines are the same."""
-    assert isinstance(run.responder, PoolResponderConfig)
-    assert run.scorer
-    strategy = build_strategy(run.strategy)
-    evolve = EvolveActor(PoolJob(run, strategy, "evolve", run.evolvers["small"].engine, monitor))
-    respond = RespondActor(PoolJob(run, strategy, "respond", run.responder.engine, monitor))
-    return evolve, respond, ScoreActor(ScoreJob("score", run.scorer, monitor))
+def actors(job: SynthesisJob, monitor: Monitor) -> list[PoolActor[Any]]:
+    """One of each stage. Both evolvers' rows go through one actor: their engines are the same."""
+    pipeline = job.pipeline
+    stages = [pipeline.first[0], *pipeline.shared]
+    return [stage.actor(stage.task, stage.context(monitor, stage in pipeline.first)) for stage in stages]
 
 
 def main() -> None:

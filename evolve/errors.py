@@ -5,6 +5,7 @@ EvolveError
 ├── SearchError         a search for a better method cannot start or go on
 ├── EngineError
 │   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
+│   │   └── EngineKiller    it has ended every engine that was asked
 │   └── EngineDied      the engine is gone: the actor's fault, never the row's
 └── SandboxError        the machine lacks the guards that running model-written code needs
 """
@@ -30,6 +31,20 @@ class EngineError(EvolveError):
 
 class PromptRefused(EngineError):
     """The engine cannot complete this prompt however often it is asked. Ends the round as failed."""
+
+    @property
+    def reason(self) -> str:
+        """The reason that a failed round states."""
+        return type(self).__name__
+
+
+class EngineKiller(PromptRefused):
+    """The prompt of a row that has ended every engine which saw it. It is not asked again."""
+
+    @property
+    def reason(self) -> str:
+        """The reason that a failed round states."""
+        return "engine_died"
 
 
 class EngineDied(EngineError):

@@ -19,6 +19,7 @@ MASK = "***"
 SHORTEST = 6
 """Known values of fewer characters are not looked for: "1" would be found in every message."""
 
+# possessive or bounded where a text may hold many beginnings of what never ends: lines are as long as what broke
 _SHAPES = re.compile(
     r"""\b(?:
         hf_[A-Za-z0-9]{16,}                           # Hugging Face
@@ -27,11 +28,12 @@ _SHAPES = re.compile(
       | glpat-[A-Za-z0-9_-]{16,}                      # GitLab
       | (?:AKIA|ASIA)[A-Z0-9]{12,}                    # AWS
       | AIza[A-Za-z0-9_-]{30,}                        # Google
-      | eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*  # a JSON web token
-    )|(?<=Bearer\ )[^\s'"]{8,}|(?<=Basic\ )[A-Za-z0-9+/=]{8,}""",
+    )|(?<![A-Za-z0-9_-])(?=(?:[A-Za-z0-9_-]*-)?eyJ[A-Za-z0-9_-]{8})  # a JSON web token, and what a dash ties to it
+      [A-Za-z0-9_-]++\.[A-Za-z0-9_-]++\.[A-Za-z0-9_-]*
+    |(?<=Bearer\ )[^\s'"]{8,}|(?<=Basic\ )[A-Za-z0-9+/=]{8,}""",
     re.VERBOSE,
 )
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}://[^\s'\"<>]+")
 _WEB = re.compile(r"\bhttps?$")
 _PORT = re.compile(r"[^:]*(?::\d*)?|\[[^\]]*\](?::\d*)?")
 _QUERY = re.compile(r"([^?#]*)([?#]?)(.*)", re.DOTALL)
@@ -69,7 +71,8 @@ def without(text: str, secrets: Iterable[str]) -> str:
 def concealed(secrets: Iterable[str]) -> Iterator[None]:
     """Let no error out whose message, or a cause's, holds one of `secrets`: it is raised anew, masked, without cause.
 
-    Errors of ours keep their class; others become a RuntimeError that names theirs.
+    An EvolveError keeps its class; any other, one of the packages above this included, becomes a RuntimeError that
+    names its class.
     """
     try:
         yield

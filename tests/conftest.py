@@ -7,6 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests import marks
+from tests.summary import Summary
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Add the project's own plugins."""
+    config.pluginmanager.register(marks, "marks")
+    config.pluginmanager.register(Summary(config.getini("markers"), config.option.markexpr), "summary")
+
 
 def shared_dir() -> Path:
     """The folder of real inputs and reference values: $EVOLVE_SHARED, or `shared` beside the project.

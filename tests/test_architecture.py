@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tools.house import PACKAGES, imports
+
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("evolve", "scoring", "ray_jobs")
 
 ALLOWED: dict[str, tuple[str, ...]] = {
     # The project's packages point one way: ray_jobs -> evolve, scoring.
@@ -17,7 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "scoring": ("scoring/", "ray_jobs/"),
     "ray_jobs": ("ray_jobs/",),
     # One seam, one heavy dependency.
-    "ray": tuple(f"ray_jobs/{room}/" for room in ("pipeline", "runner", "jobs", "forecast", "service", "cli")),
+    "ray": tuple(f"ray_jobs/{room}/" for room in ("pipeline", "runner", "jobs", "forecast", "cli")),
     "pyarrow": ("ray_jobs/", "scoring/"),
     "vllm": ("evolve/engines/vllm_engine.py",),
     "fsspec": ("ray_jobs/storage/store.py",),
@@ -43,8 +42,7 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "report": (*_TABLE, "datasets"),
         "jobs": _JOBS[:-1],
         "forecast": _JOBS,
-        "service": (*_JOBS, "forecast"),
-        "cli": (*_JOBS, "forecast", "service"),
+        "cli": (*_JOBS, "forecast"),
     },
     # what lies beside the rooms of `evolve` is the ground on which they stand
     "evolve": {
@@ -62,21 +60,6 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of every absolute import in `tree`, wherever it stands, also by name at run time."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Import(names=names):
-                yield from ((node.lineno, alias.name) for alias in names)
-            case ast.ImportFrom(module=str(module), level=0, names=names):
-                yield from ((node.lineno, f"{module}.{alias.name}") for alias in names)
-            case ast.Call(
-                func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"),
-                args=[ast.Constant(value=str(name)), *_],
-            ):
-                yield node.lineno, name
-
-
 def room_of(path: str) -> str | None:
     """The room of a file (relative to the root, with /), or its name beside the rooms; None for a package's face."""
     room = path.removesuffix(".py").split("/")[1]
@@ -87,7 +70,7 @@ def violations(source: str, path: str) -> list[str]:
     """The imports in `source` that a file at `path` (relative to the root, with /) may not have."""
     found, room, package = list[str](), room_of(path), path.split("/")[0]
     rooms = ROOMS.get(package, {})
-    for line, name in imports(ast.parse(source)):
+    for line, name in imports(source):
         top, *inner = name.split(".")
         if top in ALLOWED and not path.startswith(ALLOWED[top]):
             found.append(f"{path}:{line} imports {name}, which only {', '.join(ALLOWED[top])} may")
@@ -109,8 +92,9 @@ def test_every_package_and_room_is_looked_at() -> None:
     paths = [str(path.relative_to(ROOT)) for path in SOURCES]
     assert {path.split("/")[0] for path in paths} == set(PACKAGES)
     for package, rooms in ROOMS.items():
-        folders = {path.split("/")[1] for path in paths if path.startswith(f"{package}/") and path.count("/") > 1}
-        assert folders <= set(rooms), package
+        inside = [path for path in paths if path.startswith(f"{package}/")]
+        assert {path.split("/")[1] for path in inside if path.count("/") > 1} <= set(rooms), package
+        assert set(rooms) <= {room_of(path) for path in inside}, package
     # beside the rooms of ray_jobs there is nothing
     alone = {path for path in paths if path.startswith("ray_jobs/") and path.count("/") == 1}
     assert alone == {"ray_jobs/__init__.py", "ray_jobs/errors.py"}
@@ -163,7 +147,7 @@ def test_a_forbidden_import_is_found(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("evolve/flow.py", "from evolve.records import Prompt\nfrom . import errors\nimport raylib, arrow"),
+        ("evolve/flow.py", "from evolve.records import Prompt\nimport raylib, arrow"),
         ("evolve/engines/vllm_engine.py", "from vllm import SamplingParams"),
         ("scoring/forward/loss.py", "import torch"),
         ("ray_jobs/jobs/synthesis.py", "import ray\nimport evolve.flow\nfrom scoring import ifd\nimport pyarrow as pa"),

@@ -93,4 +93,4 @@ def _normal(text: str) -> str:
 
 def _shingles(normal: str) -> set[str]:
     words = normal.split()
-    return {*words, *(f"{item} {two}" for item, two in pairwise(words))}
+    return {*words, *(f"{first} {second}" for first, second in pairwise(words))}

@@ -13,7 +13,8 @@ _BLOCK = re.compile(r"""[rbfuRBFU]?(?P<end>\"{3}|'{3}|`{3,}[^\n`]*\n|~{3,}[^\n~]
 _QUOTED = re.compile(r"""(?P<raw>[rR])?(?P<end>["'`])(?P<text>(?:\\.|(?!(?P=end))[^\\])*)(?P=end)""", re.DOTALL)
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
-_FENCED = re.compile(r"\s*(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<text>.*?)\s*(?:(?P=fence)\s*)?", re.DOTALL)
+# possessive, for a model that ends in an endless line of one sign must not cost quadratic time
+_OPENING = re.compile(r"\s*+(`{3,}+|~{3,}+)[^\n]*+\n")
 _DEPTH = 50
 
 
@@ -33,13 +34,14 @@ def read_object(text: str, at: int) -> dict[str, Any]:
 
 def unescaped(text: str) -> str:
     """A string's text with its escapes resolved; backslashes that JSON does not know stay."""
-    return _ESCAPE.sub(_resolved, text)
+    # two escapes are one character where it lies beyond the first 65,536
+    return _ESCAPE.sub(_resolved, text).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def unfenced(text: str) -> str:
     """A text without the code fence around it, where there is one around all of it."""
-    fenced = _FENCED.fullmatch(text)
-    return fenced["text"] if fenced else text
+    opening = _OPENING.match(text)
+    return text[opening.end() :].rstrip().removesuffix(opening[1]).rstrip() if opening else text
 
 
 class _Reader:
@@ -80,7 +82,7 @@ class _Reader:
             return self._elements(depth)
         if number := _NUMBER.match(self._text, self._at):
             self._at = number.end()
-            return float(number[0]) if set(".eE") & set(number[0]) else int(number[0])
+            return _number(number[0])
         word = _WORD.match(self._text, self._at)
         if word and word[0].lower() in _WORDS:
             self._at = word.end()
@@ -119,6 +121,16 @@ class _Reader:
     def _expect(self, character: str) -> None:
         if not self._steps_over(character):
             raise NotLoose(f"expected {character!r}")
+
+
+def _number(text: str) -> int | float:
+    if set(".eE") & set(text):
+        return float(text)
+    try:
+        return int(text)
+    except ValueError:
+        # Python reads no whole number of more than 4,300 digits
+        raise NotLoose("expected a shorter number") from None
 
 
 def _resolved(match: re.Match[str]) -> str:

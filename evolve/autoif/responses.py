@@ -50,7 +50,7 @@ def respond(
     try:
         reply = yield Prompt(template.render(instruction=instruction, query=query), sampling, draw_seed(rng))
     except PromptRefused as refused:
-        return Failed(type(refused).__name__, str(refused))
+        return Failed(refused.reason, str(refused))
     usage = usage_of(reply)
     cut = reply.finish_reason == "length" and not keep_truncated
     if cut or not reply.text.strip():

@@ -1,9 +1,9 @@
-"""AutoIF's constants, and the three published sets of them."""
+"""AutoIF's constants, and the published sets of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evolve.errors import EvolveError
@@ -98,8 +98,8 @@ PAPER = Rules(
 )
 """arXiv 2412.11231: the first four steps, every function and case welcome, one greedy answer, whole or cut off."""
 
-PAPER_BEFORE: Mapping[str, object] = {"near_duplicate": 0.8, "order": "query_first", "keep_truncated": False}
-"""What PAPER had in these places in version 0.1: an output that was begun under it goes on under it."""
+PAPER_BEFORE = replace(PAPER, near_duplicate=0.8, order="query_first", keep_truncated=False)
+"""What PAPER was in version 0.1: an output that was begun under it goes on under it."""
 
 OFFICIAL = Rules(cross_validation=CrossValidation(min_functions=3, min_cases=10))
 """The constants of the code that came with AutoIF."""
@@ -114,4 +114,9 @@ AUTOIF_PAPER = Rules(
 )
 """The constants in the text of arXiv 2406.13542."""
 
-PRESETS: Mapping[str, Rules] = {"paper": PAPER, "official": OFFICIAL, "autoif_paper": AUTOIF_PAPER}
+PRESETS: Mapping[str, Rules] = {
+    "paper": PAPER,
+    "official": OFFICIAL,
+    "autoif_paper": AUTOIF_PAPER,
+    "paper_0.1": PAPER_BEFORE,
+}

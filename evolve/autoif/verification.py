@@ -106,7 +106,8 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
         for start in list(_OBJECT_START.finditer(version))[:_CANDIDATES]:
             try:
                 value, _ = _DECODER.raw_decode(version, start.start())
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
+                # no JSON, or with a number of more digits than Python reads
                 continue
             if isinstance(value, dict) and "func" in value:
                 yield value

@@ -18,7 +18,7 @@ def ask(text: str, sampling: Sampling, rng: Random) -> Flow[Completion | Failed]
     try:
         return (yield Prompt(text, sampling, draw_seed(rng)))
     except PromptRefused as refused:
-        return Failed(type(refused).__name__, str(refused))
+        return Failed(refused.reason, str(refused))
 
 
 def digest(name: str, templates: Sequence[Template], sampling: Sampling) -> str:

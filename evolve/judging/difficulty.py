@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from random import Random
 
@@ -118,5 +119,9 @@ def read_score(text: str) -> Reading:
 
 
 def _of_100(match: re.Match[str]) -> str:
-    whole = int(match[2])
-    return f"{100 * float(match[1]) / whole:g}" if whole else match[0]
+    share, whole = float(match[1]), float(match[2])
+    if not whole or whole == inf:
+        return match[0]
+    score = 100 * share / whole
+    # without an exponent, whose digits would be read as a number
+    return f"{score:g}" if 1e-4 <= score < 1e6 else f"{score:.0f}"

@@ -35,7 +35,7 @@ _START = re.compile(
 )
 _NAMED = re.compile(rf"\b(?:(?:{_NOUN}|verdict)\W+(A|B|1|2)|(TIE))\b{_ALONE}", re.IGNORECASE)
 _DENIED = re.compile(rf"{_NAME}\s+(?:is|was)(?:n't|n’t|\s+(?:not|hardly|no))\s+(?:\w+\s+)?better", re.IGNORECASE)
-_HEAD = re.compile(rf"(?:^|[\n.!])\W*(?:{_NOUN}\W{{0,3}})?\b(A|B)\W{{0,3}}:", re.IGNORECASE)
+_HEAD = re.compile(rf"(?:^|[\n.!])[^\w\n.!]*(?:{_NOUN}\W{{0,3}})?\b(A|B)\W{{0,3}}:", re.IGNORECASE)
 _LETTER = re.compile(r"\b(A|B|TIE)\b")
 _LAST = re.compile(r"\b(?:A|B|TIE)\W*$")
 _PLACES: dict[str, Place] = {"A": "A", "1": "A", "B": "B", "2": "B", "C": "TIE", "TIE": "TIE"}

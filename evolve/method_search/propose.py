@@ -23,15 +23,16 @@ PLACEHOLDER = "{instruction}"
 
 Outcome = Literal["method", "no_failures", "no_method", "refused"]
 
-_NOTHING = re.compile(r"\W*(?:none|no failures?(?: (?:was|were))?(?: found)?|)\W*", re.IGNORECASE)
+# Possessive (*+, ++), for a model that ends in an endless line of one sign must not cost quadratic time.
+_NOTHING = re.compile(r"\W*+(?:none|no failures?(?: (?:was|were))?(?: found)?|)\W*+", re.IGNORECASE)
 _TAGGED = re.compile(r"<method>(.*?)(?:</method>|\Z)", re.IGNORECASE | re.DOTALL)
 # What stands behind the opening fence, such as "text" or "Optimized Method", is no part of the method.
-_FENCED = re.compile(r"^```[^`\n]*\n(.*?)\n```[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"```[^`]*")
 _HEADED = re.compile(
     r"^[ \t#*_]*+(?:(?:the|my|new|better|improved|optimi[sz]ed|revised|updated)[ \t]+)+method[*_ \t]*+:?[*_ \t]*+",
     re.IGNORECASE | re.MULTILINE,
 )
-_LOOSE_PLACEHOLDER = re.compile(r"\{+[ \t]*instruction[ \t]*\}+", re.IGNORECASE)
+_LOOSE_PLACEHOLDER = re.compile(r"(?<!\{)\{++[ \t]*+instruction[ \t]*+\}+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Optimiser:
                 self.analyse.render(trajectories=render(trajectories)), self.sampling, draw_seed(rng)
             )
             feedback = analysis.text.strip()
-            if _NOTHING.fullmatch(feedback):
+            if says_nothing(feedback):
                 return Proposal("no_failures", feedback)
             return (yield from self._rewrite(method, feedback, rng))
         except PromptRefused as refused:
@@ -125,11 +126,30 @@ def parse_method(reply: str) -> str:
     Spellings such as {{instruction}} or {Instruction} are read as {instruction}. Raises TemplateError where there is
     no method or its placeholders do not fit.
     """
-    found = _TAGGED.findall(reply) or _FENCED.findall(reply) or _HEADED.split(reply)[1:]
+    found = _TAGGED.findall(reply) or _fenced(reply) or _HEADED.split(reply)[1:]
     texts = [text for text in map(str.strip, found) if text]
     if not texts:
         raise TemplateError("the optimiser's reply: expected a method between <method> and </method>, found none")
     return check_method(_LOOSE_PLACEHOLDER.sub(PLACEHOLDER, texts[-1]), "the optimiser's reply").text
+
+
+def says_nothing(analysis: str) -> bool:
+    """Whether an analysis lists no failures."""
+    return _NOTHING.fullmatch(analysis) is not None
+
+
+def _fenced(reply: str) -> list[str]:
+    """The texts of the code blocks in a reply that are closed."""
+    found, block = list[str](), None
+    for line in reply.split("\n"):
+        if block is None:
+            block = list[str]() if _FENCE.fullmatch(line) else None
+        elif line.rstrip(" \t") == "```":
+            found.append("\n".join(block))
+            block = None
+        else:
+            block.append(line)
+    return found
 
 
 def _told(item: Round) -> str:

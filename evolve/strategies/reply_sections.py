@@ -136,17 +136,17 @@ def _final(text: str, headings: list[_Heading]) -> str | None:
 
 def _items(text: str) -> list[str]:
     """The entries of a list; lines that continue an entry or are indented below it belong to it."""
-    items, depth = list[str](), None
+    items, depth = list[list[str]](), None
     for line in filter(str.strip, text.splitlines()):
         marked = _ITEM.match(line)
         if marked and (depth is None or len(marked[1]) <= depth):
             depth = len(marked[1])
-            items.append(marked[2])
+            items.append([marked[2]])
         elif depth is None:
-            items.append(line)
+            items.append([line])
         else:
-            items[-1] += f" {(marked[2] if marked else line).strip()}"
-    return [item.replace("**", "").strip() for item in items]
+            items[-1].append((marked[2] if marked else line).strip())
+    return [" ".join(parts).replace("**", "").strip() for parts in items]
 
 
 def _without_commentary(text: str) -> str:

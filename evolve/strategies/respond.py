@@ -34,7 +34,7 @@ class Responder:
         try:
             reply = yield Prompt(self.prompt(task), self.sampling, draw_seed(rng))
         except PromptRefused as refused:
-            return Failed(type(refused).__name__, str(refused))
+            return Failed(refused.reason, str(refused))
         usage = usage_of(reply)
         if reason := self.rules.reject_response(reply.text):
             return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)

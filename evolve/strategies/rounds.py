@@ -54,7 +54,7 @@ class Judge:
             try:
                 verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
             except PromptRefused as refused:
-                return Failed(type(refused).__name__, str(refused), draft.operator, text, usage)
+                return Failed(refused.reason, str(refused), draft.operator, text, usage)
             usage += usage_of(verdict)
             reason = "equal" if judged_equal(verdict.text) else None
         if reason is not None:
@@ -82,7 +82,7 @@ def evolve_rounds(
             draft = yield from step(parent, number)
             result = yield from judge.settle(draft, parent, rng)
         except PromptRefused as refused:
-            result = Failed(type(refused).__name__, str(refused), operators(number), parent.instruction)
+            result = Failed(refused.reason, str(refused), operators(number), parent.instruction)
         if isinstance(result, Evolved):
             parent = replace(parent, instruction=result.instruction)
         results.append(result)

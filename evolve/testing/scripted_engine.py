@@ -34,7 +34,8 @@ class Script:
     the given median and sigma of the logarithm. `reply` is the part that is played: "topic" gives tasks and answers,
     "auto_evol" the four steps of Auto Evol-Instruct, "method" new methods for it, "autoif" all parts of AutoIF (see
     scripted_autoif.py), "judge" verdicts. `refuse_share` of prompts are refused; prompts that hold `refuse_text` always
-    are. `die_after` prompts the engine dies, once per folder `marks` where that is given, so that its successor lives.
+    are. `die_after` prompts the engine dies, once per folder `marks` where that is given, so that its successor lives;
+    of prompts that hold `die_text` it dies every time.
     `call_log` is a file to which each call appends the digest of its prompt, for counting work from outside; `slot_log`
     one to which each call that takes time appends when it took its slot and when it left it, in seconds of the system's
     monotonic clock.
@@ -49,6 +50,7 @@ class Script:
     sigma: float = 0.0
     refuse_share: float = 0.0
     refuse_text: str = ""
+    die_text: str = ""
     die_after: int = 0
     exit_code: int | None = None
     marks: str = ""
@@ -77,7 +79,7 @@ class ScriptedEngine:
         self.calls += 1
         if self.script.call_log:
             _append(self.script.call_log, _digest(prompt))
-        self._maybe_die()
+        self._maybe_die(prompt)
         draw = Random(_digest(prompt)) if self._needs_draw else None
         self._maybe_refuse(prompt, draw)
         wanted = self._length(draw)
@@ -124,7 +126,9 @@ class ScriptedEngine:
         if draw is not None and draw.random() < self.script.refuse_share:
             raise PromptRefused("the script refuses this prompt")
 
-    def _maybe_die(self) -> None:
+    def _maybe_die(self, prompt: Prompt) -> None:
+        if self.script.die_text and self.script.die_text in prompt.text:
+            raise EngineDied(f"the script ends this engine at a prompt that holds {self.script.die_text!r}")
         if not self.script.die_after or self.calls < self.script.die_after or not self._first_death():
             return
         if self.script.exit_code is not None:

@@ -77,6 +77,8 @@ def run(
     jobs = jobs_of(loaded)
     if fresh:
         begin_afresh(jobs[-1], delete, partial(_confirm, yes))
+        # anew: an output may be gone on with as an earlier version began it, and this one is begun now
+        jobs = jobs_of(loaded)
     print_report(run_all(jobs, verbose, say), loaded.output)
     finish(loaded, verbose, say)
 

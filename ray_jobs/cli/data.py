@@ -7,13 +7,11 @@ from typing import Annotated, Literal
 import typer
 
 from evolve.masking import mask_url
+from ray_jobs.cli.options import Storage
 from ray_jobs.cli.terminal import say
 
 Source = Annotated[str, typer.Argument(metavar="OUTPUT", help="The output of a run or of a selection: folder or URL.")]
 NewFolder = Annotated[str, typer.Argument(metavar="TARGET", help="An empty or new folder, or any fsspec URL.")]
-Storage = Annotated[
-    str | None, typer.Option(metavar="YAML", help="Options for the file systems, such as '{endpoint_url: http://...}'.")
-]
 By = Annotated[str | None, typer.Option(help="The score: ic_ifd, ifd, ifd_ppl, perplexity, instruction_words, …")]
 Top = Annotated[str | None, typer.Option(help="How many to keep: 1000, or 25%.")]
 Random = Annotated[

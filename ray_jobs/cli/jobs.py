@@ -119,8 +119,10 @@ def _follow(client: JobClient, job_id: str) -> int:
 def _resources(text: str | None) -> dict[str, float]:
     import yaml
 
+    from ray_jobs.config.values import parsed
+
     try:
-        read = yaml.safe_load(text or "{}")
+        read = parsed(text or "{}")
     except yaml.YAMLError:
         read = None
     if not isinstance(read, dict) or not all(isinstance(value, int | float) for value in read.values()):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ray_jobs.errors import ConfigError
+from ray_jobs.storage.urls import options_for
 
 Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="The run's configuration, a YAML file.")]
 Overrides = Annotated[
@@ -43,7 +44,7 @@ def dataset(
         "columns": dict(_mapping(column) for column in columns or []),
         "limit": limit,
         # the same file system reads and writes, unless the input is on local disk
-        "storage": storage if "://" in source else {},
+        "storage": dict(options_for(source, storage)),
     }
 
 

@@ -35,11 +35,12 @@ def report(
     from ray_jobs.report import make as pages
     from ray_jobs.report.costs import Prices, parse_token_prices
     from ray_jobs.storage.store import open_store
+    from ray_jobs.storage.urls import options_for
 
     prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
     options = parse_storage(storage)
     store = open_store(output, options)
-    place = pages.check_place(store, open_store(to) if to else None)
-    selections = {name: open_store(name, options if "://" in name else {}) for name in selection or ()}
+    place = pages.check_place(store, open_store(to, options_for(to, options)) if to else None)
+    selections = {name: open_store(name, options_for(name, options)) for name in selection or ()}
     written = pages.write(pages.report(store, output, prices, baseline, say, selections), place)
     say(f"report: {written[-1]} and {len(written) - 1} pictures")

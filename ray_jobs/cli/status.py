@@ -58,6 +58,7 @@ def describe(state: Status) -> str:
         f"{_condition(state)}",
         f"seeds    {plan.seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable"
         + (f", {plan.held_out:,} held out (dev rows of the method)" if plan.held_out else ""),
+        *(f"         {line}" for line in plan.seed_notes),
         f"rows     {outcome_counts.rows:,} of {plan.rows:,} done",
         f"records  {outcomes}",
     ]

@@ -24,6 +24,7 @@ from ray_jobs.cli.job_client import JobClient
 from ray_jobs.config.load import read_raw
 from ray_jobs.config.run import JobConfig
 from ray_jobs.config.secret_names import FROM, concealed_setting, is_reference, shown_name
+from ray_jobs.config.values import given_value
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.load import checked
 
@@ -106,8 +107,7 @@ def command(config: str, *more: str) -> str:
 def has_secrets(submission: Submission) -> bool:
     """Whether something that replaces a setting may be secret, so that it must not stand in the job's command."""
     given = [
-        (path, yaml.safe_load(value))
-        for path, _, value in (override.partition("=") for override in submission.overrides)
+        (path, given_value(value)) for path, _, value in (override.partition("=") for override in submission.overrides)
     ]
     given.append(("output", submission.output))
     return any(concealed_setting(path.split("."), value) != value for path, value in given)

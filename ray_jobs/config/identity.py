@@ -26,7 +26,7 @@ HARMLESS = tuple(
         r"analysis/templates|analysis/encoder/(device|batch|threads)|analysis/reward/(device|token_budget)",
         rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
         rf"{_ENGINE}/environment/.*",
-        rf"{_ENGINE}/(load_seconds|slots|prefill_rate|decode_rate|die_after|exit_code|marks|call_log|slot_log)",
+        rf"{_ENGINE}/(load_seconds|slots|prefill_rate|decode_rate|die_text|die_after|exit_code|marks|call_log|slot_log)",
         rf"{_ENGINE}/arguments/(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
         rf"{_ENGINE}/arguments/(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
         rf"{_ENGINE}/arguments/(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",

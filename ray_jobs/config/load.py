@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from evolve.masking import MASK, mask_text
 from ray_jobs.config.secret_names import concealed_setting, plain_name, shown_name, shown_path
 from ray_jobs.config.secrets import Options
-from ray_jobs.config.values import given_value, with_variables
+from ray_jobs.config.values import Loader, given_value, parsed, with_variables
 from ray_jobs.errors import ConfigError
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
@@ -60,7 +60,7 @@ def parse_storage(text: str | None) -> dict[str, Any]:
     {from: NAME} in place of a value takes it from the environment. No message repeats the text, which may hold keys.
     """
     try:
-        options = yaml.safe_load(text) if text else {}
+        options = parsed(text) if text else {}
     except yaml.YAMLError as error:
         raise ConfigError(f"--storage: is not YAML: {_yaml_problem(error)}") from None
     try:
@@ -84,7 +84,7 @@ def _unquoted(found: re.Match[str]) -> str:
     return found[0] if len(quoted) < 2 or quoted.startswith("<") else f"'{MASK}'"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(Loader):
     """YAML in which a name that stands twice in one group is an error, not the end of the first one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -108,7 +108,7 @@ def read_raw(path: Path, overrides: Sequence[str] = (), output: str | None = Non
 def read_settings(path: Path) -> dict[str, Any]:
     """The settings in a YAML file. Raises ConfigError where it cannot be read or holds something else."""
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        raw = parsed(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -9,7 +9,7 @@ import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from ray_jobs.config.base import GreedyConfig, Strict, kind_or
 from ray_jobs.config.secrets import Address, Arguments, Environment, Options, Url, VariableName
@@ -19,13 +19,16 @@ log = logging.getLogger(__name__)
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
+SeedPath = Annotated[Address, Field(min_length=1)]
+
+
 class SeedsConfig(Strict):
     """Where the seeds are and how to read them.
 
     `columns` are names or paths such as `instances.0.input`; "" for an input that is there but not wanted.
     """
 
-    path: Address | tuple[Address, ...]
+    path: SeedPath | Annotated[tuple[SeedPath, ...], Field(min_length=1)]
     format: Literal["auto", "jsonl", "json", "csv", "parquet"] = "auto"
     layout: Literal["columns", "sharegpt", "messages"] = "columns"
     columns: dict[Literal["instruction", "input", "output", "conversation"], str] = Field(default_factory=dict)
@@ -72,6 +75,7 @@ class ScriptedConfig(Strict):
     sigma: float = Field(0, ge=0)
     refuse_share: float = Field(0, ge=0, le=1)
     refuse_text: str = ""
+    die_text: str = ""
     die_after: int = Field(0, ge=0)
     exit_code: int | None = None
     marks: str = ""
@@ -226,11 +230,17 @@ class BudgetConfig(Strict):
     money: float | None = Field(None, gt=0)
 
 
+def _off(value: Any) -> Any:
+    # YAML reads a bare `off` as false
+    return "off" if value is False else value
+
+
 class LimitsConfig(Strict):
     """When a run gives up: on pools that do not move, on engines that keep dying, on a store that is away.
 
     `drain_seconds` is how long rows in flight may take to finish after a request to stop, or when the `budget` is
-    about to be spent.
+    about to be spent. Replies of engines are kept from one start to the next: what a kill may cost is what `journal`
+    seconds of work gave; `auto` is 2 for servers and 30 for engines of one's own, `off` keeps none.
     """
 
     stall_seconds: float = Field(1800, gt=0)
@@ -238,6 +248,7 @@ class LimitsConfig(Strict):
     drain_seconds: float = Field(600, ge=0)
     storage_seconds: float = Field(300, ge=0)
     budget: BudgetConfig = BudgetConfig()
+    journal: Annotated[Literal["auto", "off"] | Annotated[float, Field(gt=0)], BeforeValidator(_off)] = "auto"
 
 
 class RayConfig(Strict):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import yaml
@@ -13,6 +14,39 @@ from ray_jobs.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)\}?")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_UNFIT = (ValueError, ArithmeticError, AttributeError, LookupError, TypeError)
+"""What PyYAML's constructors raise for a scalar that is not of the form by which they were chosen."""
+
+
+class Loader(yaml.SafeLoader):
+    """YAML in which what cannot be built is told by its place: 2024-13-45, or a list that holds itself."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = True) -> Any:  # noqa: ARG002
+        """Raises yaml.YAMLError."""
+        try:
+            # at once with all that it holds: else what is nested in itself comes out as such
+            return super().construct_object(node, deep=True)
+        except _UNFIT:
+            form = str(node.tag).rpartition(":")[2]
+            problem = f"this looks like the form {form} and is none; put it in quotes where it is text"
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
+
+
+def parsed(text: str, loader: type[Loader] = Loader) -> Any:
+    """What a text in YAML holds. Raises yaml.YAMLError whatever is wrong with it."""
+    with _yaml_errors():
+        return yaml.load(text, loader)
+
+
+@contextmanager
+def _yaml_errors() -> Iterator[None]:
+    """Raise as yaml.YAMLError what PyYAML lets through, without the text, which may hold keys."""
+    try:
+        yield
+    except RecursionError:
+        raise yaml.YAMLError("expected groups and lists that are a hundred deep at most") from None
+    except _UNFIT:
+        raise yaml.YAMLError("expected text in which YAML knows each escape and directive") from None
 
 
 def given_value(text: str) -> Any:
@@ -20,12 +54,13 @@ def given_value(text: str) -> Any:
 
     Raises yaml.YAMLError, and where something in quotes or brackets has a # behind it.
     """
-    node = yaml.compose(text, yaml.SafeLoader)
+    with _yaml_errors():
+        node = yaml.compose(text, Loader)
     if node is None:
         return text.strip() or None
     behind = text[node.end_mark.index :].strip()
     if not behind.startswith("#"):
-        return yaml.safe_load(text)
+        return parsed(text)
     if isinstance(node, yaml.ScalarNode) and node.style is None:
         return text.strip()
     raise yaml.YAMLError(f"expected nothing behind the value, found {behind!r}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.errors import ConfigError
+from ray_jobs.output.checksums import checksum
 from ray_jobs.seeds.fields import RowProblem
 from ray_jobs.seeds.formats import read_csv, read_parquet
 from ray_jobs.seeds.json_rows import Row, read_jsonl
@@ -24,7 +24,7 @@ GZIP = ".gz"
 
 @dataclass(frozen=True)
 class BenchmarkFile:
-    """One file: its path below the folder, its items (rows, or lines of text) and BLAKE2b-128 of its bytes."""
+    """One file: its path below the folder, its items (rows, or lines of text) and its checksum."""
 
     path: str
     items: int
@@ -49,8 +49,7 @@ def read_benchmarks(store: Store) -> Iterator[tuple[BenchmarkFile, list[str]]]:
             rows = [_checked(row) for row in READERS[_suffix(path)](content)]
         except (RowProblem, OSError, EOFError, zlib.error, ValueError, RecursionError, pa.ArrowException) as error:
             raise ConfigError(f"--decontaminate {store.url_of(path)}: cannot be read: {error}") from None
-        digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-        yield BenchmarkFile(path, len(rows), digest), [text for row in rows for text in _texts(row)]
+        yield BenchmarkFile(path, len(rows), checksum(data)), [text for row in rows for text in _texts(row)]
 
 
 def _checked(row: Row) -> object:

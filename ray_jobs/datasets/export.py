@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
 from ray_jobs.datasets.formats import FORMATS, Format
 from ray_jobs.datasets.shards import SHARD_BYTES, JsonlShards, ParquetShards, Shards
 from ray_jobs.datasets.source import Source, open_source
 from ray_jobs.datasets.target import Contents, check_target, new_dataset, write_new
 from ray_jobs.errors import ConfigError
+from ray_jobs.output.card import card_header
 from ray_jobs.output.file_names import CARD
 from ray_jobs.storage.store import Store
 
@@ -146,16 +146,8 @@ def _describe(target: Store, wanted: Format, exported: Exported) -> None:
 
 def _card(exported: Exported) -> str:
     files = [{"split": side, "path": f"{side}/*.{exported.file}"} for side in exported.sides]
-    header = {
-        "language": ["en"],
-        "task_categories": ["text-generation"],
-        "tags": ["synthetic", "instruction-tuning"],
-        "configs": [{"config_name": "default", "data_files": files}],
-    }
     counts = "\n".join(f"| {name} | {side.records:,} |" for name, side in exported.sides.items())
-    return f"""---
-{yaml.safe_dump(header, sort_keys=False)}---
-{TITLE} {exported.format}
+    return f"""{card_header(files)}{TITLE} {exported.format}
 
 From run `{exported.origin["run_id"]}` (fingerprint of the source: `{exported.origin["fingerprint"]}`).
 

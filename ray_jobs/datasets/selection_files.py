@@ -9,14 +9,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import yaml
-
 from ray_jobs.datasets.benchmark_files import BenchmarkFile
 from ray_jobs.datasets.outcomes import Counts, Group, Outcome
 from ray_jobs.datasets.rule import Rule, format_top
 from ray_jobs.datasets.sieve import GroupCut
 from ray_jobs.datasets.source import SELECTION
 from ray_jobs.datasets.target import Contents, write_new
+from ray_jobs.output.card import card_header
 from ray_jobs.output.file_names import CARD, DATA
 from ray_jobs.output.manifest import Part
 from ray_jobs.storage.store import Store
@@ -81,17 +80,9 @@ def write_selection(target: Store, selection: Selection) -> None:
 
 def card(selection: Selection) -> str:
     """The dataset card, with the YAML header that dataset viewers read."""
-    header = {
-        "language": ["en"],
-        "task_categories": ["text-generation"],
-        "tags": ["synthetic", "instruction-tuning"],
-        "configs": [{"config_name": "default", "data_files": f"{DATA}/*.parquet"}],
-    }
     origin, rule = selection.origin, selection.rule
     counts = "\n".join(f"| {reason.label} | {count:,} |" for reason, count in selection.totals.items())
-    return f"""---
-{yaml.safe_dump(header, sort_keys=False)}---
-{TITLE}
+    return f"""{card_header(f"{DATA}/*.parquet")}{TITLE}
 
 {selection.totals[Outcome.KEPT]:,} of {origin["records"]:,} instruction-response pairs of run `{origin["run_id"]}`
 (fingerprint of the source: `{origin["fingerprint"]}`), selected by `{rule.by}`.

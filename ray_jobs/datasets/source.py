@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.parquet as pq
 
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
 from ray_jobs.output import accept
+from ray_jobs.output.checksums import new_checksum
 from ray_jobs.output.file_names import DATA, RUN, SUCCESS
 from ray_jobs.output.manifest import Manifest, Part
 from ray_jobs.output.part_files import check_part
@@ -142,7 +142,7 @@ def _source(store: Store, parts: Sequence[Part], origin: dict[str, Any], kinds: 
     ordered = sorted(parts, key=lambda part: part.path)
     if not ordered:
         raise OutputError(f"{store.url}: holds no record yet")
-    digest = hashlib.blake2b(digest_size=16)
+    digest = new_checksum()
     for part in ordered:
         digest.update(f"{part.path} {part.checksum}\n".encode())
     facts = {"fingerprint": digest.hexdigest(), "records": sum(part.records for part in ordered)}

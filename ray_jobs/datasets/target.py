@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from ray_jobs.errors import LeaseHeld, OutputError
 from ray_jobs.output import lease, ownership
+from ray_jobs.output.file_names import when_written
 from ray_jobs.output.ownership import MARK, Kind
 from ray_jobs.storage.store import Store
 
@@ -106,4 +107,4 @@ def _is_leftover(target: Store, path: str, contents: Contents) -> bool:
     sign = contents.signs.get(path)
     if sign is not None:
         return sign.encode() in target.read_bytes(path)
-    return ownership.when_written(path).split("/")[0] in (*contents.parts, contents.account)
+    return when_written(path).split("/")[0] in (*contents.parts, contents.account)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig, PoolResponderConfig, RunConfig, VllmConfig
+from ray_jobs.config.run import ModelScorerConfig, PoolConfig, VllmConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.capacity import Group, shortages
 from ray_jobs.forecast.model_sizes import CARD_GB, GB, demand, problem, weights
 from ray_jobs.pipeline.pools import asked_for
+from ray_jobs.pipeline.stage import Stage
 
 
 def check_cluster(pools: Mapping[str, PoolConfig], groups: Sequence[Group]) -> list[str]:
@@ -20,16 +20,19 @@ def check_cluster(pools: Mapping[str, PoolConfig], groups: Sequence[Group]) -> l
     return less
 
 
-def check_models(run: RunConfig, card_gb: float | None, cards: Mapping[str, float]) -> list[str]:
+def check_sizes(stages: Iterable[Stage], card_gb: float | None, cards: Mapping[str, float]) -> list[str]:
     """One line a model on its weights. Raises ConfigError where one does not fit the cards of its pool."""
     notes, wrong = [], []
-    for place, name, config, pool in _models(run):
-        asked = demand(place, config)
+    for stage in stages:
+        if not isinstance(stage.model, VllmConfig | ModelScorerConfig):
+            continue
+        place, pool = stage.place, stage.pool
+        asked = demand(place, stage.model)
         held = weights(asked.model, asked.dtype)
         if held is None:
             notes.append(f"{place}: {asked.model} has no safetensors, so its size is not known")
             continue
-        card = card_gb or CARD_GB.get(pool.accelerator_type or "") or cards.get(name)
+        card = card_gb or CARD_GB.get(pool.accelerator_type or "") or cards.get(stage.name)
         why = problem(asked, held, pool, card * GB if card else None)
         wrong += [why] if why else []
         room = f", a card has {card:g} GB" if card and pool.gpus else ", cards not known" if pool.gpus else ""
@@ -38,19 +41,6 @@ def check_models(run: RunConfig, card_gb: float | None, cards: Mapping[str, floa
     if wrong:
         raise ConfigError("models do not fit\n" + "\n".join(f"  {item}" for item in wrong))
     return notes
-
-
-def _models(run: RunConfig) -> Iterator[tuple[str, str, VllmConfig | ModelScorerConfig, PoolConfig]]:
-    """Every model that this project loads itself: where it is configured, its pool's name, and both configurations."""
-    engines = [
-        (f"evolvers.{name}.engine", pool_name(name), evolver.engine, evolver.pool)
-        for name, evolver in run.evolvers.items()
-    ]
-    if isinstance(run.responder, PoolResponderConfig):
-        engines.append(("responder.engine", RESPOND, run.responder.engine, run.responder.pool))
-    yield from ((place, name, item, pool) for place, name, item, pool in engines if isinstance(item, VllmConfig))
-    if isinstance(run.scorer, ModelScorerConfig):
-        yield "scorer", SCORE, run.scorer, run.scorer.pool
 
 
 def cards_of(pools: Mapping[str, PoolConfig], groups: Sequence[Group]) -> dict[str, float]:

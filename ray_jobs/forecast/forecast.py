@@ -86,20 +86,20 @@ class Forecast:
 
 
 def forecast(
-    rates: Rates, pools: Mapping[str, PoolConfig], rows: Mapping[str, int], stages: Sequence[Sequence[str]]
+    rates: Rates, pools: Mapping[str, PoolConfig], rows: Mapping[str, int], order: Sequence[Sequence[str]]
 ) -> Forecast:
     """Forecast a run at its pools' greatest sizes.
 
-    `rows` are those that pass each pool; `stages` are the pools in the order in which a row passes them, those that
+    `rows` are those that pass each pool; `order` has the pools in the order in which a row passes them, those that
     share rows among them together.
     """
-    total = sum(rows[name] for name in stages[0])
+    total = sum(rows[name] for name in order[0])
     work = {name: rows[name] * rates.pools[name].seconds_per_row for name in pools}
     sizes = {name: pool.bounds[1] for name, pool in pools.items()}
     bottleneck = max(pools, key=lambda name: work[name] / sizes[name])
     stream = max(work[bottleneck] / sizes[bottleneck], 1e-9)
     loading = max(rates.pools[name].load_seconds for name in pools)
-    passage = _passage(rates.pools, stages, bottleneck)
+    passage = _passage(rates.pools, order, bottleneck)
     seconds = loading + stream + passage
     fast = fastest(work, sizes, {name: pool.gpus for name, pool in pools.items()})
     return Forecast(
@@ -138,8 +138,8 @@ def _enough(work: float, seconds: float) -> int:
     return max(1, math.ceil(work / seconds - 1e-6))
 
 
-def _passage(rates: Mapping[str, PoolRate], stages: Sequence[Sequence[str]], bottleneck: str) -> float:
-    slowest = [max(rates[name].block_seconds for name in stage if name in rates) for stage in stages]
+def _passage(rates: Mapping[str, PoolRate], order: Sequence[Sequence[str]], bottleneck: str) -> float:
+    slowest = [max(rates[name].block_seconds for name in names if name in rates) for names in order]
     return max(0.0, sum(slowest) - rates[bottleneck].block_seconds / 2)
 
 

@@ -10,13 +10,12 @@ from typing import Any
 
 import ray
 
-from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
-from ray_jobs.config.run import PoolResponderConfig, RunConfig
+from ray_jobs.config.run import RunConfig
 from ray_jobs.errors import PoolError
 from ray_jobs.forecast.capacity import cluster_groups
-from ray_jobs.forecast.checks import cards_of, check_cluster, check_models
+from ray_jobs.forecast.checks import cards_of, check_cluster, check_sizes
 from ray_jobs.forecast.forecast import Forecast, forecast
-from ray_jobs.forecast.rates import Rates, max_concurrency, read_rates
+from ray_jobs.forecast.rates import Rates, read_rates
 from ray_jobs.forecast.sample import Draw, draw, run_sample, wanted_seeds
 from ray_jobs.forecast.sample_rates import SeedStats, intervals
 from ray_jobs.jobs.preflight import check_settings, check_writable
@@ -84,29 +83,30 @@ def forecast_run(run: RunConfig, question: Question, verbose: bool, say: Say) ->
     Raises ConfigError with everything that is wrong, SeedError, StorageError, OutputError, PoolError.
     """
     job = SynthesisJob(run)
+    stages, pools = job.pipeline.stages, job.pipeline.pools()
     check_settings(job)
     check_writable(job)
-    stated = read_rates(question.rates, job.pools()) if question.rates else None
+    stated = read_rates(question.rates, pools) if question.rates else None
     drawn = draw(job.seed_source(), job.fanout(), question.sample or wanted_seeds(run))
     left, done = rows_left(job, drawn)
     say(f"seeds, templates and output are in order: {sum(left.values()):,} rows to do, {done:,} done")
     if not any(left.values()):
         return ForecastAnswer([], left, done, 0, {}, stated or Rates(pools={}), None)
     if stated and starts_here(run.ray.address) and not ray.is_initialized():
-        notes = [*check_models(run, question.card_gb, {}), "the cluster was not looked at: none is named"]
+        notes = [*check_sizes(stages, question.card_gb, {}), "the cluster was not looked at: none is named"]
         for note in notes:
             say(note)
         return _answer(job, stated, None, left, done, notes)
-    with cluster(run.ray, logical_cpus(job.pools().values()), verbose):
-        pools, groups = job.pools(), cluster_groups()
-        notes = [*check_cluster(pools, groups), *check_models(run, question.card_gb, cards_of(pools, groups))]
+    with cluster(run.ray, logical_cpus(pools.values()), verbose):
+        groups = cluster_groups()
+        notes = [*check_cluster(pools, groups), *check_sizes(stages, question.card_gb, cards_of(pools, groups))]
         for note in notes:
             say(note)
         if stated:
             return _answer(job, stated, None, left, done, notes)
         say(f"trying {len(drawn.seeds):,} seeds on one actor of each pool, one pool after the other")
-        sample = run_sample(job, run, drawn)
-    stats = SeedStats.of(sample, _max_concurrency(run))
+        sample = run_sample(job, drawn)
+    stats = SeedStats.of(sample)
     outcomes = {
         f"{status}: {reason}" if reason else status: count for (status, reason), count in sample.outcomes.items()
     }
@@ -127,14 +127,6 @@ def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
     return {name: max(0, count) for name, count in left.items()}, int(done.sum())
 
 
-def _max_concurrency(run: RunConfig) -> dict[str, int]:
-    found = {pool_name(name): max_concurrency(evolver.engine, evolver.pool) for name, evolver in run.evolvers.items()}
-    if isinstance(run.responder, PoolResponderConfig):
-        # every round of a row is answered at the same time
-        found[RESPOND] = max_concurrency(run.responder.engine, run.responder.pool)
-    return found | {SCORE: 1}
-
-
 def _answer(
     job: SynthesisJob,
     rates: Rates,
@@ -145,16 +137,15 @@ def _answer(
     sampled: int = 0,
     outcomes: Mapping[str, int] | None = None,
 ) -> ForecastAnswer:
-    pools = job.pools()
-    own = {pool_name(name): count for name, count in left.items()}
-    rows = {name: own.get(name, sum(left.values())) for name in pools}
-    going = {name: pool for name, pool in pools.items() if rows[name]}
+    pipeline = job.pipeline
+    rows = pipeline.passing(left)
+    going = {name: pool for name, pool in pipeline.pools().items() if rows[name]}
     if missing := sorted(set(going) - rates.pools.keys()):
         raise PoolError(f"pool {missing[0]}: no seed of the sample goes through it; take a larger one with --sample")
-    stages = [[name for name in own if name in going], *([name] for name in going if name not in own)]
+    order = [[name for name in names if name in going] for names in pipeline.order()]
 
     def forecast_of(of: Rates) -> Forecast:
-        return forecast(of, going, rows, stages)
+        return forecast(of, going, rows, order)
 
     ranges = intervals(stats, lambda of: headline(forecast_of(of))) if stats else {}
     return ForecastAnswer(notes, left, done, sampled, dict(outcomes or {}), rates, forecast_of(rates), ranges)

@@ -19,6 +19,7 @@ from evolve.engines.recording_engine import Call
 from ray_jobs.config.base import Strict
 from ray_jobs.config.load import validated
 from ray_jobs.config.run import EngineConfig, PoolConfig, ScriptedConfig, VllmConfig
+from ray_jobs.config.values import parsed
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.arguments import argument
 
@@ -60,7 +61,7 @@ class Rates(Strict):
 def read_rates(path: Path, pools: Iterable[str]) -> Rates:
     """Rates from a YAML or JSON file, or from what `evolve plan --json` wrote. Raises ConfigError."""
     try:
-        raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw: Any = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: cannot be read as YAML or JSON: {error}") from None
     if not isinstance(raw, dict):

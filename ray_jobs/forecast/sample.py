@@ -11,6 +11,7 @@ import heapq
 import math
 import tempfile
 import time
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,8 +23,7 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from evolve.engine import Engine
 from evolve.engines.recording_engine import Call, RecordingEngine
-from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
-from ray_jobs.config.run import EngineConfig, PoolConfig, PoolResponderConfig, RunConfig
+from ray_jobs.config.run import EngineConfig, RunConfig
 from ray_jobs.errors import PoolError, Stalled
 from ray_jobs.forecast.rates import max_concurrency
 from ray_jobs.jobs.synthesis import SynthesisJob
@@ -31,9 +31,10 @@ from ray_jobs.output.file_names import Tag, new_token
 from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan import Fanout, planned_rows
 from ray_jobs.output.schema import KEPT, PLAN_SCHEMA, flatten, split_outcomes
-from ray_jobs.pipeline.actors import EngineActor, EvolveActor, RespondActor, ScoreActor
-from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.actor import ActorContext, BlockActor, PoolActor, Row, RowActor
+from ray_jobs.pipeline.monitor import Monitor, WorkerStats
 from ray_jobs.pipeline.pools import unschedulable
+from ray_jobs.pipeline.stage import Stage
 from ray_jobs.runner.ray_errors import job_error
 from ray_jobs.seeds.read import Seed, SeedSource, read_seeds
 from ray_jobs.storage.store import open_store
@@ -43,65 +44,65 @@ FILLS = 4
 """How often the sample fills each evolver's engine."""
 
 
-class RecordingActor(EngineActor):
-    """Goes before an actor that holds an engine, and notes its calls."""
+class SampledActor(PoolActor[Any]):
+    """Goes before an actor's class, and notes its calls and how long it loaded."""
 
-    def __init__(self, job: Any) -> None:
+    def __init__(self, task: Any, context: ActorContext) -> None:
         started = time.monotonic()
-        super().__init__(job)  # type: ignore[call-arg]
+        super().__init__(task, context)
         self._load_seconds = time.monotonic() - started
-
-    def load(self, config: EngineConfig) -> Engine:
-        """The engine, which from now on notes its calls."""
-        self._recorder = RecordingEngine(super().load(config))
-        return self._recorder
 
     def load_seconds(self) -> float:
         """How long loading took; answers once it is over."""
         return self._load_seconds
 
-    def calls(self) -> list[Call]:
+    @abstractmethod
+    def calls(self) -> Sequence[Call]:
+        """All calls so far."""
+
+    async def timed(self, table: pa.Table) -> tuple[pa.Table, float]:
+        """Work on a block; also how many seconds it took."""
+        started = time.monotonic()
+        return await self(table), time.monotonic() - started
+
+
+class SampledRows(SampledActor, RowActor[Any]):
+    """Before an actor with an engine, whose calls are counted one by one."""
+
+    def engine(self, config: EngineConfig) -> Engine:
+        """The engine, which from now on notes its calls."""
+        self._recorder = RecordingEngine(super().engine(config))
+        return self._recorder
+
+    def calls(self) -> Sequence[Call]:
         """All calls so far."""
         return self._recorder.calls
 
-    async def block(self, table: pa.Table) -> tuple[pa.Table, float]:
-        """Work on a block; also how many seconds it took."""
-        started = time.monotonic()
-        return await self(table), time.monotonic() - started  # type: ignore[operator]
 
+class SampledBlocks(SampledActor, BlockActor[Any]):
+    """Before an actor that takes blocks: each is one call, for blocks take turns with the model."""
 
-class SampledEvolve(RecordingActor, EvolveActor):
-    """An evolver's actor."""
-
-
-class SampledRespond(RecordingActor, RespondActor):
-    """The responder's actor."""
-
-
-class SampledScore(ScoreActor):
-    """The scorer's actor: a block is one call, for blocks take turns with the model."""
-
-    def __init__(self, job: Any) -> None:
-        started = time.monotonic()
-        super().__init__(job)
-        self._load_seconds = time.monotonic() - started
+    def __init__(self, task: Any, context: ActorContext) -> None:
         self._calls: list[Call] = []
+        super().__init__(task, context)
 
-    def load_seconds(self) -> float:
-        """How long loading took; answers once it is over."""
-        return self._load_seconds
+    def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[Any]:
+        """Work on a block, and note it."""
+        began, own = time.monotonic(), WorkerStats()
+        results = super().work(rows, own)  # type: ignore[safe-super]  # the actor's class comes behind this one
+        self._calls.append(Call("", began, time.monotonic(), own.prompt_tokens, own.completion_tokens))
+        stats.add(own)
+        return results
 
-    def calls(self) -> list[Call]:
+    def calls(self) -> Sequence[Call]:
         """All calls so far."""
         return self._calls
 
-    async def block(self, table: pa.Table) -> tuple[pa.Table, float]:
-        """Score a block; also how many seconds it took."""
-        began = time.monotonic()
-        scored = await self(table)
-        ended = time.monotonic()
-        self._calls.append(Call("", began, ended, sum(scored_tokens(scored).values()), 0))
-        return scored, ended - began
+
+def sampled(actor: type[PoolActor[Any]]) -> type[SampledActor]:
+    """The actor's class with notes of its calls."""
+    before = SampledRows if issubclass(actor, RowActor) else SampledBlocks
+    return type(f"Sampled{actor.__name__}", (before, actor), {})
 
 
 @dataclass(frozen=True)
@@ -113,20 +114,25 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What one pool did with the sample: its calls, and each row's tokens, read and written, by the row's id."""
+class PoolSample:
+    """What one pool did with the sample: its calls, and each row's tokens, read and written, by the row's id.
+
+    Its engine runs `max_concurrency` calls at once. `branch` is the one whose rows pass it; None: all rows.
+    """
 
     load_seconds: float
     block_seconds: float
     calls: Sequence[Call]
     tokens: Mapping[str, tuple[int, int]]
+    max_concurrency: int
+    branch: str | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
     """A sample that has gone through all pools. `rows` are the finished ones, `bytes` what they take as one part."""
 
-    stages: Mapping[str, Stage]
+    pools: Mapping[str, PoolSample]
     rows: Sequence[Mapping[str, Any]]
     bytes: int
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -166,68 +172,71 @@ def draw(source: SeedSource, fanout: Fanout, count: int) -> Draw:
     return Draw(sorted(((place, seed) for _, place, seed in kept), key=lambda pair: pair[0]), rows)
 
 
-def run_sample(job: SynthesisJob, run: RunConfig, drawn: Draw) -> Sample:
+def run_sample(job: SynthesisJob, drawn: Draw) -> Sample:
     """Take the drawn seeds through all pools, on the Ray that is connected. Raises PoolError."""
-    monitor = Monitor.create(job.pools())
-    stages: dict[str, Stage] = {}
+    pipeline, seconds = job.pipeline, job.config.limits.stall_seconds
+    monitor = Monitor.create(pipeline.pools())
+    pools: dict[str, PoolSample] = {}
+
+    def through(stages: Iterable[Stage], tables: list[pa.Table]) -> list[pa.Table]:
+        for stage in stages:
+            actor = _Actor(stage, stage.context(monitor, stage in pipeline.first), seconds)
+            pools[stage.name], tables = actor.work(tables)
+        return tables
+
     tables: list[pa.Table] = []
-    for name, evolver in run.evolvers.items():
-        blocks = _planned(drawn, name, job.fanout(), evolver.pool.batch_rows)
-        if blocks:
-            actor = _Actor(pool_name(name), SampledEvolve, job.evolver_job(name, monitor), evolver.pool, run)
-            stages[pool_name(name)], evolved = actor.work(blocks)
-            tables += evolved
-    if isinstance(run.responder, PoolResponderConfig):
-        responder = job.responder_job(run.responder, monitor)
-        stages[RESPOND], tables = _Actor(RESPOND, SampledRespond, responder, run.responder.pool, run).work(tables)
-    if run.scorer:
-        scorer = job.scorer_job(run.scorer, monitor)
-        stages[SCORE], tables = _Actor(SCORE, SampledScore, scorer, run.scorer.pool, run).work(tables)
-    return _finished(job, stages, tables)
+    for branch, rows in pipeline.block_rows().items():
+        if blocks := _planned(drawn, branch, job.fanout(), rows):
+            tables += through(pipeline.own(branch), blocks)
+    return _finished(job, pools, through(pipeline.shared, tables))
 
 
 @dataclass(frozen=True)
 class _Actor:
-    """One actor of a pool, for as long as it takes to work on some blocks."""
+    """One actor of a stage's pool, for as long as it takes to work on some blocks."""
 
-    name: str
-    kind: type[Any]
-    job: Any
-    pool: PoolConfig
-    run: RunConfig
+    stage: Stage
+    context: ActorContext
+    stall_seconds: float
 
-    def work(self, blocks: Sequence[pa.Table]) -> tuple[Stage, list[pa.Table]]:
+    def work(self, blocks: Sequence[pa.Table]) -> tuple[PoolSample, list[pa.Table]]:
         """Take all blocks through a new actor, which ends with it."""
-        actor = self._start()
+        stage, actor = self.stage, self._start()
         try:
-            load_seconds = ray.get(actor.load_seconds.remote(), timeout=self.run.limits.stall_seconds)
-            done = ray.get([actor.block.remote(block) for block in blocks])
+            load_seconds = ray.get(actor.load_seconds.remote(), timeout=self.stall_seconds)
+            done = ray.get([actor.timed.remote(block) for block in blocks])
             calls = ray.get(actor.calls.remote())
         except GetTimeoutError:
-            reasons = (
-                "; ".join(unschedulable({self.name: self.pool})) or f"pool {self.name}: an actor that loads its model"
-            )
-            raise Stalled(f"the sample waited {self.run.limits.stall_seconds:g} s for {reasons}") from None
+            held_up = "; ".join(unschedulable({stage.name: stage.pool}))
+            reason = held_up or f"pool {stage.name}: an actor that loads its model"
+            raise Stalled(f"the sample waited {self.stall_seconds:g} s for {reason}") from None
         except RayError as error:
-            raise PoolError(f"pool {self.name}: {job_error(error)}") from error
+            raise PoolError(f"pool {stage.name}: {job_error(error)}") from error
         finally:
             ray.kill(actor)
         if not calls:
-            raise PoolError(f"pool {self.name}: not one prompt of the sample was completed")
-        tables = [table for table, _ in done]
-        tokens = _tokens(calls) if self.kind is not SampledScore else _scored(tables)
-        return Stage(load_seconds, sum(seconds for _, seconds in done) / len(done), calls, tokens), tables
+            raise PoolError(f"pool {stage.name}: not one prompt of the sample was completed")
+        tables, rows = [table for table, _ in done], issubclass(stage.actor, RowActor)
+        sample = PoolSample(
+            load_seconds,
+            sum(seconds for _, seconds in done) / len(done),
+            calls,
+            _tokens(calls) if rows else _scored(tables),
+            max_concurrency(stage.model, stage.pool) if rows else 1,
+            stage.branch,
+        )
+        return sample, tables
 
     def _start(self) -> Any:
-        pool = self.pool
-        remote: Any = ray.remote(self.kind)
+        pool = self.stage.pool
+        remote: Any = ray.remote(sampled(self.stage.actor))
         return remote.options(
             num_cpus=pool.cpus,
             num_gpus=pool.gpus,
             resources=pool.resources or None,
             accelerator_type=pool.accelerator_type,
             max_concurrency=pool.batches_in_flight,
-        ).remote(self.job)
+        ).remote(self.stage.task, self.context)
 
 
 def scored_tokens(table: pa.Table) -> dict[str, int]:
@@ -261,7 +270,7 @@ def _planned(drawn: Draw, evolver: str, fanout: Fanout, batch_rows: int) -> list
     return [table.slice(first, batch_rows) for first in range(0, table.num_rows, batch_rows)]
 
 
-def _finished(job: SynthesisJob, stages: Mapping[str, Stage], tables: Sequence[pa.Table]) -> Sample:
+def _finished(job: SynthesisJob, pools: Mapping[str, PoolSample], tables: Sequence[pa.Table]) -> Sample:
     """Write the sample as one part into a folder that goes again, for its size: a run joins its small parts."""
     labels, whole = job.labels("sample"), pa.concat_tables(tables)
     with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
@@ -270,4 +279,4 @@ def _finished(job: SynthesisJob, stages: Mapping[str, Stage], tables: Sequence[p
     outcomes: Counter[tuple[str, str]] = Counter()
     for (_, _, status, reason), count in entry.outcome_counts.outcomes.items():
         outcomes[status, reason if status != KEPT else ""] += count
-    return Sample(stages, whole.to_pylist(), sum(part.bytes for part in entry.files), outcomes)
+    return Sample(pools, whole.to_pylist(), sum(part.bytes for part in entry.files), outcomes)

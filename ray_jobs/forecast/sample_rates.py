@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
 from ray_jobs.forecast.rates import PoolRate, Rates, held_places, steady_rate
-from ray_jobs.forecast.sample import Sample, Stage
+from ray_jobs.forecast.sample import PoolSample, Sample
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 
 REPLICATES = 1000
@@ -60,8 +59,8 @@ class SeedStats:
     bytes: Array
 
     @classmethod
-    def of(cls, sample: Sample, max_concurrency: Mapping[str, int]) -> SeedStats:
-        """Add a sample up by seed. `max_concurrency` are the calls that an engine of each pool runs at once."""
+    def of(cls, sample: Sample) -> SeedStats:
+        """Add a sample up by seed."""
         seeds = {seed: index for index, seed in enumerate(sorted({row["seed_id"] for row in sample.rows}))}
         places = np.array([seeds[row["seed_id"]] for row in sample.rows])
 
@@ -69,18 +68,18 @@ class SeedStats:
             return np.bincount(places, weights=values, minlength=len(seeds)).astype(np.float64)
 
         pools = {}
-        for name, stage in sample.stages.items():
+        for name, pool in sample.pools.items():
             ids = [row["row_id"] for row in sample.rows]
-            mine = [float(_goes_through(name, row["evolver"])) for row in sample.rows]
-            prompt, completion = ([float(stage.tokens.get(item, (0, 0))[side]) for item in ids] for side in (0, 1))
-            held = _held(stage, max_concurrency[name])
+            mine = [float(pool.branch in (None, row["evolver"])) for row in sample.rows]
+            prompt, completion = ([float(pool.tokens.get(item, (0, 0))[side]) for item in ids] for side in (0, 1))
+            held = _held(pool)
             pools[name] = PoolStats(*map(add_up, (mine, prompt, completion, [held[item] for item in ids])))
         counts = [Counter(item["status"] for item in row["rounds"]) for row in sample.rows]
         text = np.array([_characters(row) for row in sample.rows])
         return cls(
             speeds={
-                name: Speed(*steady_rate(stage.calls, max_concurrency[name]), stage.load_seconds, stage.block_seconds)
-                for name, stage in sample.stages.items()
+                name: Speed(*steady_rate(pool.calls, pool.max_concurrency), pool.load_seconds, pool.block_seconds)
+                for name, pool in sample.pools.items()
             },
             pools=pools,
             rows=add_up([1.0] * len(sample.rows)),
@@ -130,18 +129,13 @@ def intervals(stats: SeedStats, forecast: Callable[[Rates], Mapping[str, float]]
     }
 
 
-def _held(stage: Stage, max_concurrency: int) -> Mapping[str, float]:
+def _held(pool: PoolSample) -> Mapping[str, float]:
     """How long the calls of each row held a place, by the row's id."""
     found: defaultdict[str, float] = defaultdict(float)
-    for call, (taken, left) in zip(stage.calls, held_places(stage.calls, max_concurrency), strict=True):
+    for call, (taken, left) in zip(pool.calls, held_places(pool.calls, pool.max_concurrency), strict=True):
         found[call.row] += left - taken
-    known = found.keys() & stage.tokens.keys()
-    return found if known else defaultdict(float, {row: float(sum(tokens)) for row, tokens in stage.tokens.items()})
-
-
-def _goes_through(pool: str, evolver: str) -> bool:
-    """Whether a row of this evolver passes the pool: its own, and those behind all evolvers."""
-    return pool == pool_name(evolver) or pool in (RESPOND, SCORE)
+    known = found.keys() & pool.tokens.keys()
+    return found if known else defaultdict(float, {row: float(sum(tokens)) for row, tokens in pool.tokens.items()})
 
 
 def _characters(row: Mapping[str, object]) -> int:

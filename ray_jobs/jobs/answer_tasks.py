@@ -4,27 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.data import Dataset
-
 from evolve.errors import EvolveError
 from evolve.prompts import check_folder, shipped_names
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.respond import BARE, Responder, load_response_template
 from ray_jobs.config.identity import result_settings
-from ray_jobs.config.pool_names import RESPOND, SCORE
-from ray_jobs.config.run import PoolConfig, RespondConfig
+from ray_jobs.config.run import RespondConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.preflight import absolute, check_engine, check_scorer
-from ray_jobs.jobs.score_pairs import as_records
-from ray_jobs.output.layout import RunLabels
+from ray_jobs.jobs.preflight import check_models, check_variables
+from ray_jobs.jobs.stages import responding, scoring
 from ray_jobs.output.plan import Fanout
-from ray_jobs.pipeline.actors import AnswerJob, RespondActor, ScoreActor, ScoreJob
-from ray_jobs.pipeline.branches import read_plan, union, unreadable_rows
-from ray_jobs.pipeline.job import Pending, SeededJob
-from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.pools import through_pool
-from ray_jobs.pipeline.scores import reward_model
-from ray_jobs.storage.store import Store
+from ray_jobs.pipeline.actors import RespondTask
+from ray_jobs.pipeline.begun import as_records
+from ray_jobs.pipeline.job import SeededJob
+from ray_jobs.pipeline.stage import Pipeline
 
 TASKS = "tasks"
 """The one branch of the plan, in the place of an evolver."""
@@ -44,30 +37,16 @@ class AnswerTasksJob(SeededJob):
             self._template = load_response_template(config.responder.prompt, config.templates)
         except EvolveError as error:
             raise ConfigError(f"templates: {error}") from None
-        check_engine("responder.engine", config.responder.engine)
-        check_scorer(config.scorer)
+        check_variables(config)
+        check_models(self.pipeline.stages)
 
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
+    @property
+    def pipeline(self) -> Pipeline:
         """Plan, respond, score."""
         config = self._config
-        rows = union(
-            read_plan(store, name, blocks).map_batches(as_records, batch_format="pyarrow", batch_size=None)
-            for name, blocks in pending.branches.items()
-        )
-        if rows:
-            rows = through_pool(rows, RESPOND, RespondActor, self._answers(monitor), config.responder.pool)
-        if rows and config.scorer:
-            score = ScoreJob(SCORE, absolute(config.scorer), monitor)
-            rows = through_pool(rows, SCORE, ScoreActor, score, config.scorer.pool)
-        finished = union(item for item in (rows, unreadable_rows(store, pending)) if item)
-        assert finished is not None, "a stream is asked for only while rows are pending"
-        return finished
-
-    def _answers(self, monitor: Monitor) -> AnswerJob:
-        config = self._config
         rules = Elimination(**config.elimination.model_dump())
-        responder = Responder(config.responder.sampling.build(), rules, self._template)
-        return AnswerJob(responder, RESPOND, absolute(config.responder.engine), monitor, config.seed)
+        task = RespondTask(Responder(config.responder.sampling.build(), rules, self._template), config.seed)
+        return Pipeline((TASKS,), (responding(config.responder, task), *scoring(config.scorer)), prepare=as_records)
 
     @property
     def records_per_row(self) -> int:
@@ -84,26 +63,6 @@ class AnswerTasksJob(SeededJob):
     def fanout(self) -> Fanout:
         """One row an instruction."""
         return Fanout({TASKS: 1.0}, split=False, samples=1, strategy_fingerprint=self.kind, run_seed=0)
-
-    def pools(self) -> dict[str, PoolConfig]:
-        """The responder, and the scorer where there is one."""
-        scorer = self._config.scorer
-        return {RESPOND: self._config.responder.pool} | ({SCORE: scorer.pool} if scorer else {})
-
-    def block_rows(self) -> dict[str, int]:
-        """What the responder's pool is configured to."""
-        return {TASKS: self._config.responder.pool.batch_rows}
-
-    def pool_rows(self, pending: Pending) -> dict[str, int]:
-        """All of them."""
-        return dict.fromkeys(self.pools(), pending.rows().get(TASKS, 0))
-
-    def labels(self, run_id: str) -> RunLabels:
-        """Run, responder, scorer and reward model."""
-        scorer = self._config.scorer
-        models = {"scorer_model": scorer.model if scorer else None, "reward_model": reward_model(scorer)}
-        constants = {"run_id": run_id, "strategy": None, "responder_model": self._config.responder.engine.model}
-        return RunLabels(constants | models, {})
 
     def description(self) -> tuple[str, str]:
         """The responder."""

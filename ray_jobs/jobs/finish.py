@@ -19,6 +19,7 @@ from ray_jobs.output import ownership
 from ray_jobs.output.run_files import read_json
 from ray_jobs.report.costs import Prices, parse_token_prices
 from ray_jobs.storage.store import Store, open_store
+from ray_jobs.storage.urls import options_for
 
 Say = Callable[[str], None]
 
@@ -113,7 +114,7 @@ def _report(store: Store, run: FinishingConfig, step: ReportConfig, say: Say) ->
 
 def _open(place: str, run: FinishingConfig) -> Store:
     # the run's options are for its file system, unless this is a place on local disk
-    return open_store(place, run.storage if "://" in place else {})
+    return open_store(place, options_for(place, run.storage))
 
 
 def _is_there(source: Source, target: Store, step: SelectConfig) -> bool:

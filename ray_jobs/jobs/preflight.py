@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
@@ -19,33 +20,28 @@ from evolve.strategies.method import Method
 from evolve.strategies.respond import load_response_template
 from ray_jobs.config.engines import build_strategy
 from ray_jobs.config.run import (
-    EngineConfig,
     ModelScorerConfig,
     OutputConfig,
-    PoolResponderConfig,
     RewardConfig,
     RunConfig,
-    ScorerConfig,
     VllmConfig,
 )
 from ray_jobs.config.secrets import absent, secrets_in
 from ray_jobs.errors import ConfigError, LeaseHeld, StorageError
-from ray_jobs.jobs.analysis.config import EncoderConfig, RewardModelConfig
+from ray_jobs.jobs.analysis.config import EncoderConfig
 from ray_jobs.jobs.autoif.config import ClassifierConfig
 from ray_jobs.jobs.methods import saved_method
 from ray_jobs.output import accept, ownership
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.lease import current
 from ray_jobs.pipeline.job import Job
+from ray_jobs.pipeline.stage import Stage
 from ray_jobs.runner.cluster import starts_here
 from ray_jobs.seeds.read import read_seeds
 from ray_jobs.storage.store import open_store
 
 CLASSIFIER = "AutoModelForSequenceClassification"
 """The loader of transformers that a model's own code must offer, if it has any, in its config.json's `auto_map`."""
-AnyModel = TypeVar(
-    "AnyModel", EngineConfig, ScorerConfig, RewardModelConfig, RewardConfig, ClassifierConfig, EncoderConfig
-)
 
 
 @dataclass(frozen=True)
@@ -68,20 +64,26 @@ def check(run: RunConfig) -> Checked:
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
     check_variables(run)
-    for name, evolver in run.evolvers.items():
-        check_engine(f"evolvers.{name}.engine", evolver.engine)
-    if isinstance(run.responder, PoolResponderConfig):
-        check_engine("responder.engine", run.responder.engine)
-    check_scorer(run.scorer)
     return Checked(strategy, response, method)
 
 
-def check_scorer(scorer: ScorerConfig | None) -> None:
-    """Check that the scorer's models are there, and that a reward model can be one. Raises ConfigError."""
-    if isinstance(scorer, ModelScorerConfig):
-        check_model("scorer.model", scorer.model)
-        if scorer.reward:
-            check_reward_model("scorer.reward", scorer.reward)
+def check_models(stages: Iterable[Stage]) -> None:
+    """Check that the models of stages are there, as far as they are loaded here. Raises ConfigError."""
+    for stage in stages:
+        check_loaded(stage.place, stage.model)
+
+
+def check_loaded(place: str, model: Any) -> None:
+    """Check that the model is there which the configuration at `place` has loaded. Raises ConfigError."""
+    match model:
+        case ModelScorerConfig():
+            check_model(f"{place}.model", model.model)
+            if model.reward:
+                check_reward_model(f"{place}.reward", model.reward)
+        case RewardConfig():
+            check_reward_model(place, model)
+        case VllmConfig() | ClassifierConfig() | EncoderConfig():
+            check_model(f"{place}.model", model.model)
 
 
 def check_places(job: Job) -> None:
@@ -120,17 +122,6 @@ def check_settings(job: Job) -> None:
     refuse_changes(store, accept.load(store), job.settings())
 
 
-def absolute(config: AnyModel) -> AnyModel:
-    """The same model with a local folder written as an absolute path: workers have another working directory."""
-    changed: dict[str, Any] = {}
-    folder = Path(config.model)
-    if folder.is_dir():
-        changed["model"] = str(folder.resolve())
-    if isinstance(config, ModelScorerConfig) and config.reward:
-        changed["reward"] = absolute(config.reward)
-    return config.model_copy(update=changed)
-
-
 def check_variables(config: OutputConfig) -> None:
     """Check that variables are set which the configuration takes values from. Raises ConfigError.
 
@@ -141,12 +132,6 @@ def check_variables(config: OutputConfig) -> None:
     for path, secret in secrets_in(config):
         if secret.variable is not None and secret.variable not in os.environ:
             raise ConfigError(f"{path}: {absent(secret.variable)}")
-
-
-def check_engine(place: str, engine: EngineConfig) -> None:
-    """Check that a vLLM engine's model is there. Raises ConfigError, naming `place`."""
-    if isinstance(engine, VllmConfig):
-        check_model(f"{place}.model", engine.model)
 
 
 def check_model(place: str, model: str) -> None:

@@ -19,7 +19,7 @@ from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.job import AnalysisJob
 from ray_jobs.jobs.answer_tasks import AnswerTasksJob
 from ray_jobs.jobs.autoif.config import AutoIFConfig
-from ray_jobs.jobs.autoif.phases import AugmentPhase, autoif_jobs
+from ray_jobs.jobs.autoif.phases import AnswerPhase, AugmentPhase, InstructionPhase, autoif_jobs
 from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.jobs.score_pairs import ScorePairsJob
 from ray_jobs.jobs.stores import stores_of
@@ -40,6 +40,8 @@ REGISTRY: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]
     AnalysisJob.kind: (AnalysisRunConfig, lambda config: [analysis_job(config)]),
 }
 """The kinds of a run's first job, with its configuration and all its jobs."""
+PHASES = frozenset({AugmentPhase.kind, InstructionPhase.kind, AnswerPhase.kind})
+"""The jobs of an AutoIF run, none of which stands alone."""
 
 
 def jobs_of(config: RunConfig | AutoIFConfig) -> list[Job]:
@@ -65,11 +67,20 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
 def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequence[PooledJob]:
     """The jobs of the output in `store`, for `output` and `storage` as they are now: options are never written down.
 
-    Raises OutputError where there is no run, or one whose configuration this version does not know.
+    Raises OutputError where there is no run, one phase of a run alone, or one whose job or configuration this version
+    does not know.
     """
-    first = next(iter(stores_of(store).values()))
+    phase, first = next(iter(stores_of(store).items()))
     stored = read_run(first)
-    model, jobs = REGISTRY[stored["job"]]
+    kind = str(stored["job"])
+    if kind in PHASES and not phase:
+        raise OutputError(
+            f"{first.url}: holds a phase of an AutoIF run ({kind}), and none below it; name the folder that has all "
+            "phases, the one above"
+        )
+    if kind not in REGISTRY:
+        raise OutputError(f"{first.url}: holds a job {kind}, expected one of {', '.join(REGISTRY)}")
+    model, jobs = REGISTRY[kind]
     try:
         config = validated(model, {**stored["configuration"], "output": output, "storage": storage}, RUN)
     except ConfigError as error:

@@ -5,24 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import pyarrow as pa
-from ray.data import Dataset
-
 from ray_jobs.config.identity import result_settings
-from ray_jobs.config.pool_names import SCORE
-from ray_jobs.config.run import PoolConfig, ScoreConfig
-from ray_jobs.jobs.preflight import absolute, check_scorer
-from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
+from ray_jobs.config.run import ScoreConfig
+from ray_jobs.jobs.preflight import check_models
+from ray_jobs.jobs.stages import scoring
+from ray_jobs.output.layout import Layout, RoundsLayout
 from ray_jobs.output.plan import Fanout
-from ray_jobs.output.schema import KEPT
-from ray_jobs.pipeline.actors import ScoreActor, ScoreJob
-from ray_jobs.pipeline.branches import begun, read_plan, union, unreadable_rows
-from ray_jobs.pipeline.job import Pending, SeededJob
-from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.pools import through_pool
-from ray_jobs.pipeline.scores import reward_model
+from ray_jobs.pipeline.begun import as_records
+from ray_jobs.pipeline.job import SeededJob
+from ray_jobs.pipeline.stage import Pipeline
 from ray_jobs.seeds.read import SeedSource
-from ray_jobs.storage.store import Store
 
 PAIRS = "pairs"
 """The one branch of the plan, in the place of an evolver."""
@@ -36,23 +28,12 @@ class ScorePairsJob(SeededJob):
     def __init__(self, config: ScoreConfig) -> None:
         super().__init__(config)
         self._scorer = config.scorer
-        check_scorer(config.scorer)
+        check_models(self.pipeline.stages)
 
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
+    @property
+    def pipeline(self) -> Pipeline:
         """Plan, score."""
-        pairs = union(
-            through_pool(
-                read_plan(store, name, blocks).map_batches(as_records, batch_format="pyarrow", batch_size=None),
-                SCORE,
-                ScoreActor,
-                ScoreJob(SCORE, absolute(self._scorer), monitor),
-                self._scorer.pool,
-            )
-            for name, blocks in pending.branches.items()
-        )
-        finished = union(item for item in (pairs, unreadable_rows(store, pending)) if item)
-        assert finished is not None, "a stream is asked for only while rows are pending"
-        return finished
+        return Pipeline((PAIRS,), tuple(scoring(self._scorer)), prepare=as_records)
 
     @property
     def records_per_row(self) -> int:
@@ -67,23 +48,6 @@ class ScorePairsJob(SeededJob):
         """One row a pair."""
         return Fanout({PAIRS: 1.0}, split=False, samples=1, strategy_fingerprint=self.kind, run_seed=0, outputs=True)
 
-    def pools(self) -> dict[str, PoolConfig]:
-        """The scorer."""
-        return {SCORE: self._scorer.pool}
-
-    def block_rows(self) -> dict[str, int]:
-        """What the scorer's pool is configured to."""
-        return {PAIRS: self._scorer.pool.batch_rows}
-
-    def pool_rows(self, pending: Pending) -> dict[str, int]:
-        """All of them."""
-        return {SCORE: pending.rows().get(PAIRS, 0)}
-
-    def labels(self, run_id: str) -> RunLabels:
-        """Run, scorer and reward model."""
-        models = {"scorer_model": self._scorer.model, "reward_model": reward_model(self._scorer)}
-        return RunLabels({"run_id": run_id, "strategy": None, **models}, {})
-
     def description(self) -> tuple[str, str]:
         """The scorer."""
         return "Scored pairs", f"Pairs scored with IFD and IC-IFD by `{self._scorer.model}`."
@@ -95,24 +59,3 @@ class ScorePairsJob(SeededJob):
     def seed_source(self) -> SeedSource:
         """Every pair counts: those that differ in their response alone are two, and so are equal ones."""
         return replace(super().seed_source(), pairs=True)
-
-
-def as_records(rows: pa.Table) -> pa.Table:
-    """Planned pairs as rows with one kept round: nothing has evolved them, so they have no evolver."""
-    rounds = [
-        [
-            {
-                "round": 0,
-                "parent_round": 0,
-                "status": KEPT,
-                "instruction": row["seed_instruction"],
-                "output": row["seed_output"],
-                "prompt_tokens": 0,
-                "completion_tokens": 0,
-            }
-        ]
-        for row in rows.to_pylist()
-    ]
-    place = rows.schema.get_field_index("evolver")
-    nobody = rows.set_column(place, rows.schema.field(place), pa.nulls(rows.num_rows, pa.string()))
-    return begun(nobody, rounds)

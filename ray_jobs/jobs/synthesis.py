@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.data import Dataset
-
 from evolve.flow import Strategy
 from evolve.prompts import Template
 from evolve.strategies.method import Method
 from evolve.strategies.respond import BARE
+from ray_jobs.config.engines import build_responder
 from ray_jobs.config.identity import fingerprint, result_settings
-from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
-from ray_jobs.config.run import PoolConfig, PoolResponderConfig, RunConfig, ScorerConfig
+from ray_jobs.config.pool_names import pool_name
+from ray_jobs.config.run import PoolResponderConfig, RunConfig
 from ray_jobs.jobs.methods import held_out
-from ray_jobs.jobs.preflight import absolute, check
+from ray_jobs.jobs.preflight import check, check_models
+from ray_jobs.jobs.stages import responding, scoring
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
-from ray_jobs.pipeline.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
-from ray_jobs.pipeline.branches import read_plan, union, unreadable_rows
-from ray_jobs.pipeline.job import Pending, SeededJob
-from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.pools import through_pool
-from ray_jobs.pipeline.scores import reward_model
-from ray_jobs.storage.store import Store
+from ray_jobs.pipeline.actors import EvolveActor, EvolveTask, RespondTask
+from ray_jobs.pipeline.job import SeededJob
+from ray_jobs.pipeline.stage import Pipeline, Stage
 
 
 class SynthesisJob(SeededJob):
@@ -36,45 +32,31 @@ class SynthesisJob(SeededJob):
         self._run = run
         checked = check(run)
         self._strategy, self._response, self._method = checked.strategy, checked.response, checked.method
+        check_models(self.pipeline.stages)
 
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
-        """Plan, evolve, respond, score.
-
-        Each evolver's pool reads its own part of the plan, so that all of them run side by side and no row travels
-        through a pool that is not its own.
-        """
-        run = self._run
-        rows = union(
-            through_pool(
-                read_plan(store, name, blocks),
+    @property
+    def pipeline(self) -> Pipeline:
+        """Plan, evolve, respond, score: each evolver in a pool of its own, on its own part of the plan."""
+        run, own = self._run, None
+        respond = RespondTask(build_responder(run, self._response), run.seed)
+        if isinstance(run.responder, PoolResponderConfig):
+            responders = [responding(run.responder, respond)]
+        else:
+            responders, own = [], respond
+        evolve = EvolveTask(self._strategy, run.seed, run.keep_rounds, own)
+        evolvers = [
+            Stage(
                 pool_name(name),
+                f"evolvers.{name}.engine",
                 EvolveActor,
-                self.evolver_job(name, monitor),
-                run.evolvers[name].pool,
+                evolver.engine,
+                evolver.pool,
+                evolve,
+                branch=name,
             )
-            for name, blocks in pending.branches.items()
-        )
-        if rows and isinstance(run.responder, PoolResponderConfig):
-            respond = self.responder_job(run.responder, monitor)
-            rows = through_pool(rows, RESPOND, RespondActor, respond, run.responder.pool)
-        if rows and run.scorer:
-            rows = through_pool(rows, SCORE, ScoreActor, self.scorer_job(run.scorer, monitor), run.scorer.pool)
-        finished = union(item for item in (rows, unreadable_rows(store, pending)) if item)
-        assert finished is not None, "a stream is asked for only while rows are pending"
-        return finished
-
-    def evolver_job(self, name: str, monitor: Monitor) -> PoolJob:
-        """What an actor of this evolver's pool is built with."""
-        engine = absolute(self._run.evolvers[name].engine)
-        return PoolJob(self._run, self._strategy, pool_name(name), engine, monitor, self._response)
-
-    def responder_job(self, responder: PoolResponderConfig, monitor: Monitor) -> PoolJob:
-        """What an actor of the responder's pool is built with."""
-        return PoolJob(self._run, self._strategy, RESPOND, absolute(responder.engine), monitor, self._response)
-
-    def scorer_job(self, scorer: ScorerConfig, monitor: Monitor) -> ScoreJob:
-        """What an actor of the scorer's pool is built with."""
-        return ScoreJob(SCORE, absolute(scorer), monitor)
+            for name, evolver in run.evolvers.items()
+        ]
+        return Pipeline(tuple(run.evolvers), (*evolvers, *responders, *scoring(run.scorer)))
 
     @property
     def records_per_row(self) -> int:
@@ -98,38 +80,22 @@ class SynthesisJob(SeededJob):
             held_out=held_out(self._method),
         )
 
-    def pools(self) -> dict[str, PoolConfig]:
-        """The evolvers, the responder where it has a pool of its own, the scorer."""
-        run = self._run
-        pools = {pool_name(name): evolver.pool for name, evolver in run.evolvers.items()}
-        if isinstance(run.responder, PoolResponderConfig):
-            pools[RESPOND] = run.responder.pool
-        if run.scorer:
-            pools[SCORE] = run.scorer.pool
-        return pools
+    @property
+    def strategy(self) -> str:
+        """The strategy's kind."""
+        return self._run.strategy.kind
 
-    def block_rows(self) -> dict[str, int]:
-        """What each evolver's pool is configured to."""
-        return {name: evolver.pool.batch_rows for name, evolver in self._run.evolvers.items()}
-
-    def pool_rows(self, pending: Pending) -> dict[str, int]:
-        """An evolver's own rows; all of them for the pools behind."""
-        rows = pending.rows()
-        own = {pool_name(name): count for name, count in rows.items()}
-        return {
-            name: own.get(name, 0 if name in map(pool_name, self._run.evolvers) else sum(rows.values()))
-            for name in self.pools()
-        }
+    def evolver_models(self) -> dict[str, str]:
+        """As configured."""
+        return {name: evolver.engine.model for name, evolver in self._run.evolvers.items()}
 
     def labels(self, run_id: str) -> RunLabels:
-        """Run, strategy, responder, scorer, and the model of each evolver."""
-        run = self._run
-        constants: dict[str, str | None] = {"run_id": run_id, "strategy": run.strategy.kind}
-        constants["scorer_model"] = run.scorer.model if run.scorer else None
-        constants["reward_model"] = reward_model(run.scorer)
-        if isinstance(run.responder, PoolResponderConfig):
-            constants["responder_model"] = run.responder.engine.model
-        return RunLabels(constants, {name: evolver.engine.model for name, evolver in run.evolvers.items()})
+        """Where evolvers answer themselves, their models are the responders'."""
+        labels = super().labels(run_id)
+        if isinstance(self._run.responder, PoolResponderConfig):
+            return labels
+        constants = {column: value for column, value in labels.constants.items() if column != "responder_model"}
+        return RunLabels(constants, labels.evolver_models)
 
     def description(self) -> tuple[str, str]:
         """Strategy, rounds and models."""

@@ -8,10 +8,10 @@ do not exist. The same objects give the same answer in whatever order they are r
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
 from ray_jobs.output import first_version
@@ -21,6 +21,8 @@ from ray_jobs.output.file_names import EPOCHS, Tag, entry_folder
 from ray_jobs.output.manifest import Entry
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.storage.store import Store
+
+Seen = TypeVar("Seen")
 
 READERS = 16
 MOVED_TRIES = 5
@@ -59,33 +61,45 @@ def load(store: Store) -> Accepted:
 
     A run that is taken over meanwhile is read again. Raises DamagedOutput, and OutputError where that does not end.
     """
+    return _unmoved(store, lambda epochs: read(store, epochs))
+
+
+def _unmoved(store: Store, look: Callable[[Sequence[int]], Seen]) -> Seen:
+    """What `look` finds, given the sealed epochs, while no other epoch is sealed."""
+    epochs = sealed_epochs(store)
     for _ in range(MOVED_TRIES):
-        before = sealed_epochs(store)
+        before = epochs
         try:
-            found = read(store)
+            found = look(before)
         except MissingFile as error:
             # parts were joined since they were listed, or an epoch has begun; what is really missing stays so
-            missing = error
+            missing, epochs = error, sealed_epochs(store)
             continue
         # entries go once a later epoch is sealed: a list of them is whole where none is by now
-        if sealed_epochs(store) == before:
+        epochs = sealed_epochs(store)
+        if epochs == before:
             return found
         missing = MissingFile(f"{store.url}: is taken over again and again")
     raise DamagedOutput(f"{missing}; `evolve verify` tells what else is missing") from missing
 
 
-def read(store: Store, below: int | None = None, ignored: Ignored = None) -> Accepted:
-    """What counts of the epochs before `below`, or of all. Raises DamagedOutput, and MissingFile while it changes.
+def read(store: Store, epochs: Iterable[int], ignored: Ignored = None) -> Accepted:
+    """What counts of `epochs`, which are sealed. Raises DamagedOutput, and MissingFile while it changes.
 
     Parts that are damaged or gone, as far as they are read, are given to `ignored` instead, and read over.
     """
-    for epoch in sealed_epochs(store):
-        if below is None or epoch < below:
-            source = store.url_of(seal_path(epoch))
-            content = from_checked(store.read_bytes(seal_path(epoch)), source)
-            if content != void():
-                return with_entries(store, _sealed(content, epoch, source), ignored)
-    return first_version.read(store)
+    seal = _latest_seal(store, epochs)
+    return with_entries(store, seal, ignored) if seal else first_version.read(store)
+
+
+def _latest_seal(store: Store, epochs: Iterable[int]) -> Accepted | None:
+    """What the greatest of these seals that is not void says."""
+    for epoch in sorted(epochs, reverse=True):
+        source = store.url_of(seal_path(epoch))
+        content = from_checked(store.read_bytes(seal_path(epoch)), source)
+        if content != void():
+            return _sealed(content, epoch, source)
+    return None
 
 
 def planned(store: Store) -> tuple[Accepted, PlanIndex]:
@@ -97,8 +111,18 @@ def planned(store: Store) -> tuple[Accepted, PlanIndex]:
 
 
 def is_planned(store: Store) -> bool:
-    """Whether there is a run whose rows are planned, in part at least."""
-    return load(store).plan is not None
+    """Whether there is a run whose rows are planned, in part at least. Reads one seal. Raises as `load`."""
+    return _unmoved(store, lambda epochs: _is_planned(store, epochs))
+
+
+def _is_planned(store: Store, epochs: Sequence[int]) -> bool:
+    seal = _latest_seal(store, epochs)
+    if seal is None:
+        return first_version.is_begun(store)
+    assert seal.tag is not None
+    return seal.plan is not None or any(
+        path.rpartition("/")[2].startswith(PLANNED) for path in entry_files(store, seal.tag)
+    )
 
 
 def entry_files(store: Store, tag: Tag) -> list[str]:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from ray_jobs.output.columns import HEADLINES
+from ray_jobs.output.file_names import DATA
+
+
+def card_header(data_files: str | Sequence[Mapping[str, str]]) -> str:
+    """The YAML header: `data_files` is a pattern, or one for each split."""
+    header = {
+        "language": ["en"],
+        "task_categories": ["text-generation"],
+        "tags": ["synthetic", "instruction-tuning"],
+        "configs": [{"config_name": "default", "data_files": data_files}],
+    }
+    return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n"
 
 
 def make_card(report: dict[str, Any], title: str, paragraph: str) -> bytes:
-    """The dataset card: a README with the YAML header that dataset viewers read."""
+    """The card of a run's output."""
     records = report["records"]
-    return f"""---
-language:
-- en
-task_categories:
-- text-generation
-tags:
-- synthetic
-- instruction-tuning
-configs:
-- config_name: default
-  data_files: data/*.parquet
----
-# {title}
+    return f"""{card_header(f"{DATA}/*.parquet")}# {title}
 
 {paragraph}
 

@@ -54,9 +54,9 @@ _KEYS = (
     _key(
         "parent_id", TEXT, "layout", "what the round evolved: `record_id` of the last kept round before, or `seed_id`"
     ),
-    _key("round", INT, "round", "from 1"),
+    _key("round", INT, "round", "from 1; 0 in outputs of `evolve score` and `evolve respond`, which evolve nothing"),
     _shared(
-        "strategy", TEXT, "run", "`evol_instruct`, `auto_evol` or `autoif`, which has [its own columns](autoif.md)"
+        "strategy", TEXT, "run", "`evol_instruct`, `auto_evol` or `autoif` ([autoif.md](autoif.md)); null if none ran"
     ),
     _shared("operator", TEXT, "round", "how the round made the instruction harder"),
     _shared("evolver", TEXT, "row", "the evolver's name in the configuration"),

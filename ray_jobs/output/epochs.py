@@ -58,9 +58,11 @@ def begin(
         _take_first_version_over(store, fresh)
         sealed = set(sealed_epochs(store))
         for epoch in range(1, held.number):
-            if epoch not in sealed:
-                store.create_exclusive(seal_path(epoch), to_checked(void()))
-        accepted = Accepted() if fresh else read(store, held.number, ignored or _ignore_missing)
+            # where another was faster, its seal may say something
+            if epoch not in sealed and not store.create_exclusive(seal_path(epoch), to_checked(void())):
+                sealed.add(epoch)
+        earlier = [epoch for epoch in sealed if epoch < held.number]
+        accepted = Accepted() if fresh else read(store, earlier, ignored or _ignore_missing)
     except MissingFile:
         # a later epoch has sealed and cleaned, or this store has lost a file of ours
         held.check()

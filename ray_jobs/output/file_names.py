@@ -12,32 +12,35 @@ from typing import NamedTuple
 DATA, REJECTED = "data", "rejected"
 STAGING, ENTRIES, PLAN = "staging", "entries", "plan"
 EPOCHS = "epochs"
+REPLIES = "replies"
+"""The journal of replies, which no takeover touches."""
 RUN, REPORT, CARD, SUCCESS = "run.json", "report.json", "README.md", "_SUCCESS"
 SEARCH = "search.json"
 """What makes an output one of a search for a method; a run's has none."""
 FIRST_ENTRIES = "manifest"
 """Where the first version of this program kept its entries."""
 
+NAME = r"[0-9a-f]{24}"
 _TAG = r"(\d{6,})-[0-9a-f]{12}"
-_NAME = r"[0-9a-f]{24}"
-_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        rf"(?:{DATA}|{REJECTED})/{_TAG}-{_NAME}\.parquet",
-        rf"{STAGING}/{_TAG}/[\w.-]+",
-        rf"{ENTRIES}/{_TAG}/[\w.-]+\.json",
-        rf"{PLAN}/[^/]+/{_TAG}-\d{{12,}}-\d+\.parquet",
-    )
+STAGED_FORM = rf"{STAGING}/{_TAG}/[\w.-]+"
+FORMS = (
+    rf"(?:{DATA}|{REJECTED})/{_TAG}-{NAME}\.parquet",
+    STAGED_FORM,
+    rf"{ENTRIES}/{_TAG}/[\w.-]+\.json",
+    rf"{PLAN}/[\w.-]+/{_TAG}-\d{{12,}}-\d+\.parquet",
 )
-_FIRST_FORMS = tuple(
-    re.compile(form)
-    for form in (
-        rf"(?:{DATA}|{REJECTED})/{_NAME}\.parquet",
-        rf"{FIRST_ENTRIES}/{_NAME}\.json",
-        rf"{PLAN}/[^/]+/\d{{12,}}-\d+\.parquet",
-    )
+"""The paths of what epochs make, as regular expressions for a whole path, in ASCII, whose group is the epoch."""
+FIRST_FORMS = (
+    rf"(?:{DATA}|{REJECTED})/{NAME}\.parquet",
+    rf"{FIRST_ENTRIES}/{NAME}\.json",
+    rf"{PLAN}/[\w.-]+/\d{{12,}}-\d+\.parquet",
 )
-_UNFINISHED = re.compile(r"(.*/)?\.([^/]+)\.[0-9a-f]{32}\.tmp")
+"""Those of what the first version made."""
+REPLY_FORM = rf"{REPLIES}/[\w.-]+/{_TAG}-(\d{{12,}})-(\d{{12,}})-{NAME}\.(zst|died)"
+"""The path of a file of the journal, with the groups epoch, first row, last row and kind."""
+_FORMS = tuple(re.compile(form, re.ASCII) for form in FORMS)
+_FIRST_FORMS = tuple(re.compile(form, re.ASCII) for form in FIRST_FORMS)
+_UNFINISHED = re.compile(r"(?P<folder>(?:.*/)?)\.(?P<name>[^/]+)\.[0-9a-f]{32}\.tmp", re.DOTALL)
 """What a writer to a local disk that was killed leaves beside the file that it was about to write."""
 
 
@@ -86,10 +89,15 @@ def folder_of(path: str) -> str:
     return path.rpartition(".")[2] if path.startswith(f"{STAGING}/") else path.split("/")[0]
 
 
+def when_written(path: str) -> str:
+    """The path of a file that may be half written, as it would be when it is whole."""
+    unfinished = _UNFINISHED.fullmatch(path)
+    return f"{unfinished['folder']}{unfinished['name']}" if unfinished else path
+
+
 def epoch_of(path: str) -> int | None:
     """The epoch that made an object, 0 for those of the first version; None where the name is not of our forms."""
-    if unfinished := _UNFINISHED.fullmatch(path):
-        path = f"{unfinished[1] or ''}{unfinished[2]}"
+    path = when_written(path)
     for form in _FORMS:
         if found := form.fullmatch(path):
             return int(found[1])

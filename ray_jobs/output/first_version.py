@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from ray_jobs.errors import DamagedOutput
+from ray_jobs.errors import DamagedOutput, MissingFile
 from ray_jobs.output.accepted import Accepted, counted_once
 from ray_jobs.output.checksums import checksum
 from ray_jobs.output.file_names import FIRST_ENTRIES, RUN, Tag
@@ -71,11 +71,11 @@ def guard() -> bytes:
 
 
 def _index(store: Store) -> PlanIndex | None:
-    if not store.exists(INDEX):
-        return None
     source = store.url_of(INDEX)
     try:
         raw = json.loads(store.read_bytes(INDEX))
+    except MissingFile:
+        return None
     except ValueError as error:
         raise DamagedOutput(f"{source}: expected a plan index, got something else ({error})") from error
     if isinstance(raw, dict) and raw.get("format") == FORMAT:

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
+from ray_jobs.output.file_names import FIRST_FORMS, FORMS, NAME, REPLY_FORM, STAGED_FORM, when_written
+from ray_jobs.output.run_files import RUN_FIELDS
 from ray_jobs.storage.store import Store
 
 MARK = "_slm_evolve.json"
 MADE_BY, FORMAT = "slm-evolve", 2
 Kind = Literal["run", "search", "selection", "export", "analysis", "report"]
-RUN_FIELDS = frozenset({"kind", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
+FIRST_RUN_FIELDS = RUN_FIELDS - {"job"} | {"kind"}
 """What run.json holds in the first version."""
-OUR_FIELDS = RUN_FIELDS - {"kind"} | {"format", "job"}
-"""What it holds now."""
 _TITLES: Mapping[Kind, str] = {
     "run": "a run",
     "search": "a search",
@@ -35,7 +35,7 @@ _TITLES: Mapping[Kind, str] = {
     "report": "a report",
 }
 
-_HEX, _SHARD, _TAG = "[0-9a-f]{24}", r"\d{5,}", r"\d{6,}-[0-9a-f]{12}"
+_SHARD = r"\d{5,}"
 _HELD = (
     re.escape(MARK),
     r"epochs/\d{6,}\.(lease|beat|seal)",
@@ -46,19 +46,15 @@ _HELD = (
 """The mark, the leases and seals, and what a look whether the place can be written to leaves if it is killed."""
 _RUN = (
     *_HELD,
-    rf"(data|rejected)/{_TAG}-{_HEX}\.parquet",
-    rf"staging/{_TAG}/[\w.-]+",
-    rf"entries/{_TAG}/[\w.-]+\.json",
-    rf"plan/[\w.-]+/{_TAG}-\d{{12,}}-\d+\.parquet",
+    *FORMS,
+    *FIRST_FORMS,
     r"(run|report)\.json",
     r"README\.md",
     "_SUCCESS",
-    rf"(data|rejected)/{_HEX}\.parquet",
-    rf"manifest/{_HEX}\.json",
-    r"plan/[\w.-]+/\d{12,}-\d+\.parquet",
     r"sessions/\d{6,}(-\d+)?\.json",
+    REPLY_FORM,
 )
-_ANALYSIS = (*_RUN, r"summary\.json", rf"data/{_SHARD}\.parquet", rf"data/{_HEX}-\d{{10,}}\.parquet")
+_ANALYSIS = (*_RUN, r"summary\.json", rf"data/{_SHARD}\.parquet", rf"data/{NAME}-\d{{10,}}\.parquet")
 _PICTURES = (
     "comparison|difficulty-level|difficulty-levels|difficulty-score|evolution-reward|funnel|ic-ifd|ifd|instruction-words|"
     "mean-top1-prob|neighbour-distance|operators|output-words|reward|tokens|top1-positions|yields"
@@ -77,7 +73,7 @@ PATTERNS: Mapping[Kind, Sequence[str]] = {
     "run": (*_RUN, *_below("augment|instructions", _RUN), *_BESIDE),
     "search": (
         *_HELD,
-        rf"staging/{_TAG}/[\w.-]+",
+        STAGED_FORM,
         r"(search|optimize|method|report)\.json",
         r"sessions/\d{6,}(-\d+)?\.json",
     ),
@@ -93,9 +89,6 @@ PATTERNS: Mapping[Kind, Sequence[str]] = {
 }
 """The paths, below a place of each kind, of all that is written there; regular expressions for a whole path."""
 _COMPILED = {kind: re.compile("|".join(patterns), re.ASCII) for kind, patterns in PATTERNS.items()}
-_UNFINISHED = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{32}\.tmp", re.DOTALL)
-"""What a writer that was killed leaves beside a file on a local disk."""
-
 _EPOCH = re.compile(r"(?P<place>(?:.*/)?)epochs/\d{6,}\.(?:lease|beat|seal)", re.DOTALL)
 _LOOKED_AT = 20
 _NOBODYS = frozenset({"", "lost+found", ".DS_Store", MARK})
@@ -115,13 +108,6 @@ def is_ours(path: str, kind: Kind = "run") -> bool:
     It says nothing about a file of that form in a place that is not ours.
     """
     return _COMPILED[kind].fullmatch(when_written(path)) is not None
-
-
-def when_written(path: str) -> str:
-    """The path of a file that may be half written, as it would be when it is whole."""
-    folder, slash, name = path.rpartition("/")
-    unfinished = _UNFINISHED.fullmatch(name)
-    return f"{folder}{slash}{unfinished['name'] if unfinished else name}"
 
 
 def kept_for_good(paths: Sequence[str]) -> set[str]:
@@ -225,7 +211,7 @@ def refuse_dangerous(store: Store) -> None:
 
 
 def overlap(store: Store, other: Store) -> Literal["same", "inside", "around"] | None:
-    """How the place `one` lies to `other`: the same, inside it, around it; None for apart.
+    """How the place `store` lies to `other`: the same, inside it, around it; None for apart.
 
     Symbolic links of a disk are followed; two names of one object store are not known to be one.
     """
@@ -279,10 +265,10 @@ def _begun_before(store: Store, kind: Kind, found: Sequence[str]) -> bool:
 
 def _is_run(store: Store, found: Sequence[str] = ()) -> bool:
     fields = _fields(store, "run.json")
-    if fields >= OUR_FIELDS:
+    if fields >= RUN_FIELDS | {"format"}:
         # whoever copied it left the mark behind
         return True
-    if not fields >= RUN_FIELDS:
+    if not fields >= FIRST_RUN_FIELDS:
         return False
     return store.exists("plan/index.json") or (bool(found) and _BEFORE_PLAN.issuperset(found))
 

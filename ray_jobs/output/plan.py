@@ -7,7 +7,6 @@ keeps its index, and a row its number, for as long as the output lives.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -127,7 +126,7 @@ def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
         offered = _without(batch, fanout.held_out)
         index.held_out += len(batch.seeds) - len(offered.seeds)
         _append(writer, _unplanned(offered, known), fanout)
-        index.duplicates = batch.report.duplicates
+        index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
         writer.commit()
     if index.held_out and not index.rows:
         raise SeedError(
@@ -230,5 +229,5 @@ def _planned_ids(store: Store, index: PlanIndex) -> IdSet:
 
 
 def digest(*parts: str) -> str:
-    """BLAKE2b-128 of some texts, in hex."""
-    return hashlib.blake2b("\n".join(parts).encode(), digest_size=16).hexdigest()
+    """The checksum of some texts."""
+    return checksum("\n".join(parts).encode())

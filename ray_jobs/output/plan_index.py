@@ -47,6 +47,7 @@ class PlanFile:
 class PlanIndex:
     """What is planned. `seeds` counts usable ones, `held_out` those that the run leaves alone.
 
+    `seed_notes` say what the last reading of the seeds left out or noted, a sentence each, as SeedReport.lines does.
     `signature` is that of the seed files it was read from whole.
     """
 
@@ -55,6 +56,7 @@ class PlanIndex:
     duplicates: int = 0
     held_out: int = 0
     unreadable: Counter[str] = field(default_factory=Counter)
+    seed_notes: list[str] = field(default_factory=list)
     signature: str | None = None
     files: list[PlanFile] = field(default_factory=list)
 

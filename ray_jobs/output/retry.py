@@ -12,6 +12,7 @@ from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REJECTED
 from ray_jobs.output.manifest import Entry
 from ray_jobs.output.part_files import PartWriter, count_piece, counted_pieces
+from ray_jobs.output.replies import forget
 from ray_jobs.output.schema import FAILED
 from ray_jobs.storage.store import Store
 
@@ -40,6 +41,8 @@ def _drop(epoch: Epoch, entry: Entry) -> int:
     found = [_failed_rows(records) for part in rejected for records in counted_pieces(entry, epoch.read_part(part))]
     rows = pc.unique(pa.chunked_array(found, pa.int64()))
     if len(rows):
+        # before they are pending again: what was answered then is what failed
+        forget(epoch.store, rows.to_pylist())
         _rewrite(epoch, entry, rows)
     return len(rows)
 

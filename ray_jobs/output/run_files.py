@@ -85,9 +85,10 @@ def _read(store: Store, path: str, kind: type[Json], name: str) -> Json:
 
 def read_run(store: Store) -> dict[str, Any]:
     """The content of run.json. Raises OutputError where there is no run, DamagedOutput where a field is missing."""
-    if not store.exists(RUN):
-        raise OutputError(f"{store.url}: there is no run here (no {RUN})")
-    stored = read_json(store, RUN)
+    try:
+        stored = read_json(store, RUN)
+    except MissingFile:
+        raise OutputError(f"{store.url}: there is no run here (no {RUN})") from None
     if "format" not in stored and "kind" in stored:
         # as the first version wrote it, which is not to take one of ours for its own
         stored["job"] = stored["kind"]

@@ -1,257 +1,220 @@
-"""What runs inside the pools: evolve, respond and score blocks of rows, each row at its own speed.
+"""What runs inside the pools: evolve, respond and score.
 
-Each actor takes a table in ROW_SCHEMA (the first one in PLAN_SCHEMA) and returns one with the same rows in the same
-order, so that a block that is computed again holds the same rows again. A row never ends an actor: what it raises
-becomes its outcome. An engine that died ends the actor's process; Ray starts the actor and its blocks again.
+Blocks are tables in PLAN_SCHEMA where rows begin, in ROW_SCHEMA everywhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import math
-import os
-import sys
-import time
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
-from typing import Any, NoReturn
+from typing import ClassVar, Literal
 
 import pyarrow as pa
 
-from evolve.current_row import ROW
 from evolve.engine import Engine
-from evolve.errors import EngineDied
 from evolve.flow import Strategy, drive
-from evolve.prompts import Template
-from evolve.records import Instruction
-from evolve.strategies.respond import BARE, Responder
-from ray_jobs.config.engines import build_engine, build_responder
-from ray_jobs.config.run import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
+from evolve.records import Instruction, Usage
+from evolve.strategies.respond import Responder
+from ray_jobs.config.run import EngineConfig, ScorerConfig
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
-from ray_jobs.pipeline.branches import begun
-from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
+from ray_jobs.pipeline.actor import BlockActor, PoolActor, Row, RowActor
+from ray_jobs.pipeline.begun import begun
+from ray_jobs.pipeline.monitor import WorkerStats
 from ray_jobs.pipeline.scores import build_scoring, score_rounds
 
-ENGINE_DIED = 70
-"""The exit code of an actor whose engine died."""
-
-ROWS_PER_CALL = 1.25
-"""Rows under way for each of an engine's slots: more than one, since some rows are between two prompts."""
-
-log = logging.getLogger(__name__)
-Row = dict[str, Any]
+Ask = Callable[[Row, RoundRow], Awaitable[Usage]]
+"""Asks about one round of a row, writes the outcome into it, and returns the tokens that it took."""
 
 
-@dataclass(frozen=True)
-class PoolJob:
-    """What an actor needs to know: the run, its pool's name and engine, and where to report.
+class RoundsActor(PoolActor[list[RoundRow]]):
+    """What becomes of a row are its rounds."""
 
-    Strategy and response template travel whole, for a worker on another machine may not have the folder of templates.
-    """
+    def begun(self, row: Row) -> bool:
+        """Rows that have not begun have no rounds."""
+        return row["rounds"] is not None
 
-    run: RunConfig
-    strategy: Strategy
-    pool: str
-    engine: EngineConfig
-    monitor: Monitor
-    response: Template = BARE
-
-    @property
-    def seed(self) -> int:
-        """The run's."""
-        return self.run.seed
-
-    def responder(self) -> Responder:
-        """What answers."""
-        return build_responder(self.run, self.response)
+    def finished(self, table: pa.Table, results: Sequence[list[RoundRow] | None]) -> pa.Table:
+        """The block with rounds: its first, or in the place of those it has."""
+        place = table.schema.get_field_index(ROUNDS.name)
+        if place < 0:
+            return begun(table, results)
+        return table.set_column(place, ROUNDS, pa.array(results, ROUNDS.type))
 
 
-@dataclass(frozen=True)
-class AnswerJob:
-    """As PoolJob, for an actor that only answers, in a run that evolves nothing."""
+class RoundsRowActor(RoundsActor, RowActor[list[RoundRow]]):
+    """Takes rows with rounds through an engine. `step` is the stage at which they fail."""
 
-    answers: Responder
-    pool: str
-    engine: EngineConfig
-    monitor: Monitor
-    seed: int
+    step: ClassVar[str]
 
-    def responder(self) -> Responder:
-        """What answers."""
-        return self.answers
-
-
-@dataclass(frozen=True)
-class ScoreJob:
-    """What a scoring actor needs to know."""
-
-    pool: str
-    scorer: ScorerConfig
-    monitor: Monitor
+    async def each_kept(
+        self, row: Row, rounds: Iterable[RoundRow], stats: WorkerStats, ask: Ask, step: str | None = None
+    ) -> None:
+        """Ask side by side about the rounds that are still kept. A round whose asking raises has failed at `step`."""
+        asked, step = kept(rounds), step or self.step
+        usages = await asyncio.gather(
+            *(self.outcome(ask(row, item), step, partial(_failed, item, step)) for item in asked)
+        )
+        for usage in usages:
+            stats.spend(usage.prompt_tokens, usage.completion_tokens)
+        stats.count(asked)
 
 
-class EngineActor:
-    """What holds an engine."""
-
-    def load(self, config: EngineConfig) -> Engine:
-        """Load the engine."""
-        return load_engine(config)
+def _failed(round_row: RoundRow, step: str, error: Exception) -> Usage:
+    settle_failure(round_row, step, error)
+    return Usage()
 
 
-class EvolveActor(EngineActor):
-    """Takes rows through all rounds, and answers them too where the run says that evolvers answer themselves.
+class FirstActor(RoundsRowActor):
+    """The first pool that rows pass: gives them their rounds."""
 
-    Rows begin in the order in which they came, a few more than the engine has slots. Were all begun at once, their
-    rounds would take turns: every block would end at the same time, and only then would the engine get new rows.
-    """
-
-    def __init__(self, job: PoolJob) -> None:
-        self._reporter = StatsReporter(job.monitor, job.pool)
-        self._run = job.run
-        self._strategy = job.strategy
-        with self._reporter.loading():
-            self._engine = self.load(job.engine)
-        self._turns = asyncio.Semaphore(rows_at_once(self._engine))
-        own = isinstance(job.run.responder, SelfResponderConfig)
-        self._answers = Answers(job.responder(), self._engine, job.seed, self._reporter) if own else None
-
-    async def __call__(self, table: pa.Table) -> pa.Table:
-        """Evolve a block. Rows that have not begun when the run is to stop come back with null rounds."""
-        rows = table.to_pylist()
-        rounds = await asyncio.gather(*(self._row(row) for row in rows))
-        await asyncio.to_thread(self._reporter.report)
-        return begun(table, rounds)
-
-    async def _row(self, row: Row) -> list[RoundRow] | None:
-        async with self._turns:
-            return None if self._reporter.stopped else await self._begun(row)
-
-    async def _begun(self, row: Row) -> list[RoundRow]:
-        ROW.set(row["row_id"])
-        with self._reporter.row() as stats:
-            rounds = await self._evolved(row)
-            for item in rounds:
-                stats.spend(item["prompt_tokens"], item["completion_tokens"])
-            rounds = rounds if self._run.keep_rounds == "all" else rounds[-1:]
-            stats.count(rounds)
-            if self._answers:
-                await self._answers.answer(row, stats, rounds)
+    async def work(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
+        """The rounds of a row."""
+        failed = partial(failed_rounds, range(1, self.rounds_per_row + 1), self.step)
+        rounds = await self.outcome(self.rounds(row), self.step, failed)
+        for item in rounds:
+            stats.spend(item["prompt_tokens"], item["completion_tokens"])
+        rounds = self.chosen(rounds)
+        stats.count(rounds)
         return rounds
 
-    async def _evolved(self, row: Row) -> list[RoundRow]:
+    @property
+    def rounds_per_row(self) -> int:
+        """How many rounds a row has."""
+        return 1
+
+    @abstractmethod
+    async def rounds(self, row: Row) -> list[RoundRow]:
+        """The rounds of a row."""
+
+    def chosen(self, rounds: list[RoundRow]) -> list[RoundRow]:
+        """The rounds that go on."""
+        return rounds
+
+
+class LaterActor(RoundsRowActor):
+    """A later pool with an engine, which asks about the rounds that are still kept."""
+
+    async def work(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
+        """The rounds of a row, with what was found out about them."""
+        rounds: list[RoundRow] = row["rounds"]
+        await self.each_kept(row, rounds, stats, self.ask)
+        self.settle(rounds)
+        return rounds
+
+    @abstractmethod
+    async def ask(self, row: Row, round_row: RoundRow) -> Usage:
+        """Ask about one round, write the outcome into it, and return the tokens that it took."""
+
+    def settle(self, rounds: Sequence[RoundRow]) -> None:  # most stages are done with each round
+        """Do what needs all rounds of a row."""
+
+
+@dataclass(frozen=True)
+class RespondTask:
+    """What answers. Each round draws from its own randomness: the run's `seed`, row and round number."""
+
+    responder: Responder
+    seed: int
+
+
+@dataclass(frozen=True)
+class EvolveTask:
+    """How rows are evolved, and which rounds go on. With `respond` evolvers answer themselves.
+
+    The strategy travels whole, for a worker on another machine may not have the folder of its templates.
+    """
+
+    strategy: Strategy
+    seed: int
+    keep_rounds: Literal["all", "last"]
+    respond: RespondTask | None = None
+
+
+class EvolveActor(FirstActor):
+    """Takes rows through all rounds, and answers them too where the run says that evolvers answer themselves."""
+
+    step = "evolve"
+    _task: EvolveTask
+
+    def load(self, model: EngineConfig) -> None:
+        """Load the engine."""
+        super().load(model)
+        self._answers = Answers(self._task.respond, self._engine) if self._task.respond else None
+
+    async def work(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
+        """The rounds of a row, answered if they are to be."""
+        rounds = await super().work(row, stats)
+        if self._answers:
+            await self.each_kept(row, rounds, stats, self._answers.answer, RespondActor.step)
+        return rounds
+
+    @property
+    def rounds_per_row(self) -> int:
+        """Those of the strategy."""
+        return self._task.strategy.rounds
+
+    async def rounds(self, row: Row) -> list[RoundRow]:
+        """Evolve a seed."""
         seed = Instruction(row["seed_instruction"], row["input"])
-        flow = self._strategy.evolve(seed, row["seed_index"], Random(f"{self._run.seed} evolve {row['row_id']}"))
-        try:
-            return round_rows(await drive(flow, self._engine))
-        except EngineDied as died:
-            end_actor(died, self._reporter)
-        except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
-            log.warning("row %s failed", row["row_id"], exc_info=True, extra={"row": row["row_id"]})
-            return failed_rounds(range(1, self._strategy.rounds + 1), "evolve", error)
+        rng = Random(f"{self._task.seed} evolve {row['row_id']}")
+        return round_rows(await drive(self._task.strategy.evolve(seed, row["seed_index"], rng), self._engine))
+
+    def chosen(self, rounds: list[RoundRow]) -> list[RoundRow]:
+        """As the run says."""
+        return rounds if self._task.keep_rounds == "all" else rounds[-1:]
 
 
-class RespondActor(EngineActor):
-    """Answers the instructions of a block."""
+class RespondActor(LaterActor):
+    """Answers the instructions of a block that are still kept."""
 
-    def __init__(self, job: PoolJob | AnswerJob) -> None:
-        self._reporter = StatsReporter(job.monitor, job.pool)
-        with self._reporter.loading():
-            engine = self.load(job.engine)
-        self._answers = Answers(job.responder(), engine, job.seed, self._reporter)
+    step = "respond"
+    _task: RespondTask
 
-    async def __call__(self, table: pa.Table) -> pa.Table:
-        """Answer every round of a block that is still kept."""
-        rows = table.to_pylist()
-        await asyncio.gather(*(self._row(row) for row in rows if row["rounds"] is not None))
-        await asyncio.to_thread(self._reporter.report)
-        return with_rounds(table, rows)
+    def load(self, model: EngineConfig) -> None:
+        """Load the engine."""
+        super().load(model)
+        self._answers = Answers(self._task, self._engine)
 
-    async def _row(self, row: Row) -> None:
-        ROW.set(row["row_id"])
-        with self._reporter.row() as stats:
-            await self._answers.answer(row, stats, row["rounds"])
+    async def ask(self, row: Row, round_row: RoundRow) -> Usage:
+        """Answer one round."""
+        return await self._answers.answer(row, round_row)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """A responder on an engine. Each round draws from its own randomness: `run_seed`, row and round number."""
+    """A responder on an engine."""
 
-    responder: Responder
+    task: RespondTask
     engine: Engine
-    run_seed: int
-    reporter: StatsReporter
 
-    async def answer(self, row: Row, stats: WorkerStats, rounds: Sequence[RoundRow]) -> None:
-        """Answer the kept ones of a row's rounds side by side, and write the answers into them."""
-        asked = kept(rounds)
-        await asyncio.gather(*(self._answer(row, item, stats) for item in asked))
-        stats.count(asked)
-
-    async def _answer(self, row: Row, round_row: RoundRow, stats: WorkerStats) -> None:
-        rng = Random(f"{self.run_seed} respond {row['row_id']} {round_row['round']}")
-        try:
-            answer = await drive(self.responder.answer(task_of(row, round_row), rng), self.engine)
-        except EngineDied as died:
-            end_actor(died, self.reporter)
-        except Exception as error:  # as in EvolveActor
-            where = {"row": row["row_id"], "round": round_row["round"]}
-            log.warning("answer to row %(row)s round %(round)s failed", where, exc_info=True, extra=where)
-            settle_failure(round_row, "respond", error)
-        else:
-            settle_answer(round_row, answer)
-            stats.spend(answer.usage.prompt_tokens, answer.usage.completion_tokens)
+    async def answer(self, row: Row, round_row: RoundRow) -> Usage:
+        """Answer one round of a row, and write the answer into it."""
+        rng = Random(f"{self.task.seed} respond {row['row_id']} {round_row['round']}")
+        answer = await drive(self.task.responder.answer(task_of(row, round_row), rng), self.engine)
+        settle_answer(round_row, answer)
+        return answer.usage
 
 
-class ScoreActor:
-    """Scores the pairs of a block with IFD and IC-IFD, and with what else the run asks for."""
+class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
+    """Scores pairs with IFD and IC-IFD, and with what else the run asks for. Undefined scores are null, with a note.
 
-    def __init__(self, job: ScoreJob) -> None:
-        self._reporter = StatsReporter(job.monitor, job.pool)
-        with self._reporter.loading():
-            self._scoring = build_scoring(job.scorer)
+    Blocks take turns with the model; while one has it, the next is tokenised.
+    """
 
-    async def __call__(self, table: pa.Table) -> pa.Table:
-        """Score every round of a block that is still kept. Undefined scores are null, with a note.
+    def load(self, model: ScorerConfig) -> None:
+        """Load the scorer's models."""
+        self._scoring = build_scoring(model)
 
-        Blocks take turns with the model; while one has it, the next is tokenised.
-        """
-        rows = table.to_pylist()
-        begun = [row for row in rows if row["rounds"] is not None]
-        rounds = [(row, item) for row in begun for item in kept(row["rounds"])]
-        with self._reporter.rows(len(begun)) as stats:
-            await asyncio.to_thread(score_rounds, self._scoring, rounds)
-            for _, item in rounds:
-                stats.spend((item["n_q"] or 0) + (item["n_a"] or 0), 0)
-            stats.count(item for _, item in rounds)
-        await asyncio.to_thread(self._reporter.report)
-        return with_rounds(table, rows)
-
-
-def rows_at_once(engine: Engine) -> int:
-    """How many rows keep the engine full; without a limit where it does not tell its slots."""
-    return sys.maxsize if engine.max_concurrency is None else math.ceil(ROWS_PER_CALL * engine.max_concurrency)
-
-
-def load_engine(config: EngineConfig) -> Engine:
-    """Load an actor's engine, leaving a line in the log for whoever waits for it."""
-    started = time.monotonic()
-    engine = build_engine(config)
-    log.info("engine %s loaded in %.0f s", config.model, time.monotonic() - started)
-    return engine
-
-
-def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
-    """`table` with the rounds of `rows` in place of its own."""
-    place = table.schema.get_field_index(ROUNDS.name)
-    return table.set_column(place, ROUNDS, pa.array([row["rounds"] for row in rows], ROUNDS.type))
-
-
-def end_actor(died: EngineDied, reporter: StatsReporter) -> NoReturn:
-    """Leave the process, so that Ray starts the actor anew and its blocks with it."""
-    log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
-    reporter.ended(one_line(died))
-    logging.shutdown()
-    os._exit(ENGINE_DIED)
+    def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[list[RoundRow]]:
+        """Score every round that is still kept."""
+        rounds = [(row, item) for row in rows for item in kept(row["rounds"])]
+        score_rounds(self._scoring, rounds)
+        for _, item in rounds:
+            stats.spend((item["n_q"] or 0) + (item["n_a"] or 0), 0)
+        stats.count(item for _, item in rounds)
+        return [row["rounds"] for row in rows]

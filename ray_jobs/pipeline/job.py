@@ -1,18 +1,15 @@
 """What one kind of run does with its planned rows; everything else about a run is the same for all kinds.
 
-`run.py` plans, resumes, watches, commits and reports; a job says which pools there are and what flows through them.
+The runner plans, resumes, watches, commits and reports; a job says how its rows are planned and which pools they pass.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-from ray.data import Dataset
-
-from ray_jobs.config.run import JobConfig, OutputConfig, PoolConfig, SeedsConfig
+from ray_jobs.config.run import JobConfig, OutputConfig, SeedsConfig
 from ray_jobs.output import ownership
 from ray_jobs.output.card import make_card
 from ray_jobs.output.file_names import CARD
@@ -20,26 +17,12 @@ from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan import Fanout, PlanWriter, make_plan
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.plan_source import Slice
+from ray_jobs.pipeline.stage import Pipeline
 from ray_jobs.seeds.read import SeedSource
 from ray_jobs.storage.store import Store
 
-Blocks = Sequence[Sequence[Slice]]
-
-
-@dataclass(frozen=True)
-class Pending:
-    """What is still to do: the blocks of each branch of the plan, and those of seeds that could not be read."""
-
-    branches: Mapping[str, Blocks]
-    unreadable: Blocks
-
-    def rows(self) -> dict[str, int]:
-        """The pending rows of each branch."""
-        return {
-            name: sum(len(item.places) for block in blocks for item in block) for name, blocks in self.branches.items()
-        }
+NO_MODELS = dict.fromkeys(("responder_model", "scorer_model", "reward_model"))
+"""The columns in which records name the models of pools, of a run without such pools."""
 
 
 class PooledJob(ABC):
@@ -67,17 +50,10 @@ class PooledJob(ABC):
     def plan(self, writer: PlanWriter) -> PlanIndex:
         """Write down the rows that are not planned yet."""
 
+    @property
     @abstractmethod
-    def pools(self) -> dict[str, PoolConfig]:
-        """Every pool by its name, in the order in which rows pass them."""
-
-    @abstractmethod
-    def block_rows(self) -> dict[str, int]:
-        """For each branch of the plan, how many of its rows travel together."""
-
-    @abstractmethod
-    def pool_rows(self, pending: Pending) -> dict[str, int]:
-        """For each pool, how many of the pending rows pass it."""
+    def pipeline(self) -> Pipeline:
+        """The pools that planned rows pass."""
 
     @abstractmethod
     def labels(self, run_id: str) -> RunLabels:
@@ -86,10 +62,6 @@ class PooledJob(ABC):
     @abstractmethod
     def layout(self, run_id: str) -> Layout:
         """How finished rows become records."""
-
-    @abstractmethod
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
-        """The finished rows of everything that is pending, as the layout takes them. Lazy, as Ray Data is."""
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002
         """What the report tells beside what every run's does."""
@@ -111,6 +83,20 @@ class Job(PooledJob):
     @abstractmethod
     def description(self) -> tuple[str, str]:
         """A title and a paragraph for the dataset card."""
+
+    @property
+    def strategy(self) -> str | None:
+        """What records name as their strategy."""
+        return None
+
+    def evolver_models(self) -> dict[str, str]:
+        """The model of each evolver."""
+        return {}
+
+    def labels(self, run_id: str) -> RunLabels:
+        """The columns that are the same for many records: run, strategy, and the models of the pools."""
+        constants = {"run_id": run_id, "strategy": self.strategy, **NO_MODELS, **self.pipeline.labels()}
+        return RunLabels(constants, self.evolver_models())
 
     def seed_source(self) -> SeedSource:
         """The seeds as the reader wants them."""

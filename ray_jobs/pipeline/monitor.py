@@ -16,12 +16,13 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.output.counts import OutcomeCounts
-from ray_jobs.output.manifest import Entry
+from ray_jobs.output.manifest import Entry, Rows
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.output.schema import KEPT
 
@@ -47,6 +48,8 @@ class WorkerStats:
     last_done: float | None = None
     held_seconds: float = 0.0
     """How long the worker has lived, loading its model included."""
+    given_again: int = 0
+    """Completions that came from the journal: their tokens were paid for before, and are not among those here."""
     outcomes: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -59,6 +62,11 @@ class WorkerStats:
         self.prompt_tokens += prompt_tokens
         self.completion_tokens += completion_tokens
 
+    def give_again(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """Count a completion from the journal, whose tokens the row will spend once more."""
+        self.given_again += 1
+        self.spend(-prompt_tokens, -completion_tokens)
+
     def count(self, rounds: Iterable[RoundRow]) -> None:
         """Count how rounds left this stage: kept, or the reason why not."""
         self.outcomes.update(KEPT if item["status"] == KEPT else item["reason"] for item in rounds)
@@ -70,6 +78,7 @@ class WorkerStats:
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
         self.held_seconds += other.held_seconds
+        self.given_again += other.given_again
         self.outcomes.update(other.outcomes)
 
 
@@ -108,6 +117,7 @@ class MonitorActor:
         self._causes: dict[str, str] = {}
         self._committed = OutcomeCounts()
         self._parts: set[str] = set()
+        self._rows: list[Rows] = []
         self._stopping = False
 
     def report(self, pool: str, worker: str, stats: WorkerStats) -> bool:
@@ -119,11 +129,17 @@ class MonitorActor:
         """Keep why a worker ends."""
         self._causes[pool] = cause
 
-    def committed(self, name: str, outcome_counts: OutcomeCounts) -> None:
+    def committed(self, name: str, outcome_counts: OutcomeCounts, rows: Rows) -> None:
         """Count a committed part once."""
         if name not in self._parts:
             self._parts.add(name)
             self._committed.add(outcome_counts)
+            self._rows.append(rows)
+
+    def committed_rows(self) -> Rows:
+        """The rows of the plan that were committed since this was asked last."""
+        rows, self._rows = self._rows, []
+        return np.concatenate([np.empty(0, np.int64), *rows])
 
     def stop(self) -> None:
         """From now on workers are told to take no more rows."""
@@ -173,11 +189,16 @@ class Monitor:
 
     def committed(self, entry: Entry) -> None:
         """Tell of a committed part; does not wait."""
-        self.actor.committed.remote(entry.name, entry.outcome_counts)
+        self.actor.committed.remote(entry.name, entry.outcome_counts, entry.rows)
 
     def stop(self) -> None:
         """Ask all workers to take no more rows."""
         ray.get(self.actor.stop.remote(), timeout=ANSWER_SECONDS)
+
+    def committed_rows(self) -> Rows:
+        """The rows of the plan that were committed since this was asked last."""
+        rows: Rows = ray.get(self.actor.committed_rows.remote(), timeout=ANSWER_SECONDS)
+        return rows
 
     def snapshot(self) -> Snapshot:
         """The state of all pools."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -34,12 +34,27 @@ class Slice:
     places: npt.NDArray[np.int32]
 
 
+Blocks = Sequence[Sequence[Slice]]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What is still to do: the blocks of each branch of the plan, and those of seeds that could not be read."""
+
+    branches: Mapping[str, Blocks]
+    unreadable: Blocks
+
+    def rows(self) -> dict[str, int]:
+        """The pending rows of each branch."""
+        return {
+            name: sum(len(item.places) for block in blocks for item in block) for name, blocks in self.branches.items()
+        }
+
+
 class PlanSource(Datasource):
     """The pending rows of one evolver, one block a read task, so that blocks keep the size they are given."""
 
-    def __init__(
-        self, store: Store, name: str, blocks: Sequence[Sequence[Slice]], schema: pa.Schema = PLAN_SCHEMA
-    ) -> None:
+    def __init__(self, store: Store, name: str, blocks: Blocks, schema: pa.Schema = PLAN_SCHEMA) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._store, self._name, self._blocks, self._schema = store, name, blocks, schema
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
 from ray_jobs.config.run import PoolConfig
+from ray_jobs.pipeline.actor import ActorContext
+from ray_jobs.pipeline.stage import Stage
 
 
-def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: PoolConfig) -> Dataset:
-    """Send blocks of rows through a pool of `actor`s, each built with `job`.
+def through_pool(rows: Dataset, stage: Stage, context: ActorContext) -> Dataset:
+    """Send blocks of rows through a stage's pool.
 
     An actor works on `batches_in_flight` blocks at once and holds as many again in its queue: with fewer its engine
     drains between blocks, and Ray's autoscaler, which looks at the queue, would never add an actor.
     """
-    minimum, maximum = pool.bounds
+    pool, (minimum, maximum) = stage.pool, stage.pool.bounds
     # map_batches itself refuses batch_size=None beside GPUs; a batch is a whole block here, whose size the plan has set
-    stage: Dataset = rows.map_batches_internal(
-        type(name, (actor,), {"__doc__": actor.__doc__}),
+    passed: Dataset = rows.map_batches_internal(
+        type(stage.name, (stage.actor,), {"__doc__": stage.actor.__doc__}),
         batch_size=None,
         batch_format="pyarrow",
         zero_copy_batch=True,
-        fn_constructor_args=(job,),
+        fn_constructor_args=(stage.task, context),
         compute=ActorPoolStrategy(
             min_size=minimum,
             max_size=maximum,
@@ -37,7 +38,7 @@ def through_pool(rows: Dataset, name: str, actor: type[Any], job: Any, pool: Poo
         resources=pool.resources or None,
         udf_modifying_row_count=False,
     )
-    return stage
+    return passed
 
 
 def asked_for(pool: PoolConfig) -> dict[str, float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
-from ray_jobs.config.pool_names import pool_name
-from ray_jobs.config.run import PoolConfig
 from ray_jobs.pipeline.monitor import PoolState, Snapshot
+from ray_jobs.pipeline.stage import Pipeline
 
 
 @dataclass(frozen=True)
@@ -21,17 +21,12 @@ class Queues:
     takes: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pools: Mapping[str, PoolConfig], branches: Iterable[str]) -> Queues:
-        """Those of `pools`, in the order in which rows pass them: one a branch of the plan, then a chain.
-
-        Where no pool bears a branch's name all pools are a chain.
-        """
-        names = list(pools)
-        first = [name for name in map(pool_name, branches) if name in pools] or names[:1]
-        chain = [name for name in names if name not in first]
-        before = {name: (chain[index - 1],) if index else tuple(first) for index, name in enumerate(chain)}
+    def of(cls, pipeline: Pipeline) -> Queues:
+        """Those of a pipeline."""
+        order, pools = pipeline.order(), pipeline.pools()
+        before = {name: tuple(earlier) for earlier, names in pairwise(order) for name in names}
         # blocks keep the size in which they were read
-        rows = max(pools[name].batch_rows for name in first)
+        rows = max(pipeline.block_rows().values())
         return cls(before, {name: rows * pool.batches_in_flight for name, pool in pools.items()})
 
     def words(self, name: str, snapshot: Snapshot) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
+from ray_jobs.config.pool_names import NLI, QUALITY, RESPOND, SCORE, is_evolver_pool, pool_name
 from ray_jobs.errors import ConfigError
 from ray_jobs.output.schema import KEPT
 from ray_jobs.report.gather import Gathered
@@ -74,7 +74,7 @@ def pool_costs(inputs: Inputs, prices: Prices) -> list[PoolCost]:
 
 
 def _pool_cost(inputs: Inputs, prices: Prices, name: str, figures: Mapping[str, Any]) -> PoolCost:
-    gpus = _gpus(inputs.configuration).get(name, 0.0)
+    gpus = _gpus(inputs.run).get(name, 0.0)
     hours = float(figures["seconds"]) / 3600
     prompt, completion = int(figures["prompt_tokens"]), int(figures["completion_tokens"])
     of_tokens = prices.tokens.get(name, prices.tokens.get(ALL_POOLS))
@@ -85,30 +85,37 @@ def _pool_cost(inputs: Inputs, prices: Prices, name: str, figures: Mapping[str, 
     return PoolCost(name, hours, gpus, prompt, completion, money)
 
 
-def _gpus(configuration: Mapping[str, Any]) -> dict[str, float]:
-    """GPUs an actor by pool, as configured."""
+def _gpus(run: Mapping[str, Any]) -> dict[str, float]:
+    """GPUs an actor by pool. Runs of earlier versions tell them only in the configuration of the pools they had."""
+    if pools := run.get("pools"):
+        return {name: float(pool["gpus"]) for name, pool in pools.items()}
+    configuration = run.get("configuration") or {}
     stages = {pool_name(name): item for name, item in (configuration.get("evolvers") or {}).items()}
     stages |= {RESPOND: configuration.get("responder"), SCORE: configuration.get("scorer")}
+    stages |= {NLI: configuration.get("nli"), QUALITY: configuration.get("judge")}
     return {name: float(((stage or {}).get("pool") or {}).get("gpus", 0)) for name, stage in stages.items()}
 
 
 def money_per_kept(costs: Iterable[PoolCost], gathered: Gathered, evolver: str) -> float | None:
     """What a kept record of an evolver has cost; None without prices or kept records.
 
-    Its own pool's cost, and of the responder's and the scorer's the share of the records that it sent there.
+    Its own pool's cost, and of each pool behind those of evolvers the share of the records that it sent there: those
+    that ended at the stage of the pool's name or at a later one, or were kept.
     """
     by_name = {cost.name: cost.money for cost in costs}
     kept = gathered.kept(evolver)
     if not kept or None in by_name.values() or not by_name:
         return None
     total = by_name.get(pool_name(evolver)) or 0.0
-    for pool, stages in ((RESPOND, ("respond", "score")), (SCORE, ("score",))):
+    shared = [name for name in by_name if not is_evolver_pool(name)]
+    for place, pool in enumerate(shared):
+        stages = shared[place:]
         sent, all_sent = reached(gathered, stages, evolver), reached(gathered, stages)
         total += (by_name.get(pool) or 0.0) * (sent / all_sent if all_sent else 0)
     return total / kept
 
 
-def reached(gathered: Gathered, stages: tuple[str, ...], evolver: str | None = None) -> int:
+def reached(gathered: Gathered, stages: Sequence[str], evolver: str | None = None) -> int:
     """Records that were kept or ended in one of `stages`: those that came so far."""
     return sum(
         count

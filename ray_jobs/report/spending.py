@@ -10,7 +10,7 @@ from ray_jobs.report.costs import money_per_kept
 from ray_jobs.report.style import figure
 from ray_jobs.report.view import NONE, View, count, money, percent
 
-REGISTRY = ("prompt, kept", "completion, kept", "prompt, lost", "completion, lost")
+_KINDS = ("prompt, kept", "completion, kept", "prompt, lost", "completion, lost")
 
 
 def cost_section(view: View) -> Section:
@@ -25,7 +25,7 @@ def cost_section(view: View) -> Section:
             "prompt and completion tokens of kept and of lost records. The table has the numbers.",
             "Tokens that evolver and responder read and wrote, for each kept record. Lost: rejected or failed.",
             plots.stacked_amounts(
-                {view.title(name): item for name, item in each.items()}, REGISTRY, "tokens a kept record"
+                {view.title(name): item for name, item in each.items()}, _KINDS, "tokens a kept record"
             ),
         )
         blocks.append(picture)
@@ -51,7 +51,7 @@ def _table(view: View) -> Table:
         "evolver",
         "kept records",
         "tokens a kept record",
-        *REGISTRY,
+        *_KINDS,
         "spent on lost ones",
         "money a kept record",
     ]
@@ -75,8 +75,8 @@ def _pools(view: View) -> Sequence[Block]:
     ]
     headings = ["pool", "actor hours", "GPUs an actor", "GPU hours", "prompt tokens", "completion tokens", "money"]
     text = (
-        "Actor hours are those with a loaded model. Money is in the currency of the prices given; the responder's and "
-        "the scorer's is shared out by the records that reached them."
+        "Actor hours are those with a loaded model. Money is in the currency of the prices given; that "
+        "of pools which several evolvers share is shared out by the records that reached them."
     )
     prices = [] if view.pools[0].money is not None else [Note("No price was given. For amounts of money, add", _PRICES)]
     return [Table("Pools over all sessions.", headings, rows), Note(text), *prices]

@@ -17,6 +17,8 @@ OFFERED: Mapping[str, str] = {
     "difficulty": "--config examples/judge.yaml",
     "difficulty_score": "--config examples/judge.yaml",
     "diversity": "--set encoder.model=sentence-transformers/all-mpnet-base-v2",
+    "evolution_reward": "--set reward.model=Skywork/Skywork-Reward-Llama-3.1-8B-v0.2",
+    "key_phrases": "--config examples/judge.yaml",
     "reward": "--set reward.model=Skywork/Skywork-Reward-Llama-3.1-8B-v0.2",
     "trajectories": "",
     "top1": "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, Stopped
+from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, StorageError
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.epochs import Epoch
@@ -24,6 +25,7 @@ from ray_jobs.output.first_version import FORMAT
 from ray_jobs.output.join import join_parts, small_parts
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.replies import remove_done
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.runner.report import make_report
 
@@ -50,19 +52,21 @@ class Drive:
     def complete(self, plans: bool = True) -> dict[str, Any]:
         """Put right what earlier runs left, plan, work off what is pending, publish it, and return the report.
 
-        Without `plans` the plan is taken as it is. What is committed is published whatever ends the work, unless that
-        is the store, another run or a kill.
+        Without `plans` the plan is taken as it is. What is committed, by earlier runs too, is published whatever ends
+        planning and work, unless that is the store, another run or a kill.
         """
         repairs = self.epoch.clean()
         self._settle_settings()
-        plan = self.job.plan(PlanWriter(self.epoch, self.may_go_on)) if plans else self._planned()
-        done = self.epoch.accepted.manifest.done(plan.rows)
-        left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
-        rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
-        self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
         try:
+            plan = self.job.plan(PlanWriter(self.epoch, self.may_go_on)) if plans else self._planned()
+            done = self.epoch.accepted.manifest.done(plan.rows)
+            left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
+            rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
+            self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
             self._work_off(plan, done)
-        except (Stopped, PoolError):
+        except (StorageError, LeaseLost):
+            raise
+        except JobError:
             self._publish_what_is_done()
             raise
         self._join(self.may_go_on)
@@ -75,6 +79,7 @@ class Drive:
 
     def _work_off(self, plan: PlanIndex, done: Done) -> None:
         executions = 0
+        self._shorten_journal(done)
         while not done.all():
             self.may_go_on()
             self.epoch.unmark()
@@ -82,8 +87,14 @@ class Drive:
             self.execute(plan, done, executions)
             before = int(done.sum())
             done = self.epoch.refresh().manifest.done(plan.rows)
+            self._shorten_journal(done)
             if int(done.sum()) == before:
                 raise PoolError("a whole pass over the pending rows has committed none of them")
+
+    def _shorten_journal(self, done: Done) -> None:
+        # a cache: what cannot be removed now is removed another time
+        with suppress(StorageError):
+            remove_done(self.epoch.store, done, self.still_held)
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.
@@ -101,6 +112,7 @@ class Drive:
             "records_per_row": self.job.records_per_row,
             "result_settings": settings,
             "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
+            "pools": {name: {"gpus": pool.gpus} for name, pool in self.job.pipeline.pools().items()},
             "versions": run_files.versions(),
         }
         self.epoch.publish(RUN, json.dumps(content, indent=1).encode())

@@ -36,6 +36,7 @@ def make_report(
             "duplicates": plan.duplicates,
             "held_out": plan.held_out,
             "unreadable": dict(plan.unreadable),
+            "notes": plan.seed_notes,
         },
         "rows": {"planned": plan.rows, "done": outcome_counts.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},

@@ -14,15 +14,19 @@ from ray_jobs.config.identity import fingerprint
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
-from ray_jobs.pipeline.job import Pending, PooledJob
+from ray_jobs.pipeline.job import PooledJob
+from ray_jobs.pipeline.journal import JournalPlace, interval
 from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.plan_source import fitting_rows, pending_blocks
+from ray_jobs.pipeline.plan_source import Pending, fitting_rows, pending_blocks
 from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.sink import PartsSink
+from ray_jobs.pipeline.stage import Stage
+from ray_jobs.pipeline.stream import stream
 from ray_jobs.runner.budget import Budget, spent_by
 from ray_jobs.runner.cluster import cluster, configure_data
 from ray_jobs.runner.drive import Drive, Say
+from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
 from ray_jobs.runner.progress import make_display
 from ray_jobs.runner.ray_errors import pool_error
@@ -88,19 +92,28 @@ class _Run:
         self.request.check()
 
     def _pending(self, plan: PlanIndex, done: npt.NDArray[np.bool_]) -> Pending:
-        wanted = blocks_at_once(self.job.pools().values())
+        pipeline = self.job.pipeline
+        wanted = blocks_at_once(pipeline.pools().values())
         blocks = {}
-        for name, rows in {**self.job.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items():
+        for name, rows in {**pipeline.block_rows(), UNREADABLE: UNREADABLE_BLOCK_ROWS}.items():
             files = [file for file in plan.files if file.evolver == name]
             left = sum(int((~done[file.first : file.first + file.rows]).sum()) for file in files)
             blocks[name] = pending_blocks(files, done, fitting_rows(rows, left, wanted))
         unreadable = blocks.pop(UNREADABLE)
-        return Pending({name: ones for name, ones in blocks.items() if ones}, unreadable)
+        return Pending({name: found for name, found in blocks.items() if found}, unreadable)
+
+    def _journal(self, stage: Stage) -> JournalPlace | None:
+        seconds = interval(self.job.config.limits, stage.model)
+        if seconds is None:
+            return None
+        # a cache, for which nothing waits
+        store = open_store(self.job.config.output, self.job.config.storage)
+        return JournalPlace(store, self.epoch.lease.tag, fingerprint(self.job.settings()), stage.name, seconds)
 
     def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""
-        job, limits = self.job, self.job.config.limits
-        pending, pools, already = self._pending(plan, done), job.pools(), int(done.sum())
+        job, limits, pipeline = self.job, self.job.config.limits, self.job.pipeline
+        pending, pools, already = self._pending(plan, done), pipeline.pools(), int(done.sum())
         spent = spent_by(run_files.load_sessions(self.epoch.store))
         budget = Budget(limits, pools, spent, self.request.ask)
         budget.check_start()
@@ -108,15 +121,16 @@ class _Run:
             monitor = Monitor.create(pools)
             execution = Execution(self._stream(pending, monitor))
             execution.start()
-            queues = Queues.of(pools, job.block_rows())
-            with make_display(job.pool_rows(pending), plan.rows, already, queues) as display:
+            queues = Queues.of(pipeline)
+            with make_display(pipeline.passing(pending.rows()), plan.rows, already, queues) as display:
                 session = SessionLog(self.holder.lease, number, pools)
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, already)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
                 watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
                 observers = (session, display, metrics, budget)
                 try:
-                    watch(execution, monitor, observers, watchdog, self.request, self.holder.check)
+                    with kept_short(self.epoch.store, done, monitor, self.holder.check):
+                        watch(execution, monitor, observers, watchdog, self.request, self.holder.check)
                 except RayError as error:
                     raise pool_error(error, session.latest) from error
                 finally:
@@ -128,9 +142,9 @@ class _Run:
         job, store = self.job, self.epoch.store
         sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), monitor)
 
-        def stream() -> None:
+        def work() -> None:
             configure_data(job.config.limits, self.verbose)
-            rows = job.stream(store, pending, monitor)
+            rows = stream(job.pipeline, store, pending, monitor, self._journal)
             rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
-        return stream
+        return work

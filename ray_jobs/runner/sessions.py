@@ -61,6 +61,7 @@ def session_of(
             "rows": pool.stats.done,
             "prompt_tokens": pool.stats.prompt_tokens,
             "completion_tokens": pool.stats.completion_tokens,
+            "replies_given_again": pool.stats.given_again,
             **_spending(pool, pools[name] if pools else None),
         }
         for name, pool in snapshot.pools.items()

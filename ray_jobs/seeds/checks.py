@@ -10,18 +10,19 @@ from difflib import get_close_matches
 from functools import partial
 from io import BytesIO
 from itertools import islice
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.errors import SeedError
-from ray_jobs.seeds.fields import RowProblem
+from ray_jobs.seeds.fields import RowProblem, value_at
 from ray_jobs.seeds.files import Format, SeedFile
 from ray_jobs.seeds.formats import DAMAGED, DELIMITERS, csv_header, read_csv, read_parquet, until_damage
 from ray_jobs.seeds.json_rows import Row, begins_with_a_value, read_json, read_jsonl
 from ray_jobs.seeds.layouts import Children, Layout
 from ray_jobs.seeds.schema import check_types, children_of, not_a_list
-from ray_jobs.seeds.streams import head_of
+from ray_jobs.seeds.streams import codec_of, head_of
 from ray_jobs.seeds.turns import FIELDS
 
 _SAMPLE = 20  # rows
@@ -51,20 +52,16 @@ def _checked(file: SeedFile, layout: Layout) -> SeedFile:
     try:
         if file.format == "parquet":
             return _check_parquet(file, layout)
-        head = _beginning(file)
-        _check_beginning(file, head)
-        if file.format == "csv":
-            return _check_csv(file, layout)
-        return _check_json(replace(file, format=_sniffed(file, head)), layout)
+        with file.open() as content:
+            head = head_of(content).removeprefix(codecs.BOM_UTF8).lstrip()
+            _check_beginning(file, head)
+            if file.format != "csv":
+                return _check_json(replace(file, format=_sniffed(file, head)), content, layout)
+        return _check_csv(file, layout)
     except RowProblem as problem:
         raise SeedError(f"{file.url}: {problem}") from None
     except (OSError, EOFError, pa.ArrowException) as error:
         raise SeedError(f"{file.url}: cannot be read as {file.format}: {error}") from error
-
-
-def _beginning(file: SeedFile) -> bytes:
-    with file.open() as content:
-        return head_of(content).removeprefix(codecs.BOM_UTF8).lstrip()
 
 
 def _check_beginning(file: SeedFile, head: bytes) -> None:
@@ -94,15 +91,20 @@ def _check_parquet(file: SeedFile, layout: Layout) -> SeedFile:
             schema = pq.read_schema(content)
         except pa.ArrowException:
             content.seek(0)
-            _check_beginning(file, content.read(64))
+            head = content.read(64)
+            if codec := codec_of(head):
+                told = f"expected a Parquet file, but it is compressed with {codec} as a whole; unpack it"
+                raise RowProblem("format", told) from None
+            _check_beginning(file, head)
             raise
     children = children_of(schema)
     _check_columns(children, layout)
     if doubtful := check_types(schema, layout):
+        columns = [*layout.used(children), *(doubtful if layout.holds_text else ())]
         with file.open() as content:
-            objects = _objects(read_parquet(content, [*layout.used(children), *doubtful]))
-        if not layout.holds_text and objects and not any(_is_list(row.get(doubtful[0])) for row in objects):
-            raise RowProblem("schema", not_a_list(doubtful[0], schema.field(doubtful[0]).type))
+            objects = _objects(read_parquet(content, columns))
+        if not layout.holds_text and objects and not any(_is_list(value_at(row, doubtful[0])) for row in objects):
+            raise RowProblem("schema", not_a_list(doubtful[0], "texts alone, none of which is JSON"))
         _complain(objects, layout)
     return _with_columns(file, children, layout)
 
@@ -139,9 +141,8 @@ def _delimiter(file: SeedFile, layout: Layout) -> tuple[str, list[str]]:
     return max(found.items(), key=lambda item: len(item[1]))
 
 
-def _check_json(file: SeedFile, layout: Layout) -> SeedFile:
-    with file.open() as content:
-        values = _first(read_json(content) if file.format == "json" else read_jsonl(content))
+def _check_json(file: SeedFile, content: BinaryIO, layout: Layout) -> SeedFile:
+    values = _first(read_json(content) if file.format == "json" else read_jsonl(content))
     if values and isinstance(values[0], RowProblem) and values[0].reason == DAMAGED:
         raise values[0]
     objects = [value for value in values if isinstance(value, dict)]

@@ -40,9 +40,10 @@ _CODECS: dict[str, Codec] = {
     ".zstd": "zstd",
     ".lz4": "lz4",
 }
-_OF_A_RUN = (
-    *("data/", "rejected/", "plan/", "epochs/", "entries/", "staging/", "sessions/", "analyses/", "report/"),
-    *("manifest/", "lease/", "run.json", "report.json", "_slm_evolve.json"),
+_OF_A_RUN = re.compile(
+    r"(?:(?:augment|instructions)/)?"  # the outputs of phases in that of a run of AutoIF
+    r"(?:(?:data|rejected|plan|epochs|entries|staging|sessions|analyses|report|manifest|lease)(?:/|$)"
+    r"|(?:run\.json|report\.json|_slm_evolve\.json)$)"
 )
 # what lies in every output of a run from its beginning
 _RUN_MARK = re.compile(r"(?:^|/)(?:plan/index\.json|epochs/\d+\.lease|lease/\d+\.json)$")
@@ -72,13 +73,13 @@ class SeedFile:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The content, decompressed, and of texts in UTF-8 with line ends."""
-        codec = _CODECS.get(_suffixes(self.url)[1])
+        """The content; that of texts decompressed, in UTF-8 and with line ends."""
         with self.store.open_input(self.path) as file:
-            if self.format != "parquet":
+            if self.format == "parquet":  # which is read from its end: no look at its beginning
+                yield file
+            else:
+                codec = _CODECS.get(_suffixes(self.url)[1])
                 yield as_utf8(decompressed(file, codec), line_ends=self.format != "csv")
-            else:  # which is read from its end: a look at its beginning would fetch megabytes for nothing
-                yield decompressed(file, codec) if codec else file
 
 
 @dataclass
@@ -100,7 +101,8 @@ def find_files(paths: Sequence[str], format: Format, options: Mapping[str, Any],
     A path that exists as it stands is that file or folder, whatever wildcards it has. A folder stands for the files of
     known formats at any depth in it, through links too, except hidden ones and those below names that
     start with "_", which a wildcard does not match either. Empty files of a folder or glob are passed over, and so are
-    outputs of runs below it, `output` among them. Raises SeedError where a path gives no file or an empty one.
+    outputs of runs below it, `output` among them, and what lies where a run writes in `output`. Raises SeedError where
+    a path gives no file or an empty one.
     """
     found = Found()
     for path in paths:
@@ -131,12 +133,12 @@ class _Place:
 def _expand(path: str, format: Format, options: Mapping[str, Any], output: str, found: Found) -> Iterable[SeedFile]:
     local = local_path(path)
     place = _remote(path, options, found) if local is None else _local(local, options, found)
-    entries = place.entries if place.single else _outside(place, output, found)
+    entries = _outside(place, output, found)
     files = [SeedFile(place.store, *entry, format) for entry in entries]
     if not place.single:
         files = _known(files, place.pattern, format, found)
     if not files:
-        raise SeedError(f"{path}: no file of seeds there{_near(path, options)}{_passed_over(place, found)}")
+        raise SeedError(f"{path}: no file of seeds there{_passed_over(place, found) or _near(path, options)}")
     files = [replace(file, format=_format(file, format)) for file in files]
     filled = [file for file in files if file.size]
     if not filled:
@@ -166,7 +168,7 @@ def _local(path: str, options: Mapping[str, Any], found: Found) -> _Place:
 def _remote(path: str, options: Mapping[str, Any], found: Found) -> _Place:
     folder, pattern = split_glob(path)
     # what looks like a wildcard may stand in a key, or begin the query of a URL
-    if "?" in path or "[" in path:
+    if pattern or "?" in path:
         exact = open_store(path, options)
         if kind := exact.kind(""):
             folder, pattern = path, "" if kind == "file" else "**/*"
@@ -189,24 +191,34 @@ def _outside(place: _Place, output: str, found: Found) -> list[Entry]:
     """
     base = place.base and place.base + "/"
     runs = {mark.string[: mark.start()] for mark in map(_RUN_MARK.search, place.names) if mark}
-    own = _below(output, place)
-    within = [f"{run}/" for run in {*runs, own or ""} if run]
-    if own == "" or "" in runs:
-        within += _OF_A_RUN if own == "" else _OF_A_RUN[1:]
-    left = tuple(base + name for name in within)
-    found.skip(OUTPUT, (place.store.url_of(entry.path) for entry in place.entries if entry.path.startswith(left)))
-    return [entry for entry in place.entries if not entry.path.startswith(left)]
+    own, within = _between(output, place)
+    others = tuple(f"{run}/" for run in {*runs, own or ""} if run)
+
+    def is_written(entry: Entry) -> bool:
+        path = entry.path.removeprefix(base)
+        if path.startswith(others):
+            return True
+        if within is not None:
+            return _OF_A_RUN.match(within if place.single else f"{within}/{path}".lstrip("/")) is not None
+        return "" in runs and not path.startswith("data/") and _OF_A_RUN.match(path) is not None
+
+    written = {entry.path for entry in place.entries if is_written(entry)}
+    found.skip(OUTPUT, (place.store.url_of(path) for path in sorted(written)))
+    return [entry for entry in place.entries if entry.path not in written]
 
 
-def _below(output: str, place: _Place) -> str | None:
-    """The path of the output below the place, "" for the place itself; None where it lies elsewhere."""
+def _between(output: str, place: _Place) -> tuple[str | None, str | None]:
+    """The path of the output below the place, and that of the place below the output; None where it is not below."""
     there = local_path(output) if output else None
     if there is not None and "://" not in place.url:
-        above = Path(place.url).resolve()
-        inner = Path(there).resolve()
-        return "/".join(inner.relative_to(above).parts) if inner.is_relative_to(above) else None
-    above_url, url = place.url.rstrip("/"), output.rstrip("/")
-    return url[len(above_url) :].strip("/") if output and f"{url}/".startswith(f"{above_url}/") else None
+        return _from(str(Path(place.url).resolve()), str(Path(there).resolve()))
+    return _from(place.url, output) if output else (None, None)
+
+
+def _from(one: str, other: str) -> tuple[str | None, str | None]:
+    one, other = f"{one.rstrip('/')}/", f"{other.rstrip('/')}/"
+    below = other[len(one) :].strip("/") if other.startswith(one) else None
+    return below, one[len(other) :].strip("/") if one.startswith(other) else None
 
 
 def _known(files: list[SeedFile], pattern: tuple[str, ...], format: Format, found: Found) -> list[SeedFile]:

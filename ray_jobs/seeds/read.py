@@ -28,6 +28,8 @@ from ray_jobs.seeds.rows import place_of, row_as_json, rows_of
 from ray_jobs.seeds.turns import TurnsLayout
 
 BATCH_ROWS = 8192
+HELD_BATCHES = 16
+"""So many batches before the first seed are kept back: where there is none at all, nothing of them is to be planned."""
 RAW_CHARACTERS = 2000
 
 LayoutName = Literal["columns", "sharegpt", "messages"]
@@ -161,25 +163,27 @@ def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout, repo
     rows = chain.from_iterable(_outcomes(file, layout, source.pairs) for file in files)
     ids, repeats, left = IdSet(), Counter[bytes](), source.limit
     first: BadSeed | None = None
+    held = list[SeedBatch]()
     outcomes = list(islice(rows, BATCH_ROWS))
     while outcomes:
         new = ids.add([outcome.digest for outcome in outcomes]).tolist()
         if source.pairs:
-            outcomes, new = _numbered(outcomes, new, ids, repeats)
+            outcomes, new = _numbered(outcomes, new, repeats)
         pairs = list(_up_to(left, zip(outcomes, new, strict=True)))
         batch = _batch(pairs, report, source.on_error)
         report = batch.report
         first = first or (batch.bad[0] if batch.bad else None)
         left = None if source.limit is None else source.limit - report.seeds
-        # a batch without any seed may be all there is, and then nothing of it is to be planned
-        ahead = None if report.seeds else list(islice(rows, BATCH_ROWS))
-        if ahead == [] and first is not None:
-            raise SeedError(_no_seed(report, first))
-        yield batch
-        outcomes = [] if left == 0 else list(islice(rows, BATCH_ROWS)) if ahead is None else ahead
+        held.append(batch)
+        if report.seeds or len(held) > HELD_BATCHES:
+            yield from held
+            held.clear()
+        outcomes = [] if left == 0 else list(islice(rows, BATCH_ROWS))
+    if first is not None and not report.seeds:
+        raise SeedError(_no_seed(report, first))
     if not report.read:
         raise SeedError(f"{', '.join(source.paths)}: {len(files)} files without a single row")
-    for line in _worth_telling(report):
+    for line in report.lines():
         log.warning("seeds: %s", line)
 
 
@@ -188,13 +192,8 @@ def _no_seed(report: SeedReport, first: BadSeed) -> str:
     return f"no usable seed in {report.read:,} rows ({reasons}); the first: {first.message}"
 
 
-def _worth_telling(report: SeedReport) -> list[str]:
-    """The lines of a report on what its reader may not expect."""
-    return replace(report, bad={}, duplicates=0, unused_columns=()).lines()
-
-
 def _numbered(
-    outcomes: Sequence[_Good | _Bad], new: Sequence[bool], ids: IdSet, repeats: Counter[bytes]
+    outcomes: Sequence[_Good | _Bad], new: Sequence[bool], repeats: Counter[bytes]
 ) -> tuple[list[_Good | _Bad], list[bool]]:
     """The same outcomes, of which pairs that were there before have an id with their number among their equals."""
     told = list[_Good | _Bad]()
@@ -202,7 +201,6 @@ def _numbered(
         if not unseen and isinstance(outcome, _Good):
             repeats[outcome.digest] += 1
             outcome = replace(outcome, digest=_seed_digest(outcome.digest.hex(), str(repeats[outcome.digest])))
-            ids.add([outcome.digest])
         told.append(outcome)
     return told, [unseen or isinstance(outcome, _Good) for outcome, unseen in zip(told, new, strict=True)]
 
@@ -226,15 +224,22 @@ class _Bad:
 
 
 def _outcomes(file: SeedFile, layout: Layout, pairs: bool) -> Iterator[_Good | _Bad]:
-    for row in until_damage(rows_of(file, every_column=pairs)):
-        try:
-            example = _example(row.value, layout)
-        except RowProblem as problem:
-            yield _bad(file, row, problem)
-        else:
-            texts = (example.instruction, example.input, *([example.output] if pairs else []))
-            place = place_of(file, row) if example.notes else ""
-            yield _Good(_seed_digest(*texts), example, place, row_as_json(file, row) if pairs else None)
+    return (_outcome(file, row, layout, pairs) for row in until_damage(rows_of(file, every_column=pairs)))
+
+
+def _outcome(file: SeedFile, row: Row, layout: Layout, pairs: bool) -> _Good | _Bad:
+    try:
+        return _good(file, row, _example(row.value, layout), pairs)
+    except RowProblem as problem:
+        return _bad(file, row, problem)
+    except RecursionError:
+        return _bad(file, row, RowProblem("too_deep", "expected lists and objects some hundred deep at most"))
+
+
+def _good(file: SeedFile, row: Row, example: Example, pairs: bool) -> _Good:
+    texts = (example.instruction, example.input, *([example.output] if pairs else []))
+    place = place_of(file, row) if example.notes else ""
+    return _Good(_seed_digest(*texts), example, place, row_as_json(file, row) if pairs else None)
 
 
 def _example(value: object, layout: Layout) -> Example:
@@ -246,12 +251,23 @@ def _example(value: object, layout: Layout) -> Example:
 
 
 def _bad(file: SeedFile, row: Row, problem: RowProblem) -> _Bad:
-    raw = json.dumps(row.value, default=str).encode() if row.raw is None else row.raw.rstrip(b"\r\n")
-    # a file that breaks off has no row whose bytes could name the loss
-    digest = hashlib.blake2b(raw or file.url.encode(), digest_size=ID_BYTES, person=b"bad seed").digest()
+    identity, raw = _identity(file, row)
+    digest = hashlib.blake2b(identity, digest_size=ID_BYTES, person=b"bad seed").digest()
     place = place_of(file, row)
     text = raw[: 4 * RAW_CHARACTERS].decode(errors="replace")[:RAW_CHARACTERS]
     return _Bad(digest, BadSeed(file.url, row.number, problem.reason, f"{place}: {problem}", text, digest.hex()))
+
+
+def _identity(file: SeedFile, row: Row) -> tuple[bytes, bytes]:
+    """What tells a bad row from others, and what is there of its text: the row's bytes where it has some."""
+    if row.raw is not None:
+        raw = row.raw.rstrip(b"\r\n")
+        # a file that breaks off has no row whose bytes could name the loss
+        return raw or file.url.encode(), raw
+    if isinstance(row.value, RowProblem):  # of which the value is not known, so its place has to do
+        return f"{file.url} {row.number}".encode(), json.dumps(str(row.value)).encode()
+    raw = json.dumps(row.value, default=str).encode()
+    return raw, raw
 
 
 def _batch(pairs: Sequence[tuple[_Good | _Bad, bool]], before: SeedReport, on_error: OnError) -> SeedBatch:

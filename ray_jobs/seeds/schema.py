@@ -28,7 +28,7 @@ def children_of(schema: pa.Schema) -> dict[str, list[str]]:
 
 
 def check_types(schema: pa.Schema, layout: Layout) -> list[str]:
-    """The columns of which rows must be looked at: conversations as text, and others that may hold an input.
+    """The paths of which rows must be looked at: a conversation as text, or columns that may hold an input.
 
     Raises RowProblem where a column that must be text, or a conversation, has a type that is neither.
     """
@@ -39,17 +39,17 @@ def check_types(schema: pa.Schema, layout: Layout) -> list[str]:
             raise RowProblem("schema", f"nothing is at {path!r} for the {part}")
         if part == "conversation":
             if not (_is(type_, _LISTS) or _is_text(type_) or pa.types.is_struct(type_)):
-                raise RowProblem("schema", not_a_list(path, type_))
+                raise RowProblem("schema", not_a_list(path, f"the type {type_}"))
             doubtful += [path] if _is_text(type_) else []
         elif part in layout.texts and not _is_text(type_, part != "instruction"):
             hint = f"; say seeds.columns.{part}: {path}.0 for its first" if _is(type_, _LISTS) else ""
             raise RowProblem("schema", f"column {path!r} has the type {type_}, expected text{hint}")
-    return doubtful + [column.name for column in schema if _may_hold_input(column)]
+    return doubtful + [column.name for column in schema if layout.holds_text and _may_hold_input(column)]
 
 
-def not_a_list(path: str, type_: object) -> str:
+def not_a_list(path: str, found: str) -> str:
     """The message for a column that cannot hold a conversation."""
-    return f"column {path!r} has the type {type_}, expected a list of turns"
+    return f"column {path!r} has {found}, expected a list of turns"
 
 
 def _may_hold_input(column: pa.Field) -> bool:

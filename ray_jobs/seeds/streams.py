@@ -31,11 +31,16 @@ _MARKS = (  # that of UTF-32 begins with that of UTF-16
 def decompressed(file: BinaryIO, named: Codec | None) -> BinaryIO:
     """The content of a file: by its first bytes, whatever its name, or else as it is `named`."""
     head = head_of(file)
-    codec = next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), named)
+    codec = codec_of(head) or named
     if codec is None:
         return file
     stream = pa.CompressedInputStream(cast(io.IOBase, file), codec)
     return io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER)  # pyarrow's own has no readline
+
+
+def codec_of(head: bytes) -> Codec | None:
+    """How a file that begins with `head` is compressed, if it is."""
+    return next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
 
 
 def as_utf8(file: BinaryIO, line_ends: bool) -> BinaryIO:

@@ -26,17 +26,22 @@ class Walked(NamedTuple):
 def local_path(path: str) -> str | None:
     """The absolute path of a file or folder of this machine; None for any other URL."""
     path = path.removeprefix("file://")
-    # not Path.resolve, which follows links: a file keeps the name under which it was given
-    return None if "://" in path else os.path.abspath(Path(path).expanduser())  # noqa: PTH100
+    # not Path.resolve, which follows links: a file keeps the name under which it was given; nor Path.expanduser, to
+    # which a name like ~nobody is an error
+    return None if "://" in path else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
 
 
 def split_local(path: str) -> tuple[str, tuple[str, ...]]:
-    """An absolute path as what of it has no wildcard or exists as it stands, and the pattern below that."""
+    """An absolute path as what of it has no wildcard or exists as it stands, and the pattern below that.
+
+    Raises StorageError where that cannot be looked up.
+    """
     base, *parts = Path(path).parts
     for index, part in enumerate(parts):
         inner = Path(base, part)
-        if _WILD & set(part) and not (inner.exists() or inner.is_symlink()):
-            return base, tuple(parts[index:])
+        with explained("look up", str(inner)):
+            if _WILD & set(part) and not (inner.exists() or inner.is_symlink()):
+                return base, tuple(parts[index:])
         base = str(inner)
     return base, ()
 

@@ -11,18 +11,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
-from pyarrow import fs as arrow
-
 from ray_jobs.errors import StorageError
 from ray_jobs.storage.store import Store
 
 
 class DiskStore(Store):
     """The files below a folder."""
-
-    def arrow_filesystem(self) -> arrow.FileSystem:
-        """Arrow's own local file system, below the root."""
-        return arrow.SubTreeFileSystem(self._root or "/", arrow.LocalFileSystem())
 
     @property
     def folder(self) -> Path | None:

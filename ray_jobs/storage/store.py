@@ -18,7 +18,6 @@ from typing import Any, BinaryIO, Literal, NamedTuple, cast
 import fsspec
 import fsspec.utils
 from fsspec.implementations.local import LocalFileSystem
-from pyarrow import fs as arrow
 
 from evolve.masking import mask_url
 from ray_jobs.errors import MissingFile, StorageError
@@ -246,11 +245,6 @@ class Store:
         raw = self._retry("read", path, lambda: self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD))
         reader = ExplainedReader(raw, self.url_of(path), self._retry_seconds)
         return cast(BinaryIO, io.BufferedReader(reader, 1 << 20))
-
-    def arrow_filesystem(self) -> arrow.FileSystem:
-        """This store as a pyarrow file system, whose paths are relative to the root too."""
-        handler = arrow.PyFileSystem(arrow.FSSpecHandler(self._fs))
-        return arrow.SubTreeFileSystem(self._root, handler)
 
     def _retry(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
         return retry(call, operation, self.url_of(path), self._retry_seconds)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Mapping
+from typing import Any
 
 _GLOB = re.compile(r"[*?\[]")
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
@@ -34,6 +36,11 @@ def is_wrapped(url: str) -> bool:
     """Whether `url` names a file system of fsspec that works on another one, as zip://a.csv::s3://b/x.zip does."""
     first, colons, _ = url.partition("::")
     return bool(colons) and first.partition("://")[0] in _WRAPPERS
+
+
+def options_for(place: str, options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The options with which to open a place: `options` behind a URL, none on local disk, which they are not for."""
+    return options if "://" in place else {}
 
 
 def joined(url: str, path: str) -> str:

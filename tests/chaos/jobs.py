@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 import yaml
 
 from ray_jobs.output import accept
 from ray_jobs.storage.store import Store, open_store
 from tests.chaos.nodes import STARTUP, Nodes, until
+from tests.ray_jobs.samples import plain_tables
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 480.0
@@ -126,7 +127,7 @@ class Job:
         store = self.store
         found: list[tuple[str | None, ...]] = []
         for folder in ("data", "rejected"):
-            table = ds.dataset(folder, filesystem=store.arrow_filesystem(), format="parquet").to_table()
+            table = pa.concat_tables(plain_tables(store, folder))
             text = table["output"] if folder == "data" else table["reason"]
             found += zip(
                 *(column.to_pylist() for column in (table["record_id"], table["instruction"], text)), strict=True
@@ -137,10 +138,7 @@ class Job:
 
     def rows(self) -> int:
         """How many different rows the two folders hold."""
-        files = self.store.arrow_filesystem()
-        tables = [
-            ds.dataset(item, filesystem=files, format="parquet").to_table(["row_id"]) for item in ("data", "rejected")
-        ]
+        tables = [table for folder in ("data", "rejected") for table in plain_tables(self.store, folder)]
         return len({row_id for table in tables for row_id in pc.unique(table["row_id"]).to_pylist()})
 
     def end(self) -> None:

@@ -17,8 +17,8 @@ import yaml
 
 from tests.ray_jobs.ray_head import RayHead, ray_head
 
-# machines that start are much work for a small one; in the ordinary run test_outlook.py has a pool with a GPU
-pytestmark = [pytest.mark.chaos_long, pytest.mark.timeout(600)]
+# machines that start are much work for a small one; forecast/test_plan_command.py has a pool with a GPU
+pytestmark = [pytest.mark.ray, pytest.mark.chaos_long, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 800

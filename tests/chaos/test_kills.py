@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import LONGEST, Job, Place, Records
-from tests.chaos.nodes import Nodes
+from tests.chaos.nodes import Nodes, until
 
 pytestmark = pytest.mark.timeout(1800)
 
-VICTIMS = ("evolve_small", "evolve_large", "respond", "score", "BoardActor")
+INTERVAL = 0.25
+"""Seconds between two writes of an actor's journal."""
+VICTIMS = ("evolve_small", "evolve_large", "respond", "score", "MonitorActor")
 
 
 def kill_driver(job: Job, random: Random) -> bool:
@@ -34,6 +37,27 @@ def test_driver_killed(place: Place, make_job: MakeJob, undisturbed: Records) ->
     job.finish()
     job.verify()
     assert job.records() == undisturbed
+
+
+def test_a_kill_costs_the_requests_in_flight(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(Place(str(tmp_path / "out")), seeds=60, strategy__rounds=4, limits__journal=INTERVAL)
+    slow = {"slots": 16, "decode_rate": 60, "sigma": 0}
+    for evolver in job.config["evolvers"].values():
+        evolver["engine"] |= slow
+    job.config["responder"]["engine"] |= slow
+    # a quarter of all calls of evolvers
+    command = job.start_working()
+    until(lambda: job.calls > 120, LONGEST, "a row in its later rounds")
+    assert command.kill()
+    before = job.calls
+    text = job.finish()
+    repeats = job.calls - len(job.prompts())
+    per_second = 3 * slow["slots"] * slow["decode_rate"] / 40
+    # a look at the count may come late
+    assert repeats <= 3 * slow["slots"] + 2 * INTERVAL * per_second
+    assert before - repeats > 50, text
+    job.verify()
+    assert not [path for path, _ in job.store.list("replies")]
 
 
 @pytest.mark.chaos_long

@@ -6,6 +6,7 @@ import logging
 import tempfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -13,6 +14,7 @@ import pytest
 import ray
 from hypothesis import settings
 from moto.server import ThreadedMotoServer
+from ray.cluster_utils import Cluster
 
 from tests.ray_jobs.ray_head import RayHead, ray_head
 
@@ -59,20 +61,25 @@ def head() -> Iterator[RayHead]:
         yield started
 
 
-@pytest.fixture(scope="module")
-def local_ray() -> Iterator[None]:
-    """A small Ray of this machine, its GPUs mere numbers, in which `run` works without starting one of its own."""
+@pytest.fixture(scope="session")
+def small_cluster() -> Iterator[str]:
+    """The address of a Ray of this machine, its GPUs mere numbers. It starts once: that costs ten seconds of a core."""
     # short, for the paths of Unix sockets are limited
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        ray.init(
-            address="local",
-            num_cpus=12,
-            num_gpus=4,
-            object_store_memory=100 << 20,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=folder,
-        )
-        yield
-        ray.shutdown()
+        with pytest.MonkeyPatch.context() as patch:
+            # here Ray writes down which cluster is the latest, and no other Ray on this host is to join ours
+            patch.setenv("RAY_TMPDIR", folder)
+            Path(folder, "ray").mkdir()
+            resources = {"num_cpus": 12, "num_gpus": 4, "object_store_memory": 100 << 20}
+            node = {**resources, "include_dashboard": False, "temp_dir": f"{folder}/r"}
+            cluster = Cluster(initialize_head=True, head_node_args=node)
+        yield cluster.address
+        cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def local_ray(small_cluster: str) -> Iterator[None]:
+    """This process is a driver on the small cluster, on which `run` works without starting a Ray of its own."""
+    ray.init(address=small_cluster, log_to_driver=False, logging_level=logging.ERROR)
+    yield
+    ray.shutdown()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pyarrow as pa
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 
 from ray_jobs.config.run import RunConfig
 from ray_jobs.output import accept
@@ -28,6 +29,7 @@ from ray_jobs.storage.store import Store
 CREATED = datetime(2026, 1, 2, tzinfo=UTC)
 LABELS = {"run_id": "run", "strategy": "evol_instruct", "scorer_model": None, "reward_model": None}
 MODELS = {"a": "model-a", "b": "model-b"}
+AnyConfig = TypeVar("AnyConfig")
 
 
 def run_config(folder: Path, **changes: Any) -> RunConfig:
@@ -155,6 +157,24 @@ def commit_part(epoch: Epoch, *numbers: int) -> Entry:
     return entry
 
 
+@dataclass(frozen=True)
+class FinishedRun(Generic[AnyConfig]):
+    """A finished run in its folder."""
+
+    folder: Path
+    config: AnyConfig
+    report: dict[str, Any]
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "out"
+
+    @property
+    def calls(self) -> Counter[str]:
+        """The prompts that engines have seen, by digest."""
+        return Counter((self.folder / "calls").read_text().split())
+
+
 def plan_seeds(store: Store, source: SeedSource, fanout: Fanout) -> PlanIndex:
     """Plan in an epoch of its own."""
     return make_plan(PlanWriter(new_epoch(store)), source, fanout)
@@ -175,10 +195,17 @@ def record_counts(store: Store) -> Counter[str]:
     """How often each record is in the output, as a reader without a manifest sees it."""
     found = Counter[str]()
     for folder in ("data", "rejected"):
-        if paths := [path for path, _ in store.list(folder)]:
-            dataset = ds.dataset(paths, filesystem=store.arrow_filesystem(), format="parquet")
-            found.update(dataset.to_table(columns=["record_id"])["record_id"].to_pylist())
+        for table in plain_tables(store, folder):
+            found.update(table["record_id"].to_pylist())
     return found
+
+
+def plain_tables(store: Store, folder: str) -> Iterator[pa.Table]:
+    """The Parquet files of a folder, as whoever lists it and knows nothing else reads them."""
+    for path, _ in store.list(folder):
+        if not path.rpartition("/")[2].startswith((".", "_")):
+            with store.open_input(path) as opened:
+                yield pq.read_table(opened)
 
 
 def check_parts(store: Store, rows: set[int]) -> None:

@@ -49,6 +49,7 @@ def python(program: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.ray
 def test_the_example_runs_a_configuration_and_uses_what_came_out(tmp_path: Path) -> None:
     write_seeds(tmp_path / "seeds.jsonl", [f"Explain step {number}." for number in range(6)])
     raw = run_config(tmp_path, output="out/first", strategy={"rounds": 1}).model_dump(mode="json")

@@ -2,111 +2,98 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
 
 import pyarrow as pa
 
-from evolve.errors import EngineDied
 from evolve.flow import drive
 from evolve.judging.records import Case, Finding, Judged, Question, Side
 from evolve.records import Failed, Instruction, Rejected
-from ray_jobs.config.run import EngineConfig
 from ray_jobs.jobs.analysis.config import EncoderConfig
 from ray_jobs.jobs.analysis.tables import EMBEDDING, Values, with_findings
 from ray_jobs.output.rounds import MAX_ERROR_CHARACTERS, storable
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
-from ray_jobs.pipeline.actors import end_actor, load_engine
-from ray_jobs.pipeline.monitor import Monitor, StatsReporter
+from ray_jobs.pipeline.actor import BlockActor, PoolActor, Row, RowActor
+from ray_jobs.pipeline.monitor import WorkerStats
 
 JUDGE, ENCODE = "judge", "encode"
 """The pools, and the stages at which their rows fail."""
-log = logging.getLogger(__name__)
-Row = dict[str, Any]
+
+
+class FindingsActor(PoolActor[Row]):
+    """What becomes of a record is a finding, in the columns `values`."""
+
+    key = "record_id"
+
+    @property
+    @abstractmethod
+    def values(self) -> Values:
+        """The columns."""
+
+    def finished(self, table: pa.Table, results: Sequence[Row | None]) -> pa.Table:
+        """The block with findings; without an outcome where a row has not begun."""
+        return with_findings(table, [result or {} for result in results], self.values)
 
 
 @dataclass(frozen=True)
 class JudgeTask:
-    """What a judging actor needs to know: what it asks, of which engine, and the columns that verdicts fill."""
+    """What a judge is asked, and the columns that verdicts fill."""
 
     question: Question
-    engine: EngineConfig
     values: Values
-    monitor: Monitor
 
 
-@dataclass(frozen=True)
-class EncodeTask:
-    """What an encoding actor needs to know."""
+class JudgeActor(FindingsActor, RowActor[Row]):
+    """Asks a judge about each row."""
 
-    encoder: EncoderConfig
-    monitor: Monitor
+    _task: JudgeTask
 
+    @property
+    def values(self) -> Values:
+        """Those of the question."""
+        return self._task.values
 
-class JudgeActor:
-    """Asks a judge about the rows of a block, side by side."""
-
-    def __init__(self, job: JudgeTask) -> None:
-        self._reporter = StatsReporter(job.monitor, JUDGE)
-        self._question, self._values = job.question, job.values
-        with self._reporter.loading():
-            self._engine = load_engine(job.engine)
-
-    async def __call__(self, table: pa.Table) -> pa.Table:
-        """Judge a block. Rows that have not begun when the run is to stop come back without an outcome."""
-        findings = await asyncio.gather(*(self._row(row) for row in table.to_pylist()))
-        await asyncio.to_thread(self._reporter.report)
-        return with_findings(table, findings, self._values)
-
-    async def _row(self, row: Row) -> Row:
-        if self._reporter.stopped:
-            return {}
-        with self._reporter.row() as stats:
-            found = finding_row(await self._judged(row))
-            stats.spend(found["prompt_tokens"], found["completion_tokens"])
-            stats.count([found])
+    async def work(self, row: Row, stats: WorkerStats) -> Row:
+        """Ask about one row."""
+        asked = drive(self._task.question.ask(case_of(row), Random(f"judge {row['record_id']}")), self._engine)
+        found = finding_row(await self.outcome(asked, JUDGE, _failed))
+        stats.spend(found["prompt_tokens"], found["completion_tokens"])
+        stats.count([found])
         return found
 
-    async def _judged(self, row: Row) -> Finding:
-        try:
-            return await drive(self._question.ask(case_of(row), Random(f"judge {row['record_id']}")), self._engine)
-        except EngineDied as died:
-            end_actor(died, self._reporter)
-        except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
-            log.warning("record %s failed", row["record_id"], exc_info=True)
-            return Failed(type(error).__name__, str(error))
+
+def _failed(error: Exception) -> Finding:
+    return Failed(type(error).__name__, str(error))
 
 
-class EncodeActor:
-    """Turns the instructions of a block, each with its input on the line below, into vectors."""
+class EncodeActor(FindingsActor, BlockActor[Row]):
+    """Turns instructions, each with its input on the line below, into vectors."""
 
-    def __init__(self, job: EncodeTask) -> None:
-        self._reporter = StatsReporter(job.monitor, ENCODE)
-        with self._reporter.loading():
-            # here, so that planning and judging never cost the import of torch
-            from scoring import encoder
+    @property
+    def values(self) -> Values:
+        """Those of a vector."""
+        return EMBEDDING
 
-            settings = job.encoder.model_dump(exclude={"pool"})
-            self._encoder = encoder.Encoder(encoder.EncoderConfig(**settings))
+    def load(self, model: EncoderConfig) -> None:
+        """Load the encoder."""
+        # here, so that planning and judging never cost the import of torch
+        from scoring import encoder
 
-    def __call__(self, table: pa.Table) -> pa.Table:
+        self._encoder = encoder.Encoder(encoder.EncoderConfig(**model.model_dump(exclude={"pool"})))
+
+    def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[Row]:
         """Encode a block."""
-        rows = table.to_pylist()
-        if self._reporter.stopped:
-            return with_findings(table, [{} for _ in rows], EMBEDDING)
-        with self._reporter.rows(len(rows)) as stats:
-            encoded = self._encoder.encode([text_of(row) for row in rows])
-            findings = [
-                {"status": KEPT, "embedding": vector, "truncated": cut, "prompt_tokens": tokens, "completion_tokens": 0}
-                for vector, tokens, cut in zip(encoded.vectors, encoded.tokens, encoded.truncated, strict=True)
-            ]
-            stats.spend(sum(encoded.tokens), 0)
-            stats.count(findings)
-        self._reporter.report()
-        return with_findings(table, findings, EMBEDDING)
+        encoded = self._encoder.encode([text_of(row) for row in rows])
+        findings = [
+            {"status": KEPT, "embedding": vector, "truncated": cut, "prompt_tokens": tokens, "completion_tokens": 0}
+            for vector, tokens, cut in zip(encoded.vectors, encoded.tokens, encoded.truncated, strict=True)
+        ]
+        stats.spend(sum(encoded.tokens), 0)
+        stats.count(findings)
+        return findings
 
 
 def case_of(row: Row) -> Case:

@@ -14,23 +14,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import islice
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.datasets.source import open_source
-from ray_jobs.jobs.analysis.actors import ENCODE, EncodeActor, EncodeTask
+from ray_jobs.jobs.analysis.actors import ENCODE, EncodeActor
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig, DiversityConfig
 from ray_jobs.jobs.analysis.job import AnalysisJob
 from ray_jobs.jobs.analysis.summaries import GROUP, SUMMARY, diversity, encode_summary, groups, own_table, read_files
 from ray_jobs.jobs.analysis.tables import EMBEDDING, NEIGHBOURS, FindingsLayout
-from ray_jobs.jobs.preflight import absolute, check_model
+from ray_jobs.jobs.preflight import check_models
 from ray_jobs.output import ownership
 from ray_jobs.output.file_names import DATA, SUCCESS
 from ray_jobs.output.schema import ROW_GROUP_ROWS
-from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.stage import Stage
 from ray_jobs.storage.store import Store
 from scoring.neighbours import QUERY_ROWS, Neighbours, Vectors, neighbours
 
@@ -45,16 +45,15 @@ Say = Callable[[str], None]
 class EncodeJob(AnalysisJob):
     """The vector of each instruction. Raises ConfigError."""
 
-    pool_name = ENCODE
-
     def __init__(self, config: AnalysisRunConfig, analysis: DiversityConfig) -> None:
-        super().__init__(config, EMBEDDINGS, analysis.encoder.pool, FindingsLayout(EMBEDDING), analysis.seeds)
-        check_model("encoder.model", analysis.encoder.model)
+        super().__init__(config, EMBEDDINGS, FindingsLayout(EMBEDDING), analysis.seeds)
         self._encoder = analysis.encoder
+        check_models([self.stage])
 
-    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
+    @property
+    def stage(self) -> Stage:
         """An encoder."""
-        return EncodeActor, EncodeTask(absolute(self._encoder), monitor)
+        return Stage(ENCODE, "encoder", EncodeActor, self._encoder, self._encoder.pool)
 
 
 @dataclass

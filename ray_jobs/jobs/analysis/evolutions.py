@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from evolve.prompts import Template, check_folder, load_template, shipped_names
 from evolve.strategies.auto_evol import METHOD_TEMPLATE, load_method
 from evolve.strategies.evol_instruct import OPERATORS
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.datasets.source import Source
+from ray_jobs.datasets.source import Source, run_source
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.analysis.planning import KEYS, Row
+from ray_jobs.output import accept
+from ray_jobs.output.file_names import REJECTED
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class EvolvePrompts:
 def evolutions(source: Source, prompts: EvolvePrompts) -> Iterator[list[Row]]:
     """The records of a dataset as replies, each with its prompt in the place of its instruction.
 
-    The instructions that others were evolved from are held in memory. Raises ConfigError where one is not there.
+    The instructions that others were evolved from are held in memory; of a run one may stand among the rejected
+    records, for a rejected answer leaves its instruction a parent. Raises ConfigError where one is not there.
     """
     parents = _parents(source)
     columns = [*KEYS, "parent_id", "operator", "seed_instruction", "input", "instruction"]
@@ -70,7 +73,7 @@ def evolutions(source: Source, prompts: EvolvePrompts) -> Iterator[list[Row]]:
             if parent is None:
                 raise ConfigError(
                     f"evolution_reward: the parent {record['parent_id']} of {record['record_id']} is not among the "
-                    "records; it needs a run with keep_rounds: all"
+                    "kept and rejected records; it needs a run with keep_rounds: all, and not a selection of one"
                 )
             prompt = prompts.of(record["operator"], parent, record["input"])
             keys = {key: record[key] for key in KEYS}
@@ -82,10 +85,25 @@ def _parents(source: Source) -> dict[str, str]:
     wanted = set[str]()
     for batch in source.batches(["seed_id", "parent_id"]):
         wanted |= {record["parent_id"] for record in batch.to_pylist() if _has_parent(record)}
+    found = _instructions(source, wanted)
+    if (missing := wanted - found.keys()) and (rejected := _rejected(source)):
+        found |= _instructions(rejected, missing)
+    return found
+
+
+def _instructions(source: Source, wanted: Set[str]) -> dict[str, str]:
+    """The instructions of the records that are `wanted`, by their ids."""
     found: dict[str, str] = {}
     for batch in source.batches(["record_id", "instruction"]) if wanted else ():
         found |= {row["record_id"]: row["instruction"] for row in batch.to_pylist() if row["record_id"] in wanted}
     return found
+
+
+def _rejected(source: Source) -> Source | None:
+    """The rejected records beside those of a run; None where there are none, as in a selection."""
+    if source.origin["kind"] != "run":
+        return None
+    return run_source(source.store, accept.load(source.store).manifest, REJECTED)
 
 
 def _has_parent(record: Row) -> bool:

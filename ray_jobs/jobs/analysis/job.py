@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, ClassVar
-
-from ray.data import Dataset
+from typing import Any
 
 from ray_jobs.config.identity import result_settings
-from ray_jobs.config.run import PoolConfig
 from ray_jobs.datasets.source import Source, open_source
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.planning import RECORDS, Row, plan_rows, records_and_seeds
@@ -18,10 +15,8 @@ from ray_jobs.jobs.analysis.tables import PLAN, FindingsLayout
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.branches import read_plan
-from ray_jobs.pipeline.job import Pending, PooledJob
-from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.pools import through_pool
+from ray_jobs.pipeline.job import PooledJob
+from ray_jobs.pipeline.stage import Pipeline, Stage
 from ray_jobs.storage.store import Store, open_store
 
 
@@ -30,17 +25,20 @@ class AnalysisJob(PooledJob):
 
     kind = "analysis"
     holds = "analysis"
-    pool_name: ClassVar[str]
     config: AnalysisRunConfig
 
-    def __init__(
-        self, config: AnalysisRunConfig, name: str, pool: PoolConfig, layout: FindingsLayout, seeds: bool
-    ) -> None:
-        self.config, self._name, self._pool, self._layout, self._seeds = config, name, pool, layout, seeds
+    def __init__(self, config: AnalysisRunConfig, name: str, layout: FindingsLayout, seeds: bool) -> None:
+        self.config, self._name, self._layout, self._seeds = config, name, layout, seeds
 
+    @property
     @abstractmethod
-    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
-        """What runs in the pool: the actor's class, and what it is built with."""
+    def stage(self) -> Stage:
+        """The pool that measures."""
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """Plan, measure."""
+        return Pipeline((RECORDS,), (self.stage,), schema=PLAN)
 
     @property
     def records_per_row(self) -> int:
@@ -64,18 +62,6 @@ class AnalysisJob(PooledJob):
         """What is measured of a dataset: instructions, unless a job needs more."""
         return records_and_seeds(source, self._seeds)
 
-    def pools(self) -> dict[str, PoolConfig]:
-        """One pool."""
-        return {self.pool_name: self._pool}
-
-    def block_rows(self) -> dict[str, int]:
-        """What the pool is configured to."""
-        return {RECORDS: self._pool.batch_rows}
-
-    def pool_rows(self, pending: Pending) -> dict[str, int]:
-        """All of them."""
-        return {self.pool_name: pending.rows().get(RECORDS, 0)}
-
     def labels(self, run_id: str) -> RunLabels:
         """The run alone: a table has no columns that are the same for all."""
         return RunLabels({"run_id": run_id}, {})
@@ -91,9 +77,3 @@ class AnalysisJob(PooledJob):
     def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:  # noqa: ARG002 (the records say more)
         """The summary."""
         return {SUMMARY: encode_summary(self.entries(store))}
-
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
-        """Plan, measure."""
-        rows = read_plan(store, RECORDS, pending.branches[RECORDS], PLAN)
-        actor, task = self.actor(monitor)
-        return through_pool(rows, self.pool_name, actor, task, self._pool)

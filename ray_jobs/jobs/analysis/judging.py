@@ -32,17 +32,15 @@ from ray_jobs.jobs.analysis.matching import pairs
 from ray_jobs.jobs.analysis.planning import Row, plan_rows, with_trajectories
 from ray_jobs.jobs.analysis.summaries import Entry, phrase_counts
 from ray_jobs.jobs.analysis.tables import DIFFICULTY, DIFFICULTY_SCORE, PHRASES, PLAN, WIN, FindingsLayout, Values
-from ray_jobs.jobs.preflight import absolute, check_engine, check_variables
+from ray_jobs.jobs.preflight import check_models, check_variables
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.stage import Stage
 from ray_jobs.storage.store import Store, open_store
 
 
 class JudgeJob(AnalysisJob):
     """A question about each record."""
-
-    pool_name = JUDGE
 
     def __init__(
         self,
@@ -54,14 +52,18 @@ class JudgeJob(AnalysisJob):
         carried: Values = (),
     ) -> None:
         """`values` are the columns that verdicts fill, `carried` those of the plan that the table keeps."""
-        super().__init__(config, analysis.kind, analysis.judge.pool, FindingsLayout((*carried, *values)), seeds)
-        check_variables(config)
-        check_engine("judge.engine", analysis.judge.engine)
+        super().__init__(config, analysis.kind, FindingsLayout((*carried, *values)), seeds)
         self._analysis, self._question, self._values = analysis, question, values
+        check_variables(config)
+        check_models([self.stage])
 
-    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
+    @property
+    def stage(self) -> Stage:
         """A judge with the question."""
-        return JudgeActor, JudgeTask(self._question, absolute(self._analysis.judge.engine), self._values, monitor)
+        judge = self._analysis.judge
+        return Stage(
+            JUDGE, "judge.engine", JudgeActor, judge.engine, judge.pool, JudgeTask(self._question, self._values)
+        )
 
     def settings(self) -> dict[str, Any]:
         """Those of the analysis, and the question's fingerprint, which stands for its templates."""

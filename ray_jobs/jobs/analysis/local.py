@@ -52,9 +52,9 @@ def measure_top1(source: Source, store: Store) -> None:
     """The distribution of mean_top1_prob, and of top-1 probability over positions, by evolver and round."""
     _empty(store)
     columns = [*GROUP, "mean_top1_prob", *COUNTS]
-    unschedulable = [pa.field(name, pa.list_(pa.int32())) for name in COUNTS if name not in source.schema.names]
+    missing = [pa.field(name, pa.list_(pa.int32())) for name in COUNTS if name not in source.schema.names]
     table = pa.Table.from_batches(list(source.batches(columns)))
-    for field in unschedulable:
+    for field in missing:
         table = table.append_column(field, pa.nulls(table.num_rows, field.type))
     _finish(store, [{"evolver": evolver, "round": number} | top1(part) for evolver, number, part in groups(table)])
 

@@ -5,13 +5,13 @@ The paper's Table 14 is of the second kind.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
 from ray_jobs.datasets.source import Source
+from ray_jobs.jobs.analysis.actors import FindingsActor
 from ray_jobs.jobs.analysis.config import (
     AnalysisRunConfig,
     EvolutionRewardConfig,
@@ -21,10 +21,12 @@ from ray_jobs.jobs.analysis.config import (
 from ray_jobs.jobs.analysis.evolutions import EvolvePrompts, evolutions
 from ray_jobs.jobs.analysis.job import AnalysisJob
 from ray_jobs.jobs.analysis.planning import Row, answered
-from ray_jobs.jobs.analysis.tables import EVOLUTION_REWARD, REWARD, FindingsLayout, Values, with_findings
-from ray_jobs.jobs.preflight import absolute, check_reward_model
+from ray_jobs.jobs.analysis.tables import EVOLUTION_REWARD, REWARD, FindingsLayout, Values
+from ray_jobs.jobs.preflight import check_models
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
-from ray_jobs.pipeline.monitor import Monitor, StatsReporter
+from ray_jobs.pipeline.actor import BlockActor
+from ray_jobs.pipeline.monitor import WorkerStats
+from ray_jobs.pipeline.stage import Stage
 from scoring import Pair, Reward, RewardConfig, RewardScorer
 from scoring.reward import OUT_OF_MEMORY
 
@@ -35,21 +37,21 @@ POOL = "reward"
 class RewardJob(AnalysisJob):
     """The reward of each record. Raises ConfigError."""
 
-    pool_name = POOL
     values: ClassVar[tuple[pa.Field, ...]] = REWARD
 
     def __init__(self, config: AnalysisRunConfig, analysis: RewardAnalysisConfig | EvolutionRewardConfig) -> None:
-        super().__init__(config, analysis.kind, analysis.reward.pool, FindingsLayout(self.values), seeds=False)
-        check_reward_model("reward", analysis.reward)
+        super().__init__(config, analysis.kind, FindingsLayout(self.values), seeds=False)
         self._reward = analysis.reward
+        check_models([self.stage])
 
     def rows(self, source: Source) -> Iterator[list[Row]]:
         """Records with their outputs; a seed has none."""
         return answered(source)
 
-    def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:
+    @property
+    def stage(self) -> Stage:
         """A reward model."""
-        return RewardActor, RewardTask(absolute(self._reward), self.values, monitor)
+        return Stage(POOL, "reward", RewardActor, self._reward, self._reward.pool, self.values)
 
 
 class EvolutionRewardJob(RewardJob):
@@ -70,35 +72,25 @@ class EvolutionRewardJob(RewardJob):
         return evolutions(source, self._prompts)
 
 
-@dataclass(frozen=True)
-class RewardTask:
-    """What an actor with a reward model needs to know."""
+class RewardActor(FindingsActor, BlockActor[Row]):
+    """Gives each pair its reward. Its task is the column that rewards fill."""
 
-    reward: RewardModelConfig
-    values: Values
-    monitor: Monitor
+    @property
+    def values(self) -> Values:
+        """The column."""
+        values: Values = self._task
+        return values
 
+    def load(self, model: RewardModelConfig) -> None:
+        """Load the reward model."""
+        self._scorer = RewardScorer(RewardConfig(**model.model_dump(exclude={"pool"})))
 
-class RewardActor:
-    """Gives each pair of a block its reward."""
-
-    def __init__(self, job: RewardTask) -> None:
-        self._reporter, self._values = StatsReporter(job.monitor, POOL), job.values
-        with self._reporter.loading():
-            settings = job.reward.model_dump(exclude={"pool"})
-            self._scorer = RewardScorer(RewardConfig(**settings))
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Score a block. Once the run is to stop, blocks come back without an outcome."""
-        rows = table.to_pylist()
-        if self._reporter.stopped:
-            return with_findings(table, [{} for _ in rows], self._values)
-        with self._reporter.rows(len(rows)) as stats:
-            pairs = [Pair(row["instruction"], row["input"], row["output"] or "") for row in rows]
-            findings = [finding_row(reward, self._values[0].name) for reward in self._scorer.score(pairs)]
-            stats.count(findings)
-        self._reporter.report()
-        return with_findings(table, findings, self._values)
+    def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[Row]:
+        """Score a block."""
+        pairs = [Pair(row["instruction"], row["input"], row["output"] or "") for row in rows]
+        findings = [finding_row(reward, self.values[0].name) for reward in self._scorer.score(pairs)]
+        stats.count(findings)
+        return findings
 
 
 def finding_row(reward: Reward, column: str) -> Row:

@@ -1,4 +1,4 @@
-"""What runs inside AutoIF's pools. As ray_jobs.pipeline.actors: same rows, same order, and a row never ends an actor.
+"""What runs inside AutoIF's pools.
 
 Model-written code runs in the sandbox's own processes, which an actor only talks to.
 """
@@ -16,8 +16,9 @@ from evolve.autoif.quality import score_quality
 from evolve.autoif.responses import Verified, respond, verify
 from evolve.flow import drive
 from evolve.records import Answer, Usage
+from ray_jobs.config.run import EngineConfig
+from ray_jobs.jobs.autoif.kit import Kit
 from ray_jobs.jobs.autoif.rounds import (
-    Row,
     answered_rounds,
     augmented_round,
     back_translations,
@@ -28,18 +29,20 @@ from ray_jobs.jobs.autoif.rounds import (
     settle_labels,
     settle_score,
 )
-from ray_jobs.jobs.autoif.stages import FirstActor, JudgeActor
 from ray_jobs.output.rounds import RoundRow
+from ray_jobs.pipeline.actor import Row
+from ray_jobs.pipeline.actors import FirstActor, LaterActor
 
 
 class AugmentActor(FirstActor):
     """Asks for new instructions, one call a row."""
 
     step = "augment"
+    _task: Kit
 
     async def rounds(self, row: Row) -> list[RoundRow]:
         """The one round of a call."""
-        rules, kit = self._kit.rules, self._kit
+        rules, kit = self._task.rules, self._task
         seeds = row["seed_instruction"].split("\n")
         flow = augment(
             seeds, rules.instructions_a_call, kit.templates.augment, rules.augment_sampling, kit.rng(self.step, row)
@@ -51,15 +54,18 @@ class ExamineActor(FirstActor):
     """Takes instructions through verification, cross-validation and back-translation."""
 
     step = "verify"
+    _task: Kit
 
-    def _prepare(self) -> None:
-        self._box = self._kit.sandbox()
+    def load(self, model: EngineConfig) -> None:
+        """Try the sandbox, then load the engine."""
+        self._box = self._task.sandbox()
+        super().load(model)
 
     async def rounds(self, row: Row) -> list[RoundRow]:
         """The one round of an instruction."""
         if row["seed_reason"]:
             return [duplicate_round(row)]
-        kit = self._kit
+        kit = self._task
         examiner = Examiner(kit.rules, kit.templates, self._engine, self._box.check)
         return [examined_round(await examiner.examine(row["seed_instruction"], kit.rng(self.step, row)))]
 
@@ -68,24 +74,27 @@ class AnswerActor(FirstActor):
     """Answers queries under their instructions, and lets the functions look at the responses."""
 
     step = "respond"
+    _task: Kit
 
-    def _prepare(self) -> None:
-        self._box = self._kit.sandbox() if self._kit.rules.response else None
+    def load(self, model: EngineConfig) -> None:
+        """Try the sandbox where functions are to look at responses, then load the engine."""
+        self._box = self._task.sandbox() if self._task.rules.response else None
+        super().load(model)
 
     @property
-    def count(self) -> int:
+    def rounds_per_row(self) -> int:
         """One a response."""
-        return self._kit.rules.responses
+        return self._task.rules.responses
 
     async def rounds(self, row: Row) -> list[RoundRow]:
         """Ask for all responses of a row at once, then verify them."""
-        kit, rules = self._kit, self._kit.rules
+        kit, rules = self._task, self._task.rules
         context = json.loads(row["context"])
         query = query_of(row, rules.order)
         template, sampling, cut = kit.templates.respond, rules.respond_sampling, rules.keep_truncated
         flows = (
             respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), cut)
-            for number in range(self.count)
+            for number in range(self.rounds_per_row)
         )
         answers = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
         verified = await asyncio.to_thread(self._verified, answers, context["functions"])
@@ -94,20 +103,21 @@ class AnswerActor(FirstActor):
         return rounds
 
     def _verified(self, answers: Sequence[Answer], functions: Sequence[str]) -> list[Verified]:
-        minimum = self._kit.rules.response
+        minimum = self._task.rules.response
         if self._box is None or minimum is None:
             return [Verified(answer) for answer in answers]
         return verify(answers, functions, minimum, self._box.check)
 
 
-class NliActor(JudgeActor):
+class NliActor(LaterActor):
     """Asks the judge model whether back-translations contradict their instruction."""
 
     step = "nli"
+    _task: Kit
 
-    async def judge_round(self, row: Row, round_row: RoundRow) -> Usage:
+    async def ask(self, row: Row, round_row: RoundRow) -> Usage:
         """Label all back-translations of an instruction."""
-        kit, usage = self._kit, Usage()
+        kit, usage = self._task, Usage()
         flows = [
             judge(round_row["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number))
             for number, text in enumerate(back_translations(round_row))
@@ -119,14 +129,15 @@ class NliActor(JudgeActor):
         return usage
 
 
-class QualityActor(JudgeActor):
+class QualityActor(LaterActor):
     """Asks the judge model how good a response is, and pairs what is left."""
 
     step = "quality"
+    _task: Kit
 
-    async def judge_round(self, row: Row, round_row: RoundRow) -> Usage:
+    async def ask(self, row: Row, round_row: RoundRow) -> Usage:
         """Score one response."""
-        kit, minimum = self._kit, self._kit.rules.quality
+        kit, minimum = self._task, self._task.rules.quality
         assert minimum is not None, "the pool is there for rules that score quality"
         query = query_of(row, kit.rules.order)
         constraint = json.loads(row["context"])["instruction"]
@@ -140,4 +151,4 @@ class QualityActor(JudgeActor):
 
     def settle(self, rounds: Sequence[RoundRow]) -> None:
         """A response that is not kept is preferred to none."""
-        pair_up(rounds, self._kit.rules)
+        pair_up(rounds, self._task.rules)

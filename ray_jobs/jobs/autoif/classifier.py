@@ -2,57 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import pyarrow as pa
+from collections.abc import Sequence
 
 from evolve.autoif.nli import Label, parse_label
 from evolve.records import Usage
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.autoif.config import ClassifierConfig
 from ray_jobs.jobs.autoif.rounds import back_translations, settle_labels
-from ray_jobs.output.rounds import kept
-from ray_jobs.pipeline.actors import with_rounds
-from ray_jobs.pipeline.monitor import Monitor, StatsReporter
+from ray_jobs.output.rounds import RoundRow, kept
+from ray_jobs.pipeline.actor import BlockActor, Row
+from ray_jobs.pipeline.actors import RoundsActor
+from ray_jobs.pipeline.monitor import WorkerStats
 
 
-@dataclass(frozen=True)
-class ClassifierJob:
-    """What a classifying actor needs to know."""
+class ClassifierActor(RoundsActor, BlockActor[list[RoundRow]]):
+    """Labels the back-translations of every instruction that is still kept."""
 
-    pool: str
-    classifier: ClassifierConfig
-    monitor: Monitor
-
-
-class ClassifierActor:
-    """Labels the back-translations of a block."""
-
-    def __init__(self, job: ClassifierJob) -> None:
+    def load(self, model: ClassifierConfig) -> None:
+        """Load the classifier."""
         from scoring.entailment import Entailment
 
-        self._reporter = StatsReporter(job.monitor, job.pool)
-        config = job.classifier
-        with self._reporter.loading():
-            self._model = Entailment(config.model, config.device, config.batch_size)
-            self._names = label_names(config.model, self._model.labels)
+        self._model = Entailment(model.model, model.device, model.batch_size)
+        self._names = label_names(model.model, self._model.labels)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Label every instruction of a block that is still kept."""
-        rows = table.to_pylist()
-        begun = [row for row in rows if row["rounds"] is not None]
-        rounds = [item for row in begun for item in kept(row["rounds"])]
-        with self._reporter.rows(len(begun)) as stats:
-            described = [back_translations(item) for item in rounds]
-            pairs = [
-                (item["instruction"], text) for item, texts in zip(rounds, described, strict=True) for text in texts
-            ]
-            labels = iter(self._model.label(pairs))
-            for item, texts in zip(rounds, described, strict=True):
-                settle_labels(item, [self._names[next(labels)] for _ in texts], Usage())
-            stats.count(rounds)
-        self._reporter.report()
-        return with_rounds(table, rows)
+    def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[list[RoundRow]]:
+        """Label all back-translations of a block together."""
+        rounds = [item for row in rows for item in kept(row["rounds"])]
+        described = [back_translations(item) for item in rounds]
+        pairs = [(item["instruction"], text) for item, texts in zip(rounds, described, strict=True) for text in texts]
+        labels = iter(self._model.label(pairs))
+        for item, texts in zip(rounds, described, strict=True):
+            settle_labels(item, [self._names[next(labels)] for _ in texts], Usage())
+        stats.count(rounds)
+        return [row["rounds"] for row in rows]
 
 
 def label_names(model: str, labels: tuple[str, ...]) -> dict[str, Label]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, Tag, model_validator
 
 from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
@@ -69,7 +69,7 @@ class AutoIFStrategyConfig(Strict):
     """
 
     kind: Literal["autoif"]
-    preset: Literal["paper", "official", "autoif_paper"] = "paper"
+    preset: Literal["paper", "official", "autoif_paper", "paper_0.1"] = "paper"
     constraints: Path | None = None
     templates: Path | None = None
     sandbox: SandboxConfig = SandboxConfig()
@@ -95,18 +95,26 @@ class AutoIFStrategyConfig(Strict):
     chosen: ThresholdConfig
     rejected: float = Field(ge=0, lt=1)
     pair_side: int = Field(ge=0)
+    _given: frozenset[str] = frozenset()
 
-    @model_validator(mode="before")
+    @property
+    def given(self) -> frozenset[str]:
+        """The settings that were given, so that the preset did not fill them in."""
+        return self._given
+
+    @model_validator(mode="wrap")
     @classmethod
-    def _filled_in(cls, raw: Any) -> Any:
+    def _filled_in(cls, raw: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
         if not isinstance(raw, Mapping):
-            return raw
+            return build(raw)
         preset = asdict(RULES.get(str(raw.get("preset", "paper")), PAPER))
         filled = {**preset, **raw}
         for name in GROUPS:
             if isinstance(given := raw.get(name), Mapping):
                 filled[name] = {**preset[name], **given}
-        return filled
+        built = build(filled)
+        built._given = frozenset(map(str, raw))
+        return built
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -20,7 +20,7 @@ from ray_jobs.output.schema import FAILED, KEPT
 from ray_jobs.storage.store import Store
 
 Record = dict[str, Any]
-REGISTRY = ("reply", "function", "case", "back_translation")
+_KINDS = ("reply", "function", "case", "back_translation")
 _STEP_OF = {
     "reply": "verify",
     "function": "cross_validate",
@@ -122,7 +122,7 @@ def describe(steps: Sequence[Mapping[str, Any]]) -> list[str]:
 def _parts(evolver: str, accounts: Sequence[Record]) -> list[Step]:
     """Replies, functions, cases and back-translations."""
     steps = []
-    for kind in REGISTRY:
+    for kind in _KINDS:
         entered = sum(account["entered"].get(kind, 0) for account in accounts)
         kept = sum(account["kept"][kind] for account in accounts)
         fallen = Counter(

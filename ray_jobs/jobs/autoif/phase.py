@@ -5,23 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar
 
-from ray.data import Dataset
-
 from ray_jobs.config.identity import fingerprint
+from ray_jobs.config.load import AUTOIF
 from ray_jobs.config.pool_names import pool_name
-from ray_jobs.config.run import PoolConfig
 from ray_jobs.jobs.autoif.config import ModelConfig
 from ray_jobs.jobs.autoif.planning import Planner
 from ray_jobs.jobs.autoif.preparation import Prepared
-from ray_jobs.jobs.autoif.stages import StepJob
-from ray_jobs.jobs.preflight import absolute
-from ray_jobs.output.layout import RunLabels
+from ray_jobs.jobs.preflight import check_models
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.branches import read_plan, union
-from ray_jobs.pipeline.job import Job, Pending
-from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.pools import through_pool
+from ray_jobs.pipeline.actor import PoolActor
+from ray_jobs.pipeline.job import Job
+from ray_jobs.pipeline.stage import Stage
 from ray_jobs.storage.store import Store, open_store
 
 
@@ -34,6 +29,7 @@ class Phase(Job):
         output = f"{prepared.run.output.rstrip('/')}/{self.folder}" if self.folder else prepared.run.output
         super().__init__(prepared.run.model_copy(update={"output": output}))
         self.run, self.prepared = prepared.run, prepared
+        check_models(self.pipeline.stages)
 
     @property
     def records_per_row(self) -> int:
@@ -48,39 +44,30 @@ class Phase(Job):
     def plan_with(self, planner: Planner) -> PlanIndex:
         """The phase's own plan."""
 
-    def pools(self) -> dict[str, PoolConfig]:
-        """The evolvers."""
-        return {pool_name(name): evolver.pool for name, evolver in self.run.evolvers.items()}
+    @property
+    def strategy(self) -> str:
+        """The one that has phases."""
+        return AUTOIF
 
-    def block_rows(self) -> dict[str, int]:
-        """What each evolver's pool is configured to."""
-        return {name: evolver.pool.batch_rows for name, evolver in self.run.evolvers.items()}
+    def evolver_models(self) -> dict[str, str]:
+        """As configured."""
+        return {name: evolver.engine.model for name, evolver in self.run.evolvers.items()}
 
-    def pool_rows(self, pending: Pending) -> dict[str, int]:
-        """An evolver's own rows; all of them for the pools behind."""
-        rows = pending.rows()
-        own = {pool_name(name): rows.get(name, 0) for name in self.run.evolvers}
-        return {name: own.get(name, sum(rows.values())) for name in self.pools()}
+    def evolving(self, actor: type[PoolActor[Any]]) -> list[Stage]:
+        """Every evolver in a pool of its own, on its own part of the plan."""
+        return [
+            self.stage(pool_name(name), f"evolvers.{name}", actor, evolver, branch=name)
+            for name, evolver in self.run.evolvers.items()
+        ]
 
-    def labels(self, run_id: str) -> RunLabels:
-        """Run, strategy, and the model of each evolver."""
-        constants: dict[str, str | None] = {"run_id": run_id, "strategy": "autoif"}
-        constants |= {"responder_model": None, "scorer_model": None, "reward_model": None}
-        return RunLabels(constants, {name: evolver.engine.model for name, evolver in self.run.evolvers.items()})
+    def judging(self, name: str, actor: type[PoolActor[Any]]) -> Stage:
+        """A pool with the judge model."""
+        assert self.run.judge is not None, "the configuration says so"
+        return self.stage(name, "judge", actor, self.run.judge)
 
-    def through(self, rows: Dataset, name: str, actor: type[Any], model: ModelConfig, monitor: Monitor) -> Dataset:
-        """Rows through a pool of actors with an engine."""
-        job = StepJob(name, absolute(model.engine), monitor, self.prepared.kit)
-        return through_pool(rows, name, actor, job, model.pool)
-
-    def evolved(self, store: Store, pending: Pending, actor: type[Any], monitor: Monitor) -> Dataset:
-        """Every evolver's part of the plan through its own pool."""
-        rows = union(
-            self.through(read_plan(store, name, blocks), pool_name(name), actor, self.run.evolvers[name], monitor)
-            for name, blocks in pending.branches.items()
-        )
-        assert rows is not None, "a stream is asked for only while rows are pending"
-        return rows
+    def stage(self, name: str, place: str, actor: type[PoolActor[Any]], model: ModelConfig, **more: Any) -> Stage:
+        """A pool of actors with the engine that stands at `place`."""
+        return Stage(name, f"{place}.engine", actor, model.engine, model.pool, self.prepared.kit, **more)
 
     def store_of(self, folder: str) -> Store:
         """The output of another phase."""

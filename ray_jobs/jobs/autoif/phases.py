@@ -10,32 +10,22 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from ray.data import Dataset
-
-from ray_jobs.config.pool_names import RESPOND, SCORE
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pool_names import NLI, QUALITY, RESPOND
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.actors import AnswerActor, AugmentActor, ExamineActor, NliActor, QualityActor
 from ray_jobs.jobs.autoif.begun import as_begun
-from ray_jobs.jobs.autoif.classifier import ClassifierActor, ClassifierJob
+from ray_jobs.jobs.autoif.classifier import ClassifierActor
 from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig
 from ray_jobs.jobs.autoif.phase import Phase
 from ray_jobs.jobs.autoif.planning import Planner
 from ray_jobs.jobs.autoif.preparation import guards, prepare
 from ray_jobs.jobs.autoif.stores import AUGMENT, INSTRUCTIONS, funnel_of
-from ray_jobs.jobs.preflight import absolute
-from ray_jobs.output.layout import RunLabels
+from ray_jobs.jobs.stages import scoring
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.actors import ScoreActor, ScoreJob
-from ray_jobs.pipeline.branches import read_plan, union, unreadable_rows
-from ray_jobs.pipeline.job import Job, Pending
-from ray_jobs.pipeline.monitor import Monitor
-from ray_jobs.pipeline.pools import through_pool
-from ray_jobs.pipeline.scores import reward_model
+from ray_jobs.pipeline.job import Job
+from ray_jobs.pipeline.stage import Pipeline, Stage
 from ray_jobs.storage.store import Store
-
-NLI, QUALITY = "nli", "quality"
 
 
 def autoif_jobs(run: AutoIFConfig) -> list[Job]:
@@ -64,9 +54,10 @@ class AugmentPhase(Phase):
         """One row a call."""
         return planner.calls(self.prepared.constraints, list(self.run.evolvers), self.prepared.rules.augment_calls)
 
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
+    @property
+    def pipeline(self) -> Pipeline:
         """Plan, ask."""
-        return self.evolved(store, pending, AugmentActor, monitor)
+        return Pipeline(tuple(self.run.evolvers), tuple(self.evolving(AugmentActor)))
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:
         """The funnel as far as it goes."""
@@ -94,21 +85,18 @@ class InstructionPhase(Phase):
             source, prepared.constraints, list(self.run.evolvers), self.run.strategy.near_duplicate
         )
 
-    def pools(self) -> dict[str, PoolConfig]:
-        """The evolvers, and what labels back-translations."""
-        model = self.run.nli if isinstance(self.run.nli, ClassifierConfig) else self.run.judge
-        return super().pools() | ({NLI: model.pool} if model and self.prepared.rules.nli else {})
-
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
+    @property
+    def pipeline(self) -> Pipeline:
         """Plan, examine, compare."""
-        rows = self.evolved(store, pending, ExamineActor, monitor)
+        return Pipeline(tuple(self.run.evolvers), (*self.evolving(ExamineActor), *self._comparing()))
+
+    def _comparing(self) -> list[Stage]:
+        nli = self.run.nli
         if not self.prepared.rules.nli:
-            return rows
-        if isinstance(self.run.nli, ClassifierConfig):
-            job = ClassifierJob(NLI, absolute(self.run.nli), monitor)
-            return through_pool(rows, NLI, ClassifierActor, job, self.run.nli.pool)
-        assert self.run.judge is not None, "the configuration says so"
-        return self.through(rows, NLI, NliActor, self.run.judge, monitor)
+            return []
+        if isinstance(nli, ClassifierConfig):
+            return [Stage(NLI, "nli", ClassifierActor, nli, nli.pool)]
+        return [self.judging(NLI, NliActor)]
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:
         """The funnel as far as it goes."""
@@ -138,41 +126,14 @@ class AnswerPhase(Phase):
         source, queries = self.store_of(INSTRUCTIONS), self.seed_source()
         return planner.answers(source, queries, self.prepared.rules, self.run.seed)
 
-    def pools(self) -> dict[str, PoolConfig]:
-        """The responder; the judge and the scorer where there is one."""
-        run, pools = self.run, {RESPOND: self.run.responder.pool}
-        if self.prepared.rules.quality and run.judge:
-            pools[QUALITY] = run.judge.pool
-        if run.scorer:
-            pools[SCORE] = run.scorer.pool
-        return pools
-
-    def block_rows(self) -> dict[str, int]:
-        """What the responder's pool is configured to, whoever made the instructions."""
-        return dict.fromkeys(self.run.evolvers, self.run.responder.pool.batch_rows)
-
-    def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
-        """Plan, respond and verify, judge, score."""
+    @property
+    def pipeline(self) -> Pipeline:
+        """Plan, respond and verify, judge, score; one pool answers, whoever made the instructions."""
         run = self.run
-        rows = union(read_plan(store, name, blocks) for name, blocks in pending.branches.items())
-        if rows:
-            rows = self.through(rows, RESPOND, AnswerActor, run.responder, monitor)
-        if rows and self.prepared.rules.quality and run.judge:
-            rows = self.through(rows, QUALITY, QualityActor, run.judge, monitor)
-        if rows and run.scorer:
-            rows = through_pool(
-                rows, SCORE, ScoreActor, ScoreJob(SCORE, absolute(run.scorer), monitor), run.scorer.pool
-            )
-        finished = union(item for item in (rows, unreadable_rows(store, pending)) if item)
-        assert finished is not None, "a stream is asked for only while rows are pending"
-        return finished
-
-    def labels(self, run_id: str) -> RunLabels:
-        """Also responder, scorer and its reward model."""
-        labels, scorer = super().labels(run_id), self.run.scorer
-        models = {"responder_model": self.run.responder.engine.model, "scorer_model": scorer.model if scorer else None}
-        models["reward_model"] = reward_model(scorer)
-        return RunLabels({**labels.constants, **models}, labels.evolver_models)
+        labels = {"responder_model": run.responder.engine.model}
+        respond = self.stage(RESPOND, "responder", AnswerActor, run.responder, labels=labels)
+        judge = [self.judging(QUALITY, QualityActor)] if self.prepared.rules.quality else []
+        return Pipeline(tuple(run.evolvers), (respond, *judge, *scoring(run.scorer)))
 
     def summary(self, store: Store, found: Manifest) -> dict[str, Any]:  # noqa: ARG002
         """The whole funnel."""

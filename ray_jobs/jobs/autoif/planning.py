@@ -117,7 +117,7 @@ class Planner:
         for batch in read_seeds(source):
             seeds += batch.seeds
             dropped += [unreadable(bad) for bad in batch.bad]
-            index.duplicates = batch.report.duplicates
+            index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
         places = {question(seed.instruction, seed.input): (place, seed) for place, seed in enumerate(seeds)}
         kept, short = usable_queries(list(places), rules.query_characters)
         if not kept:

@@ -13,9 +13,9 @@ from evolve.errors import EvolveError, SandboxError
 from evolve.prompts import check_folder, shipped_names
 from ray_jobs.config.identity import fingerprint, result_settings
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig, JudgeNliConfig
-from ray_jobs.jobs.autoif.stages import Kit
-from ray_jobs.jobs.preflight import check_engine, check_model, check_scorer, check_variables
+from ray_jobs.jobs.autoif.config import AutoIFConfig, JudgeNliConfig
+from ray_jobs.jobs.autoif.kit import Kit
+from ray_jobs.jobs.preflight import check_variables
 
 _FIRST = {"kind", "augment_calls", "instructions_a_call", "augment_sampling"}
 _LAST = {
@@ -93,14 +93,6 @@ def prepare(run: AutoIFConfig, before: Mapping[str, object] = MappingProxyType({
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
     check_variables(run)
-    for name, evolver in run.evolvers.items():
-        check_engine(f"evolvers.{name}.engine", evolver.engine)
-    check_engine("responder.engine", run.responder.engine)
-    if run.judge:
-        check_engine("judge.engine", run.judge.engine)
-    if strategy.nli and isinstance(run.nli, ClassifierConfig):
-        check_model("nli.model", run.nli.model)
-    check_scorer(run.scorer)
     return Prepared(run, kit, constraints, before)
 
 

@@ -13,9 +13,9 @@ from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 from ray_jobs.config.run import EngineConfig
 from ray_jobs.jobs.method_search.config import SearchEngineConfig
-from ray_jobs.jobs.preflight import absolute
-from ray_jobs.pipeline.actors import end_actor, load_engine
+from ray_jobs.pipeline.actor import end_actor, load_engine
 from ray_jobs.pipeline.monitor import Monitor, StatsReporter
+from ray_jobs.pipeline.stage import absolute
 
 REFUSED = "refused"
 SPARE_CALLS = 4

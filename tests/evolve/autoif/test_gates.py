@@ -171,7 +171,7 @@ def test_quality_is_above_8_or_from_8_on() -> None:
 
 
 def test_presets_differ_where_the_sources_do() -> None:
-    assert set(PRESETS) == {"paper", "official", "autoif_paper"}
+    assert set(PRESETS) == {"paper", "official", "autoif_paper", "paper_0.1"}
     official = OFFICIAL.cross_validation
     assert (official.min_functions, official.min_cases) == (3, 10)
     assert (PAPER.cross_validation.min_functions, PAPER.cross_validation.min_cases) == (1, 1)

@@ -8,6 +8,7 @@ import pytest
 
 from evolve.autoif.augment import parse_instructions
 from evolve.autoif.back_translation import parse_description
+from evolve.autoif.loose import unescaped
 from evolve.autoif.nli import parse_label
 from evolve.autoif.quality import parse_score
 from evolve.autoif.records import Case, Reply
@@ -117,6 +118,21 @@ def test_cases_fall_alone(cases: object, reason: str) -> None:
     assert found is not None
     assert found.cases == ()
     assert [(item.kind, item.reason) for item in dropped] == [("case", reason)]
+
+
+@pytest.mark.parametrize("reply", ['{{"n": {digits}, "func": "x"}}', "{{'n': {digits}, 'func': 'x'}}"])
+def test_a_number_longer_than_python_reads_ends_no_row(reply: str) -> None:
+    found, dropped = parse_verification(reply.format(digits="7" * 5000))
+    assert (found, [item.reason for item in dropped]) == (None, ["malformed_json"])
+
+
+def test_an_escaped_character_is_one_in_any_notation() -> None:
+    face = "\\ud83d\\ude00"
+    for reply in (f'{{"func": "return \'{face}\'", "cases": []}}', f"{{'func': 'return \"{face}\"', 'cases': []}}"):
+        found, _ = parse_verification(reply)
+        assert found is not None
+        assert found.function[8:-1] == "\U0001f600"
+    assert unescaped("\\ud83d alone") == "\ud83d alone"
 
 
 def test_true_and_its_string_are_one() -> None:

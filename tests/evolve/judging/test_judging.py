@@ -85,6 +85,7 @@ def test_a_reply_that_may_mean_two_things_or_none_is_not_read(reply: str, reason
         ("Score: 7/10", 70),
         ("It takes 3 steps and has 2 conditions.\nScore: 45", 45),
         ("**Rating:** 4 out of 5, for its 3 steps", 80),
+        ("Score: 1/10000000", 0),
     ],
 )
 def test_one_number_is_read(reply: str, score: float) -> None:
@@ -102,6 +103,11 @@ def test_one_number_is_read(reply: str, score: float) -> None:
         ("Score: 12/10", "out_of_range"),
         ("Score: 150", "out_of_range"),
         ("Score: -3", "out_of_range"),
+        ("Score: 100000000000000000000/10", "out_of_range"),
+        (f"Score: {'9' * 5000}", "out_of_range"),
+        (f"Score: {'9' * 5000}/10", "no_score"),
+        (f"It is 7/{'9' * 5000}.", "several_scores"),
+        (f"It is 7/{'9' * 400}.", "several_scores"),
     ],
 )
 def test_numbers_that_are_no_score_are_not_read(reply: str, reason: str) -> None:

@@ -18,6 +18,8 @@ from outside_view import NO_RIGHTS, NO_USER_NAMESPACES, READ_ONLY_SETTINGS, ROOT
 
 from evolve.sandbox import PROTECTIONS, Sandbox, Verdict
 
+pytestmark = pytest.mark.slow
+
 BY_SECCOMP = {"files", "network", "processes", "verdicts"}
 
 

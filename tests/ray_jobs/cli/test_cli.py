@@ -241,6 +241,7 @@ def slow(folder: Path) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.ray
 def test_a_stopped_run_leaves_with_10_and_goes_on(folder: Path, slow: subprocess.Popen[str]) -> None:
     slow.send_signal(signal.SIGTERM)
     out, error = slow.communicate(timeout=120)
@@ -270,6 +271,7 @@ def test_a_cluster_that_is_not_there_leaves_with_7(folder: Path) -> None:
     )
 
 
+@pytest.mark.ray
 def test_an_engine_that_always_dies_leaves_with_6(folder: Path) -> None:
     configure(folder, {"die_after": 1, "exit_code": 3}, limits={"engine_restarts": 2, "stall_seconds": 120})
     done = subprocess.run(command(folder), capture_output=True, text=True, check=False, timeout=280)

@@ -17,6 +17,7 @@ SEEDS = ["Name three fruits.", "What is 7 times 8?", "Write a line about rain.",
 
 
 @pytest.mark.engine
+@pytest.mark.ray
 @pytest.mark.timeout(1200)
 def test_four_seeds_through_real_models(tmp_path: Path, smollm2_dir: Path) -> None:
     write_seeds(tmp_path / "seeds.jsonl", SEEDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ray_jobs.cli.job_client import JobClient
-from ray_jobs.cli.submit import MAX_PACKAGE_BYTES, Submission, entry_point, environment, pack
+from ray_jobs.cli.submit import MAX_PACKAGE_BYTES, Submission, entry_point, environment, has_secrets, pack
 from ray_jobs.errors import ClusterError, ConfigError
 from tests.ray_jobs.ray_head import free_ports
 
@@ -66,3 +66,14 @@ def test_an_address_that_nobody_answers_is_an_error_of_its_own() -> None:
     [port] = free_ports(1)
     with pytest.raises(ClusterError, match=f"http://127.0.0.1:{port}: no Ray cluster answers here"):
         JobClient(f"http://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("override", "secret"),
+    [
+        ("seeds.path=a #https://user:hunter2@host/b.jsonl", True),
+        ("seeds.path=hash #1.jsonl", False),
+    ],
+)
+def test_a_secret_behind_a_hash_does_not_travel_in_the_command(override: str, secret: bool) -> None:
+    assert has_secrets(Submission(Path("run.yaml"), [override])) is secret

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs.config.load import overridden
+from ray_jobs.cli.jobs import _resources
+from ray_jobs.config.load import overridden, parse_storage, read_settings
 from ray_jobs.config.values import given_value, with_variables
 from ray_jobs.errors import ConfigError
+from ray_jobs.forecast.rates import read_rates
 from ray_jobs.jobs.load import load_config
 
 CONFIG = """
@@ -47,6 +49,45 @@ def test_a_comment_behind_quotes_or_brackets_is_told(text: str) -> None:
         given_value(text)
     with pytest.raises(ConfigError, match=r"--set seeds\.path: the value is not YAML"):
         overridden({}, [f"seeds.path={text}"])
+
+
+UNBUILT = [
+    "2024-13-45",
+    "0x_",
+    "!!bool x",
+    "!!int ''",
+    "!!timestamp x",
+    "9" * 5000,
+    '"\\UFFFFFFFF"',
+    "&x [*x]",
+    "&x {a: *x}",
+    "[" * 3000,
+    "[" * 400 + "]" * 400,
+]
+
+
+@pytest.mark.parametrize("text", UNBUILT)
+def test_what_cannot_be_built_is_told_wherever_it_stands(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"--set a\.b: the value is not YAML: "):
+        overridden({}, [f"a.b={text}"])
+    with pytest.raises(ConfigError, match="--storage: is not YAML: "):
+        parse_storage(f"{{key: {text}}}")
+    path = tmp_path / "run.yaml"
+    path.write_text(f"seeds:\n  path: {text}\n")
+    with pytest.raises(ConfigError, match=r"run\.yaml: is not YAML: "):
+        read_settings(path)
+    with pytest.raises(ConfigError, match=r"run\.yaml: cannot be read as YAML"):
+        read_rates(path, [])
+    with pytest.raises(ConfigError, match=r"--driver-resources .*expected names and amounts"):
+        _resources(f"{{driver: {text}}}")
+
+
+def test_a_value_that_cannot_be_built_is_told_by_its_line_and_not_shown(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("seeds:\n  path: a\n  limit: 2024-13-45\n")
+    with pytest.raises(ConfigError, match=r"timestamp(?s:.*)in line 3, column 10") as raised:
+        read_settings(path)
+    assert "2024" not in str(raised.value)
 
 
 def test_variables_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

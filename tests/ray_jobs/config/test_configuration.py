@@ -183,6 +183,12 @@ def test_a_path_of_seeds_may_be_text_or_a_list(tmp_path: Path) -> None:
     assert load(tmp_path, "seeds: {path: [a, b]}").seeds.path == ("a", "b")
 
 
+@pytest.mark.parametrize("path", ["''", "[]", "[a, '']"])
+def test_a_path_of_seeds_is_not_empty(tmp_path: Path, path: str) -> None:
+    with pytest.raises(ConfigError, match=r"seeds\.path: .*at least 1"):
+        load(tmp_path, f"seeds: {{path: {path}}}")
+
+
 def test_all_wrong_fields_are_told_at_once(tmp_path: Path) -> None:
     assert len(told(tmp_path, "{samples: 0, sharing: no, evolvers: {a: {engine: {mdel: m}}}}")) == 4
 

@@ -9,7 +9,7 @@ import pytest
 
 from evolve.engines.recording_engine import Call
 from ray_jobs.forecast.rates import Rates
-from ray_jobs.forecast.sample import Sample, Stage
+from ray_jobs.forecast.sample import PoolSample, Sample
 from ray_jobs.forecast.sample_rates import SeedStats, intervals
 
 POOL = "evolve_a"
@@ -22,12 +22,12 @@ def sample(tokens: Sequence[int], seconds: Sequence[float]) -> Sample:
         calls.append(Call(f"row{number}", 0.0, now := now + taken, 0, written))
     item = {"status": "kept", "instruction": "x", "output": "y", "trajectory": None}
     rows = [{"row_id": call.row, "seed_id": f"seed{call.row}", "evolver": "a", "rounds": [item]} for call in calls]
-    stage = Stage(0.0, 1.0, calls, {call.row: (0, call.completion_tokens) for call in calls})
-    return Sample({POOL: stage}, rows, 1000)
+    pool = PoolSample(0.0, 1.0, calls, {call.row: (0, call.completion_tokens) for call in calls}, max_concurrency=1)
+    return Sample({POOL: pool}, rows, 1000)
 
 
 def ranges(of: Sample) -> dict[str, tuple[float, float]]:
-    stats = SeedStats.of(of, {POOL: 1})
+    stats = SeedStats.of(of)
 
     def numbers(rates: Rates) -> dict[str, float]:
         rate = rates.pools[POOL]

@@ -81,6 +81,14 @@ def test_settings_and_templates_are_those_of_the_responder(tmp_path: Path) -> No
         job(tmp_path, responder=responder, templates=str(tmp_path / "own"))
 
 
+def test_a_missing_variable_is_told_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MY_TOKEN", "RAY_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    engine = {"kind": "vllm", "model": "org/absent", "environment": {"HF_TOKEN": {"from": "MY_TOKEN"}}}
+    with pytest.raises(ConfigError, match=r"^responder\.engine\.environment\.HF_TOKEN: .*MY_TOKEN"):
+        job(tmp_path, responder={"engine": engine})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -176,10 +176,10 @@ def test_a_bucket_s_root_is_not_emptied(run: RunConfig, s3_url: str, s3_options:
 
 
 def test_an_output_of_the_version_before_is_taken_too(run: RunConfig, tmp_path: Path) -> None:
-    from ray_jobs.output.ownership import RUN_FIELDS
+    from ray_jobs.output.ownership import FIRST_RUN_FIELDS
 
     store = open_store(run.output)
     fill(store)
-    store.write_bytes("run.json", str(dict.fromkeys(sorted(RUN_FIELDS), 0)).replace("'", '"').encode())
+    store.write_bytes("run.json", str(dict.fromkeys(sorted(FIRST_RUN_FIELDS), 0)).replace("'", '"').encode())
     afresh(run)
     assert paths(store) == [MARK]

@@ -15,8 +15,9 @@ from evolve.prompts import SHIPPED
 from evolve.strategies.respond import BARE
 from ray_jobs.config.run import ModelScorerConfig, RewardConfig
 from ray_jobs.errors import ConfigError, OutputError, SeedError, StorageError
-from ray_jobs.jobs.preflight import absolute, check, check_places, check_reward_model
+from ray_jobs.jobs.preflight import check, check_places, check_reward_model
 from ray_jobs.jobs.synthesis import SynthesisJob
+from ray_jobs.pipeline.stage import absolute
 from tests.ray_jobs.samples import run_config, write_seeds
 
 TEMPLATE = "evol_instruct/deepen.txt"
@@ -25,7 +26,7 @@ KNOWN = ", ".join(sorted(path.relative_to(SHIPPED).with_suffix("").as_posix() fo
 
 def told(folder: Path, **changes: Any) -> str:
     with pytest.raises(ConfigError) as raised:
-        check(run_config(folder, **changes))
+        SynthesisJob(run_config(folder, **changes))
     return str(raised.value)
 
 

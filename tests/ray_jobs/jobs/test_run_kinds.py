@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow.dataset as ds
 import pytest
 
@@ -64,13 +66,13 @@ def test_split_seeds_last_rounds_own_answers_and_own_templates(tmp_path: Path, m
     assert report["reconciles"] is True
     assert report["records"]["planned"] == len(SEEDS)
     fanout = Fanout({"a": 1, "b": 2}, True, 1, "", 0)
-    rejected_count = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
-    for record in [*kept(tmp_path / "out"), *rejected_count]:
+    rejected = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
+    for record in [*kept(tmp_path / "out"), *rejected]:
         assert record["round"] == 2
         assert record["evolver"] == fanout.chosen(seed_id(record["seed_instruction"], ""))[0]
         # the template that every scripted engine refuses was the fifth operator's
         assert (record["operator"] == "breadth") == ("status" in record)
-    assert rejected_count
+    assert rejected
     for record in kept(tmp_path / "out"):
         assert record["responder_model"] == record["evolver_model"] == record["evolver"]
         assert (record["scorer_model"], record["ifd"], record["loss_a"]) == (None, None, None)
@@ -126,6 +128,35 @@ def test_an_engine_that_dies_costs_no_row(tmp_path: Path, exit_code: int | None)
         assert texts[0] == texts[1]
 
 
+@pytest.mark.parametrize(
+    ("seeds", "guilty", "slots"),
+    [(40, {11, 12}, 8), pytest.param(2000, {3, 700, 701, 1200, 1999}, 64, marks=pytest.mark.chaos_long)],
+)
+def test_a_row_that_ends_every_engine_is_found_and_the_run_ends_well(
+    tmp_path: Path, seeds: int, guilty: set[int], slots: int
+) -> None:
+    deadly = [f"Explain number {number}{' deadly' if number in guilty else ''}." for number in range(seeds)]
+    write_seeds(tmp_path / "seeds.jsonl", deadly)
+    log = tmp_path / "calls"
+    engine = {"slots": slots, "decode_rate": 400, "die_text": "deadly", "call_log": str(log)}
+    report = quiet(small(tmp_path, engine, limits={"journal": 1}))
+    assert report["reconciles"] is True
+    assert report["records"] == {
+        "planned": 3 * seeds,
+        "kept": 3 * (seeds - len(guilty)),
+        "rejected": 0,
+        "failed": 3 * len(guilty),
+    }
+    failed = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
+    assert {(row["seed_index"], row["reason"]) for row in failed} == {(number, "engine_died") for number in guilty}
+    assert "deadly" in failed[0]["error"]
+    in_flight = 1.25 * slots
+    starts = report["pools"]["evolve_a"]["actor_starts"]
+    assert starts - 1 <= len(guilty) * (math.log2(in_flight) + 2)
+    # the innocent ones that were under way are asked again for what was not answered, no more
+    assert len(log.read_text().split()) <= 6 * seeds + starts * 2 * slots
+
+
 def test_output_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any]) -> None:
     write_seeds(tmp_path / "seeds.jsonl", SEEDS)
     with fault_proxy(s3_options["endpoint_url"]) as proxy:
@@ -135,8 +166,9 @@ def test_output_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict
         report = quiet(config)
     assert report["reconciles"] is True
     store = open_store(f"{s3_url}/run", s3_options)
-    dataset = ds.dataset("data", filesystem=store.arrow_filesystem(), format="parquet")
-    assert dataset.count_rows() == 36
+    # as users read it
+    files = fsspec.filesystem("s3", **s3_options)
+    assert ds.dataset(f"{s3_url}/run/data".removeprefix("s3://"), filesystem=files).count_rows() == 36
     assert store.exists("_SUCCESS")
     assert "secret" not in store.read_bytes("run.json").decode()
 

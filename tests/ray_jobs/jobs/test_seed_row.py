@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ray_jobs.config.run import ScoreConfig
-from ray_jobs.jobs.score_pairs import PAIRS, ScorePairsJob, as_records
+from ray_jobs.jobs.score_pairs import PAIRS, ScorePairsJob
 from ray_jobs.output.layout import RoundsLayout
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
-from ray_jobs.pipeline.branches import unreadable_seeds
+from ray_jobs.pipeline.begun import as_records, unreadable_seeds
 from ray_jobs.storage.store import Store, open_store
 from tests.ray_jobs.samples import plan_seeds
 

@@ -89,6 +89,7 @@ def test_the_documentation_has_the_tables_as_they_are() -> None:
         assert path.read_text(encoding="utf-8") == expected, "`python tools/column_docs.py` writes them"
 
 
+@pytest.mark.slow
 def test_a_new_score_is_one_entry_of_the_table(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "ray_jobs", tmp_path / "ray_jobs")
     table = tmp_path / "ray_jobs" / "output" / "columns.py"

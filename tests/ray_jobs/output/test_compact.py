@@ -10,7 +10,6 @@ from random import Random
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -27,6 +26,7 @@ from tests.ray_jobs.samples import (
     kept_round,
     new_epoch,
     outcomes,
+    plain_tables,
     plan_numbers,
     rejected_round,
 )
@@ -60,7 +60,7 @@ def test_small_parts_become_one_with_the_same_records(store: Store) -> None:
     (entry,) = epoch.refresh().parts
     assert entry.outcome_counts == before
     check_parts(store, ROWS)
-    table = ds.dataset("data", filesystem=store.arrow_filesystem(), format="parquet").to_table()
+    (table,) = plain_tables(store, "data")
     assert table.schema.equals(RECORD_SCHEMA)
     assert table["plan_row"].to_pylist() == sorted(ROWS)
     assert [path for path, _ in store.list("staging")] == []

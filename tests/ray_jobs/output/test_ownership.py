@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from ray_jobs.errors import DamagedOutput, OutputError
-from ray_jobs.output.ownership import MARK, RUN_FIELDS, Kind, claim, is_ours, kind_of, overlap, refuse_dangerous
+from ray_jobs.output.file_names import epoch_of
+from ray_jobs.output.ownership import FIRST_RUN_FIELDS, MARK, Kind, claim, is_ours, kind_of, overlap, refuse_dangerous
 from ray_jobs.storage.store import Store, open_store
 
-RUN_JSON = json.dumps(dict.fromkeys(RUN_FIELDS)).encode()
+RUN_JSON = json.dumps(dict.fromkeys(FIRST_RUN_FIELDS)).encode()
 HEX = "0123456789abcdef01234567"
 
 
@@ -173,6 +174,14 @@ def test_what_a_run_writes_is_ours(path: str) -> None:
     assert not is_ours(f"deeper/{path}")
     assert not is_ours(f"{path}.bak")
     assert not is_ours(f"{path}\n")
+
+
+@pytest.mark.parametrize("folder", ["an evolver", "évolué", "a\nb"])
+def test_whose_a_file_is_and_whether_it_is_ours_are_one_question(folder: str) -> None:
+    """A leftover is removed by its form: nothing has one that is not known for ours."""
+    path = f"plan/{folder}/000012-0123456789ab-000000000000-1.parquet"
+    assert (epoch_of(path), is_ours(path)) == (None, False)
+    assert epoch_of(f"plan/x/.{path.rpartition('/')[2]}.{'0' * 32}.tmp") == 12
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from ray_jobs.cli.status import describe, status
 from ray_jobs.errors import DamagedOutput, SeedError
 from ray_jobs.output import accept
 from ray_jobs.output.plan import Fanout, PlanWriter, make_plan
@@ -166,6 +168,20 @@ def test_seeds_that_cannot_be_read_become_rows(tmp_path: Path, store: Store) -> 
     path.write_text(path.read_text() + "[1]\n")
     again = plan_seeds(store, source(tmp_path), fanout())
     assert (again.seeds, again.unreadable.total()) == (3, 3)
+
+
+def test_what_the_seeds_reading_told_stays_with_the_plan(tmp_path: Path, store: Store) -> None:
+    rows = [{"instruction": "Go.", "id": 1}, {"instruction": "Go."}, {"instruction": 5}, {"instruction": "Say </s>"}]
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "seeds.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (folder / "notes.md").write_text("x")
+    told = ["unknown kind: ", "1 rows are no seeds: wrong type", "control tokens: ", "1 duplicates", "reads: id"]
+    of_all = SeedSource((str(folder),))
+    for _ in range(2):  # the second time nothing is read
+        index = plan_seeds(store, of_all, fanout())
+        assert [part in line for part, line in zip(told, index.seed_notes, strict=True)] == [True] * 5
+    assert all(line in describe(status(store)) for line in index.seed_notes)
 
 
 def test_a_bad_row_stops_the_plan_where_it_is_to(tmp_path: Path, store: Store) -> None:

@@ -143,10 +143,10 @@ def test_the_responder_sees_the_evolved_instruction_and_the_seeds_input() -> Non
 
 def test_a_row_becomes_a_record_a_round() -> None:
     rounds = [kept_round(1), rejected_round(2, 1), kept_round(3, 1)]
-    records, rejected_count = outcomes(finished({7: rounds}))
-    assert (records.schema, rejected_count.schema) == (RECORD_SCHEMA, REJECTED_SCHEMA)
+    records, rejected = outcomes(finished({7: rounds}))
+    assert (records.schema, rejected.schema) == (RECORD_SCHEMA, REJECTED_SCHEMA)
     first, third = records.to_pylist()
-    (second,) = rejected_count.to_pylist()
+    (second,) = rejected.to_pylist()
     assert [item["record_id"] for item in (first, second, third)] == ["row0007-1", "row0007-2", "row0007-3"]
     assert [item["parent_id"] for item in (first, second, third)] == ["seed0007", "row0007-1", "row0007-1"]
     assert {item["run_id"] for item in (first, second, third)} == {"run"}
@@ -163,8 +163,8 @@ def test_constants_of_the_run_go_before_the_evolvers_model() -> None:
 
 
 def test_an_unreadable_seed_has_no_evolver() -> None:
-    records, rejected_count = outcomes(finished({3: [unreadable_round()]}, evolver=None))
-    (row,) = rejected_count.to_pylist()
+    records, rejected = outcomes(finished({3: [unreadable_round()]}, evolver=None))
+    (row,) = rejected.to_pylist()
     assert not records.num_rows
     assert (row["record_id"], row["parent_id"], row["round"]) == ("row0003-0", "seed0003", 0)
     assert (row["evolver"], row["evolver_model"], row["stage"]) == (None, None, "read")
@@ -180,8 +180,8 @@ def test_no_round_is_lost_however_the_table_is_cut(statuses: list[list[str]], da
     )
     start = data.draw(st.integers(0, len(statuses) - 1))
     cut = pa.concat_tables([rows[start:], rows[:start]])
-    records, rejected_count = outcomes(cut)
-    ids = records["record_id"].to_pylist() + rejected_count["record_id"].to_pylist()
+    records, rejected = outcomes(cut)
+    ids = records["record_id"].to_pylist() + rejected["record_id"].to_pylist()
     expected = {f"row{n:04d}-{i}": item for n, row in enumerate(statuses) for i, item in enumerate(row, 1)}
     assert sorted(ids) == sorted(expected)
     assert {expected[row] for row in records["record_id"].to_pylist()} <= {KEPT}

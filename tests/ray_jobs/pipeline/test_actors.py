@@ -11,9 +11,10 @@ import pytest
 
 from evolve.engines.recording_engine import Call
 from ray_jobs.config.engines import build_strategy
-from ray_jobs.forecast.sample import SampledEvolve
+from ray_jobs.forecast.sample import sampled
 from ray_jobs.output.schema import PLAN_SCHEMA
-from ray_jobs.pipeline.actors import PoolJob
+from ray_jobs.pipeline.actor import ActorContext
+from ray_jobs.pipeline.actors import EvolveActor, EvolveTask
 from ray_jobs.pipeline.monitor import Monitor
 from tests.ray_jobs.samples import run_config
 
@@ -46,14 +47,15 @@ def calls(local_ray: None, tmp_path: Path) -> list[Call]:
     engine = {"kind": "scripted", "slots": SLOTS, "decode_rate": 2000, "sigma": 0.6}
     run = run_config(tmp_path, evolvers={"a": {"engine": engine}})
     monitor = Monitor.create(["evolve_a"])
-    actor = SampledEvolve(PoolJob(run, build_strategy(run.strategy), "evolve_a", run.evolvers["a"].engine, monitor))
+    task = EvolveTask(build_strategy(run.strategy), run.seed, run.keep_rounds)
+    actor = sampled(EvolveActor)(task, ActorContext("evolve_a", run.evolvers["a"].engine, monitor, first=True))
 
     async def three() -> None:
         blocks = [planned(IDS[first : first + ROWS_A_BLOCK]) for first in range(0, len(IDS), ROWS_A_BLOCK)]
         await asyncio.gather(*map(actor, blocks))
 
     asyncio.run(three())
-    return actor.calls()
+    return list(actor.calls())
 
 
 def spans(calls: list[Call]) -> dict[str, tuple[float, float]]:

@@ -8,9 +8,10 @@ import re
 import runpy
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
@@ -21,6 +22,7 @@ from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.select import select
 from ray_jobs.datasets.source import open_source
 from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
+from ray_jobs.jobs.analysis.config import AnyAnalysis
 from ray_jobs.output import ownership
 from ray_jobs.output.epochs import add_part
 from ray_jobs.output.ownership import MARK
@@ -36,6 +38,7 @@ from ray_jobs.report.make import report, write
 from ray_jobs.report.measures import MEASURES
 from ray_jobs.report.page import INDEX, Page
 from ray_jobs.report.style import figure
+from ray_jobs.report.view import OFFERED
 from ray_jobs.storage.store import Store, open_store
 from tests.ray_jobs.datasets.outputs import Record, read_records, record, write_output
 from tests.ray_jobs.report.browser import CHROMIUM, look
@@ -213,8 +216,8 @@ def test_what_models_write_stays_text(target: Store) -> None:
 
 def test_one_evolver_without_scorer_and_some_columns(target: Store) -> None:
     """An output as an engine without token probabilities and a run without a scorer leave it, and an older one."""
-    unschedulable = {"mean_top1_prob", "operator", "seed_index", "completion_tokens"}
-    schema = pa.schema([item for item in RECORD_SCHEMA if item.name not in unschedulable])
+    missing = {"mean_top1_prob", "operator", "seed_index", "completion_tokens"}
+    schema = pa.schema([item for item in RECORD_SCHEMA if item.name not in missing])
     unscored = dict.fromkeys(("loss_q", "loss_a_given_q", "loss_a"))
     rows = [record(number, evolver="only", **unscored) for number in range(30)]
     write_output(target, [rows], schema)
@@ -299,6 +302,14 @@ def test_costs_are_shared_by_what_reached_a_pool(compared: tuple[Store, list[Rec
     assert money_per_kept(pool_costs(inputs, Prices()), gathered, "small") is None
 
 
+def test_every_pool_of_a_run_is_billed_its_gpus(compared: tuple[Store, list[Record]]) -> None:
+    inputs = read_inputs(compared[0])
+    hour = {"seconds": 3600.0, "prompt_tokens": 0, "completion_tokens": 0}
+    judged = replace(inputs, run={"pools": {"quality": {"gpus": 2}, "nli": {"gpus": 0.5}}})
+    (quality, nli) = pool_costs(replace(judged, pools={"quality": hour, "nli": hour}), Prices(gpu_hour=2))
+    assert (quality.money, nli.money) == (4, 1)
+
+
 @pytest.mark.parametrize("text", ["", "x", "1/2/3", "-1", "=1", "small=", "nan", "inf"])
 def test_other_prices_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="expected PRICE, PROMPT/COMPLETION or POOL=PROMPT/COMPLETION"):
@@ -336,6 +347,11 @@ def test_a_table_without_its_column_is_told(output: Store) -> None:
         page_of(output)
 
 
+def test_every_analysis_is_offered() -> None:
+    fields = [get_args(member)[0].model_fields["kind"] for member in get_args(AnyAnalysis)]
+    assert sorted(OFFERED) == sorted(get_args(field.annotation)[0] for field in fields)
+
+
 def test_an_unfinished_analysis_does_not_count(output: Store) -> None:
     write_table(output, "diversity", pa.table({"record_id": ["a"]}))
     assert read_analyses(output, gather(read_inputs(output), lambda _: None)) == {}
@@ -350,6 +366,16 @@ def test_the_command_writes_into_an_object_store(s3_url: str, s3_options: dict[s
     assert INDEX in names
     assert all(name in html for name in names - {MARK})
     assert sum(ending.status == KEPT for _, _, ending in gather(read_inputs(store), lambda _: None).endings) > 0
+
+
+def test_the_command_writes_from_one_object_store_into_another_folder_of_it(
+    s3_url: str, s3_options: dict[str, Any]
+) -> None:
+    store, page = open_store(f"{s3_url}/run", s3_options), open_store(f"{s3_url}/page", s3_options)
+    write_output(store, [[record(number, round=1) for number in range(12)]])
+    app(["report", store.url, "--to", page.url, "--storage", json.dumps(s3_options)], standalone_mode=False)
+    assert INDEX in {path for path, _ in page.list()}
+    assert store.list("report") == []
 
 
 def test_the_command_writes_elsewhere_and_fails_in_one_line(target: Store, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""When a budget is spent: hand-made snapshots; a run that stops by it is in test_outlook.py."""
+"""When a budget is spent: hand-made snapshots; a run that stops by it is in forecast/test_plan_command.py."""
 
 from __future__ import annotations
 

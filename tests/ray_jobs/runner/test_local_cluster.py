@@ -20,6 +20,8 @@ from tests.ray_jobs.samples import run_config, write_seeds
 UP_SECONDS, END_SECONDS = 240, 120
 LOOPBACK = ("127.0.0.1", "::ffff:127.0.0.1", "::1")
 
+pytestmark = pytest.mark.ray
+
 
 class Run:
     """An `evolve run` with a Ray of its own, and all its processes."""

@@ -31,6 +31,7 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for text in texts for line in text.splitlines() if line.startswith('{"asctime"')]
 
 
+@pytest.mark.ray
 def test_a_line_about_a_row_names_it(tmp_path: Path, short_folder: Path) -> None:
     write_seeds(tmp_path / "seeds.jsonl", [f"Describe step {number} of a procedure." for number in range(30)])
     engine = {"kind": "scripted", "model": "mortal", "slots": 4, "die_after": 20, "marks": str(tmp_path)}

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.run import PoolConfig, ScriptedScorerConfig
 from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.pipeline.actors import ScoreActor
 from ray_jobs.pipeline.monitor import MonitorActor, PoolState, Snapshot, WorkerStats, pool_state
 from ray_jobs.pipeline.queues import Queues
+from ray_jobs.pipeline.stage import Pipeline, Stage
 from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, clock, make_display
 
 TOTALS = {"evolve_a": 100, "respond": 100}
@@ -73,8 +75,9 @@ def test_states(state: dict[str, int], words: str) -> None:
 
 def test_a_display_says_whose_queue_is_empty_or_full() -> None:
     slow = PoolConfig(size=1, batch_rows=10, batches_in_flight=2)
-    pools = dict.fromkeys(("evolve_a", "evolve_b", "respond", "score"), slow)
-    display = LineDisplay(dict.fromkeys(pools, 1000), 1000, 0, Queues.of(pools, ["a", "b"]))
+    evolvers = (stage("evolve_a", slow, "a"), stage("evolve_b", slow, "b"))
+    pipeline = Pipeline(("a", "b"), (*evolvers, stage("respond", slow), stage("score", slow)))
+    display = LineDisplay(dict.fromkeys(pipeline.pools(), 1000), 1000, 0, Queues.of(pipeline))
 
     def states(score_began: int, respond_began: int, ready: int = 1) -> list[str]:
         evolve = PoolState(WorkerStats(began=60, done=50), ready=1, in_flight=10)
@@ -97,10 +100,14 @@ def test_a_display_says_whose_queue_is_empty_or_full() -> None:
     assert states(respond_began=100, score_began=60, ready=3)[2] == "3 ready, queue empty"
 
 
-def test_pools_without_branches_of_their_name_are_a_chain() -> None:
-    pool = PoolConfig(size=1)
-    assert Queues.of({"score": pool}, ["pairs"]).before == {}
-    assert Queues.of({"generate": pool, "check": pool, "score": pool}, ["x"]).before == {
+def stage(name: str, pool: PoolConfig, branch: str | None = None) -> Stage:
+    return Stage(name, name, ScoreActor, ScriptedScorerConfig(kind="scripted"), pool, branch=branch)
+
+
+def test_pools_that_all_rows_pass_are_a_chain() -> None:
+    generate, check, score = (stage(name, PoolConfig(size=1)) for name in ("generate", "check", "score"))
+    assert Queues.of(Pipeline(("pairs",), (score,))).before == {}
+    assert Queues.of(Pipeline(("x",), (generate, check, score))).before == {
         "check": ("generate",),
         "score": ("check",),
     }

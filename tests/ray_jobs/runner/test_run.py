@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from ray_jobs.output.verify import verify
 from ray_jobs.runner.run import run
 from ray_jobs.seeds.read import seed_id
 from ray_jobs.storage.store import open_store
-from tests.ray_jobs.samples import new_epoch, run_config, write_seeds
+from tests.ray_jobs.samples import FinishedRun, new_epoch, run_config, write_seeds
 
 ROUNDS = 3
 TEXTS = [*(f"Count to {number}." for number in range(12)), "Name a forbidden word."]
@@ -42,22 +41,8 @@ ROWS = 2 * len(SEEDS) + len(BAD_LINES)
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A finished run in its folder."""
-
-    folder: Path
-    config: RunConfig
-    report: dict[str, Any]
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "out"
-
-    @property
-    def calls(self) -> Counter[str]:
-        """The prompts that engines have seen, by digest."""
-        return Counter((self.folder / "calls").read_text().split())
+class Finished(FinishedRun[RunConfig]):
+    """A finished run whose records can be looked at."""
 
     def records(self) -> list[dict[str, Any]]:
         """All records, kept or not, as plain pyarrow reads them."""

@@ -189,6 +189,19 @@ def test_a_task_that_needs_pictures_is_no_seed(tmp_path: Path, row: dict[str, ob
     assert len(seeds) == 2 - refused
 
 
+@pytest.mark.parametrize("depth", [600, 900])
+@pytest.mark.parametrize(("field", "pairs"), [("images", False), ("meta", True)])
+@pytest.mark.parametrize("name", ["s.jsonl", "s.json"])
+def test_a_row_that_is_too_deep_is_no_seed(tmp_path: Path, name: str, field: str, pairs: bool, depth: int) -> None:
+    deep = f'{{"instruction": "Go.", "output": "x", "{field}": {"[" * depth}{"]" * depth}}}'
+    rows = [deep, '{"instruction": "Stay.", "output": "x"}']
+    path = tmp_path / name
+    path.write_text("\n".join(rows) if name == "s.jsonl" else f"[{rows[1]}, {rows[0]}]")
+    seeds, (bad,), _ = read(path, pairs=pairs)
+    assert [seed.instruction for seed in seeds] == ["Stay."]
+    assert bad.reason == "too_deep"
+
+
 def test_pictures_of_conversations_and_tables(tmp_path: Path) -> None:
     talk = {"messages": [{"role": "user", "content": "<image>Who are they?"}], "images": ["1.jpg"]}
     with pytest.raises(SeedError, match=r"1 needs_media.*image"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ray_jobs.errors import SeedError
+from ray_jobs.errors import SeedError, StorageError
 from ray_jobs.seeds.files import find_files
 from ray_jobs.seeds.report import Noted
 from ray_jobs.storage.store import open_store
@@ -53,8 +55,11 @@ def test_what_a_folder_passes_over_is_counted_and_named(tmp_path: Path) -> None:
 def test_a_source_that_is_read_tells_what_it_passed_over(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     seeds(tmp_path / "a.jsonl", "Go.")
     (tmp_path / "README.md").write_text("x")
-    read(tmp_path)
+    (tmp_path / "b.jsonl").write_text('{"instruction": "Go."}\n{"instruction": ""}\n{"instruction": "Stay.", "id": 1}')
+    report = read(tmp_path)[2]
     assert f"1 passed over as unknown kind: {tmp_path}/README.md" in caplog.text
+    assert len(report.lines()) == 4
+    assert all(line in caplog.text for line in report.lines())
 
 
 def test_a_glob_leaves_hidden_files_out_as_a_folder_does(tmp_path: Path) -> None:
@@ -129,6 +134,33 @@ def test_a_path_of_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert texts("~/a.jsonl") == ["Go."]
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        (f"{'x' * 300}*.jsonl", "cannot look up: File name too long"),
+        (f"{'x' * 300}/*.jsonl", "cannot look up: File name too long"),
+        ("~nobody-of-that-name/*.jsonl", "no file of seeds there"),
+    ],
+)
+def test_paths_that_cannot_be_looked_up(path: str, told: str) -> None:
+    with pytest.raises((SeedError, StorageError), match=told):
+        read(path)
+
+
+def test_folders_that_may_not_be_looked_into(tmp_path: Path) -> None:
+    shut = seeds(tmp_path / "shut" / "a.jsonl", "Go.").parent
+    shut.chmod(0)
+    script = (
+        "import os, sys; from ray_jobs.seeds.walk import split_local\n"
+        "os.getuid() or os.setuid(65534)\n"  # root may look everywhere
+        "split_local(sys.argv[1])"
+    )
+    command = [sys.executable, "-c", script, str(shut / "*.jsonl")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "StorageError" in ran.stderr
+    assert "cannot look up: permission denied" in ran.stderr
+
+
 def run_output(folder: Path) -> None:
     for name in ("plan/index.json", "lease/000001.json", "run.json", "manifest/a.json"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +190,25 @@ def test_seeds_from_outputs(tmp_path: Path) -> None:
     assert texts(tmp_path / "out") == ["Kept."]
     assert texts(tmp_path / "out" / "data") == ["Kept."]
     seeds(tmp_path / "out" / "own.jsonl", "Go.")
-    assert texts(tmp_path / "out", output=str(tmp_path / "out")) == ["Go."]
+    own = {"output": str(tmp_path / "out")}
+    assert texts(tmp_path / "out", **own) == ["Go."]
+    assert texts(tmp_path / "out" / "own.jsonl", **own) == ["Go."]
+    seeds(tmp_path / "out" / "instructions" / "data" / "part.jsonl", "Mine.")
+    seeds(tmp_path / "out" / "run.jsonl", "Stay.")
+    assert texts(tmp_path / "out", **own) == ["Go.", "Stay."]
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "out" / "data" / "part.jsonl")
+    for path in (
+        "out/data",
+        "out/data/part.jsonl",
+        "out/data/*.jsonl",
+        "out/da*/*",
+        "out/run.json",
+        "out/instructions/data",
+        "out/instructions/*/part.jsonl",
+        "link.jsonl",
+    ):
+        with pytest.raises(SeedError, match=r"no file of seeds there .*1 passed over as output of a run"):
+            read(tmp_path / path, **own)
 
 
 def test_a_file_that_appears_in_two_paths_is_one(tmp_path: Path) -> None:
@@ -191,3 +241,6 @@ def test_object_stores_pass_over_the_same(s3_url: str, s3_options: dict[str, Any
     }
     assert texts(f"{s3_url}/in/run [1].jsonl", **options) == ["Go."]
     assert texts(f"{s3_url}/in/*", **options) == ["Go."]
+    for path in ("mine/data", "mine/data/a.jsonl", "mine/data/*.jsonl", "mine/*/a.jsonl"):
+        with pytest.raises(SeedError, match="1 passed over as output of a run"):
+            read(f"{s3_url}/in/{path}", **options)

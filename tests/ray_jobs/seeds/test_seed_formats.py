@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +14,12 @@ import pytest
 from ray_jobs.errors import SeedError
 from ray_jobs.seeds.formats import _batches, read_parquet
 from ray_jobs.seeds.json_rows import ROW_LIMIT
-from ray_jobs.seeds.read import BadSeed, Seed, SeedSource, read_seeds
+from ray_jobs.seeds.read import BadSeed, Seed
+from tests.ray_jobs import seed_reading
 
 
 def read(path: Path, **options: Any) -> tuple[list[Seed], list[BadSeed]]:
-    batches = list(read_seeds(SeedSource((str(path),), **options)))
-    report = batches[-1].report
-    assert report.read == report.seeds + report.duplicates + sum(report.bad.values())
-    return [seed for b in batches for seed in b.seeds], [bad for b in batches for bad in b.bad]
+    return seed_reading.read(path, **options)[:2]
 
 
 def texts(path: Path, **options: Any) -> list[str]:
@@ -288,6 +289,16 @@ def test_parquet_with_bad_rows(tmp_path: Path) -> None:
     assert bad[1].message.endswith("seeds.parquet, row 3: field 'instruction': expected an instruction, found no text")
 
 
+def test_rows_of_parquet_that_are_not_utf8_are_each_told(tmp_path: Path) -> None:
+    raw = pa.array([b"a", b"\xff", b"\xff", b"\xfe"], pa.binary())
+    broken = pa.StringArray.from_buffers(4, raw.buffers()[1], raw.buffers()[2], raw.buffers()[0])
+    path = parquet(tmp_path, {"instruction": broken})
+    bad = read(path)[1]
+    assert [(item.line, item.reason) for item in bad] == [(n, "undecodable") for n in (2, 3, 4)]
+    assert len({item.seed_id for item in bad}) == 3
+    assert read(path)[1] == bad
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
@@ -305,6 +316,17 @@ def test_file_that_is_no_parquet(tmp_path: Path) -> None:
     path = tmp_path / "seeds.parquet"
     path.write_bytes(b"instruction\n")
     with pytest.raises(SeedError, match=r"seeds\.parquet: cannot be read as parquet"):
+        read(path)
+
+
+@pytest.mark.parametrize(("compress", "codec"), [(gzip.compress, "gzip"), (bz2.compress, "bz2")])
+@pytest.mark.parametrize("name", ["s.parquet.gz", "s.parquet"])
+def test_parquet_that_is_compressed_as_a_whole(
+    tmp_path: Path, name: str, compress: Callable[[bytes], bytes], codec: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(compress(parquet(tmp_path, {"instruction": ["Go."]}).read_bytes()))
+    with pytest.raises(SeedError, match=rf"{name}: .*compressed with {codec} as a whole"):
         read(path)
 
 

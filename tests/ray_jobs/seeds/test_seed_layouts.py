@@ -169,7 +169,7 @@ def test_conversations_are_not_in_tables_of_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"messages": ["x"]}), parquet)
     with pytest.raises(SeedError, match=r"s\.csv: a CSV file holds no lists of turns; expected seeds.layout: columns"):
         read_seeds(SeedSource((str(csv),), layout="messages"))
-    with pytest.raises(SeedError, match=r"s\.parquet: column 'messages' has the type string, expected a list of turns"):
+    with pytest.raises(SeedError, match=r"s\.parquet: column 'messages' has texts .*expected a list of turns"):
         read_seeds(SeedSource((str(parquet),), layout="messages"))
 
 
@@ -199,6 +199,28 @@ def test_conversations_of_any_type_of_parquet(tmp_path: Path, type_: pa.DataType
     (batch,) = read_seeds(SeedSource((str(tmp_path / "s.parquet"),), layout="messages"))
     assert [(seed.instruction, seed.output) for seed in batch.seeds] == [("Hi?", "Hello.")]
     assert batch.report.unused_columns == ("id",)
+
+
+@pytest.mark.parametrize("talk", [TURNS, json.dumps(TURNS)], ids=["list", "text"])
+@pytest.mark.parametrize(("beside", "value"), [("input", "x"), ("Input", "x"), ("meta", {"input": "x"}), ("id", 1)])
+def test_an_input_beside_a_conversation_is_nothing_to_it(
+    tmp_path: Path, talk: object, beside: str, value: object
+) -> None:
+    path = tmp_path / "s.parquet"
+    pq.write_table(pa.Table.from_pylist([{beside: value, "messages": talk}]), path)
+    (batch,) = read_seeds(SeedSource((str(path),), layout="messages"))
+    assert [(seed.instruction, seed.output) for seed in batch.seeds] == [("Hi?", "Hello.")]
+
+
+@pytest.mark.parametrize("columns", [{}, {"conversation": "data.messages"}])
+def test_a_nested_conversation_as_text(tmp_path: Path, columns: dict[str, str]) -> None:
+    path = tmp_path / "s.parquet"
+    pq.write_table(pa.Table.from_pylist([{"data": {"messages": json.dumps(TURNS)}}]), path)
+    (batch,) = read_seeds(SeedSource((str(path),), layout="messages", columns=columns))
+    assert [(seed.instruction, seed.output) for seed in batch.seeds] == [("Hi?", "Hello.")]
+    pq.write_table(pa.Table.from_pylist([{"data": {"messages": "x"}}]), path)
+    with pytest.raises(SeedError, match=r"s\.parquet: column 'data\.messages' has texts .*expected a list of turns"):
+        read_seeds(SeedSource((str(path),), layout="messages", columns=columns))
 
 
 def test_conversations_as_text_in_a_csv_file(tmp_path: Path) -> None:

@@ -14,15 +14,11 @@ import pytest
 
 from ray_jobs.errors import ConfigError, SeedError, StorageError
 from ray_jobs.seeds import read as seeds_module
-from ray_jobs.seeds.read import BadSeed, Seed, SeedSource, read_seeds, seed_id, signature
+from ray_jobs.seeds.read import SeedBatch, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.seeds.report import SeedReport
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.fault_proxy import Fault, fault_proxy
-
-
-def read(*paths: Path | str, **options: Any) -> tuple[list[Seed], list[BadSeed], SeedReport]:
-    batches = list(read_seeds(SeedSource(tuple(map(str, paths)), **options)))
-    return [seed for b in batches for seed in b.seeds], [bad for b in batches for bad in b.bad], batches[-1].report
+from tests.ray_jobs.seed_reading import read
 
 
 def write_jsonl(path: Path, *rows: Mapping[str, object]) -> Path:
@@ -336,6 +332,22 @@ def test_rows_without_any_seed_are_an_error(tmp_path: Path, monkeypatch: pytest.
         list(batches)
     write_jsonl(path, *bad, *bad, *numbered(1))
     assert len(read(path)[0]) == 1
+
+
+def test_batches_before_the_first_seed_are_kept_back_up_to_a_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeds_module, "BATCH_ROWS", 2)
+    path = tmp_path / "s.jsonl"
+    for rows, handed_out in [(2 * seeds_module.HELD_BATCHES, False), (2 * seeds_module.HELD_BATCHES + 2, True)]:
+        write_jsonl(path, *({"instruction": n} for n in range(rows)))
+        batches = list[SeedBatch]()
+        with pytest.raises(SeedError, match="no usable seed"):
+            batches.extend(read_seeds(SeedSource((str(path),))))
+        assert bool(batches) is handed_out
+    write_jsonl(path, *({"instruction": n} for n in range(rows)), *numbered(1))
+    found, faults, report = read(path)
+    assert (len(found), len(faults), report.read) == (1, rows, rows + 1)
 
 
 def test_a_first_batch_without_a_seed_is_not_handed_out(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_brackets_of_a_name_that_exists(kind: str, request: pytest.FixtureReques
     options = request.getfixturevalue("s3_options") if kind == "s3" else {}
     root = request.getfixturevalue("s3_url") if kind == "s3" else str(tmp_path)
     store = open_store(root, options)
-    for path in ("seeds [v2].jsonl", "run[1]/s.jsonl", "seed1.jsonl", "run[1]/t.jsonl"):
+    for path in ("se*ds.jsonl", "seXds.jsonl", "seeds [v2].jsonl", "run[1]/s.jsonl", "seed1.jsonl", "run[1]/t.jsonl"):
         store.write_bytes(path, b'{"instruction": "1"}\n')
 
     def found(path: str) -> list[str]:
@@ -108,6 +108,7 @@ def test_brackets_of_a_name_that_exists(kind: str, request: pytest.FixtureReques
             file.url.removeprefix(f"{root}/") for file in find_files([f"{root}/{path}"], "auto", options).files.values()
         ]
 
+    assert found("se*ds.jsonl") == ["se*ds.jsonl"]
     assert found("seeds [v2].jsonl") == ["seeds [v2].jsonl"]
     assert found("run[1]/s.jsonl") == ["run[1]/s.jsonl"]
     assert found("run[1]") == ["run[1]/s.jsonl", "run[1]/t.jsonl"]

@@ -14,8 +14,11 @@ from tests.ray_jobs.takeover.work import check, check_end, driver, job, plain_ro
 
 FEW, MANY = 2, 3
 """The seeds that the first driver is asked for, and all others."""
+FATES = ("sleeps", "is killed", "is killed, its request arrives late")
+"""What becomes of the first driver."""
 Jobs = tuple[SynthesisJob, SynthesisJob]
 
+pytestmark = pytest.mark.slow
 
 Place = Callable[[], Files]
 
@@ -31,6 +34,11 @@ def place(request: pytest.FixtureRequest) -> Place:
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> Jobs:
     folder = tmp_path_factory.mktemp("jobs")
     return job(folder / "few", FEW), job(folder / "many", MANY)
+
+
+def thinned(every: int) -> pytest.MarkDecorator:
+    """Gives a test `every`: it looks at one step in so many, and each step is in another of its cases; at length, 1."""
+    return pytest.mark.parametrize("every", [every, pytest.param(1, marks=pytest.mark.chaos_long)])
 
 
 def new_driver(name: str, files: Files, of: SynthesisJob) -> Driver:
@@ -66,9 +74,10 @@ def test_a_driver_alone_comes_to_its_end(jobs: Jobs, place: Place) -> None:
     recover(files, jobs[1])
 
 
-@pytest.mark.parametrize("fate", ["sleeps", "is killed", "is killed, its request arrives late"])
-def test_another_takes_over_at_any_step(fate: str, jobs: Jobs, place: Place) -> None:
-    for step in range(length(jobs, place)):
+@thinned(len(FATES))
+@pytest.mark.parametrize("fate", FATES)
+def test_another_takes_over_at_any_step(fate: str, every: int, jobs: Jobs, place: Place) -> None:
+    for step in range(FATES.index(fate) % every, length(jobs, place), every):
         files = place()
         first = new_driver("first", files, jobs[0]).begin().advance(step)
         late = nothing if fate == "sleeps" else first.kill()
@@ -83,8 +92,9 @@ def test_another_takes_over_at_any_step(fate: str, jobs: Jobs, place: Place) -> 
         recover(files, jobs[1])
 
 
-def test_an_answer_that_is_lost_at_any_step_costs_nothing(jobs: Jobs, place: Place) -> None:
-    for step in range(length(jobs, place)):
+@thinned(2)
+def test_an_answer_that_is_lost_at_any_step_costs_nothing(every: int, jobs: Jobs, place: Place) -> None:
+    for step in range(place().renames % every, length(jobs, place), every):
         files = place()
         first = new_driver("first", files, jobs[0]).begin().advance(step)
         late = first.lose_answer()
@@ -99,15 +109,16 @@ def test_an_answer_that_is_lost_at_any_step_costs_nothing(jobs: Jobs, place: Pla
         recover(files, jobs[1])
 
 
-@pytest.mark.parametrize("fate", ["sleeps", "is killed"])
-def test_another_takes_over_while_failed_rows_are_taken_out(fate: str, jobs: Jobs, place: Place) -> None:
+@thinned(2)
+@pytest.mark.parametrize("fate", FATES[:2])
+def test_another_takes_over_while_failed_rows_are_taken_out(fate: str, every: int, jobs: Jobs, place: Place) -> None:
     done = place()
     assert Driver("before", done, driver(jobs[0], fails=(1,))).begin().to_the_end().error is None
     alone = done.copied()
     steps = Driver("alone", alone, retrier(jobs[0])).begin().to_the_end().steps
     assert plain_rows(alone) == plain_rows(done)
     assert alone.keys() != done.keys()
-    for step in range(steps):
+    for step in range(FATES.index(fate) % every, steps, every):
         files = done.copied()
         first = Driver("first", files, retrier(jobs[0])).begin()
         first.changed = lambda files=files: check(files)
@@ -151,7 +162,7 @@ def two(jobs: Jobs, place: Place, step: int, other: int, fate: str) -> None:
 
 def test_both_rest_at_any_two_steps(jobs: Jobs, place: Place) -> None:
     steps, random = length(jobs, place), Random(0)
-    for _ in range(60):
+    for _ in range(30):
         two(jobs, place, random.randrange(steps), random.randrange(2 * steps), random.choice(["sleeps", "killed"]))
 
 

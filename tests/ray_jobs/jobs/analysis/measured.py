@@ -27,3 +27,9 @@ def quiet(*arguments: Any) -> list[dict[str, Any]]:
 def rows(source: Path, name: str, folder: str = "data") -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = ds.dataset(source / "analyses" / name / folder).to_table().to_pylist()
     return found
+
+
+def evolved(number: int, parent: dict[str, Any] | None = None, operator: str = "deepen") -> dict[str, Any]:
+    """A record of round 1, or one that was evolved from `parent`."""
+    item = record(number, sample=0, operator=operator)
+    return item | {"parent_id": parent["record_id"] if parent else item["seed_id"]}

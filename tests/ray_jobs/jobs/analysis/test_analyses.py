@@ -17,15 +17,12 @@ import ray
 import yaml
 from transformers import LlamaConfig
 
-from evolve.prompts import load_template
-from evolve.strategies.auto_evol import load_method
 from ray_jobs.cli.status import status
 from ray_jobs.config.identity import changes, result_settings
 from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.select import select
-from ray_jobs.datasets.source import open_source
 from ray_jobs.errors import ConfigError, OutputError, SettingsChanged
-from ray_jobs.jobs.analysis.evolutions import EvolvePrompts, evolutions
+from ray_jobs.jobs.analysis.evolutions import EvolvePrompts
 from ray_jobs.jobs.registry import run_all, stored_jobs
 from ray_jobs.output import accept
 from ray_jobs.output.retry import drop_failed
@@ -35,7 +32,7 @@ from scoring import Pair, RewardConfig, RewardScorer
 from tests.chaos.jobs import Command
 from tests.chaos.nodes import STARTUP, until
 from tests.ray_jobs.datasets.outputs import read_records, record, write_output
-from tests.ray_jobs.jobs.analysis.measured import RECORDS, config, quiet, rows
+from tests.ray_jobs.jobs.analysis.measured import RECORDS, config, evolved, quiet, rows
 from tests.scoring.tiny_encoder import save_encoder
 from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_reward_model
 
@@ -287,33 +284,6 @@ def test_questions_as_they_were_have_the_settings_that_they_had(source: Path) ->
         "analysis.max_tokens: nothing before, 500 now",
         "analysis.with_input: nothing before, false now",
     ]
-
-
-def evolved(number: int, parent: dict[str, Any] | None = None, operator: str = "deepen") -> dict[str, Any]:
-    """A record of round 1, or one that was evolved from `parent`."""
-    item = record(number, sample=0, operator=operator)
-    return item | {"parent_id": parent["record_id"] if parent else item["seed_id"]}
-
-
-def prompts_of(folder: Path, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    write_output(open_store(str(folder)), [records])
-    found = evolutions(open_source(open_store(str(folder))), EvolvePrompts.load(None))
-    return [row for batch in found for row in batch]
-
-
-def test_an_evolved_instruction_is_the_reply_to_its_evolve_prompt(tmp_path: Path) -> None:
-    first = evolved(0)
-    second = evolved(1, first, f"method:{load_method().digest()}")
-    rows = prompts_of(tmp_path / "run", [first, second])
-    assert [row["output"] for row in rows] == [first["instruction"], second["instruction"]]
-    deepen = load_template("evol_instruct/deepen", {"instruction"}, {"input"})
-    assert rows[0]["instruction"] == deepen.render(instruction=first["seed_instruction"], input=first["input"])
-    assert rows[1]["instruction"] == load_method().render(instruction=first["instruction"])
-    assert {row["input"] for row in rows} == {""}
-    with pytest.raises(ConfigError, match="keep_rounds: all"):
-        prompts_of(tmp_path / "last", [second])
-    with pytest.raises(ConfigError, match="operator own of the records"):
-        prompts_of(tmp_path / "own", [evolved(0, operator="own")])
 
 
 def test_both_rewards_stand_beside_each_other_under_their_own_names(tmp_path: Path) -> None:

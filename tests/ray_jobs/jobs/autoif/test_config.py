@@ -13,6 +13,7 @@ import yaml
 from evolve.autoif.rules import OFFICIAL, PAPER, PAPER_BEFORE, PRESETS, Threshold
 from evolve.records import Sampling
 from ray_jobs.cli.app import main
+from ray_jobs.config.identity import changes, result_settings
 from ray_jobs.config.run import RunConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.autoif.begun import as_begun
@@ -20,8 +21,9 @@ from ray_jobs.jobs.autoif.config import AutoIFConfig, AutoIFStrategyConfig
 from ray_jobs.jobs.autoif.phases import autoif_jobs
 from ray_jobs.jobs.autoif.preparation import prepare
 from ray_jobs.jobs.load import load_config
+from ray_jobs.output.first_version import FORMAT
 from ray_jobs.output.plan_index import INDEX, PlanIndex
-from ray_jobs.output.run_files import RUN, RUN_FIELDS
+from ray_jobs.output.run_files import RUN, RUN_FIELDS, read_run
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.jobs.autoif.samples import autoif_config
 
@@ -70,7 +72,7 @@ def test_limits_and_guards_come_from_the_strategy() -> None:
     ("changes", "message"),
     [
         ({"strategy": {"repies": 3}}, r"strategy\.repies: unknown field; did you mean replies\?"),
-        ({"strategy": {"preset": "own"}}, r"strategy\.preset: Input should be 'paper', 'official' or 'autoif_paper'"),
+        ({"strategy": {"preset": "own"}}, r"strategy\.preset: Input should be 'paper', .*'autoif_paper' or"),
         ({"strategy": {"cross_validation": {"min_functions": 0}}}, r"strategy\.cross_validation\.min_functions: Input"),
         ({"strategy": {"pair_side": 2}}, r"strategy: pair_side: pairs need responses that functions have looked at"),
         ({"strategy": {"nli": True}}, r"strategy: nli: needs back_translations above 0"),
@@ -156,30 +158,66 @@ def test_fields_that_came_later_change_no_settings_at_the_old_behaviour(tmp_path
     assert not {"strategy.order", "strategy.keep_truncated", "strategy.quality_tokens"} & settings.keys()
 
 
-def begin(config: AutoIFConfig, configuration: dict[str, Any]) -> None:
-    """An output of `config` whose first phase was begun under `configuration`."""
+def begin(config: AutoIFConfig, configuration: dict[str, Any], version: dict[str, Any] | None = None) -> None:
+    """An output of `config` whose first phase was begun under `configuration`, by version 0.1 or by `version`."""
     begun = open_store(config.output).below("augment")
     content = dict.fromkeys(RUN_FIELDS, "") | {"kind": "autoif_augment", "configuration": configuration}
-    begun.write_bytes(RUN, json.dumps(content).encode())
+    begun.write_bytes(RUN, json.dumps(content | (version or {})).encode())
     begun.write_bytes(INDEX, json.dumps(PlanIndex().to_json()).encode())
+
+
+CHANGED = ("near_duplicate", "order", "keep_truncated")
+OF_TODAY = {"format": FORMAT, "job": "autoif_augment"}
+
+
+def constants(config: AutoIFConfig) -> tuple[Any, ...]:
+    return tuple(getattr(config.strategy, name) for name in CHANGED)
 
 
 def test_an_output_begun_under_the_presets_old_constants_goes_on_under_them(tmp_path: Path) -> None:
     config = autoif_config(tmp_path, {"preset": "paper"})
     assert as_begun(config) == (config, {})
-    old = {name: value for name, value in config.strategy.model_dump(mode="json").items() if name not in PAPER_BEFORE}
+    old = {name: value for name, value in config.strategy.model_dump(mode="json").items() if name not in CHANGED}
     begin(config, {"strategy": old | {"near_duplicate": 0.8}})
     now, before = as_begun(config)
-    assert before == PAPER_BEFORE
-    assert (now.strategy.near_duplicate, now.strategy.order, now.strategy.keep_truncated) == (0.8, "query_first", False)
+    assert before == {name: getattr(PAPER_BEFORE, name) for name in CHANGED}
+    assert constants(now) == (0.8, "query_first", False)
     said: list[str] = []
     autoif_jobs(config)[0].check_machine(said.append)
-    assert [line.split(":")[0] for line in said[1:]] == [f"strategy.{name}" for name in PAPER_BEFORE]
-    given = autoif_config(tmp_path, {"preset": "paper", "near_duplicate": 0.7})
-    assert as_begun(given)[0].strategy.near_duplicate == 0.7
+    assert [line.split(":")[0] for line in said[1:]] == [f"strategy.{name}" for name in CHANGED]
+    # once it has gone on, its file is of today, and names that preset
+    begin(config, now.model_dump(mode="json"), OF_TODAY)
+    assert as_begun(config) == (now, before)
+    assert as_begun(now) == (now, {})
 
 
-def test_an_output_begun_under_todays_constants_keeps_them(tmp_path: Path) -> None:
+def test_what_a_configuration_gives_is_never_set_back(tmp_path: Path) -> None:
+    """Values that the preset has too, so that they cannot be told from those that it fills in."""
+    given = dict(zip(CHANGED, (None, "constraint_first", True), strict=True))
+    config = autoif_config(tmp_path, {"preset": "paper", **given})
+    begin(config, {"strategy": {"preset": "paper", "near_duplicate": 0.8}})
+    now, before = as_begun(config)
+    assert (constants(now), before) == ((None, "constraint_first", True), {})
+
+
+@pytest.mark.parametrize("given", [{}, {"near_duplicate": 0.8, "order": "query_first", "keep_truncated": False}])
+def test_an_output_begun_today_is_compared_whatever_its_constants(tmp_path: Path, given: dict[str, Any]) -> None:
+    """One that was begun with the old values given does not go on under them where they are not given any more."""
+    begun = autoif_config(tmp_path, {"preset": "paper", **given})
+    begin(begun, begun.model_dump(mode="json"), OF_TODAY)
     config = autoif_config(tmp_path, {"preset": "paper"})
-    begin(config, config.model_dump(mode="json"))
     assert as_begun(config) == (config, {})
+    assert bool(changes(result_settings(begun), result_settings(config))) == bool(given)
+
+
+def test_an_output_that_is_begun_afresh_is_begun_under_todays_constants(tmp_path: Path) -> None:
+    config = autoif_config(tmp_path, {"preset": "paper"})
+    begin(config, {"strategy": {"preset": "paper", "near_duplicate": 0.8}})
+    # a cluster that is not there ends the run, once it has written down what it is
+    elsewhere = config.model_dump(mode="json", exclude={"strategy": set(CHANGED)}) | {"ray": {"address": "127.0.0.1:1"}}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(elsewhere))
+    with pytest.raises(SystemExit) as ended:
+        main(["run", str(tmp_path / "run.yaml"), "--fresh", "--delete", "--yes"])
+    assert ended.value.code
+    stored = read_run(open_store(config.output).below("augment"))["configuration"]["strategy"]
+    assert (stored["preset"], stored["order"]) == ("paper", "constraint_first")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,18 @@ from ray_jobs.cli.show import print_report
 from ray_jobs.cli.status import describe_all
 from ray_jobs.datasets.export import export
 from ray_jobs.errors import ConfigError, SettingsChanged
-from ray_jobs.jobs.autoif.classifier import ClassifierActor, ClassifierJob
+from ray_jobs.jobs.autoif.classifier import ClassifierActor
 from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig
 from ray_jobs.jobs.autoif.preparation import guards, prepare
 from ray_jobs.jobs.registry import jobs_of, run_all, stored_jobs
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output.verify import verify
+from ray_jobs.pipeline.actor import ActorContext
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import open_store
 from scoring.entailment import Entailment
 from tests.ray_jobs.jobs.autoif.samples import autoif_config
-from tests.ray_jobs.samples import finished, kept_round, write_seeds
+from tests.ray_jobs.samples import FinishedRun, finished, kept_round, write_seeds
 from tests.scoring.tiny_models import save_classifier
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -66,21 +68,7 @@ LARGE: list[Line] = [
 INSTRUCTIONS = {"small": 2, "large": 1}
 """What is left: slate and amber, and slate. Each meets seven queries of nine, and each pair has four responses."""
 ROWS = 3 * 7
-
-
-@dataclass(frozen=True)
-class Finished:
-    folder: Path
-    config: AutoIFConfig
-    report: dict[str, Any]
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "out"
-
-    @property
-    def calls(self) -> Counter[str]:
-        return Counter((self.folder / "calls").read_text().split())
+Finished = FinishedRun[AutoIFConfig]
 
 
 def records(output: Path) -> list[Record]:
@@ -223,8 +211,9 @@ def test_a_classifier_labels_in_place_of_the_judge(first: Finished, tmp_path: Pa
         number: [kept_round(instruction=item["instruction"], trajectory=item["trajectory"])]
         for number, item in enumerate(found)
     }
-    job = ClassifierJob("nli", ClassifierConfig(model=model, device="cpu", batch_size=2), Monitor.create(["nli"]))
-    labelled = ClassifierActor(job)(finished(rounds))
+    config = ClassifierConfig(model=model, device="cpu", batch_size=2)
+    actor = ClassifierActor(None, ActorContext("nli", config, Monitor.create(["nli"])))
+    labelled = asyncio.run(actor(finished(rounds)))
     classifier, against = Entailment(model, "cpu"), 0
     for (item,) in labelled["rounds"].to_pylist():
         account = json.loads(item["trajectory"])

@@ -1,6 +1,8 @@
 """Counts what docs/decisions/ tells of the house: modules and lines by room, import floors, arrows between rooms.
 
-    python tests/house.py [FOLDER OF A CHECKOUT]
+    python tools/house.py [FOLDER OF A CHECKOUT]
+
+tests/test_architecture.py reads imports with it.
 
 A module's floor is the longest chain of imports below it; modules that import each other stand on one floor. An arrow
 is a room that imports another one, with the number of imports behind it. Imports count wherever they stand in a file.
@@ -11,10 +13,11 @@ from __future__ import annotations
 import ast
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-PACKAGES = ("ray_jobs", "evolve", "scoring")
+PACKAGES = ("evolve", "scoring", "ray_jobs")
 
 
 def modules(root: Path) -> dict[str, Path]:
@@ -27,16 +30,28 @@ def modules(root: Path) -> dict[str, Path]:
     return found
 
 
-def imports(name: str, path: Path, known: dict[str, Path]) -> set[str]:
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """Line and dotted name of every import in a module, wherever it stands, also by name at run time.
+
+    `from a import b` is `a.b`, whether b is a module or not. Relative and star imports are ruff's to refuse.
+    """
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(module=str(module), level=0, names=names):
+                yield from ((node.lineno, f"{module}.{alias.name}") for alias in names)
+            case ast.Call(
+                func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield node.lineno, name
+
+
+def imported_modules(name: str, known: dict[str, Path]) -> set[str]:
     """The modules of ours that a module imports, itself aside."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            for alias in node.names:
-                whole = f"{node.module}.{alias.name}"
-                found.add(whole if whole in known else node.module)
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+    names = (item for _, item in imports(known[name].read_text(encoding="utf-8")))
+    found = {item if item in known else item.rpartition(".")[0] for item in names}
     return {item for item in found if item in known and item != name}
 
 
@@ -77,7 +92,7 @@ def describe(root: Path) -> list[str]:
     """The figures, in lines of Markdown."""
     known = modules(root)
     # the face of a package stands outside of its rooms
-    graph = {name: imports(name, path, known) for name, path in known.items() if name not in PACKAGES}
+    graph = {name: imported_modules(name, known) for name in known if name not in PACKAGES}
     inside = {name for name, path in known.items() if path.name != "__init__.py"}
     told = ["| room | modules | lines | longest module |", "|---|---|---|---|"]
     rooms = Counter(room_of(name, known) for name in inside)

@@ -1,0 +1,23 @@
+"""The stages that several jobs have: a pool that answers, and one that scores."""
+
+from __future__ import annotations
+
+from ray_jobs.config.pool_names import RESPOND, SCORE
+from ray_jobs.config.run import PoolResponderConfig, ScorerConfig
+from ray_jobs.pipeline.actors import RespondActor, RespondTask, ScoreActor
+from ray_jobs.pipeline.scores import reward_model
+from ray_jobs.pipeline.stage import Stage
+
+
+def responding(responder: PoolResponderConfig, task: RespondTask) -> Stage:
+    """A pool of the responder's own."""
+    labels = {"responder_model": responder.engine.model}
+    return Stage(RESPOND, "responder.engine", RespondActor, responder.engine, responder.pool, task, labels=labels)
+
+
+def scoring(scorer: ScorerConfig | None) -> list[Stage]:
+    """The scorer's pool, where there is a scorer."""
+    if scorer is None:
+        return []
+    labels = {"scorer_model": scorer.model, "reward_model": reward_model(scorer)}
+    return [Stage(SCORE, "scorer", ScoreActor, scorer, scorer.pool, labels=labels)]

@@ -1,0 +1,107 @@
+"""A job's pipeline as data: the pools that rows pass, in order. What else is known about pools derives from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from ray_jobs.config.run import ModelScorerConfig, PoolConfig
+from ray_jobs.output.schema import PLAN_SCHEMA
+from ray_jobs.pipeline.actor import ActorContext, PoolActor
+from ray_jobs.pipeline.journal import JournalPlace
+from ray_jobs.pipeline.monitor import Monitor
+
+AnyModel = TypeVar("AnyModel", bound=Any)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One pool of actors, and the rows that pass it.
+
+    Each actor loads `model`, the configuration of an engine or of a model, which stands in the configuration at
+    `place`; it is told `task` beside. `branch` is the one branch of the plan whose rows pass: they begin here. Without
+    it all rows pass. `labels` are the columns in which records name the model.
+    """
+
+    name: str
+    place: str
+    actor: type[PoolActor[Any]]
+    model: Any
+    pool: PoolConfig
+    task: Any = None
+    branch: str | None = None
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+
+    def context(self, monitor: Monitor, first: bool, journal: JournalPlace | None = None) -> ActorContext:
+        """Where its actors stand: rows begin there if it is `first`, and replies are kept in the `journal`, if any."""
+        return ActorContext(self.name, absolute(self.model), monitor, first, journal)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Rows of each of the plan's `branches` pass the stages of their own, then those of all, one after the other.
+
+    `prepare` makes of a block of planned rows, which were written in `schema`, what the first stage takes.
+    """
+
+    branches: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    prepare: Callable[[pa.Table], pa.Table] | None = None
+    schema: pa.Schema = PLAN_SCHEMA
+
+    def own(self, branch: str) -> list[Stage]:
+        """The stages that the rows of one branch alone pass."""
+        return [stage for stage in self.stages if stage.branch == branch]
+
+    @property
+    def shared(self) -> list[Stage]:
+        """The stages that all rows pass."""
+        return [stage for stage in self.stages if stage.branch is None]
+
+    @property
+    def first(self) -> list[Stage]:
+        """The stages in which rows begin: one a branch, or one that all share."""
+        return [own[0] for branch in self.branches if (own := self.own(branch))] or list(self.stages[:1])
+
+    def pools(self) -> dict[str, PoolConfig]:
+        """Every pool by its name, in the order in which rows pass them."""
+        return {stage.name: stage.pool for stage in self.stages}
+
+    def order(self) -> list[list[str]]:
+        """The pools in the order in which a row passes them, those that share the rows among them together."""
+        depth = max((len(self.own(branch)) for branch in self.branches), default=0)
+        side_by_side = [
+            [own[step].name for branch in self.branches if len(own := self.own(branch)) > step] for step in range(depth)
+        ]
+        return [*side_by_side, *([stage.name] for stage in self.shared)]
+
+    def block_rows(self) -> dict[str, int]:
+        """For each branch of the plan, how many of its rows travel together: as its first pool is configured."""
+        return {branch: [*self.own(branch), *self.shared][0].pool.batch_rows for branch in self.branches}
+
+    def passing(self, rows: Mapping[str, int]) -> dict[str, int]:
+        """How many rows pass each pool, where each branch has so many."""
+        return {
+            stage.name: sum(rows.values()) if stage.branch is None else rows.get(stage.branch, 0)
+            for stage in self.stages
+        }
+
+    def labels(self) -> dict[str, str | None]:
+        """The columns in which records name the models of stages that all rows pass."""
+        return {column: model for stage in self.shared for column, model in stage.labels.items()}
+
+
+def absolute(config: AnyModel) -> AnyModel:
+    """The same model with a local folder written as an absolute path: workers have another working directory."""
+    changed: dict[str, Any] = {}
+    folder = Path(config.model)
+    if folder.is_dir():
+        changed["model"] = str(folder.resolve())
+    if isinstance(config, ModelScorerConfig) and config.reward:
+        changed["reward"] = absolute(config.reward)
+    found: AnyModel = config.model_copy(update=changed)
+    return found
