@@ -30,7 +30,7 @@ HARMLESS = tuple(
         rf"{_ENGINE}/arguments/(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
         rf"{_ENGINE}/arguments/(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
         rf"{_ENGINE}/arguments/(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",
-        r"scorer/(device|attention|compiled|bfloat16_pairs|token_budget|threads)|nli/(device|batch_size)",
+        r"scorer/(device|attention|compiled|token_budget|threads)|nli/(device|batch_size)",
         r"scorer/reward/(device|token_budget)",
     )
 )

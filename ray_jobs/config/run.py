@@ -5,6 +5,7 @@ Every model here refuses unknown fields. `config/identity.py` says which fields 
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from ray_jobs.config.base import GreedyConfig, Strict, kind_or
 from ray_jobs.config.secrets import Address, Arguments, Environment, Options, Url, VariableName
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
+log = logging.getLogger(__name__)
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -174,6 +176,10 @@ class RewardConfig(Strict):
     trust_remote_code: bool = False
 
 
+PAIRS = "bfloat16_pairs"
+"""A setting of the scorer in earlier versions, which bore on speed alone."""
+
+
 class ModelScorerConfig(Strict):
     """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig.
 
@@ -186,7 +192,6 @@ class ModelScorerConfig(Strict):
     device: str = "auto"
     attention: Literal["auto", "flash", "packed", "padded"] = "auto"
     compiled: bool = False
-    bfloat16_pairs: bool = True
     token_budget: int | None = Field(None, ge=1)
     mode: Literal["plain", "chat"] = "plain"
     truncate: bool = False
@@ -195,6 +200,14 @@ class ModelScorerConfig(Strict):
     reward: RewardConfig | None = None
     instruction_length: bool = False
     pool: PoolConfig = PoolConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_pairs(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or PAIRS not in raw:
+            return raw
+        log.warning("scorer.%s: passed over, for products are float32 on every CPU by now", PAIRS)
+        return {name: value for name, value in raw.items() if name != PAIRS}
 
 
 class ScriptedScorerConfig(Strict):
