@@ -48,6 +48,10 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 quick: setup ## the tests that start no Ray and load no model, for daily work
 	$(BIN)/python -m pytest -m "not (ray or engine or slow or chaos_long)"
 
+.PHONY: schemas
+schemas: setup ## write docs/schemas anew from the fields of the configuration
+	@for kind in run autoif score respond analysis finish search; do $(BIN)/evolve schema $$kind >docs/schemas/$$kind.json; done
+
 .PHONY: bench
 bench: setup models ## run the benchmarks, which write their tables into docs/benchmarks.md
 	@for program in benchmarks/[a-z]*.py; do echo "$$program"; $(BIN)/python $$program; done

@@ -42,8 +42,9 @@ def load_template(
     optional: set[str] | None = None,
     folder: Path | None = None,
     literal: bool = False,
+    shipped: Path = SHIPPED,
 ) -> Template:
-    """Read template `name` (such as "evol_instruct/deepen") from `folder`, or the shipped one where it has none.
+    """Read template `name` (such as "evol_instruct/deepen") from `folder`, or that in `shipped` where it has none.
 
     A byte-order mark, which some editors write, is no part of the text. Raises TemplateError, naming the file,
     where a required placeholder is missing, one is unknown, or the file is not UTF-8 text. With `literal` an unknown
@@ -51,7 +52,7 @@ def load_template(
     placeholder with a slip.
     """
     own = folder / f"{name}.txt" if folder else None
-    path = own if own and own.exists() else SHIPPED / f"{name}.txt"
+    path = own if own and own.exists() else shipped / f"{name}.txt"
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
@@ -74,9 +75,9 @@ def parse_template(
     return Template(name, text.strip())
 
 
-def shipped_names() -> set[str]:
-    """The names of all templates that there are."""
-    return {path.relative_to(SHIPPED).with_suffix("").as_posix() for path in SHIPPED.rglob("*.txt")}
+def shipped_names(shipped: Path = SHIPPED) -> set[str]:
+    """The names of all templates in the folder `shipped`."""
+    return {path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.txt")}
 
 
 def check_folder(folder: Path, known: set[str]) -> None:

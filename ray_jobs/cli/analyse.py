@@ -21,7 +21,7 @@ def analyse(
         typer.Argument(
             metavar="NAME",
             help="difficulty, difficulty_score, diversity, evolution_reward, key_phrases, reward, "
-            "trajectories, top1 or win.",
+            "trajectories, top1, win, one of an installed package, or package.module:Class.",
         ),
     ],
     config: Annotated[
@@ -43,7 +43,7 @@ def analyse(
     analysis: dict[str, Any] = overridden(read_settings(config) if config else {}, settings or []) | {"kind": name}
     raw = {
         "source": output,
-        "output": folder_of(output, name),
+        "output": folder_of(output, name.rpartition(":")[2]),
         "storage": parse_storage(storage),
         "ray": {"address": address},
         "analysis": analysis,

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs.cli import analyse, data, optimize, plan, respond, score
+from ray_jobs.cli import analyse, data, optimize, plan, respond, schema, score
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
+from ray_jobs.cli.added import Commands
 from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.cli.terminal import complain, log_handler, say
 from ray_jobs.errors import ConfigError, DamagedOutput, JobError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ray_jobs.storage.store import Store
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -39,6 +41,7 @@ app.add_typer(cli_jobs.app)
 app.add_typer(optimize.app)
 app.add_typer(plan.app)
 app.add_typer(cli_report.app)
+app.add_typer(schema.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")

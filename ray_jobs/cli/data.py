@@ -31,7 +31,12 @@ Decontaminate = Annotated[
 ]
 Ngram = Annotated[int, typer.Option(min=5, help="How many words in a row repeat a test set.")]
 FormatName = Annotated[
-    Literal["alpaca", "sharegpt", "messages", "dpo"], typer.Option("--format", help="The format of the records.")
+    str,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="The format of the records: alpaca, sharegpt, messages, dpo or an installed one.",
+    ),
 ]
 FileName = Annotated[Literal["jsonl", "parquet"], typer.Option(help="The type of the files.")]
 Validation = Annotated[str, typer.Option(metavar="SHARE", help="Set the records of this share of the seeds aside.")]

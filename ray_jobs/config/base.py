@@ -1,14 +1,17 @@
-"""What all configuration is made of: the strict base, unions told apart by `kind`, and how completions are drawn."""
+"""What all configuration is made of: the strict base, kinds, unions told apart by `kind`, how to draw completions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue
 
 from evolve.masking import mask_url
 from evolve.records import Sampling
+
+HARMLESS: dict[str, JsonValue] = {"identity": False}
+"""Marks a field, as its `json_schema_extra`, that says where and how fast, not what (see config/identity.py)."""
 
 
 class Strict(BaseModel):
@@ -25,6 +28,17 @@ def _without_logins(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(map(_without_logins, value))
     return mask_url(value) if isinstance(value, str) else value
+
+
+class Kind(Strict):
+    """What a registry finds by its name, `kind`: that of the shipped kinds or of an entry point, or "module:Class"."""
+
+    kind: str
+
+    @property
+    def short_name(self) -> str:
+        """The name, as a folder may have it."""
+        return self.kind.rpartition(":")[2]
 
 
 def kind_or(default: str) -> Discriminator:

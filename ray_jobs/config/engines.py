@@ -2,67 +2,39 @@
 
 from __future__ import annotations
 
-import os
-
 from evolve.engine import Engine
 from evolve.engines.masked_engine import MaskedEngine
 from evolve.flow import Strategy
 from evolve.masking import concealed
 from evolve.prompts import Template
-from evolve.strategies.auto_evol import AutoEvol
 from evolve.strategies.elimination import Elimination
-from evolve.strategies.evol_instruct import EvolInstruct, operator_order
 from evolve.strategies.method import Method
 from evolve.strategies.respond import BARE, Responder
-from ray_jobs.config.run import EngineConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
-from ray_jobs.config.secrets import known_secrets, revealed
-from ray_jobs.config.strategies import AutoEvolConfig, EvolInstructConfig, StrategyConfig
+from ray_jobs.config.engine_kinds import EngineKind
+from ray_jobs.config.registered import naming
+from ray_jobs.config.run import RunConfig
+from ray_jobs.config.secrets import known_secrets
+from ray_jobs.config.strategies import EvolvingConfig
 
 
-def build_engine(config: EngineConfig) -> Engine:
+def build_engine(config: EngineKind) -> Engine:
     """Load the engine of one actor. Imports only what this engine needs. No error of the engine repeats a secret.
 
     Raises ConfigError where a variable is missing that the configuration takes a value from.
     """
-    secrets = known_secrets(config)
-    if isinstance(config, OpenAIConfig):
-        secrets += (os.environ.get(config.key_variable, ""),)
+    secrets = (*known_secrets(config), *config.hidden_texts())
     with concealed(secrets):
-        engine = _load(config)
+        engine = config.build()
     return MaskedEngine(engine, secrets) if secrets else engine
 
 
-def _load(config: EngineConfig) -> Engine:
-    match config:
-        case VllmConfig():
-            arguments = revealed(config.arguments, "arguments")
-            os.environ.update(revealed(config.environment, "environment"))
-            from evolve.engines.vllm_engine import VllmEngine
-
-            return VllmEngine(config.model, arguments)
-        case OpenAIConfig():
-            from evolve.engines.openai_engine import OpenAIEngine
-
-            url = revealed(config.url, "url")
-            return OpenAIEngine(url, config.model, config.key_variable, config.timeout_seconds, config.retries)
-        case ScriptedConfig():
-            from evolve.testing.scripted_engine import Script, ScriptedEngine
-
-            return ScriptedEngine(Script(**config.model_dump(exclude={"kind", "model"})))
-
-
-def build_strategy(config: StrategyConfig, method: Method | None = None) -> Strategy:
+def build_strategy(config: EvolvingConfig, method: Method | None = None) -> Strategy:
     """The strategy with its templates read and checked. `method` is the saved one that `config` names, if any.
 
-    Raises TemplateError.
+    Raises TemplateError, and ConfigError where a plug-in's own code raises something else.
     """
-    sampling, rules, templates = config.sampling.build(), config.rules(), config.templates
-    match config:
-        case EvolInstructConfig():
-            operators = operator_order(config.breadth, config.complicate_input)
-            return EvolInstruct(config.rounds, operators, sampling, rules, templates)
-        case AutoEvolConfig():
-            return AutoEvol(config.rounds, sampling, rules, templates, method.template() if method else None)
+    with naming(type(config), config.kind):
+        return config.build(method)
 
 
 def build_responder(config: RunConfig, template: Template = BARE) -> Responder:

@@ -1,70 +1,39 @@
 """Which settings change results. A run goes on only under the settings that it was begun with.
 
-Everything counts unless it is listed here: an output in which two settings are mixed is worth less than an error.
+Every field counts unless it says otherwise, in its `json_schema_extra`: an output in which two settings are mixed is
+worth less than an error.
+
+- `"identity": False`: it says where and how fast, not what.
+- `"identity": "inline"`: the fields of this group count as if they stood beside it.
+- `"identity_without": [names]`: those of a mapping's settings do not count.
+- `"before": value`: it came after the first version, and results are as they were without it at this value. There it is
+  left out, so that an output which was begun before it goes on.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ray_jobs.config.run import OutputConfig
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
 from ray_jobs.config.secret_names import FROM, concealed_setting, is_secret_name, shown_path
 
-# Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
-# engines go by "*" in them, for one may have any name, such as "pool".
-_ENGINE = r"((evolvers|engines)/\*|responder|judge|analysis/judge)/engine"
-HARMLESS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"output|source|(storage|seeds|limits|ray|finish)(/.*)?",
-        r"((evolvers|engines)/\*|responder|scorer|judge|nli|analysis/(judge|encoder|reward))/pool/.*",
-        r"templates|strategy/(templates|method|constraints|preset)|strategy/sandbox/(servers|allow_missing)",
-        r"analysis/templates|analysis/encoder/(device|batch|threads)|analysis/reward/(device|token_budget)",
-        rf"{_ENGINE}/(url|key_variable|timeout_seconds|retries)",
-        rf"{_ENGINE}/environment/.*",
-        rf"{_ENGINE}/(load_seconds|slots|prefill_rate|decode_rate|die_text|die_after|exit_code|marks|call_log|slot_log)",
-        rf"{_ENGINE}/arguments/(tensor_parallel_size|pipeline_parallel_size|data_parallel_size)",
-        rf"{_ENGINE}/arguments/(gpu_memory_utilization|max_num_seqs|max_num_batched_tokens|enforce_eager)",
-        rf"{_ENGINE}/arguments/(enable_prefix_caching|enable_chunked_prefill|swap_space|block_size|download_dir)",
-        r"scorer/(device|attention|compiled|token_budget|threads)|nli/(device|batch_size)",
-        r"scorer/reward/(device|token_budget)",
-    )
-)
-ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
-    (re.compile(pattern), value)
-    for pattern, value in (
-        (r"strategy/order", "query_first"),
-        (r"strategy/keep_truncated", False),
-        (r"strategy/quality_tokens", 256),
-        (r"responder/prompt", "bare"),
-        (r"(scorer|analysis)/reward/trust_remote_code", False),
-        (r"analysis/max_tokens", 32),
-        (r"analysis/with_input", True),
-    )
-)
-"""Fields that came after the first version, each with the value under which results are as they were without it.
-
-At that value they are left out, so that an output which was begun before them goes on.
-"""
 ABSENT = "nothing"
 BY_VARIABLE = f".{FROM}"
 Path = tuple[str, ...]
 
 
-def result_settings(config: OutputConfig, weights_count: bool = True) -> dict[str, Any]:
-    """The settings that change results, by dotted path. Evolvers' weights do only where seeds are split by them.
+def result_settings(config: BaseModel) -> dict[str, Any]:
+    """The settings that change results, by dotted path.
 
     Secrets are none of them: one under a name that tells it is left out, of another the variable's name remains.
     """
-    return {
-        ".".join(path): value
-        for path, value in _flatten((), config.model_dump(mode="json"))
-        if not (_is_harmless(path, weights_count) or _is_secret(path) or _as_before(path, value))
-    }
+    settings = _counting((), config, config.model_dump(mode="json"))
+    return {".".join(path): value for path, value in settings if not _is_secret(path)}
 
 
 def fingerprint(settings: Mapping[str, Any]) -> str:
@@ -107,25 +76,26 @@ def _shown(settings: Mapping[str, Any], path: str) -> str:
     return json.dumps(settings[path]) if path in settings else ABSENT
 
 
-def _as_before(path: Path, value: Any) -> bool:
-    general = _general(path)
-    return any(pattern.fullmatch(general) and value == before for pattern, before in ADDED)
-
-
-def _is_harmless(path: Path, weights_count: bool) -> bool:
-    general = _general(path)
-    if general == "evolvers/*/weight":
-        return not weights_count
-    return any(pattern.fullmatch(general) for pattern in HARMLESS)
-
-
-def _general(path: Path) -> str:
-    return "/".join((*path[:1], "*", *path[2:]) if path[0] in ("evolvers", "engines") else path)
-
-
-def _flatten(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from _flatten((*path, key), item)
+def _counting(path: Path, value: Any, dumped: Any) -> Iterator[tuple[Path, Any]]:
+    """The settings in `value` that change results, each as `dumped` has it."""
+    if isinstance(value, BaseModel):
+        for name, field in type(value).model_fields.items():
+            yield from _of_field((*path, name), _marks(field), getattr(value, name), dumped[name])
+    elif isinstance(dumped, dict):
+        for key, item in dumped.items():
+            yield from _counting((*path, key), value.get(key) if isinstance(value, Mapping) else None, item)
     else:
-        yield path, value
+        yield path, dumped
+
+
+def _of_field(path: Path, marks: Mapping[str, Any], value: Any, dumped: Any) -> Iterator[tuple[Path, Any]]:
+    if marks.get("identity") is False or ("before" in marks and dumped == marks["before"]):
+        return
+    if marks.get("identity") == "inline":
+        path = path[:-1]
+    without = {(*path, name) for name in marks.get("identity_without", ())}
+    yield from (setting for setting in _counting(path, value, dumped) if setting[0] not in without)
+
+
+def _marks(field: FieldInfo) -> Mapping[str, Any]:
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from evolve.masking import MASK, mask_text
+from ray_jobs.config.registered import UNKNOWN_KIND, ConfigRegistry
 from ray_jobs.config.secret_names import concealed_setting, plain_name, shown_name, shown_path
 from ray_jobs.config.secrets import Options
 from ray_jobs.config.values import Loader, given_value, parsed, with_variables
@@ -23,8 +24,6 @@ from ray_jobs.errors import ConfigError
 
 AnyConfig = TypeVar("AnyConfig", bound=BaseModel)
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
-AUTOIF = "autoif"
-"""The kind of strategy whose runs have a configuration of their own."""
 
 
 def read_config(
@@ -50,7 +49,7 @@ def validated(model: type[AnyConfig], raw: Mapping[str, Any], source: str) -> An
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        lines = "\n".join(f"  {_explain(detail, model)}" for detail in error.errors())
+        lines = "\n".join(f"  {_explain(detail, model, raw)}" for detail in error.errors())
         raise ConfigError(f"{source}: the configuration is wrong\n{lines}") from None
 
 
@@ -145,8 +144,8 @@ def _known_name(place: dict[str, Any], parts: Sequence[str]) -> str:
     return next((name for name in names if name in place), parts[0])
 
 
-def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
-    path, allowed = _locate([str(part) for part in detail["loc"]], model)
+def _explain(detail: ErrorDetails, model: type[BaseModel], raw: Mapping[str, Any]) -> str:
+    path, allowed = _locate(detail["loc"], model, raw)
     place = shown_path(path) or "the whole"
     got = f"got {_shortened(concealed_setting(path, detail['input']))}"
     match detail["type"]:
@@ -158,8 +157,9 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{place}: unknown field{hint} (allowed: {', '.join(allowed)})"
         case "union_tag_invalid":
             context = detail["ctx"]
-            tags = context["expected_tags"] + (f", '{AUTOIF}'" if place == "strategy" else "")
-            return f"{place}.kind: expected one of {tags}, got {mask_text(context['tag'])!r}"
+            return f"{place}.kind: expected one of {context['expected_tags']}, got {mask_text(context['tag'])!r}"
+        case _ if detail["type"] == UNKNOWN_KIND:
+            return f"{place}.kind: {detail['ctx']['told']}"
         case "model_type" | "dict_type":
             return f"{place}: expected a group of settings, {got}"
         case "too_short":
@@ -170,22 +170,23 @@ def _explain(detail: ErrorDetails, model: type[BaseModel]) -> str:
             return f"{place}: {detail['msg'].removeprefix('Value error, ')}, {got}"
 
 
-def _locate(loc: Sequence[str], model: type[BaseModel]) -> tuple[list[str], list[str]]:
-    """The dotted path of a place in the configuration, and the fields allowed where its last part stands.
+def _locate(loc: Sequence[int | str], model: type[BaseModel], raw: Any) -> tuple[list[str], list[str]]:
+    """The dotted path of a place in the configuration `raw`, and the fields allowed where its last part stands.
 
     Pydantic's places also name the chosen member of a union, and a mapping's key as "[key]": no part of what a user
     writes.
     """
     path, allowed = list[str](), list[str]()
     annotation: Any = model
-    for part in loc:
-        models = {_kind(model): model for model in _models(annotation)}
+    for part in map(str, loc):
+        models = {_kind(model): model for model in _models(annotation, raw)}
         if len(models) > 1 and part in models:
             annotation = models[part]
             continue
         if part == "[key]" or (not models and _is_union(annotation)):
             continue
         path.append(part)
+        raw = _inside(raw, part)
         if typing.get_origin(annotation) is tuple:
             annotation = typing.get_args(annotation)[0]
             continue
@@ -196,22 +197,38 @@ def _locate(loc: Sequence[str], model: type[BaseModel]) -> tuple[list[str], list
     return path, allowed
 
 
+def _inside(raw: Any, part: str) -> Any:
+    if isinstance(raw, Mapping):
+        return raw.get(part)
+    return raw[int(part)] if isinstance(raw, list | tuple) and part.isdecimal() and int(part) < len(raw) else None
+
+
 def _annotation(field: FieldInfo | None) -> Any:
-    return field.annotation if field else None
+    """A field's annotation, with the registry that finds what stands there, if one does."""
+    registry = next((item for item in field.metadata if isinstance(item, ConfigRegistry)), None) if field else None
+    if field is None or registry is None:
+        return field.annotation if field else None
+    return Annotated[field.annotation, registry]
 
 
 def _kind(model: type[BaseModel]) -> str:
     kind = model.model_fields.get("kind")
-    return str(typing.get_args(kind.annotation)[0]) if kind else model.__name__
+    names = typing.get_args(kind.annotation) if kind else ()
+    return str(names[0]) if names else model.__name__
 
 
-def _models(annotation: Any) -> Iterable[type[BaseModel]]:
-    """The models that a field's annotation admits."""
+def _models(annotation: Any, raw: Any) -> Iterable[type[BaseModel]]:
+    """The models that a field's annotation admits; where a registry finds them, the one for `raw`."""
+    for item in getattr(annotation, "__metadata__", ()):
+        if isinstance(item, ConfigRegistry):
+            chosen = item.chosen(raw)
+            yield from [chosen] if chosen else []
+            return
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif _is_union(annotation) or typing.get_origin(annotation) is typing.Annotated:
         for inner in typing.get_args(annotation):
-            yield from _models(inner)
+            yield from _models(inner, raw)
 
 
 def _is_union(annotation: Any) -> bool:

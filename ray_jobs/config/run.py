@@ -1,6 +1,6 @@
 """A run's configuration: read from YAML, checked whole before anything starts.
 
-Every model here refuses unknown fields. `config/identity.py` says which fields change results.
+Every model here refuses unknown fields. A field says in its `json_schema_extra` if it changes no results (identity.py).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
-from ray_jobs.config.base import GreedyConfig, Strict, kind_or
-from ray_jobs.config.secrets import Address, Arguments, Environment, Options, Url, VariableName
+from ray_jobs.config.base import HARMLESS, GreedyConfig, Strict, kind_or
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.secrets import Address, Options
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
 log = logging.getLogger(__name__)
@@ -35,60 +36,6 @@ class SeedsConfig(Strict):
     on_error: Literal["fail_row", "stop"] = "fail_row"
     limit: int | None = Field(None, ge=1)
     storage: Options = Field(default_factory=Options)
-
-
-class VllmConfig(Strict):
-    """A model in a vLLM engine of each actor's own.
-
-    `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
-    either may be {from: NAME}, the variable NAME of the actor's own environment.
-    """
-
-    kind: Literal["vllm"] = "vllm"
-    model: str
-    arguments: Arguments = Field(default_factory=dict)
-    environment: Environment = Field(default_factory=dict)
-
-
-class OpenAIConfig(Strict):
-    """A model behind an OpenAI-compatible server. The key comes from the environment variable `key_variable`."""
-
-    kind: Literal["openai"]
-    model: str
-    url: Url
-    key_variable: VariableName = "OPENAI_API_KEY"
-    timeout_seconds: float = Field(600, gt=0)
-    retries: int = Field(8, ge=0)
-
-
-class ScriptedConfig(Strict):
-    """No model: deterministic replies with scripted latency and failures, for dry runs and tests."""
-
-    kind: Literal["scripted"]
-    model: str = "scripted"
-    load_seconds: float = Field(0, ge=0)
-    slots: int = Field(256, ge=1)
-    prefill_rate: float = Field(0, ge=0)
-    decode_rate: float = Field(0, ge=0)
-    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
-    median_tokens: int = Field(40, ge=1)
-    sigma: float = Field(0, ge=0)
-    refuse_share: float = Field(0, ge=0, le=1)
-    refuse_text: str = ""
-    die_text: str = ""
-    die_after: int = Field(0, ge=0)
-    exit_code: int | None = None
-    marks: str = ""
-    call_log: str = ""
-    slot_log: str = ""
-
-
-EngineConfig = Annotated[
-    Annotated[VllmConfig, Tag("vllm")]
-    | Annotated[OpenAIConfig, Tag("openai")]
-    | Annotated[ScriptedConfig, Tag("scripted")],
-    kind_or("vllm"),
-]
 
 
 class PoolConfig(Strict):
@@ -129,11 +76,11 @@ class PoolConfig(Strict):
 
 
 class EvolverConfig(Strict):
-    """One evolver: an engine and its pool. `weight` is its share of the seeds when they are split."""
+    """One evolver: an engine and its pool. `weight` is its share of the seeds, which counts when they are split."""
 
     engine: EngineConfig
-    pool: PoolConfig = PoolConfig()
-    weight: float = Field(1, gt=0)
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
+    weight: float = Field(1, gt=0, json_schema_extra=HARMLESS)
 
 
 ResponsePrompt = Literal["bare", "paper"]
@@ -145,9 +92,9 @@ class PoolResponderConfig(Strict):
 
     kind: Literal["pool"] = "pool"
     engine: EngineConfig
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
     sampling: GreedyConfig = GreedyConfig()
-    prompt: ResponsePrompt = "bare"
+    prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
 
 class SelfResponderConfig(Strict):
@@ -155,7 +102,7 @@ class SelfResponderConfig(Strict):
 
     kind: Literal["evolver"]
     sampling: GreedyConfig = GreedyConfig()
-    prompt: ResponsePrompt = "bare"
+    prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
 
 ResponderConfig = Annotated[
@@ -171,9 +118,9 @@ class RewardConfig(Strict):
 
     model: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    token_budget: int | None = Field(None, ge=1)
-    trust_remote_code: bool = False
+    device: str = Field("auto", json_schema_extra=HARMLESS)
+    token_budget: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
+    trust_remote_code: bool = Field(False, json_schema_extra={"before": False})
 
 
 PAIRS = "bfloat16_pairs"
@@ -189,17 +136,17 @@ class ModelScorerConfig(Strict):
     kind: Literal["model"] = "model"
     model: str
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    device: str = "auto"
-    attention: Literal["auto", "flash", "packed", "padded"] = "auto"
-    compiled: bool = False
-    token_budget: int | None = Field(None, ge=1)
+    device: str = Field("auto", json_schema_extra=HARMLESS)
+    attention: Literal["auto", "flash", "packed", "padded"] = Field("auto", json_schema_extra=HARMLESS)
+    compiled: bool = Field(False, json_schema_extra=HARMLESS)
+    token_budget: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
     mode: Literal["plain", "chat"] = "plain"
     truncate: bool = False
     max_length: int | None = Field(None, ge=2)
-    threads: int | None = Field(None, ge=1)
+    threads: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
     reward: RewardConfig | None = None
     instruction_length: bool = False
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
     @model_validator(mode="before")
     @classmethod
@@ -215,7 +162,7 @@ class ScriptedScorerConfig(Strict):
 
     kind: Literal["scripted"]
     model: str = "scripted"
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 ScorerConfig = Annotated[
@@ -262,16 +209,16 @@ class RayConfig(Strict):
 class OutputConfig(Strict):
     """What everything has that writes an output with pools: the output, when it gives up, where it runs."""
 
-    output: Address
-    storage: Options = Field(default_factory=Options)
-    limits: LimitsConfig = LimitsConfig()
-    ray: RayConfig = RayConfig()
+    output: Address = Field(json_schema_extra=HARMLESS)
+    storage: Options = Field(default_factory=Options, json_schema_extra=HARMLESS)
+    limits: LimitsConfig = Field(LimitsConfig(), json_schema_extra=HARMLESS)
+    ray: RayConfig = Field(RayConfig(), json_schema_extra=HARMLESS)
 
 
 class JobConfig(OutputConfig):
     """What every kind of run has: an output, and seeds."""
 
-    seeds: SeedsConfig
+    seeds: SeedsConfig = Field(json_schema_extra=HARMLESS)
 
 
 class ScoreConfig(JobConfig):
@@ -290,7 +237,7 @@ class RespondConfig(JobConfig):
     responder: PoolResponderConfig
     scorer: ScorerConfig | None = None
     elimination: RulesConfig = EliminationConfig()
-    templates: Path | None = None
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
 
 
 class RunConfig(JobConfig):

@@ -13,7 +13,15 @@ from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, GetCoreSchemaHandler, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from evolve.masking import MASK, looks_secret, mask_url
@@ -74,6 +82,11 @@ class Secret:
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         serializer = core_schema.plain_serializer_function_ser_schema(str)
         return core_schema.no_info_plain_validator_function(cls.read, serialization=serializer)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        variable = {"type": "object", "properties": {FROM: {"type": "string"}}, "required": [FROM]}
+        return {"anyOf": [{"type": "string"}, {**variable, "additionalProperties": False}]}
 
 
 def absent(variable: str) -> str:
@@ -153,6 +166,10 @@ class Options(Mapping[str, Any]):
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         serializer = core_schema.plain_serializer_function_ser_schema(cls.stored)
         return core_schema.no_info_plain_validator_function(cls.read, serialization=serializer)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "object"}
 
 
 def _checked_url(value: Any) -> Secret:

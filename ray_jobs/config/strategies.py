@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, Tag
+from pydantic import BeforeValidator, Field
 
+from evolve.flow import Strategy
+from evolve.strategies.auto_evol import AutoEvol
 from evolve.strategies.elimination import Elimination
-from ray_jobs.config.base import SamplingConfig, Strict, kind_or
+from evolve.strategies.evol_instruct import EvolInstruct, operator_order
+from evolve.strategies.method import Method
+from ray_jobs.config.base import HARMLESS, Kind, SamplingConfig, Strict
+from ray_jobs.config.kinds import STRATEGIES
 from ray_jobs.config.secrets import Address
 
 
@@ -36,16 +42,39 @@ def _preset(value: Any) -> Any:
     return asdict(PRESETS[value])
 
 
-RulesConfig = Annotated[EliminationConfig, BeforeValidator(_preset)]
+_AsGiven = EliminationConfig | Literal["none", "rules", "wizardlm"]
+RulesConfig = Annotated[EliminationConfig, BeforeValidator(_preset, json_schema_input_type=_AsGiven)]
 
 
-class EvolvingConfig(Strict):
-    """What every strategy has. `elimination` is a preset's name or the rules one by one."""
+class StrategyKind(Kind):
+    """What stands under `strategy`. `run_config` is "module:Class", the configuration of a whole run of this kind."""
+
+    run_config: ClassVar[str]
+
+
+class EvolvingConfig(StrategyKind):
+    """What every strategy of the pipeline has. `elimination` is a preset's name or the rules one by one.
+
+    `own_templates` is a folder of templates that the kind brings along, which files in `templates` may replace.
+    """
 
     rounds: int = Field(1, ge=1, le=100)
     elimination: RulesConfig = EliminationConfig()
-    templates: Path | None = None
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
     sampling: SamplingConfig = SamplingConfig()
+    run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingRunConfig"
+    own_templates: ClassVar[Path | None] = None
+
+    @abstractmethod
+    def build(self, method: Method | None = None) -> Strategy:
+        """The strategy with its templates read and checked; `method` is what `saved_method` names.
+
+        Raises TemplateError.
+        """
+
+    def saved_method(self) -> str | None:
+        """The path or URL of a saved method that `build` is to be given."""
+        return None
 
     def rules(self) -> Elimination:
         """The rules that are on."""
@@ -59,6 +88,11 @@ class EvolInstructConfig(EvolvingConfig):
     breadth: bool = True
     complicate_input: bool = False
 
+    def build(self, method: Method | None = None) -> Strategy:  # noqa: ARG002 (it has none)
+        """The operators that are on."""
+        operators = operator_order(self.breadth, self.complicate_input)
+        return EvolInstruct(self.rounds, operators, self.sampling.build(), self.rules(), self.templates)
+
 
 class AutoEvolConfig(EvolvingConfig):
     """Auto Evol-Instruct. `method` is the path or URL of a saved method; without it the initial one is used.
@@ -67,10 +101,17 @@ class AutoEvolConfig(EvolvingConfig):
     """
 
     kind: Literal["auto_evol"]
-    method: Address | None = None
+    method: Address | None = Field(None, json_schema_extra=HARMLESS)
+
+    def build(self, method: Method | None = None) -> Strategy:
+        """With the saved method, or the initial one."""
+        template = method.template() if method else None
+        return AutoEvol(self.rounds, self.sampling.build(), self.rules(), self.templates, template)
+
+    def saved_method(self) -> str | None:
+        """The configured one."""
+        return self.method
 
 
-StrategyConfig = Annotated[
-    Annotated[EvolInstructConfig, Tag("evol_instruct")] | Annotated[AutoEvolConfig, Tag("auto_evol")],
-    kind_or("evol_instruct"),
-]
+StrategyConfig = Annotated[EvolvingConfig, STRATEGIES]
+"""A field that holds a strategy of any kind."""

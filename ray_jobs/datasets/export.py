@@ -13,7 +13,9 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ray_jobs.datasets.formats import FORMATS, Format
+from ray_jobs.config.kinds import EXPORTS
+from ray_jobs.config.registry import UnknownKind
+from ray_jobs.datasets.formats import Format
 from ray_jobs.datasets.shards import SHARD_BYTES, JsonlShards, ParquetShards, Shards
 from ray_jobs.datasets.source import Source, open_source
 from ray_jobs.datasets.target import Contents, check_target, new_dataset, write_new
@@ -70,7 +72,7 @@ def export(
     where the data lack what the format needs, or a side of the split would be empty.
     """
     check_target(target, CONTENTS, [store])
-    source, wanted = open_source(store), FORMATS[name]
+    source, wanted = open_source(store), find_format(name)
     source.require((*wanted.needs, "seed_id"), f"--format {name}")
     sides = [TRAIN, VALIDATION] if validation else [TRAIN]
     if validation:
@@ -80,10 +82,19 @@ def export(
     with new_dataset(target, CONTENTS, [store]):
         _write(source, wanted, exported)
         if not any(side.records for side in exported.sides.values()):
-            needs = ", ".join(wanted.needs)
-            raise ConfigError(f"--format {name}: no record of {store.url} has all of {needs}{_hint(name)}")
+            needs, hint = ", ".join(wanted.needs), f". {wanted.hint}" if wanted.hint else ""
+            raise ConfigError(f"--format {name}: no record of {store.url} has all of {needs}{hint}")
         _describe(target, wanted, exported)
     return exported
+
+
+def find_format(name: str) -> Format:
+    """The format of this name, shipped or of an installed package. Raises ConfigError."""
+    try:
+        found: Format = EXPORTS.find(name)
+    except UnknownKind as error:
+        raise ConfigError(f"--format: {error}") from None
+    return found
 
 
 def on_validation_side(seed_id: str, validation: Fraction) -> bool:
@@ -93,15 +104,6 @@ def on_validation_side(seed_id: str, validation: Fraction) -> bool:
     """
     digest = hashlib.blake2b(seed_id.encode(), digest_size=8, person=b"validation").digest()
     return int.from_bytes(digest, "big") * validation.denominator < validation.numerator << 64
-
-
-def _hint(name: str) -> str:
-    if name != "dpo":
-        return ""
-    return (
-        ". The format needs pairs of answers to the same question of which one is known to be better, as AutoIF finds "
-        "them; where each instruction has one answer there are none, and scores rate instructions, not answers"
-    )
 
 
 def _check_sides(source: Source, validation: Fraction) -> None:

@@ -23,7 +23,7 @@ _TEXT = pa.string()
 class Format:
     """A format: the columns that it is made from, its schema, how to make rows, and its LLaMA-Factory description.
 
-    A record in which a column of `needs` is null has no row.
+    A record in which a column of `needs` is null has no row; `hint` is told where no record has all of them.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Format:
     schema: pa.Schema
     rows: Callable[[Row], list[dict[str, Any]]]
     description: Mapping[str, Any]
+    hint: str = ""
 
     def described(self, folder: str) -> dict[str, Any]:
         """The entry of dataset_info.json for files in `folder`, which is beside it."""
@@ -71,57 +72,54 @@ def _pairs(row: Row) -> list[dict[str, Any]]:
 
 _ANSWERED = ("record_id", "instruction", "input", "output")
 _PREFERRED = (*_ANSWERED, "rejected_outputs")
-FORMATS: Mapping[str, Format] = {
-    item.name: item
-    for item in (
-        Format(
-            "alpaca",
-            _ANSWERED,
-            _schema(instruction=_TEXT, input=_TEXT, output=_TEXT),
-            _columns,
-            {
-                "formatting": "alpaca",
-                "columns": {"prompt": "instruction", "query": "input", "response": "output"},
-            },
-        ),
-        Format(
-            "sharegpt",
-            _ANSWERED,
-            _schema(conversations=_turns("from", "value")),
-            _sharegpt,
-            {
-                "formatting": "sharegpt",
-                "columns": {"messages": "conversations"},
-                "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
-            },
-        ),
-        Format(
-            "messages",
-            _ANSWERED,
-            _schema(messages=_turns("role", "content")),
-            _messages,
-            {
-                "formatting": "sharegpt",
-                "columns": {"messages": "messages"},
-                "tags": {
-                    "role_tag": "role",
-                    "content_tag": "content",
-                    "user_tag": "user",
-                    "assistant_tag": "assistant",
-                    "system_tag": "system",
-                },
-            },
-        ),
-        Format(
-            "dpo",
-            _PREFERRED,
-            _schema(instruction=_TEXT, input=_TEXT, chosen=_TEXT, rejected=_TEXT),
-            _pairs,
-            {
-                "formatting": "alpaca",
-                "ranking": True,
-                "columns": {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"},
-            },
-        ),
-    )
-}
+ALPACA = Format(
+    "alpaca",
+    _ANSWERED,
+    _schema(instruction=_TEXT, input=_TEXT, output=_TEXT),
+    _columns,
+    {
+        "formatting": "alpaca",
+        "columns": {"prompt": "instruction", "query": "input", "response": "output"},
+    },
+)
+SHAREGPT = Format(
+    "sharegpt",
+    _ANSWERED,
+    _schema(conversations=_turns("from", "value")),
+    _sharegpt,
+    {
+        "formatting": "sharegpt",
+        "columns": {"messages": "conversations"},
+        "tags": {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"},
+    },
+)
+MESSAGES = Format(
+    "messages",
+    _ANSWERED,
+    _schema(messages=_turns("role", "content")),
+    _messages,
+    {
+        "formatting": "sharegpt",
+        "columns": {"messages": "messages"},
+        "tags": {
+            "role_tag": "role",
+            "content_tag": "content",
+            "user_tag": "user",
+            "assistant_tag": "assistant",
+            "system_tag": "system",
+        },
+    },
+)
+DPO = Format(
+    "dpo",
+    _PREFERRED,
+    _schema(instruction=_TEXT, input=_TEXT, chosen=_TEXT, rejected=_TEXT),
+    _pairs,
+    {
+        "formatting": "alpaca",
+        "ranking": True,
+        "columns": {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"},
+    },
+    "The format needs pairs of answers to the same question of which one is known to be better, as AutoIF finds them; "
+    "where each instruction has one answer there are none, and scores rate instructions, not answers",
+)

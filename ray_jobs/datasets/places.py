@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 from ray_jobs.datasets.export import Exported, FileKind
 from ray_jobs.datasets.export import export as export_records
@@ -64,7 +64,7 @@ def select(
 def export(
     output: str,
     target: str,
-    format: Literal["alpaca", "sharegpt", "messages", "dpo"],
+    format: str,
     *,
     file: FileKind = "jsonl",
     validation: str = "0%",
@@ -72,7 +72,7 @@ def export(
 ) -> Exported:
     """Write the records of `output` to the new folder `target`, in the format of a training program.
 
-    The records of a share `validation` of the seeds are set aside, each seed on one side. `storage` holds options for
+    Formats are alpaca, sharegpt, messages, dpo, and those of installed packages. The records of a share `validation` of the seeds are set aside, each seed on one side. `storage` holds options for
     the file systems. Raises as `datasets.export.export` does.
 
         export("out/best", "out/sft", "alpaca", validation="5%")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ray_jobs.config.run import VllmConfig
+from ray_jobs.config.engine_kinds import VllmConfig
 from ray_jobs.config.secrets import Secret, revealed
 from ray_jobs.errors import ConfigError
 

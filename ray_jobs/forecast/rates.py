@@ -17,8 +17,9 @@ from pydantic import Field
 
 from evolve.engines.recording_engine import Call
 from ray_jobs.config.base import Strict
+from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
 from ray_jobs.config.load import validated
-from ray_jobs.config.run import EngineConfig, PoolConfig, ScriptedConfig, VllmConfig
+from ray_jobs.config.run import PoolConfig
 from ray_jobs.config.values import parsed
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.arguments import argument
@@ -72,16 +73,13 @@ def read_rates(path: Path, pools: Iterable[str]) -> Rates:
     return rates
 
 
-def max_concurrency(engine: EngineConfig, pool: PoolConfig) -> int:
+def max_concurrency(engine: EngineKind, pool: PoolConfig) -> int:
     """How many calls an engine runs at once, as far as its configuration says; never more than its pool offers rows."""
     offered = pool.batch_rows * pool.batches_in_flight
-    match engine:
-        case ScriptedConfig():
-            return min(engine.slots, offered)
-        case VllmConfig():
-            return min(int(argument(engine, "max_num_seqs", VLLM_MAX_CONCURRENCY)), offered)
-        case _:
-            return offered
+    if isinstance(engine, VllmConfig):
+        return min(int(argument(engine, "max_num_seqs", VLLM_MAX_CONCURRENCY)), offered)
+    told = engine.max_concurrency()
+    return offered if told is None else min(told, offered)
 
 
 def steady_rate(calls: Sequence[Call], max_concurrency: int) -> tuple[float, bool]:

@@ -23,7 +23,8 @@ from ray.exceptions import GetTimeoutError, RayError
 
 from evolve.engine import Engine
 from evolve.engines.recording_engine import Call, RecordingEngine
-from ray_jobs.config.run import EngineConfig, RunConfig
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.run import RunConfig
 from ray_jobs.errors import PoolError, Stalled
 from ray_jobs.forecast.rates import max_concurrency
 from ray_jobs.jobs.synthesis import SynthesisJob

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ray_jobs.config.base import Kind
 from ray_jobs.datasets.score_columns import random_column, score_column
 from ray_jobs.datasets.select import select
 from ray_jobs.datasets.selection_files import CONTENTS
 from ray_jobs.datasets.source import SELECTION, Source, open_source
 from ray_jobs.errors import ConfigError, JobError, Stopped
 from ray_jobs.jobs.analysis.analyse import analyse, check_analysis, folder_of
-from ray_jobs.jobs.analysis.config import AnalysisConfig, AnalysisRunConfig
-from ray_jobs.jobs.finish_config import FinishingConfig, ReportConfig, SelectConfig, StepConfig
+from ray_jobs.jobs.analysis.config import AnalysisKind, AnalysisRunConfig
+from ray_jobs.jobs.finish_config import FinishingConfig, ReportConfig, SelectConfig
 from ray_jobs.output import ownership
 from ray_jobs.output.run_files import read_json
 from ray_jobs.report.costs import Prices, parse_token_prices
@@ -52,7 +53,7 @@ def finish(run: FinishingConfig, verbose: bool = False, say: Say = print) -> Non
         raise failed
 
 
-def _check(run: FinishingConfig, step: StepConfig) -> None:
+def _check(run: FinishingConfig, step: Kind) -> None:
     match step:
         case SelectConfig():
             # its rule was made when it was read; which scores there are, the output will say
@@ -64,24 +65,24 @@ def _check(run: FinishingConfig, step: StepConfig) -> None:
             parse_token_prices(step.token_price)
             if step.baseline is not None and step.baseline not in run.evolvers:
                 raise ConfigError(f"baseline: expected one of {', '.join(run.evolvers)}, got {step.baseline}")
-        case _:
+        case AnalysisKind():
             check_analysis(_analysis(run, step))
 
 
-def _do(run: FinishingConfig, step: StepConfig, verbose: bool, say: Say) -> None:
+def _do(run: FinishingConfig, step: Kind, verbose: bool, say: Say) -> None:
     match step:
         case SelectConfig():
             _select(open_store(run.output, run.storage), run, step, say)
         case ReportConfig():
             _report(open_store(run.output, run.storage), run, step, say)
-        case _:
+        case AnalysisKind():
             analyse(_analysis(run, step), verbose, say)
 
 
-def _analysis(run: FinishingConfig, step: AnalysisConfig) -> AnalysisRunConfig:
+def _analysis(run: FinishingConfig, step: AnalysisKind) -> AnalysisRunConfig:
     return AnalysisRunConfig(
         source=run.output,
-        output=folder_of(run.output, step.kind),
+        output=folder_of(run.output, step.short_name),
         storage=run.storage,
         limits=run.limits,
         ray=run.ray,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import Field, model_validator
 
-from ray_jobs.config.base import Strict, kind_or
+from ray_jobs.config.base import HARMLESS, Kind, Strict
+from ray_jobs.config.kinds import STEPS
 from ray_jobs.config.run import RunConfig
 from ray_jobs.config.secrets import Address
 from ray_jobs.datasets.rule import Rule, make_rule, parse_range
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.analysis.config import AnyAnalysis
 from ray_jobs.jobs.autoif.config import AutoIFConfig
 
 
-class SelectConfig(Strict):
+class SelectConfig(Kind):
     """A selection, with the options of `evolve select` under their names. `target` is a folder or any fsspec URL."""
 
     kind: Literal["select"]
@@ -57,7 +57,7 @@ class SelectConfig(Strict):
         )
 
 
-class ReportConfig(Strict):
+class ReportConfig(Kind):
     """The page of the output, in its folder `report`, with the options of `evolve report` under their names."""
 
     kind: Literal["report"]
@@ -66,16 +66,14 @@ class ReportConfig(Strict):
     token_price: tuple[str, ...] = ()
 
 
-StepConfig = Annotated[
-    AnyAnalysis | Annotated[SelectConfig, Tag("select")] | Annotated[ReportConfig, Tag("report")],
-    kind_or(""),
-]
+StepConfig = Annotated[Kind, STEPS]
+"""A field that holds an analysis, a selection or the report."""
 
 
 class Finishing(Strict):
     """What follows a run: the steps of `finish` in their order, once every row has an outcome."""
 
-    finish: tuple[StepConfig, ...] = ()
+    finish: tuple[StepConfig, ...] = Field((), json_schema_extra=HARMLESS)
 
 
 class FinishingRunConfig(RunConfig, Finishing):

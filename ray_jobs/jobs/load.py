@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from ray_jobs.config.load import AUTOIF, overridden, read_settings, validated
-from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingConfig, FinishingRunConfig
+from ray_jobs.config.kinds import STRATEGIES
+from ray_jobs.config.load import overridden, read_settings, validated
+from ray_jobs.config.registry import at
+from ray_jobs.config.strategies import EvolvingConfig, StrategyKind
+from ray_jobs.jobs.finish_config import FinishingConfig
 
 
 def load_config(
@@ -32,7 +35,7 @@ def load_config(
 
 def checked(raw: Mapping[str, Any], source: str | Path) -> FinishingConfig:
     """A run's configuration as it was read from `source`. Raises ConfigError."""
-    strategy = raw.get("strategy")
-    if isinstance(strategy, dict) and strategy.get("kind") == AUTOIF:
-        return validated(FinishingAutoIFConfig, raw, str(source))
-    return validated(FinishingRunConfig, raw, str(source))
+    # what is no strategy at all is told by the configuration of most runs
+    kind = cast(type[StrategyKind], STRATEGIES.chosen(raw.get("strategy")) or EvolvingConfig)
+    model: type[FinishingConfig] = at(kind.run_config)
+    return validated(model, raw, str(source))

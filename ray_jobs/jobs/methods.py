@@ -5,7 +5,6 @@ from __future__ import annotations
 from evolve.errors import TemplateError
 from evolve.strategies.method import Method
 from ray_jobs.config.run import RunConfig
-from ray_jobs.config.strategies import AutoEvolConfig
 from ray_jobs.errors import ConfigError, MissingFile
 from ray_jobs.storage.store import open_store
 
@@ -15,9 +14,9 @@ def saved_method(run: RunConfig) -> Method | None:
 
     Raises ConfigError where there is no such file or it is no method file, StorageError where it cannot be reached.
     """
-    if not isinstance(run.strategy, AutoEvolConfig) or run.strategy.method is None:
+    url = run.strategy.saved_method()
+    if url is None:
         return None
-    url = run.strategy.method
     folder, slash, name = url.rpartition("/")
     options = run.storage if _scheme(url) == _scheme(run.output) else {}
     try:

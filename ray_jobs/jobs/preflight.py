@@ -18,13 +18,13 @@ from evolve.flow import Strategy
 from evolve.prompts import Template, check_folder, shipped_names
 from evolve.strategies.method import Method
 from evolve.strategies.respond import load_response_template
+from ray_jobs.config.engine_kinds import EngineKind
 from ray_jobs.config.engines import build_strategy
 from ray_jobs.config.run import (
     ModelScorerConfig,
     OutputConfig,
     RewardConfig,
     RunConfig,
-    VllmConfig,
 )
 from ray_jobs.config.secrets import absent, secrets_in
 from ray_jobs.errors import ConfigError, LeaseHeld, StorageError
@@ -58,7 +58,8 @@ def check(run: RunConfig) -> Checked:
     method = saved_method(run)
     try:
         if run.strategy.templates is not None:
-            check_folder(run.strategy.templates, shipped_names())
+            own = run.strategy.own_templates
+            check_folder(run.strategy.templates, shipped_names() | (shipped_names(own) if own else set()))
         strategy = build_strategy(run.strategy, method)
         response = load_response_template(run.responder.prompt, run.strategy.templates)
     except EvolveError as error:
@@ -82,7 +83,7 @@ def check_loaded(place: str, model: Any) -> None:
                 check_reward_model(f"{place}.reward", model.reward)
         case RewardConfig():
             check_reward_model(place, model)
-        case VllmConfig() | ClassifierConfig() | EncoderConfig():
+        case EngineKind(holds_weights=True) | ClassifierConfig() | EncoderConfig():
             check_model(f"{place}.model", model.model)
 
 

@@ -112,6 +112,12 @@ class SynthesisJob(SeededJob):
         )
 
 
+def weights(run: RunConfig) -> dict[str, Any]:
+    """The evolvers' weights, which change results where seeds are split by them."""
+    split = run.sharing == "split"
+    return {f"evolvers.{name}.weight": float(evolver.weight) for name, evolver in run.evolvers.items() if split}
+
+
 def synthesis_settings(
     run: RunConfig, strategy: Strategy, method: Method | None = None, response: Template = BARE
 ) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def synthesis_settings(
     So do a saved method's own fingerprint and its dev rows for its file, and the digest of a response template that is
     more than the bare task.
     """
-    settings = result_settings(run, run.sharing == "split") | {"strategy.fingerprint": strategy.fingerprint()}
+    settings = result_settings(run) | weights(run) | {"strategy.fingerprint": strategy.fingerprint()}
     if method:
         settings["strategy.method"] = method.fingerprint
         settings["strategy.method.tuned_on.dev_ids"] = fingerprint({"ids": sorted(method.tuned_on.dev_ids)})

@@ -16,6 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from ray_jobs.config.kinds import ANALYSES
 from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
 from ray_jobs.output.file_names import FIRST_FORMS, FORMS, NAME, REPLY_FORM, STAGED_FORM, when_written
 from ray_jobs.output.run_files import RUN_FIELDS
@@ -57,10 +58,10 @@ _RUN = (
 _ANALYSIS = (*_RUN, r"summary\.json", rf"data/{_SHARD}\.parquet", rf"data/{NAME}-\d{{10,}}\.parquet")
 _PICTURES = (
     "comparison|difficulty-level|difficulty-levels|difficulty-score|evolution-reward|funnel|ic-ifd|ifd|instruction-words|"
-    "mean-top1-prob|neighbour-distance|operators|output-words|reward|tokens|top1-positions|yields"
+    "mean-top1-prob|neighbour-distance|operators|output-words|reward|tokens|top1-positions|yields|analysis-[a-z0-9-]+"
 )
 _REPORT = (re.escape(MARK), r"index\.html", rf"({_PICTURES})(-narrow)?\.png")
-_MEASURED = "difficulty|difficulty_score|diversity|embeddings|evolution_reward|key_phrases|reward|top1|trajectories|win"
+_MEASURED = "|".join(map(re.escape, [*ANALYSES.names(), "embeddings"]))
 
 
 def _below(folder: str, patterns: Iterable[str]) -> tuple[str, ...]:

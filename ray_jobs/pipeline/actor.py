@@ -26,8 +26,8 @@ from evolve.engine import Engine
 from evolve.errors import EngineDied
 from evolve.records import Completion, Prompt, Sampling
 from evolve.replies import REPLIES, JournalEngine
+from ray_jobs.config.engine_kinds import EngineConfig, is_server
 from ray_jobs.config.engines import build_engine
-from ray_jobs.config.run import EngineConfig, OpenAIConfig
 from ray_jobs.pipeline.gate import Gate
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
@@ -172,7 +172,7 @@ class RowActor(PoolActor[Result]):
     def _end(self, died: EngineDied) -> NoReturn:
         if self._journal:
             # a server that is away says nothing of the rows that were under way
-            under_way = () if isinstance(self._context.model, OpenAIConfig) else sorted(self._under_way)
+            under_way = () if is_server(self._context.model) else sorted(self._under_way)
             self._journal.died(under_way, one_line(died))
         end_actor(died, self._reporter)
 

@@ -19,7 +19,8 @@ from evolve.engine import Engine
 from evolve.flow import Strategy, drive
 from evolve.records import Instruction, Usage
 from evolve.strategies.respond import Responder
-from ray_jobs.config.run import EngineConfig, ScorerConfig
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.run import ScorerConfig
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
 from ray_jobs.pipeline.actor import BlockActor, PoolActor, Row, RowActor

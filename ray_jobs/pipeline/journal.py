@@ -17,7 +17,8 @@ import numpy as np
 
 from evolve.records import Completion
 from evolve.replies import Reply, RowReplies
-from ray_jobs.config.run import LimitsConfig, OpenAIConfig
+from ray_jobs.config.engine_kinds import is_server
+from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import MissingFile, StorageError
 from ray_jobs.output.file_names import Tag
 from ray_jobs.output.replies import Death, read_death, read_replies, reply_files, write_death, write_replies
@@ -38,7 +39,7 @@ def interval(limits: LimitsConfig, model: Any) -> float | None:
     hundred times that of what a store takes for a write in every half minute for each block in flight.
     """
     if limits.journal == "auto":
-        return PAID_SECONDS if isinstance(model, OpenAIConfig) else OWN_SECONDS
+        return PAID_SECONDS if is_server(model) else OWN_SECONDS
     return None if limits.journal == "off" else limits.journal
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ray_jobs.report.added import added_sections
 from ray_jobs.report.blocks import Figure, Section
 from ray_jobs.report.comparison import comparison_section
 from ray_jobs.report.counts import funnel_section, operators_section, yields_section
@@ -69,6 +70,7 @@ def make_page(view: View) -> Page:
         yields_section(view),
         cost_section(view),
         examples_section(view),
+        *added_sections(view),
         analyses_section(view),
     ]
     figures = [block for section in sections for block in section.blocks if isinstance(block, Figure)]

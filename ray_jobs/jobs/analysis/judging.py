@@ -23,7 +23,7 @@ from ray_jobs.jobs.analysis.config import (
     AnalysisRunConfig,
     DifficultyConfig,
     DifficultyScoreConfig,
-    JudgeAnalysisConfig,
+    JudgeQuestionConfig,
     KeyPhrasesConfig,
     WinConfig,
 )
@@ -45,7 +45,7 @@ class JudgeJob(AnalysisJob):
     def __init__(
         self,
         config: AnalysisRunConfig,
-        analysis: JudgeAnalysisConfig,
+        analysis: JudgeQuestionConfig,
         question: Question,
         values: Values,
         seeds: bool,

@@ -31,7 +31,7 @@ KEYS = ("record_id", "seed_id", *GROUP)
 
 def measure_trajectories(source: Source, store: Store) -> None:
     """The phrases of each record, and how many distinct ones each evolver and round has."""
-    _empty(store)
+    begin_table(store)
     shards = ParquetShards(store, DATA, TRAJECTORIES)
     counts: dict[tuple[str, int], Counter[str]] = {}
     records: Counter[tuple[str, int]] = Counter()
@@ -45,25 +45,25 @@ def measure_trajectories(source: Source, store: Store) -> None:
         shards.add(pa.RecordBatch.from_pylist(rows, TRAJECTORIES))
     shards.close()
     sample = smallest(counts.values())
-    _finish(store, [_trajectories(*group, records[group], counts[group], sample) for group in sorted(counts)])
+    end_table(store, [_trajectories(*group, records[group], counts[group], sample) for group in sorted(counts)])
 
 
 def measure_top1(source: Source, store: Store) -> None:
     """The distribution of mean_top1_prob, and of top-1 probability over positions, by evolver and round."""
-    _empty(store)
+    begin_table(store)
     columns = [*GROUP, "mean_top1_prob", *COUNTS]
     missing = [pa.field(name, pa.list_(pa.int32())) for name in COUNTS if name not in source.schema.names]
     table = pa.Table.from_batches(list(source.batches(columns)))
     for field in missing:
         table = table.append_column(field, pa.nulls(table.num_rows, field.type))
-    _finish(store, [{"evolver": evolver, "round": number} | top1(part) for evolver, number, part in groups(table)])
+    end_table(store, [{"evolver": evolver, "round": number} | top1(part) for evolver, number, part in groups(table)])
 
 
 def _trajectories(evolver: str, number: int, records: int, counts: Counter[str], sample: int) -> Entry:
     return {"evolver": evolver or None, "round": number, "n": records, **phrase_counts(counts, sample)}
 
 
-def _empty(store: Store) -> None:
+def begin_table(store: Store) -> None:
     """Make the place ours and remove the table of before. Raises OutputError where anybody else's file is in it."""
     ownership.claim(store, "analysis")
     table = own_table(store)
@@ -71,6 +71,7 @@ def _empty(store: Store) -> None:
     store.delete(table)
 
 
-def _finish(store: Store, entries: list[Entry]) -> None:
+def end_table(store: Store, entries: list[Entry]) -> None:
+    """Write the summary and, last, the mark of a finished analysis."""
     store.write_bytes(SUMMARY, encode_summary(entries))
     store.write_bytes(SUCCESS, b"")

@@ -16,7 +16,7 @@ from evolve.autoif.quality import score_quality
 from evolve.autoif.responses import Verified, respond, verify
 from evolve.flow import drive
 from evolve.records import Answer, Usage
-from ray_jobs.config.run import EngineConfig
+from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.jobs.autoif.kit import Kit
 from ray_jobs.jobs.autoif.rounds import (
     answered_rounds,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, ModelWrapValidatorHandler, Tag, model_validator
+from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, Tag, model_validator
 
 from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
 from evolve.sandbox import PROTECTIONS, Limits, Protection
-from ray_jobs.config.base import SamplingConfig, Strict, kind_or
-from ray_jobs.config.run import ENGINE_NAME, EngineConfig, JobConfig, PoolConfig, ScorerConfig
+from ray_jobs.config.base import HARMLESS, SamplingConfig, Strict, kind_or
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.run import ENGINE_NAME, JobConfig, PoolConfig, ScorerConfig
+from ray_jobs.config.strategies import StrategyKind
 
 DEFAULT_CLASSIFIER = "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7"
 GROUPS = ("augment_sampling", "verify_sampling", "respond_sampling", "cross_validation")
@@ -31,8 +33,15 @@ class ThresholdConfig(Strict):
         return Threshold(self.at_least, self.strict)
 
 
+def _needs_only_its_kind(schema: dict[str, Any]) -> None:
+    """What a preset fills in need not be given, which no annotation of a field says."""
+    schema["required"] = [name for name in schema["required"] if name == "kind"]
+
+
 class CrossValidationConfig(Strict):
     """As evolve.autoif.rules.CrossValidation."""
+
+    model_config = ConfigDict(json_schema_extra=_needs_only_its_kind)
 
     min_functions: int = Field(ge=1)
     min_cases: int = Field(ge=1)
@@ -53,8 +62,8 @@ class SandboxConfig(Strict):
     """
 
     memory_mb: int = Field(512, ge=64)
-    servers: int = Field(1, ge=1)
-    allow_missing: tuple[Protection, ...] = ()
+    servers: int = Field(1, ge=1, json_schema_extra=HARMLESS)
+    allow_missing: tuple[Protection, ...] = Field((), json_schema_extra=HARMLESS)
 
     @property
     def required(self) -> frozenset[Protection]:
@@ -62,16 +71,19 @@ class SandboxConfig(Strict):
         return PROTECTIONS - set(self.allow_missing)
 
 
-class AutoIFStrategyConfig(Strict):
+class AutoIFStrategyConfig(StrategyKind):
     """The constants, which `preset` fills in where they are not given; see evolve.autoif.rules.Rules for each.
 
     `constraints` is a text file of seed instructions, one a line; without it the shipped ones are used.
     """
 
+    model_config = ConfigDict(json_schema_extra=_needs_only_its_kind)
+
     kind: Literal["autoif"]
-    preset: Literal["paper", "official", "autoif_paper", "paper_0.1"] = "paper"
-    constraints: Path | None = None
-    templates: Path | None = None
+    run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingAutoIFConfig"
+    preset: Literal["paper", "official", "autoif_paper", "paper_0.1"] = Field("paper", json_schema_extra=HARMLESS)
+    constraints: Path | None = Field(None, json_schema_extra=HARMLESS)
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
     sandbox: SandboxConfig = SandboxConfig()
     augment_calls: int = Field(ge=1)
     instructions_a_call: int = Field(ge=1)
@@ -85,13 +97,13 @@ class AutoIFStrategyConfig(Strict):
     nli: bool
     queries: int = Field(ge=1)
     query_characters: tuple[int, int]
-    order: Order
+    order: Order = Field(json_schema_extra={"before": "query_first"})
     responses: int = Field(ge=1)
     respond_sampling: SamplingConfig
-    keep_truncated: bool
+    keep_truncated: bool = Field(json_schema_extra={"before": False})
     response: ThresholdConfig | None
     quality: ThresholdConfig | None
-    quality_tokens: int = Field(ge=1)
+    quality_tokens: int = Field(ge=1, json_schema_extra={"before": 256})
     chosen: ThresholdConfig
     rejected: float = Field(ge=0, lt=1)
     pair_side: int = Field(ge=0)
@@ -142,7 +154,7 @@ class ModelConfig(Strict):
     """An engine and its pool."""
 
     engine: EngineConfig
-    pool: PoolConfig = PoolConfig()
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 class ClassifierConfig(Strict):
@@ -150,9 +162,9 @@ class ClassifierConfig(Strict):
 
     kind: Literal["classifier"] = "classifier"
     model: str = DEFAULT_CLASSIFIER
-    device: str = "auto"
-    batch_size: int = Field(32, ge=1)
-    pool: PoolConfig = PoolConfig()
+    device: str = Field("auto", json_schema_extra=HARMLESS)
+    batch_size: int = Field(32, ge=1, json_schema_extra=HARMLESS)
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
 class JudgeNliConfig(Strict):

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.config.load import AUTOIF
 from ray_jobs.config.pool_names import pool_name
 from ray_jobs.jobs.autoif.config import ModelConfig
 from ray_jobs.jobs.autoif.planning import Planner
@@ -47,7 +46,7 @@ class Phase(Job):
     @property
     def strategy(self) -> str:
         """The one that has phases."""
-        return AUTOIF
+        return self.run.strategy.kind
 
     def evolver_models(self) -> dict[str, str]:
         """As configured."""

@@ -8,8 +8,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from evolve.strategies.elimination import Elimination
-from ray_jobs.config.base import GreedyConfig, SamplingConfig, Strict
-from ray_jobs.config.run import ENGINE_NAME, BudgetConfig, EngineConfig, JobConfig, LimitsConfig
+from ray_jobs.config.base import HARMLESS, GreedyConfig, SamplingConfig, Strict
+from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.run import ENGINE_NAME, BudgetConfig, JobConfig, LimitsConfig
 from ray_jobs.config.strategies import EliminationConfig, RulesConfig
 from ray_jobs.errors import ConfigError
 
@@ -32,7 +33,7 @@ class SearchEngineConfig(Strict):
     """One engine of the search and its actors."""
 
     engine: EngineConfig
-    pool: SearchPoolConfig = SearchPoolConfig()
+    pool: SearchPoolConfig = Field(SearchPoolConfig(), json_schema_extra=HARMLESS)
 
 
 class RolesConfig(Strict):
@@ -98,8 +99,8 @@ class OptimizeConfig(JobConfig):
     roles: RolesConfig = RolesConfig()
     search: SearchSettings = SearchSettings()
     sampling: SearchSamplingConfig = SearchSamplingConfig()
-    templates: Path | None = None
-    limits: SearchLimits = SearchLimits()
+    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
+    limits: SearchLimits = Field(SearchLimits(), json_schema_extra=HARMLESS)
 
     def engine_of(self, role: str) -> str:
         """The name of the engine that takes a part. Raises ConfigError where there is none of that name."""

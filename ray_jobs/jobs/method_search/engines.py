@@ -11,7 +11,7 @@ import ray
 
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
-from ray_jobs.config.run import EngineConfig
+from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.jobs.method_search.config import SearchEngineConfig
 from ray_jobs.pipeline.actor import end_actor, load_engine
 from ray_jobs.pipeline.monitor import Monitor, StatsReporter

@@ -80,7 +80,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
             "evolvers.a.engine.retry: unknown field; did you mean retries? "
-            "(allowed: key_variable, kind, model, retries, timeout_seconds, url)",
+            "(allowed: api_key_env, kind, model, retries, timeout_seconds, url)",
         ),
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
@@ -98,7 +98,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "limits: {stall_second: 1}",
             "limits.stall_second: unknown field; did you mean stall_seconds? "
-            "(allowed: budget, drain_seconds, engine_restarts, stall_seconds, storage_seconds)",
+            "(allowed: budget, drain_seconds, engine_restarts, journal, stall_seconds, storage_seconds)",
         ),
         # missing
         ("seeds: {}", "seeds.path: is missing"),
@@ -151,11 +151,16 @@ def told(folder: Path, changes: str) -> list[str]:
         # kinds and presets
         (
             "evolvers: {a: {engine: {kind: scriptd}}}",
-            "evolvers.a.engine.kind: expected one of 'vllm', 'openai', 'scripted', got 'scriptd'",
+            "evolvers.a.engine.kind: expected one of 'vllm', 'openai', 'scripted', got 'scriptd'; "
+            "did you mean scripted?",
         ),
         ("responder: {kind: self}", "responder.kind: expected one of 'pool', 'evolver', got 'self'"),
         ("scorer: {kind: [1]}", "scorer.kind: expected one of 'model', 'scripted', got '[1]'"),
-        ("strategy: {kind: evol}", "strategy.kind: expected one of 'evol_instruct', 'auto_evol', 'autoif', got 'evol'"),
+        (
+            "strategy: {kind: evol}",
+            "strategy.kind: expected one of 'evol_instruct', 'auto_evol', 'autoif', got 'evol'; "
+            "did you mean auto_evol?",
+        ),
         (
             "strategy: {elimination: paper}",
             "strategy.elimination: expected one of none, rules, wizardlm, or rules one by one, got 'paper'",

@@ -9,8 +9,8 @@ import pytest
 
 from evolve.errors import EngineDied, EngineError, PromptRefused
 from evolve.records import Completion, Prompt, Sampling
+from ray_jobs.config.engine_kinds import OpenAIConfig
 from ray_jobs.config.engines import build_engine
-from ray_jobs.config.run import OpenAIConfig
 from ray_jobs.errors import ConfigError
 from tests.ray_jobs.secret_places import Server, serving, shows
 
@@ -18,7 +18,7 @@ from tests.ray_jobs.secret_places import Server, serving, shows
 def asked(server: Server, url: str | dict[str, str]) -> Completion:
     async def ask() -> Completion:
         config = OpenAIConfig.model_validate({"kind": "openai", "model": "m", "url": url, "retries": 0})
-        engine = build_engine(config.model_copy(update={"key_variable": "SERVER_KEY"}))
+        engine = build_engine(config.model_copy(update={"api_key_env": "SERVER_KEY"}))
         try:
             return await engine.generate(Prompt("hello", Sampling(), 0))
         finally:

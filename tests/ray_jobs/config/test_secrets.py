@@ -13,10 +13,11 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from ray_jobs.cli.submit import PACKED_CONFIG, Submission, add_configuration, has_secrets, inlined, variables_of
+from ray_jobs.config.engine_kinds import OpenAIConfig, VllmConfig
 from ray_jobs.config.engines import build_engine
 from ray_jobs.config.identity import changes, fingerprint, result_settings
 from ray_jobs.config.load import parse_storage, validated
-from ray_jobs.config.run import OpenAIConfig, RayConfig, RunConfig, VllmConfig
+from ray_jobs.config.run import RayConfig, RunConfig
 from ray_jobs.config.secret_names import is_secret_name
 from ray_jobs.config.secrets import Options, Secret, known_secrets, revealed
 from ray_jobs.errors import ConfigError, JobError
@@ -203,8 +204,8 @@ WRONG: list[Any] = [
     {"engine": {**VLLM, "model": {"hf_token": "okapi"}}},
     {"engine": {"kind": "openai", "model": "m", "url": "ftp://u:okapi@h"}},
     {"engine": {"kind": "openai", "model": "m", "url": ["https://u:okapi@h"]}},
-    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "key_variable": "sk-okapi"}},
-    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "key_variable": "hf_" + "okapi" * 4}},
+    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "api_key_env": "sk-okapi"}},
+    {"engine": {"kind": "openai", "model": "m", "url": "https://h", "api_key_env": "hf_" + "okapi" * 4}},
     {"engine": {"kind": "openai", "model": "m", "url": "https://h", "retries": "https://u:okapi@h"}},
     {"engine": {"kind": "sk-" + "okapi" * 5}},
     {"engine": "sk-" + "okapi" * 5},
@@ -339,7 +340,10 @@ def test_a_message_of_ours_masks_what_it_is_given() -> None:
             (name, False)
             for name in ("max_num_batched_tokens", "token_budget", "tokenizer_mode", "pad_token", "username")
         ),
-        *((name, False) for name in ("long_prefill_token_threshold", "key_variable", "keyfile", "use_ssl", "")),
+        *(
+            (name, False)
+            for name in ("long_prefill_token_threshold", "key_variable", "api_key_env", "keyfile", "use_ssl", "")
+        ),
     ],
 )
 def test_names_tell_secrets(name: str, secret: bool) -> None:

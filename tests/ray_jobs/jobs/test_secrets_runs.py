@@ -59,7 +59,7 @@ class Place:
                 }
             },
             "responder": {
-                "engine": remote | {"url": self.server.url("/v1"), "key_variable": "SERVER_KEY"},
+                "engine": remote | {"url": self.server.url("/v1"), "api_key_env": "SERVER_KEY"},
                 "pool": pool,
             },
             "scorer": {"kind": "scripted", "pool": pool},

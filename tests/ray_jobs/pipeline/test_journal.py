@@ -9,7 +9,8 @@ import pytest
 
 from evolve.records import Completion
 from evolve.replies import Reply
-from ray_jobs.config.run import LimitsConfig, OpenAIConfig, ScriptedConfig
+from ray_jobs.config.engine_kinds import OpenAIConfig, ScriptedConfig
+from ray_jobs.config.run import LimitsConfig
 from ray_jobs.output.file_names import Tag
 from ray_jobs.output.replies import reply_files
 from ray_jobs.pipeline.journal import Journal, JournalPlace, interval

@@ -1,0 +1,158 @@
+"""The kinds of engines: what each is configured with, and how it is built in an actor."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, JsonValue, model_validator
+
+from evolve.engine import Engine
+from ray_jobs.config.base import HARMLESS, Kind, Strict
+from ray_jobs.config.kinds import ENGINES
+from ray_jobs.config.renamed import moved
+from ray_jobs.config.secrets import Arguments, Environment, Url, VariableName, revealed
+
+PLACEMENT: list[JsonValue] = [
+    "tensor_parallel_size",
+    "pipeline_parallel_size",
+    "data_parallel_size",
+    "gpu_memory_utilization",
+    "max_num_seqs",
+    "max_num_batched_tokens",
+    "enforce_eager",
+    "enable_prefix_caching",
+    "enable_chunked_prefill",
+    "swap_space",
+    "block_size",
+    "download_dir",
+]
+"""vLLM's arguments that say where and how fast, not what."""
+
+
+class EngineKind(Kind):
+    """An engine of each actor's own. `model` names it in records; with `holds_weights` it is a folder or a hub id.
+
+    With `server` the work is done elsewhere, by what is perhaps paid by the token and may be away.
+    """
+
+    model: str
+    holds_weights: ClassVar[bool] = False
+    server: ClassVar[bool] = False
+
+    @abstractmethod
+    def build(self) -> Engine:
+        """Load it, in the actor's process. Imports only what this engine needs. Raises ConfigError."""
+
+    def hidden_texts(self) -> tuple[str, ...]:
+        """What no error of the engine may repeat, beside the secrets of its configuration."""
+        return ()
+
+    def max_concurrency(self) -> int | None:
+        """How many calls it runs at once, as far as its configuration says."""
+        return None
+
+
+class VllmConfig(EngineKind):
+    """A model in a vLLM engine of each actor's own.
+
+    `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
+    either may be {from: NAME}, the variable NAME of the actor's own environment.
+    """
+
+    kind: Literal["vllm"] = "vllm"
+    model: str
+    arguments: Arguments = Field(default_factory=dict, json_schema_extra={"identity_without": PLACEMENT})
+    environment: Environment = Field(default_factory=dict, json_schema_extra=HARMLESS)
+    holds_weights: ClassVar[bool] = True
+
+    def build(self) -> Engine:
+        """Load the model."""
+        arguments = revealed(self.arguments, "arguments")
+        os.environ.update(revealed(self.environment, "environment"))
+        from evolve.engines.vllm_engine import VllmEngine
+
+        return VllmEngine(self.model, arguments)
+
+
+class OpenAIConfig(EngineKind):
+    """A model behind an OpenAI-compatible server. The key comes from the environment variable `api_key_env`."""
+
+    kind: Literal["openai"]
+    model: str
+    url: Url = Field(json_schema_extra=HARMLESS)
+    api_key_env: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
+    timeout_seconds: float = Field(600, gt=0, json_schema_extra=HARMLESS)
+    retries: int = Field(8, ge=0, json_schema_extra=HARMLESS)
+    server: ClassVar[bool] = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_name(cls, raw: Any) -> Any:
+        return moved(raw, {"key_variable": "api_key_env"}, "engine of kind openai")
+
+    def build(self) -> Engine:
+        """A client of the server."""
+        from evolve.engines.openai_engine import OpenAIEngine
+
+        url = revealed(self.url, "url")
+        return OpenAIEngine(url, self.model, self.api_key_env, self.timeout_seconds, self.retries)
+
+    def hidden_texts(self) -> tuple[str, ...]:
+        """The key."""
+        return (os.environ.get(self.api_key_env, ""),)
+
+
+class TestingConfig(Strict):
+    """How a scripted engine behaves: see evolve.testing.scripted_engine.Script for each."""
+
+    __test__: ClassVar[bool] = False
+
+    load_seconds: float = Field(0, ge=0, json_schema_extra=HARMLESS)
+    slots: int = Field(256, ge=1, json_schema_extra=HARMLESS)
+    prefill_rate: float = Field(0, ge=0, json_schema_extra=HARMLESS)
+    decode_rate: float = Field(0, ge=0, json_schema_extra=HARMLESS)
+    reply: Literal["topic", "auto_evol", "method", "autoif", "judge"] = "topic"
+    median_tokens: int = Field(40, ge=1)
+    sigma: float = Field(0, ge=0)
+    refuse_share: float = Field(0, ge=0, le=1)
+    refuse_text: str = ""
+    die_text: str = Field("", json_schema_extra=HARMLESS)
+    die_after: int = Field(0, ge=0, json_schema_extra=HARMLESS)
+    exit_code: int | None = Field(None, json_schema_extra=HARMLESS)
+    marks: str = Field("", json_schema_extra=HARMLESS)
+    call_log: str = Field("", json_schema_extra=HARMLESS)
+    slot_log: str = Field("", json_schema_extra=HARMLESS)
+
+
+class ScriptedConfig(EngineKind):
+    """No model: deterministic replies, with latency and failures as `testing` has them. For dry runs and tests."""
+
+    kind: Literal["scripted"]
+    model: str = "scripted"
+    testing: TestingConfig = Field(TestingConfig(), json_schema_extra={"identity": "inline"})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_places(cls, raw: Any) -> Any:
+        return moved(raw, {name: f"testing.{name}" for name in TestingConfig.model_fields}, "engine of kind scripted")
+
+    def build(self) -> Engine:
+        """The engine at once, or after its scripted time."""
+        from evolve.testing.scripted_engine import Script, ScriptedEngine
+
+        return ScriptedEngine(Script(**self.testing.model_dump()))
+
+    def max_concurrency(self) -> int:
+        """Its slots."""
+        return self.testing.slots
+
+
+def is_server(model: Any) -> bool:
+    """Whether a pool's model is an engine whose work a server does."""
+    return isinstance(model, EngineKind) and model.server
+
+
+EngineConfig = Annotated[EngineKind, ENGINES]
+"""A field that holds an engine of any kind."""

@@ -1,0 +1,68 @@
+"""The tables of kinds: what is shipped of each sort, by name. CONTRIBUTING.md says how each is added to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray_jobs.config.registered import ConfigRegistry
+from ray_jobs.config.registry import Registry
+
+ENGINES = ConfigRegistry(
+    "engines",
+    "ray_jobs.config.engine_kinds:EngineKind",
+    {
+        "vllm": "ray_jobs.config.engine_kinds:VllmConfig",
+        "openai": "ray_jobs.config.engine_kinds:OpenAIConfig",
+        "scripted": "ray_jobs.config.engine_kinds:ScriptedConfig",
+    },
+    default="vllm",
+)
+STRATEGIES = ConfigRegistry(
+    "strategies",
+    "ray_jobs.config.strategies:StrategyKind",
+    {
+        "evol_instruct": "ray_jobs.config.strategies:EvolInstructConfig",
+        "auto_evol": "ray_jobs.config.strategies:AutoEvolConfig",
+        "autoif": "ray_jobs.jobs.autoif.config:AutoIFStrategyConfig",
+    },
+    default="evol_instruct",
+)
+_ANALYSES = "ray_jobs.jobs.analysis.config"
+ANALYSES = ConfigRegistry(
+    "analyses",
+    f"{_ANALYSES}:AnalysisKind",
+    {
+        "difficulty": f"{_ANALYSES}:DifficultyConfig",
+        "difficulty_score": f"{_ANALYSES}:DifficultyScoreConfig",
+        "win": f"{_ANALYSES}:WinConfig",
+        "diversity": f"{_ANALYSES}:DiversityConfig",
+        "reward": f"{_ANALYSES}:RewardAnalysisConfig",
+        "evolution_reward": f"{_ANALYSES}:EvolutionRewardConfig",
+        "trajectories": f"{_ANALYSES}:TrajectoriesConfig",
+        "key_phrases": f"{_ANALYSES}:KeyPhrasesConfig",
+        "top1": f"{_ANALYSES}:Top1Config",
+    },
+    default="difficulty",
+)
+STEPS = ConfigRegistry(
+    "steps",
+    "ray_jobs.config.base:Kind",
+    {
+        "select": "ray_jobs.jobs.finish_config:SelectConfig",
+        "report": "ray_jobs.jobs.finish_config:ReportConfig",
+    },
+    beside=[ANALYSES],
+)
+EXPORTS: Registry[Any] = Registry(
+    "exports",
+    "ray_jobs.datasets.formats:Format",
+    {
+        "alpaca": "ray_jobs.datasets.formats:ALPACA",
+        "sharegpt": "ray_jobs.datasets.formats:SHAREGPT",
+        "messages": "ray_jobs.datasets.formats:MESSAGES",
+        "dpo": "ray_jobs.datasets.formats:DPO",
+    },
+)
+COMMANDS: Registry[Callable[..., Any]] = Registry("commands", "collections.abc:Callable", {})
+"""Commands of installed packages, each a typer application or a function; the shipped ones stand in cli/app.py."""
