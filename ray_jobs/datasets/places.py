@@ -72,8 +72,9 @@ def export(
 ) -> Exported:
     """Write the records of `output` to the new folder `target`, in the format of a training program.
 
-    Formats are alpaca, sharegpt, messages, dpo, and those of installed packages. The records of a share `validation` of the seeds are set aside, each seed on one side. `storage` holds options for
-    the file systems. Raises as `datasets.export.export` does.
+    Formats are alpaca, sharegpt, messages, dpo, and those of installed packages. The records of a share `validation` of
+    the seeds are set aside, each seed on one side. `storage` holds options for the file systems. Raises as
+    `datasets.export.export` does.
 
         export("out/best", "out/sft", "alpaca", validation="5%")
     """
