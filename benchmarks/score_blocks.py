@@ -16,7 +16,6 @@ from three_forwards import ThreeForwards
 from torch import nn
 
 from scoring import Pair, Scorer, ScorerConfig, Scores
-from scoring.forward.products import available
 
 Result = TypeVar("Result")
 
@@ -31,17 +30,13 @@ class Timing:
 
 @dataclass
 class Block:
-    """One block's measurements and what the scorer's work was worth in FLOPs.
-
-    `whole`: the scorer with products in float32 throughout, where it would take them otherwise.
-    """
+    """One block's measurements and what the scorer's work was worth in FLOPs."""
 
     rows: int
     tokens: int
     flops: float
     baseline: Timing
     packed: Timing
-    whole: Timing | None
     matrix: Timing
     matrix_flops: float
     difference: float
@@ -62,11 +57,6 @@ def both_ways(model: Path, dtype: torch.dtype, device: str, compiled: bool = Fal
     return ThreeForwards(model, dtype, device), Scorer(ScorerConfig(str(model), **settings))
 
 
-def without_pairs(model: Path) -> Scorer | None:
-    """The scorer with products in float32 on a CPU; None where it takes no others."""
-    return Scorer(ScorerConfig(str(model), "float32", "cpu", bfloat16_pairs=False)) if available() else None
-
-
 def measure(
     baseline: ThreeForwards,
     scorer: Scorer,
@@ -74,11 +64,10 @@ def measure(
     blocks: int,
     dtype: torch.dtype,
     device: str,
-    whole: Scorer | None = None,
 ) -> list[Block]:
     """Interleave the measurements block by block, the ways of scoring in turns first."""
     multiply, matrix_flops = matrix_product(dtype, device)
-    ways: list[Any] = [way for way in (baseline, scorer, whole) if way]
+    ways: list[Any] = [baseline, scorer]
     for way in ways:
         way.score(pairs[: 100 if device == "cuda" and way is scorer else 8])
     size = -(-len(pairs) // blocks)
@@ -87,11 +76,10 @@ def measure(
         block = pairs[start : start + size]
         done = {way: timed(partial(way.score, block), device) for way in rotated(ways, len(result))}
         (expected, slow), (found, fast) = done[baseline], done[scorer]
-        plain = done[whole][1] if whole else None
         _, product = timed(multiply, device)
         lengths = sequence_lengths(baseline.tokenizer, block)
         work, apart = flops(baseline.model, lengths), difference(found, expected)
-        result.append(Block(len(block), sum(lengths), work, slow, fast, plain, product, matrix_flops, apart))
+        result.append(Block(len(block), sum(lengths), work, slow, fast, product, matrix_flops, apart))
         print(f"block {len(result)}: {slow.wall:.1f} s, {fast.wall:.1f} s", file=sys.stderr, flush=True)
     return result
 
@@ -168,22 +156,8 @@ def speed_rows(blocks: list[Block]) -> list[list[str]]:
         ["the same in CPU seconds", spread([b.baseline.cpu / b.packed.cpu for b in blocks])],
         ["of the measured matrix rate", spread([b.of_matrix_rate(b.packed, "wall") for b in blocks])],
         ["the same in CPU seconds", spread([b.of_matrix_rate(b.packed, "cpu") for b in blocks])],
-        *whole_rows(blocks),
         ["matrix rate, GFLOP/s", spread([b.matrix_flops / b.matrix.wall / 1e9 for b in blocks], 0)],
         ["GFLOP a row", spread([g / b.rows for g, b in zip(gflops, blocks, strict=True)], 1)],
         ["rows/s", spread([b.rows / w for b, w in zip(blocks, walls, strict=True)])],
         ["tokens/s", spread([b.tokens / w for b, w in zip(blocks, walls, strict=True)], 0)],
-    ]
-
-
-def whole_rows(blocks: list[Block]) -> list[list[str]]:
-    """The same of the scorer with products in float32, where that was measured."""
-    timed_blocks = [(block, block.whole) for block in blocks if block.whole]
-    if not timed_blocks:
-        return []
-    ratios = [block.baseline.wall / whole.wall for block, whole in timed_blocks]
-    rates = [block.of_matrix_rate(whole, "wall") for block, whole in timed_blocks]
-    return [
-        ["products in float32: rows/s against three forwards", spread(ratios)],
-        ["products in float32: of the measured matrix rate", spread(rates)],
     ]

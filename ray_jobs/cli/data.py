@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated, Literal
 
 import typer
@@ -68,25 +67,26 @@ def select(
 ) -> None:
     """Keep the best records by a score, or a random draw, and write them as a dataset of their own."""
     from ray_jobs.config.load import parse_storage
-    from ray_jobs.datasets import rule as rules
-    from ray_jobs.datasets.select import select as select_records
-    from ray_jobs.storage.store import open_store
+    from ray_jobs.datasets import places
+    from ray_jobs.datasets.rule import parse_range
 
-    rule = rules.make_rule(
-        by,
-        top,
-        random,
-        seed,
-        range=None if range_ is None else rules.parse_range(range_),
+    selection = places.select(
+        output,
+        target,
+        by=by,
+        top=top,
+        random=random,
+        seed=seed,
+        range=None if range_ is None else parse_range(range_),
         order=order,
-        per=tuple(per.split(",")) if per else (),
+        per=per.split(",") if per else (),
         drop_ifd_above=drop_ifd_above,
         near_duplicates=similarity if near_duplicates else None,
-        ngram=ngram if decontaminate else None,
+        decontaminate=decontaminate,
+        ngram=ngram,
+        storage=parse_storage(storage),
+        say=say,
     )
-    options = parse_storage(storage)
-    benchmarks = open_store(decontaminate, options) if decontaminate else None
-    selection = select_records(open_store(output, options), open_store(target, options), rule, benchmarks, say=say)
     for reason, count in selection.totals.items():
         say(f"{count:>12,} {reason.label}")
     say(f"dataset: {mask_url(target)}")
@@ -102,25 +102,11 @@ def export(
 ) -> None:
     """Write a dataset in the format of a training program, with the file by which LLaMA-Factory finds it."""
     from ray_jobs.config.load import parse_storage
-    from ray_jobs.datasets.export import export as export_records
-    from ray_jobs.storage.store import open_store
+    from ray_jobs.datasets import places
 
-    share, options = _share(validation), parse_storage(storage)
-    exported = export_records(open_store(output, options), open_store(target, options), format_, file, share)
+    exported = places.export(output, target, format_, file=file, validation=validation, storage=parse_storage(storage))
     for name, side in exported.sides.items():
         say(f"{side.records:>12,} {name}")
     if exported.incomplete:
         say(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
     say(f"dataset: {mask_url(target)}")
-
-
-def _share(text: str) -> Fraction:
-    from ray_jobs.errors import ConfigError
-
-    try:
-        share = Fraction(text.removesuffix("%")) / 100 if text.endswith("%") else None
-    except (ValueError, ZeroDivisionError):
-        share = None
-    if share is None or not 0 <= share < 1:
-        raise ConfigError(f"--validation {text}: expected a share from 0% to below 100%, such as 5%")
-    return share

@@ -14,6 +14,7 @@ from ray_jobs.cli.terminal import Screen, printable, printable_values
 from ray_jobs.errors import OutputError
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.output import accept
+from ray_jobs.output.columns import HEADLINES
 from ray_jobs.output.part_files import pieces
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.storage.store import Store
@@ -39,11 +40,11 @@ def print_report(report: dict[str, Any], output: str) -> None:
     console, report = Screen(), printable_values(report)
     records = report["records"]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("evolver", "round", "kept", "rejected", "failed", "mean IFD", "mean IC-IFD"):
+    for heading in ("evolver", "round", "kept", "rejected", "failed", *(f"mean {item.label}" for item in HEADLINES)):
         table.add_column(heading, justify="left" if heading == "evolver" else "right")
     for group in report["groups"]:
         counts = [f"{group[status]:,}" for status in (KEPT, REJECTED, FAILED)]
-        means = [_number(group["mean_ifd"]), _number(group["mean_ic_ifd"])]
+        means = [_number(group.get(item.mean_name)) for item in HEADLINES]
         table.add_row(
             group["evolver"] or ("(pairs)" if group["kept"] else "(unreadable seeds)"),
             str(group["round"]),
@@ -112,14 +113,14 @@ def _round(record: Record) -> Text:
     if status := record.get("status"):
         why = f"{status} at {record['stage']}: {record['reason']} {record['error'] or ''}".rstrip()
         return Text.assemble((heading, "bold red"), f"{why}\n", (record["instruction"] or "", "dim"), "\n")
-    scores = f"IFD {_number(record['ifd'])}  IC-IFD {_number(record['ic_ifd'])}  {record['score_note'] or ''}".rstrip()
+    scores = [f"{item.label} {_number(record.get(item.name))}" for item in HEADLINES]
     return Text.assemble(
         (heading, "bold cyan"),
         record["instruction"],
         "\n",
         ("response  ", "bold"),
         f"{record['output']}\n",
-        (scores, "dim"),
+        ("  ".join([*scores, record["score_note"] or ""]).rstrip(), "dim"),
         "\n",
     )
 

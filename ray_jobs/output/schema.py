@@ -1,16 +1,21 @@
 """The Arrow schemas of the plan, of rows on their way, and of the output; and the step from nested rows to records.
 
-docs/data.md describes the output's columns for its readers.
+The columns of the output are those of the table in `columns.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-KEPT, REJECTED, FAILED = "kept", "rejected", "failed"
+from ray_jobs.output.columns import BY_NAME, COLUMNS, kept_schema, rejected_schema
+
+KEPT: Final = "kept"
+REJECTED: Final = "rejected"
+FAILED: Final = "failed"
 ROW_GROUP_ROWS = 10_000
 
 PLAN_SCHEMA = pa.schema(
@@ -37,106 +42,21 @@ of scored pairs where the pair stood, with its other columns.
 
 ROUND_TYPE = pa.struct(
     [
-        pa.field("round", pa.int32()),
         pa.field("parent_round", pa.int32()),
-        pa.field("status", pa.string()),
-        pa.field("stage", pa.string()),
-        pa.field("reason", pa.string()),
-        pa.field("error", pa.string()),
-        pa.field("operator", pa.string()),
-        pa.field("instruction", pa.string()),
-        pa.field("trajectory", pa.string()),
-        pa.field("output", pa.string()),
-        pa.field("rejected_outputs", pa.list_(pa.string())),
-        pa.field("evolve_finish_reason", pa.string()),
-        pa.field("respond_finish_reason", pa.string()),
-        pa.field("prompt_tokens", pa.int64()),
-        pa.field("completion_tokens", pa.int64()),
-        pa.field("mean_top1_prob", pa.float64()),
-        pa.field("top1_counts_first", pa.list_(pa.int32())),
-        pa.field("top1_counts_rest", pa.list_(pa.int32())),
-        pa.field("loss_q", pa.float64()),
-        pa.field("loss_a_given_q", pa.float64()),
-        pa.field("loss_a", pa.float64()),
-        pa.field("n_q", pa.int32()),
-        pa.field("n_a", pa.int32()),
-        pa.field("ifd", pa.float64()),
-        pa.field("ic_ifd", pa.float64()),
-        pa.field("instruction_length", pa.int32()),
-        pa.field("reward", pa.float64()),
-        pa.field("score_note", pa.string()),
+        *(pa.field(column.name, column.type) for column in COLUMNS if column.origin == "round"),
     ]
 )
 """How one round stands. Rounds count from 1; `parent_round` 0 is the seed."""
 
 ROUNDS = pa.field("rounds", pa.list_(ROUND_TYPE))
-CREATED_AT = pa.field("created_at", pa.timestamp("us", tz="UTC"))
+CREATED_AT = pa.field("created_at", BY_NAME["created_at"].type)
 ROW_SCHEMA = PLAN_SCHEMA.append(ROUNDS).append(CREATED_AT)
 """A planned row with its rounds. Null rounds mean that the run was stopped before the row began."""
 
-_KEYS = [
-    pa.field("record_id", pa.string(), nullable=False),
-    pa.field("row_id", pa.string(), nullable=False),
-    pa.field("seed_id", pa.string(), nullable=False),
-    pa.field("parent_id", pa.string(), nullable=False),
-    pa.field("round", pa.int32(), nullable=False),
-    pa.field("strategy", pa.string()),
-    pa.field("operator", pa.string()),
-    pa.field("evolver", pa.string()),
-    pa.field("evolver_model", pa.string()),
-]
-_TAIL = [
-    pa.field("run_id", pa.string(), nullable=False),
-    CREATED_AT,
-    pa.field("plan_row", pa.int64(), nullable=False),
-    pa.field("seed_index", pa.int64()),
-    pa.field("sample", pa.int32()),
-    pa.field("seed_row", pa.string()),
-]
-RECORD_SCHEMA = pa.schema(
-    [
-        *_KEYS,
-        pa.field("instruction", pa.string(), nullable=False),
-        pa.field("input", pa.string(), nullable=False),
-        pa.field("output", pa.string(), nullable=False),
-        pa.field("seed_instruction", pa.string(), nullable=False),
-        pa.field("responder_model", pa.string()),
-        pa.field("evolve_finish_reason", pa.string()),
-        pa.field("respond_finish_reason", pa.string()),
-        pa.field("prompt_tokens", pa.int64()),
-        pa.field("completion_tokens", pa.int64()),
-        pa.field("mean_top1_prob", pa.float64()),
-        ROUND_TYPE.field("top1_counts_first"),
-        ROUND_TYPE.field("top1_counts_rest"),
-        pa.field("scorer_model", pa.string()),
-        *(ROUND_TYPE.field(name) for name in ("loss_q", "loss_a_given_q", "loss_a", "n_q", "n_a")),
-        *(ROUND_TYPE.field(name) for name in ("ifd", "ic_ifd", "instruction_length")),
-        pa.field("reward_model", pa.string()),
-        *(ROUND_TYPE.field(name) for name in ("reward", "score_note")),
-        pa.field("trajectory", pa.string()),
-        pa.field("rejected_outputs", pa.list_(pa.string())),
-        *_TAIL,
-    ]
-)
+RECORD_SCHEMA = kept_schema()
 """data/*.parquet: one kept record a line."""
 
-REJECTED_SCHEMA = pa.schema(
-    [
-        *_KEYS,
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("stage", pa.string(), nullable=False),
-        pa.field("reason", pa.string(), nullable=False),
-        pa.field("error", pa.string()),
-        pa.field("instruction", pa.string()),
-        pa.field("input", pa.string(), nullable=False),
-        pa.field("output", pa.string()),
-        pa.field("seed_instruction", pa.string(), nullable=False),
-        pa.field("prompt_tokens", pa.int64()),
-        pa.field("completion_tokens", pa.int64()),
-        pa.field("trajectory", pa.string()),
-        *_TAIL,
-    ]
-)
+REJECTED_SCHEMA = rejected_schema()
 """rejected/*.parquet: one rejected or failed record a line, with the text as far as it came."""
 
 

@@ -15,25 +15,20 @@ import pyarrow.parquet as pq
 
 from ray_jobs.datasets.analyses import FOLDER, KEY
 from ray_jobs.datasets.outcomes import split
-from ray_jobs.datasets.score_columns import floats
 from ray_jobs.errors import DamagedOutput
+from ray_jobs.output.column import Measure
 from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.report.gather import Gathered
 from ray_jobs.report.histogram import Histogram
 from ray_jobs.report.inputs import NOBODY
-from ray_jobs.report.measures import MEASURES, Measure
+from ray_jobs.report.measures import ANALYSED_MEASURES
 from ray_jobs.storage.store import Store
 
 SUMMARY, TABLE = "summary.json", "data"
 _BATCH_ROWS = 8192
 _GROUP = ("evolver", "round")
-COLUMNS: Mapping[str, str] = {
-    "difficulty": "difficulty_level",
-    "difficulty_score": "difficulty_score",
-    "diversity": "neighbour_distance",
-    "reward": "reward",
-}
-"""The column that the page reads of the table of an analysis."""
+COLUMNS: Mapping[str, Measure] = {measure.analysis: measure for measure in ANALYSED_MEASURES}
+"""What the page reads of the table of an analysis."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +54,13 @@ def read_analyses(store: Store, gathered: Gathered) -> dict[str, Analysis]:
     for name in names:
         for path in paths if name in COLUMNS else ():
             if path.startswith(f"{FOLDER}/{name}/{TABLE}/") and path.endswith(".parquet"):
-                _add(gathered, MEASURES[COLUMNS[name]], _batches(store, path, COLUMNS[name]))
+                _add(gathered, COLUMNS[name], _batches(store, path, COLUMNS[name].name))
     return {name: Analysis(name, _entries(store, f"{FOLDER}/{name}/{SUMMARY}")) for name in names}
 
 
 def _add(gathered: Gathered, measure: Measure, batches: Iterator[pa.RecordBatch]) -> None:
     for batch in batches:
-        values = floats(batch.column(measure.name))
+        values = measure.values(batch)
         for (evolver, number), places in split(batch, _GROUP):
             key = (measure.name, str(evolver or NOBODY), int(number or 0))
             gathered.histograms.setdefault(key, Histogram(measure.scale)).add(values[places])

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from ray_jobs.report import plots
 from ray_jobs.report.blocks import Block, Figure, Note, Section, Table
 from ray_jobs.report.compare import KEPT_SHARE, RESAMPLES, TOKENS, TRUSTED_SEEDS, Difference, common_seeds, compare
-from ray_jobs.report.measures import DIFFICULTY, DISTANCE, IC_IFD, MEASURES, REWARD, TOP1
+from ray_jobs.report.measures import COMPARED
 from ray_jobs.report.seeds import SeedSums
 from ray_jobs.report.style import figure
 from ray_jobs.report.view import NONE, View, count, round_title
 
 ALL = "all rounds"
-ORDER = (IC_IFD, "ifd", DIFFICULTY, "difficulty_level", DISTANCE, REWARD, TOP1, "instruction_words", "output_words")
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ class _Shown:
         return NONE if value is None else f"{value:{'+' if signed else ''},.{self.decimals}f}".replace("-", "−")
 
 
-SHOWN = {item.name: _Shown(item.label, item.unit, item.decimals) for item in map(MEASURES.__getitem__, ORDER)} | {
+SHOWN = {item.name: _Shown(item.label, item.unit, item.decimals) for item in COMPARED} | {
     KEPT_SHARE: _Shown("kept share", "of records", 3),
     TOKENS: _Shown("cost", "tokens a kept record", 0),
 }

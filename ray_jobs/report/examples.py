@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from ray_jobs.output.columns import HEADLINES
 from ray_jobs.report.histogram import Floats
 from ray_jobs.report.seeds import Slots
 
-SHOWN = ("record_id", "round", "operator", "seed_instruction", "input", "instruction", "output", "ifd", "ic_ifd")
+TEXTS = ("record_id", "round", "operator", "seed_instruction", "input", "instruction", "output")
+SHOWN = (*TEXTS, *(measure.name for measure in HEADLINES))
 EACH = 3
 """Examples of a tail."""
 SAME_SEEDS, LOOKED_AT = 3, 24

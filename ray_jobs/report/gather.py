@@ -88,9 +88,8 @@ def gather(inputs: Inputs, say: Say) -> Gathered:
     gathered = Gathered(sums)
     if inputs.kept:
         say(f"reading {inputs.kept.origin['records']:,} kept records")
-        needs = dict.fromkeys(
-            [*_COUNTED, *SHOWN, *POSITIONS, *(record_measure.needs for record_measure in RECORD_MEASURES)]
-        )
+        measured = (name for record_measure in RECORD_MEASURES for name in record_measure.needs)
+        needs = dict.fromkeys([*_COUNTED, *SHOWN, *POSITIONS, *measured])
         for batch in batches(inputs.kept, list(needs)):
             _add_kept(gathered, batch)
     if inputs.rejected:

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
+from ray_jobs.output.column import Scale
+
 Floats = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Scale:
-    """`bins` bins of equal width from `low` to `high`; values outside fall into the first or the last."""
-
-    low: float
-    high: float
-    bins: int
-
-    @property
-    def width(self) -> float:
-        """The width of a bin."""
-        return (self.high - self.low) / self.bins
 
 
 class Histogram:

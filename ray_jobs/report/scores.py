@@ -8,7 +8,7 @@ from ray_jobs.report import plots
 from ray_jobs.report.blocks import Block, Note, Section, Table
 from ray_jobs.report.histogram import Histogram
 from ray_jobs.report.inputs import NOBODY
-from ray_jobs.report.measures import DISTANCE, IC_IFD, MEASURES, POSITION_SCALE, POSITIONS, REWARD, TOP1
+from ray_jobs.report.measures import DISTANCE, LED, MEASURES, POSITION_SCALE, POSITIONS, REWARD, TOP1
 from ray_jobs.report.style import figure
 from ray_jobs.report.view import NONE, View, count, percent, round_title
 
@@ -18,14 +18,8 @@ Groups = Mapping[str, Sequence[tuple[str, Histogram]]]
 
 
 def score_sections(view: View) -> list[Section]:
-    """IC-IFD and IFD."""
-    meaning = {
-        IC_IFD: "L(A|Q) / (L(Q) · L(A)): how little the instruction helps with its answer, for what the instruction "
-        "itself is worth to the scorer. The paper's selection keeps the highest.",
-        "ifd": "L(A|Q) / L(A): how little the instruction helps with its answer. Above 1 it makes the answer less "
-        "likely than it is alone.",
-    }
-    return [_measure_section(view, name, MEASURES[name].label, text) for name, text in meaning.items()]
+    """IC-IFD and IFD, and whatever else the table of columns has a text about."""
+    return [_measure_section(view, item.name, item.label, item.about) for item in LED if item.about]
 
 
 def top1_section(view: View) -> Section:

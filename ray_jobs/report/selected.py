@@ -45,7 +45,8 @@ def read_selection(place: str, store: Store, say: Callable[[str], None]) -> Sele
     records = int(source.origin["records"])
     say(f"reading {records:,} records of {place}")
     measures = {record_measure.name: Histogram(record_measure.scale) for record_measure in RECORD_MEASURES}
-    for batch in batches(source, list(dict.fromkeys(record_measure.needs for record_measure in RECORD_MEASURES))):
+    needs = dict.fromkeys(name for record_measure in RECORD_MEASURES for name in record_measure.needs)
+    for batch in batches(source, list(needs)):
         for record_measure in RECORD_MEASURES:
             measures[record_measure.name].add(record_measure.values(batch))
     return Selected(place, read_json(store, SELECTION)["rule"], records, measures)

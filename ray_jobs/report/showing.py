@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ray_jobs.report.blocks import Block, Example, Examples, Note, Section
 from ray_jobs.report.examples import Record, Tail
-from ray_jobs.report.measures import IC_IFD, MEASURES
+from ray_jobs.report.measures import LED
 from ray_jobs.report.view import View, round_title
 
 LONGEST = 800
@@ -34,11 +34,10 @@ def _tail(tail: Tail) -> Sequence[Example]:
 
 
 def _example(record: Record) -> Example:
-    shown = MEASURES[IC_IFD].shown
     facts = [round_title(record["round"]), (record["operator"] or "").replace("_", " ")]
     texts = [("seed", record["seed_instruction"]), ("input", record["input"]), ("instruction", record["instruction"])]
     return Example(
-        f"IC-IFD {shown(record['ic_ifd'])} · IFD {shown(record['ifd'])}",
+        " · ".join(f"{item.label} {item.shown(record[item.name])}" for item in LED if item.headline),
         " · ".join(fact for fact in facts if fact),
         [(label, _cut(text)) for label, text in (*texts, ("response", record["output"])) if text],
     )

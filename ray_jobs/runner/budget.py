@@ -6,7 +6,7 @@ counted, are machines that start, wait for work or shut down, and the half minut
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from ray_jobs.config.run import LimitsConfig, PoolConfig
@@ -44,22 +44,31 @@ def spent_by(sessions: Iterable[Session]) -> Spending:
 
 
 class Budget:
-    """The budget of a run whose earlier sessions have spent `before`."""
+    """The budget of a run whose earlier sessions have spent `before`; `stop` is told once no more may be taken."""
 
-    def __init__(self, limits: LimitsConfig, pools: Mapping[str, PoolConfig], before: Spending) -> None:
-        self._allowed, self._pools, self._before = limits.budget, pools, before
+    def __init__(
+        self,
+        limits: LimitsConfig,
+        pools: Mapping[str, PoolConfig],
+        before: Spending,
+        stop: Callable[[BudgetSpent], None],
+    ) -> None:
+        self._allowed, self._pools, self._before, self._stop = limits.budget, pools, before, stop
         self._ending_seconds = limits.drain_seconds + SETTLE_SECONDS
 
     def check_start(self) -> None:
         """Raise BudgetSpent where what is left would not do for the pools at their least size to end in good order."""
         self._raise_beyond(self._before, self._ending({name: pool.bounds[0] for name, pool in self._pools.items()}))
 
-    def check(self, snapshot: Snapshot) -> None:
-        """Raise BudgetSpent once ending in good order, at worst, takes all that is left."""
+    def observe(self, snapshot: Snapshot) -> None:
+        """Have the run stop once ending in good order, at worst, takes all that is left."""
         spent = self._before
         for name, state in snapshot.pools.items():
             spent += Spending.of_actors(self._pools[name], state.stats.held_seconds)
-        self._raise_beyond(spent, self._ending({name: _living(state) for name, state in snapshot.pools.items()}))
+        try:
+            self._raise_beyond(spent, self._ending({name: _living(state) for name, state in snapshot.pools.items()}))
+        except BudgetSpent as beyond:
+            self._stop(beyond)
 
     def _ending(self, actors: Mapping[str, int]) -> Spending:
         each = (

@@ -51,7 +51,7 @@ class RunMetrics:
         }
         self._counted: dict[tuple[str, tuple[str, ...]], float] = {}
 
-    def show(self, snapshot: Snapshot) -> None:
+    def observe(self, snapshot: Snapshot) -> None:
         """Bring all metrics up to a snapshot."""
         for name, values, number in readings(snapshot, self._planned, self._already):
             tags = dict(zip(("run", *METRICS[name].labels), (self._run_id, *values), strict=True))

@@ -46,7 +46,7 @@ class Display(ABC):
         self._history: deque[tuple[float, Snapshot]] = deque()
 
     @abstractmethod
-    def show(self, snapshot: Snapshot) -> None:
+    def observe(self, snapshot: Snapshot) -> None:
         """Show the state of all pools."""
 
     def __enter__(self) -> Self:
@@ -93,7 +93,7 @@ class LineDisplay(Display):
 
     _shown = 0.0
 
-    def show(self, snapshot: Snapshot) -> None:
+    def observe(self, snapshot: Snapshot) -> None:
         """Print the lines when ten seconds have gone by."""
         lines = self.lines(snapshot)
         if time.monotonic() - self._shown < LINE_SECONDS:
@@ -118,7 +118,7 @@ class LiveDisplay(Display):
         super().__init__(totals, rows, already, queues)
         self._live = Live(console=console, refresh_per_second=4, transient=False)
 
-    def show(self, snapshot: Snapshot) -> None:
+    def observe(self, snapshot: Snapshot) -> None:
         """Draw all pools."""
         table = Table(box=None, header_style="bold", pad_edge=False)
         for heading in ("pool", "", "rows", "in flight", "tokens/s", "turned down", "ETA", "state"):

@@ -7,6 +7,7 @@ import re
 from ray.exceptions import RayError
 
 from ray_jobs.errors import JobError, PoolError
+from ray_jobs.pipeline.monitor import Snapshot
 
 MAX_CHARACTERS = 600
 _ADVICE = re.compile(r"\s*\bFailed to [^\n]{1,100} after \d+/\d+ attempts \(total backoff .*", re.DOTALL)
@@ -21,6 +22,15 @@ def job_error(error: RayError) -> JobError:
         return PoolError(_named(cause))
     cause.args = (_ADVICE.sub("", str(cause)),)
     return cause
+
+
+def pool_error(error: RayError, latest: Snapshot | None) -> JobError:
+    """`error` as `job_error` tells it, or where a pool is at fault why its last worker ended, as far as one said so."""
+    known = job_error(error)
+    for name, pool in latest.pools.items() if latest else ():
+        if pool.cause and type(known) is PoolError:
+            return PoolError(f"pool {name}: {pool.cause}")
+    return known
 
 
 def _root_cause(error: BaseException) -> BaseException:

@@ -8,11 +8,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
+from ray_jobs.output.columns import MEANS
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.output.run_files import MEANS, Session, pools, reasons
+from ray_jobs.output.run_files import Session, pools, reasons
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 
 
@@ -35,8 +36,8 @@ def make_report(
             "duplicates": plan.duplicates,
             "held_out": plan.held_out,
             "unreadable": dict(plan.unreadable),
-            "notes": plan.seed_notes,
         },
+        "seed_notes": plan.seed_notes,
         "rows": {"planned": plan.rows, "done": outcome_counts.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
         "reconciles": outcome_counts.rows == plan.rows and by_status.total() == planned,
@@ -56,7 +57,7 @@ def _groups(labels: RunLabels, outcome_counts: OutcomeCounts) -> list[dict[str, 
             if (name, place) == (evolver, number):
                 counts[status] += count
         model = labels.evolver_models.get(evolver)
-        means = {label: outcome_counts.mean((evolver, number), column) for label, column in MEANS.items()}
+        means = {column.mean_name: outcome_counts.mean((evolver, number), column.name) for column in MEANS}
         statuses = {status: counts[status] for status in (KEPT, REJECTED, FAILED)}
         groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means})
     return groups

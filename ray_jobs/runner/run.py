@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -14,14 +11,12 @@ import numpy.typing as npt
 from ray.exceptions import RayError
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.config.run import PoolConfig
-from ray_jobs.errors import BudgetSpent, JobError, PoolError, StorageError
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.pipeline.journal import JournalPlace, interval
-from ray_jobs.pipeline.monitor import Monitor, Snapshot
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.plan_source import Pending, fitting_rows, pending_blocks
 from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable
 from ray_jobs.pipeline.queues import Queues
@@ -33,15 +28,15 @@ from ray_jobs.runner.cluster import cluster, configure_data
 from ray_jobs.runner.drive import Drive, Say
 from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
-from ray_jobs.runner.progress import Display, make_display
-from ray_jobs.runner.ray_errors import job_error
-from ray_jobs.runner.sessions import session_of
+from ray_jobs.runner.progress import make_display
+from ray_jobs.runner.ray_errors import pool_error
+from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
-from ray_jobs.runner.watch import Execution, Watchdog, watch
+from ray_jobs.runner.watch import Execution, watch
+from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import open_store
 
 UNREADABLE_BLOCK_ROWS = 1024
-SAVE_SECONDS = 30.0
 WRITER_CPUS, WRITERS = 0.25, 6
 """The logical CPUs of a write task, and how many run at once.
 
@@ -118,81 +113,38 @@ class _Run:
     def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""
         job, limits, pipeline = self.job, self.job.config.limits, self.job.pipeline
-        pending, pools = self._pending(plan, done), pipeline.pools()
-        budget = Budget(limits, pools, spent_by(run_files.load_sessions(self.epoch.store)))
+        pending, pools, already = self._pending(plan, done), pipeline.pools(), int(done.sum())
+        spent = spent_by(run_files.load_sessions(self.epoch.store))
+        budget = Budget(limits, pools, spent, self.request.ask)
         budget.check_start()
         with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             monitor = Monitor.create(pools)
-            store = self.epoch.store
-            sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), monitor)
-
-            def work() -> None:
-                configure_data(limits, self.verbose)
-                rows = stream(pipeline, store, pending, monitor, self._journal)
-                rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
-
-            sizes = {name: pool.bounds[1] for name, pool in pools.items()}
-            watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
-            execution = Execution(work)
+            execution = Execution(self._stream(pending, monitor))
             execution.start()
             queues = Queues.of(pipeline)
-            with make_display(pipeline.passing(pending.rows()), plan.rows, int(done.sum()), queues) as display:
-                metrics = RunMetrics(fingerprint(job.settings()), plan.rows, int(done.sum()))
-                saver = _Saver(self.holder.lease, number, pools, display, metrics)
-
-                def show(snapshot: Snapshot) -> None:
-                    saver.show(snapshot)
-                    try:
-                        budget.check(snapshot)
-                    except BudgetSpent as spent:
-                        self.request.ask(spent)
-
+            with make_display(pipeline.passing(pending.rows()), plan.rows, already, queues) as display:
+                session = SessionLog(self.holder.lease, number, pools)
+                metrics = RunMetrics(fingerprint(job.settings()), plan.rows, already)
+                sizes = {name: pool.bounds[1] for name, pool in pools.items()}
+                watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
+                observers = (session, display, metrics, budget)
                 try:
-                    with kept_short(store, done, monitor, self.holder.check):
-                        watch(execution, monitor, watchdog, self.request, show, self.holder.check)
+                    with kept_short(self.epoch.store, done, monitor, self.holder.check):
+                        watch(execution, monitor, observers, watchdog, self.request, self.holder.check)
                 except RayError as error:
-                    raise _job_error(error, saver.latest) from error
+                    raise pool_error(error, session.latest) from error
                 finally:
                     execution.end()
-                    saver.save()
+                    session.save()
 
+    def _stream(self, pending: Pending, monitor: Monitor) -> Callable[[], None]:
+        """What runs in the execution's thread."""
+        job, store = self.job, self.epoch.store
+        sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), monitor)
 
-class _Saver:
-    """Shows and exports snapshots, and writes the session down every half minute, so that a kill leaves its figures."""
+        def work() -> None:
+            configure_data(job.config.limits, self.verbose)
+            rows = stream(job.pipeline, store, pending, monitor, self._journal)
+            rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
-    def __init__(
-        self,
-        held: lease.Lease,
-        execution: int,
-        pools: Mapping[str, PoolConfig],
-        display: Display,
-        metrics: RunMetrics,
-    ) -> None:
-        self._lease, self._execution, self._pools = held, execution, pools
-        self._display, self._metrics = display, metrics
-        self._started, self._saved = datetime.now(UTC), time.monotonic()
-        self.latest: Snapshot | None = None
-
-    def show(self, snapshot: Snapshot) -> None:
-        self.latest = snapshot
-        self._display.show(snapshot)
-        self._metrics.show(snapshot)
-        if time.monotonic() - self._saved > SAVE_SECONDS:
-            self.save()
-
-    def save(self) -> None:
-        self._saved = time.monotonic()
-        # figures about the run, which must neither end it nor keep its watch waiting
-        with suppress(StorageError):
-            if self.latest:
-                session = session_of(self._lease.number, self._started, self.latest, self._pools)
-                session.save(self._lease.store, self._execution)
-
-
-def _job_error(error: RayError, latest: Snapshot | None) -> JobError:
-    """The error of ours that ends the run; a write task's StorageError or LeaseLost keeps its own meaning."""
-    known = job_error(error)
-    for name, pool in latest.pools.items() if latest else ():
-        if pool.cause and type(known) is PoolError:
-            return PoolError(f"pool {name}: {pool.cause}")
-    return known
+        return work

@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from ray_jobs.config.run import PoolConfig
+from ray_jobs.errors import StorageError
+from ray_jobs.output.lease import Lease
 from ray_jobs.output.run_files import Session
 from ray_jobs.pipeline.monitor import PoolState, Snapshot
+
+SAVE_SECONDS = 30.0
+
+
+class SessionLog:
+    """Writes the session of one execution down every half minute, so that a kill leaves its figures.
+
+    `latest` is the state that was seen last.
+    """
+
+    def __init__(
+        self,
+        lease: Lease,
+        execution: int,
+        pools: Mapping[str, PoolConfig],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lease, self._execution, self._pools, self._clock = lease, execution, pools, clock
+        self._started, self._saved = datetime.now(UTC), clock()
+        self.latest: Snapshot | None = None
+
+    def observe(self, snapshot: Snapshot) -> None:
+        """Take the state in, and write it down when that is due."""
+        self.latest = snapshot
+        if self._clock() - self._saved > SAVE_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Write the session as it was seen last, if the store takes it."""
+        self._saved = self._clock()
+        # figures about the run, which must neither end it nor keep its watch waiting
+        with suppress(StorageError):
+            if self.latest:
+                session = session_of(self._lease.number, self._started, self.latest, self._pools)
+                session.save(self._lease.store, self._execution)
 
 
 def session_of(

@@ -1,19 +1,17 @@
-"""Watching an execution from the driver: display, stall watchdog, restart limit, and stopping in good order."""
+"""Watching an execution from the driver: showing its state to whoever observes it, and stopping in good order."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from ray_jobs.config.run import LimitsConfig
-from ray_jobs.errors import Stalled, TooManyRestarts
-from ray_jobs.pipeline.monitor import Monitor, PoolState, Snapshot
+from ray_jobs.pipeline.monitor import Monitor, Snapshot
 from ray_jobs.runner.signals import StopRequest
+from ray_jobs.runner.watchdog import Watchdog, movement
 
 POLL_SECONDS = 0.5
 END_SECONDS = 60.0
@@ -65,79 +63,32 @@ class Execution(threading.Thread):
         EndOnRequest.requested.clear()
 
 
-@dataclass
-class Watchdog:
-    """Notices that nothing moves, or that a pool's engines keep dying.
+class Observer(Protocol):
+    """Whoever is to know how a run stands: twice a second while it lasts."""
 
-    Only starts since a pool last finished a row count: over days machines come and go, and a pool that gets on with
-    its rows between two losses is in order.
-    """
-
-    limits: LimitsConfig
-    sizes: dict[str, int]
-    """The greatest number of actors of each pool: that many starts are no restarts."""
-    unschedulable: Callable[[], Sequence[str]] = tuple
-    """Asks, when nothing moves, which pools want actors that no node can hold; one sentence each."""
-    _last: Any = None
-    _since: float = 0.0
-    _working: dict[str, tuple[int, int]] = field(default_factory=dict)
-    """The rows of each pool when they last grew, and its starts then."""
-
-    def check(self, snapshot: Snapshot) -> None:
-        """Raise Stalled or TooManyRestarts."""
-        for name, pool in snapshot.pools.items():
-            restarts = self._restarts(name, pool)
-            if restarts > self.limits.engine_restarts:
-                why = f"the last one ended with {pool.cause}" if pool.cause else "the log of its actors may say why"
-                raise TooManyRestarts(
-                    f"pool {name}: its actors were started again {restarts} times and finished no row in between, "
-                    f"limits.engine_restarts allows {self.limits.engine_restarts}; {why}"
-                )
-        moved = _movement(snapshot)
-        if moved != self._last:
-            self._last, self._since = moved, time.monotonic()
-        if time.monotonic() - self._since > self.limits.stall_seconds:
-            reasons = "; ".join(self.unschedulable()) or waiting_for(snapshot)
-            raise Stalled(f"nothing has moved for {self.limits.stall_seconds:g} s; waiting for {reasons}")
-
-    def _restarts(self, name: str, pool: PoolState) -> int:
-        done, starts = self._working.get(name, (0, self.sizes.get(name, 0)))
-        if pool.stats.done > done:
-            self._working[name] = pool.stats.done, max(starts, pool.starts)
-            return 0
-        return pool.starts - starts
-
-
-def waiting_for(snapshot: Snapshot) -> str:
-    """What a run that does not move is waiting for, in words."""
-    for name, pool in snapshot.pools.items():
-        if pool.in_flight:
-            return f"{pool.in_flight} rows in pool {name}"
-        if pool.loading:
-            return f"pool {name}: {pool.loading} actors are loading their model"
-        if not pool.ready:
-            return f"pool {name}: no actor has started; the cluster may lack the CPUs or GPUs that one asks for"
-    return "the next block of rows"
+    def observe(self, snapshot: Snapshot) -> None:
+        """Take the state of all pools."""
 
 
 def watch(
     execution: Execution,
     monitor: Monitor,
+    observers: Sequence[Observer],
     watchdog: Watchdog,
     request: StopRequest,
-    show: Callable[[Snapshot], None],
     hold: Callable[[], None],
 ) -> None:
     """Watch until the execution ends. Raises what it raised, Stalled, TooManyRestarts or Stopped.
 
-    `hold` raises where the run has lost its output to another one.
+    The observers also see the state after its end, which is nothing for the watchdog any more. `hold` raises where the
+    run has lost its output to another one.
     """
     stop: Stop | None = None
     while execution.is_alive():
         hold()
         snapshot = monitor.snapshot()
-        show(snapshot)
-        watchdog.check(snapshot)
+        for observer in (*observers, watchdog):
+            observer.observe(snapshot)
         if request.why:
             stop = stop or Stop(watchdog.limits.drain_seconds)
             # again and again, for a monitor that has started anew does not know
@@ -145,7 +96,9 @@ def watch(
         if stop and stop.is_over(snapshot):
             break
         execution.join(POLL_SECONDS)
-    show(monitor.snapshot())
+    last = monitor.snapshot()
+    for observer in observers:
+        observer.observe(last)
     if execution.error:
         raise execution.error
     request.check()
@@ -154,23 +107,19 @@ def watch(
 class Stop:
     """A stop under way: rows in flight may finish for `drain_seconds`; with none, `quiet_seconds` are waited."""
 
-    def __init__(self, drain_seconds: float, quiet_seconds: float = QUIET_SECONDS) -> None:
-        self._deadline = time.monotonic() + drain_seconds
-        self._quiet_seconds = quiet_seconds
+    def __init__(
+        self, drain_seconds: float, quiet_seconds: float = QUIET_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock, self._quiet_seconds = clock, quiet_seconds
+        self._since = clock()
+        self._deadline = self._since + drain_seconds
         self._last: Any = None
-        self._since = time.monotonic()
 
     def is_over(self, snapshot: Snapshot) -> bool:
         """Whether to wait no longer."""
-        state = (_movement(snapshot), any(pool.in_flight for pool in snapshot.pools.values()))
+        now = self._clock()
+        state = (movement(snapshot), any(pool.in_flight for pool in snapshot.pools.values()))
         if state != self._last:
-            self._last, self._since = state, time.monotonic()
-        quiet = not state[1] and time.monotonic() - self._since > self._quiet_seconds
-        return quiet or time.monotonic() > self._deadline
-
-
-def _movement(snapshot: Snapshot) -> tuple[Any, ...]:
-    # an actor that starts counts: a machine has come, and its model may take as long to load again
-    pools = snapshot.pools.values()
-    done = ((pool.starts, pool.ready, pool.stats.completion_tokens, pool.stats.done) for pool in pools)
-    return (snapshot.parts, *done)
+            self._last, self._since = state, now
+        quiet = not state[1] and now - self._since > self._quiet_seconds
+        return quiet or now > self._deadline

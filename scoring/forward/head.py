@@ -1,8 +1,5 @@
 """LM head and cross-entropy in one, in tiles of positions x vocabulary, so that full logits never exist."""
 
-from collections.abc import Callable
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
@@ -12,21 +9,16 @@ _TILE = {"cpu": (1024, 2048), "cuda": (4096, 16384)}
 
 
 class TiledHead:
-    """LM head and cross-entropy in one, tile by tile.
-
-    `weight` [entries, width]; `multiplier` makes hidden states into what multiplies them with rows of it; `fold`
-    takes a tile in. Faster ones may replace them.
-    """
+    """LM head and cross-entropy in one, tile by tile. `fold` takes a tile in; a compiled one may replace it."""
 
     def __init__(self, head: nn.Linear, config: PretrainedConfig) -> None:
-        self.weight: Tensor = head.weight
+        self._weight: Tensor = head.weight
         self._bias: Tensor | None = head.bias
         self._softcap: float | None = getattr(config, "final_logit_softcapping", None)
         # Cohere multiplies its logits, Granite divides them.
         self._scale = getattr(config, "logit_scale", None) or 1 / getattr(config, "logits_scaling", 1)
-        self.multiplier: Callable[[Tensor], Callable[[Tensor], Tensor]] = plain
         self.fold = fold
-        self._positions, self._entries = _TILE[self.weight.device.type]
+        self._positions, self._entries = _TILE[self._weight.device.type]
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy in nats, float32 [n], of `targets` [n] under hidden states [n, width]."""
@@ -36,17 +28,16 @@ class TiledHead:
     def _logsumexp(self, hidden: Tensor) -> Tensor:
         top = hidden.new_full((len(hidden),), float("-inf"), dtype=torch.float32)
         total = torch.zeros_like(top)
-        times = self.multiplier(hidden)
-        for first in range(0, len(self.weight), self._entries):
+        for first in range(0, len(self._weight), self._entries):
             entries = slice(first, first + self._entries)
-            logits = times(self.weight[entries])
+            logits = _matmul(hidden, self._weight[entries])
             if self._bias is not None:
                 logits += self._bias[entries]
             top, total = self.fold(top, total, self._transform(logits))
         return top + total.log_()
 
     def _target_logit(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        logits = (hidden.float() * self.weight[targets].float()).sum(1)
+        logits = (hidden.float() * self._weight[targets].float()).sum(1)
         if self._bias is not None:
             logits += self._bias[targets]
         return self._transform(logits)
@@ -63,11 +54,6 @@ def fold(top: Tensor, total: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
     """The running maximum and sum of exponentials below it, float32 [n] each, with `logits` [n, entries] taken in."""
     higher = torch.maximum(top, logits.amax(1))
     return higher, total.mul_((top - higher).exp_()).add_(logits.sub_(higher[:, None]).exp_().sum(1))
-
-
-def plain(hidden: Tensor) -> Callable[[Tensor], Tensor]:
-    """The multiplier that any device and dtype has."""
-    return partial(_matmul, hidden)
 
 
 def _matmul(hidden: Tensor, weight: Tensor) -> Tensor:

@@ -22,7 +22,6 @@ from scoring.forward.compiled import compile_pass
 from scoring.forward.fit import TOLERANCE, agree, fitting_attention, probe, probes, sliding_window
 from scoring.forward.head import TiledHead
 from scoring.forward.model import context_length, load_model
-from scoring.forward.products import split_products
 from scoring.packing import starts
 from scoring.spans import Span, TokenSequence, scored
 
@@ -41,8 +40,6 @@ class ForwardPass:
         with torch.inference_mode():
             self.head = self._matching_head()
             self.attention = fitting_attention(self.model, config.attention, self._try)
-            if config.bfloat16_pairs:
-                split_products(self.model, self.head, self._probe_losses)
             if self.attention == "flash" and config.compiled:
                 compile_pass(self.model, self.head, self._probe_losses)
 

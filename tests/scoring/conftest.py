@@ -19,14 +19,14 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """tiny(family, bos, dtype): the folder of a tiny model, made once; its weights are stored in that dtype."""
-    made: dict[tuple[str, bool, torch.dtype], Path] = {}
+    """tiny(family, bos): the folder of a tiny model, made once."""
+    made: dict[tuple[str, bool], Path] = {}
 
-    def folder(family: str, bos: bool = True, dtype: torch.dtype = torch.float32) -> Path:
-        key = family, bos, dtype
+    def folder(family: str, bos: bool = True) -> Path:
+        key = family, bos
         if key not in made:
             path = tmp_path_factory.mktemp(family) / "model"
-            made[key] = save_model(path, FAMILIES[family], bos, dtype=dtype)
+            made[key] = save_model(path, FAMILIES[family], bos)
         return made[key]
 
     return folder

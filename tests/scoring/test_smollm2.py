@@ -11,10 +11,9 @@ from scoring import Pair, Scorer, ScorerConfig
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1800)]
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["bfloat16_pairs", "float32_products"])
-def scorer(smollm2_dir: Path, request: pytest.FixtureRequest) -> Scorer:
-    """With products as the CPU allows them (tests/scoring/test_products.py), and in float32 throughout."""
-    return Scorer(ScorerConfig(str(smollm2_dir), dtype="float32", threads=2, bfloat16_pairs=request.param))
+@pytest.fixture(scope="module")
+def scorer(smollm2_dir: Path) -> Scorer:
+    return Scorer(ScorerConfig(str(smollm2_dir), dtype="float32", threads=2))
 
 
 @pytest.mark.parametrize("name", ["alpaca_en_demo", "gsm8k"])

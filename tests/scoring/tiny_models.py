@@ -77,13 +77,12 @@ def save_model(
     config: PretrainedConfig,
     bos: bool,
     chat_template: str | None = None,
-    dtype: torch.dtype = torch.float32,
 ) -> Path:
     """A random model with its tokenizer. Weights are drawn wide, so that losses differ by text."""
     tokenizer = build_tokenizer(bos, chat_template)
     torch.manual_seed(7)
     config = type(config).from_dict(config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25})
-    AutoModelForCausalLM.from_config(config).to(dtype).save_pretrained(folder)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -26,7 +26,7 @@ class SearchDisplay:
         self._started, self._said = datetime.now(UTC), time.monotonic()
         self._latest: Snapshot | None = None
 
-    def show(self, snapshot: Snapshot) -> None:
+    def observe(self, snapshot: Snapshot) -> None:
         """Take the latest state of all engines."""
         self._latest = snapshot
         if time.monotonic() - self._said > LINE_SECONDS:

@@ -34,7 +34,8 @@ from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.runner.cluster import cluster
 from ray_jobs.runner.ray_errors import job_error
 from ray_jobs.runner.signals import StopRequest
-from ray_jobs.runner.watch import POLL_SECONDS, Execution, Watchdog, watch
+from ray_jobs.runner.watch import POLL_SECONDS, Execution, watch
+from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import Store, open_store
 
 SETTINGS, METHOD = "optimize.json", "method.json"
@@ -131,7 +132,7 @@ class _Search:
             execution.start()
             try:
                 watchdog = Watchdog(self.config.limits, sizes)
-                watch(execution, monitor, watchdog, self.request, display.show, self.holder.check)
+                watch(execution, monitor, [display], watchdog, self.request, self.holder.check)
             except RayError as error:
                 raise job_error(error) from error
             except SearchError as error:

@@ -317,3 +317,9 @@ def test_storage_options_from_the_command_line() -> None:
 def test_a_configuration_survives_json(tmp_path: Path) -> None:
     run = load(tmp_path, "{scorer: {model: m}, strategy: {elimination: wizardlm, templates: x}}")
     assert FinishingRunConfig.model_validate(json.loads(run.model_dump_json())) == run
+
+
+def test_a_setting_of_an_earlier_version_is_read_and_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    before, now = "{scorer: {model: m, bfloat16_pairs: false}}", "{scorer: {model: m}}"
+    assert load(tmp_path, before).scorer == load(tmp_path, now).scorer
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["scorer.bfloat16_pairs"]

@@ -19,19 +19,27 @@ import yaml
 from ray_jobs.cli.app import app
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.datasets.outputs import record, write_output
+from tests.ray_jobs.samples import run_config, write_seeds
 
 PAGE = Path(__file__).parents[3] / "docs" / "using_the_data.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-LIBRARIES = ("datasets", "pandas", "polars", "duckdb", "ray", "pyarrow.dataset")
+LIBRARIES = ("datasets", "pandas", "polars", "duckdb", "ray", "pyarrow.dataset", "ray_jobs")
+
+POOL = {"size": 1, "cpus": 0.25}
+EVOLVER = {"engine": {"kind": "scripted"}, "pool": POOL}
+SCORER = {"kind": "scripted", "pool": POOL}
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The working folder of a user with a run in out/first and a folder of benchmarks."""
+    """The working folder of a user: a run in out/first, a folder of benchmarks, and a configuration with its seeds."""
     place = tmp_path_factory.mktemp("user")
     write_output(open_store(str(place / "out/first")), [[record(number) for number in range(90)]])
     (place / "benchmarks").mkdir()
     (place / "benchmarks/questions.txt").write_text("Explain step 13 of process 947 to 660 people.\n")
+    write_seeds(place / "seeds.jsonl", [f"Explain step {number}." for number in range(4)])
+    config = run_config(place, responder={"kind": "evolver"}, evolvers={"small": EVOLVER}, scorer=SCORER)
+    (place / "run.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     before = Path.cwd()
     os.chdir(place)
     yield place
@@ -61,7 +69,7 @@ def test_all_examples_run(folder: Path, local_ray: None, tmp_path: Path) -> None
     shown = {}
     for number, (language, text) in enumerate(BLOCKS):
         if language == "python":
-            here = text.startswith("import ray\n")
+            here = text.startswith(("import ray\n", "from ray_jobs import load_config"))
             shown[number] = printed_here(text) if here else printed_alone(text, tmp_path / "cache")
             assert shown[number].strip()
         elif language == "sh":

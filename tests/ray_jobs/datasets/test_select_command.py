@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from ray_jobs.datasets.rule import Rule, make_rule
-from ray_jobs.datasets.score_columns import word_counts
 from ray_jobs.datasets.select import select
 from ray_jobs.errors import ConfigError, DamagedOutput, LeaseHeld, OutputError
+from ray_jobs.output.column import word_counts
 from ray_jobs.output.schema import RECORD_SCHEMA
 from ray_jobs.storage.store import Store, open_store
 from tests.ray_jobs.datasets.outputs import RUN_ID, ids, read_records, record, write_output

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ray_jobs.report.histogram import Histogram, Scale
+from ray_jobs.output.column import Scale
+from ray_jobs.report.histogram import Histogram
 
 SCALE = Scale(0, 2, 50)
 VALUES = st.lists(st.floats(-1, 4), min_size=1, max_size=60)

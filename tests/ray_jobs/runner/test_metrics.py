@@ -28,7 +28,7 @@ from ray_jobs.runner.metrics import RunMetrics
 ray.init(address=sys.argv[1], log_to_driver=False)
 metrics = RunMetrics("run-7", planned=100, already=10)
 for snapshot in pickle.loads(bytes.fromhex(sys.argv[2])):
-    metrics.show(snapshot)
+    metrics.observe(snapshot)
 print("shown", flush=True)
 time.sleep(60)
 """

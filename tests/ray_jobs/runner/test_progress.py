@@ -117,7 +117,7 @@ def test_lines_come_every_ten_seconds_and_say_everything(capsys: pytest.CaptureF
     committed = OutcomeCounts(rows=1200, outcomes=Counter({("a", 1, "kept", ""): 1100, ("a", 1, "failed", "E"): 100}))
     display = LineDisplay({"evolve_a": 5000}, 10_000, already=300)
     for _ in range(3):
-        display.show(snapshot(12, committed, evolve_a=pool(1500, ready=1, in_flight=64)))
+        display.observe(snapshot(12, committed, evolve_a=pool(1500, ready=1, in_flight=64)))
     assert capsys.readouterr().out == (
         "evolve_a: 1,500/5,000 rows, 64 in flight, 0 tokens/s, 3 turned down, ETA -, 1 ready\n"
         "committed 1,500 of 10,000 rows in 12 new parts (records: 100 failed, 1,100 kept)\n"
@@ -128,7 +128,7 @@ def test_bars_on_a_terminal() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, color_system=None)
     with LiveDisplay(TOTALS, 100, 0, console) as display:
-        display.show(snapshot(evolve_a=pool(50, ready=1, in_flight=4), respond=pool(0)))
+        display.observe(snapshot(evolve_a=pool(50, ready=1, in_flight=4), respond=pool(0)))
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert re.search(r"evolve_a +━+ *50/100 +4 +0 +3 +- +1 ready", shown)
     assert re.search(r"respond .* 0/100 .* waiting for its first actor", shown)

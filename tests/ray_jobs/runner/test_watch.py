@@ -1,8 +1,8 @@
-"""When a run gives up waiting, and when a stop is over: hand-made snapshots, the real clock in small steps."""
+"""When a run gives up waiting, and when a stop is over: hand-made snapshots, and a clock that tests set."""
 
 from __future__ import annotations
 
-import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,7 +11,8 @@ from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import Stalled, TooManyRestarts
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
-from ray_jobs.runner.watch import Execution, Stop, Watchdog, waiting_for
+from ray_jobs.runner.watch import Execution, Stop
+from ray_jobs.runner.watchdog import Watchdog, waiting_for
 
 
 def snapshot(pools: dict[str, PoolState], parts: int = 0) -> Snapshot:
@@ -22,16 +23,27 @@ def pool(done: int = 0, tokens: int = 0, **state: Any) -> PoolState:
     return PoolState(WorkerStats(done=done, completion_tokens=tokens), **state)
 
 
-def watchdog(seconds: float = 0.05, restarts: int = 2) -> Watchdog:
-    return Watchdog(LimitsConfig(stall_seconds=seconds, engine_restarts=restarts), {"evolve_a": 2, "respond": 1})
+@dataclass
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def watchdog(clock: Clock, seconds: float = 60, restarts: int = 2) -> Watchdog:
+    limits = LimitsConfig(stall_seconds=seconds, engine_restarts=restarts)
+    return Watchdog(limits, {"evolve_a": 2, "respond": 1}, clock=clock)
 
 
 def test_restarts_of_a_pool_that_gets_on_do_not_count() -> None:
-    watching = watchdog(seconds=60)
+    watching = watchdog(Clock())
     for done, starts in ((0, 4), (1, 5), (2, 9), (2, 11)):
-        watching.check(snapshot({"evolve_a": pool(done=done, starts=starts)}))
+        watching.observe(snapshot({"evolve_a": pool(done=done, starts=starts)}))
     with pytest.raises(TooManyRestarts, match="pool evolve_a: its actors were started again 3 times and finished no"):
-        watching.check(snapshot({"evolve_a": pool(done=2, starts=12, cause="EngineDied: gone")}))
+        watching.observe(snapshot({"evolve_a": pool(done=2, starts=12, cause="EngineDied: gone")}))
 
 
 @pytest.mark.parametrize(
@@ -53,16 +65,18 @@ def test_restarts_of_a_pool_that_gets_on_do_not_count() -> None:
 )
 def test_what_is_waited_for_is_said(pools: dict[str, PoolState], words: str) -> None:
     assert waiting_for(snapshot(pools)) == words
-    watching = watchdog()
-    watching.check(snapshot(pools))
-    time.sleep(0.06)
+    clock = Clock()
+    watching = watchdog(clock)
+    watching.observe(snapshot(pools))
+    clock.now += 61
     with pytest.raises(Stalled) as raised:
-        watching.check(snapshot(pools))
-    assert str(raised.value) == f"nothing has moved for 0.05 s; waiting for {words}"
+        watching.observe(snapshot(pools))
+    assert str(raised.value) == f"nothing has moved for 60 s; waiting for {words}"
 
 
 def test_whatever_moves_is_no_stall() -> None:
-    watching = watchdog()
+    clock = Clock()
+    watching = watchdog(clock)
     moving = [
         snapshot({"evolve_a": pool()}),
         snapshot({"evolve_a": pool(starts=1, loading=1)}),
@@ -73,17 +87,17 @@ def test_whatever_moves_is_no_stall() -> None:
         snapshot({"evolve_a": pool(ready=1, tokens=5, done=1)}, parts=1),
     ]
     for item in moving:
-        watching.check(item)
-        time.sleep(0.06)
+        watching.observe(item)
+        clock.now += 61
     with pytest.raises(Stalled):
-        watching.check(moving[-1])
+        watching.observe(moving[-1])
 
 
 def test_actors_that_start_again_and_again_end_the_run() -> None:
-    watching = watchdog(seconds=60)
-    watching.check(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=3)}))
+    watching = watchdog(Clock())
+    watching.observe(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=3)}))
     with pytest.raises(TooManyRestarts) as raised:
-        watching.check(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=4)}))
+        watching.observe(snapshot({"evolve_a": pool(starts=4), "respond": pool(starts=4)}))
     assert str(raised.value) == (
         "pool respond: its actors were started again 3 times and finished no row in between, "
         "limits.engine_restarts allows 2; the log of its actors may say why"
@@ -91,30 +105,34 @@ def test_actors_that_start_again_and_again_end_the_run() -> None:
 
 
 def test_a_stop_lets_rows_in_flight_finish() -> None:
-    stop = Stop(drain_seconds=60, quiet_seconds=0.05)
+    clock = Clock()
+    stop = Stop(drain_seconds=60, quiet_seconds=5, clock=clock)
     assert not stop.is_over(snapshot({"a": pool(in_flight=1)}))
-    time.sleep(0.06)
+    clock.now += 6
     assert not stop.is_over(snapshot({"a": pool(in_flight=1)}))
 
 
 def test_a_stop_gives_up_a_stream_in_which_nothing_is_in_flight() -> None:
-    stop = Stop(drain_seconds=60, quiet_seconds=0.05)
+    clock = Clock()
+    stop = Stop(drain_seconds=60, quiet_seconds=5, clock=clock)
     assert not stop.is_over(snapshot({"a": pool(done=3)}))
-    time.sleep(0.06)
+    clock.now += 6
     assert stop.is_over(snapshot({"a": pool(done=3)}))
 
 
 def test_what_is_still_committed_keeps_a_stop_waiting() -> None:
-    stop = Stop(drain_seconds=60, quiet_seconds=0.05)
+    clock = Clock()
+    stop = Stop(drain_seconds=60, quiet_seconds=5, clock=clock)
     for parts in range(3):
-        time.sleep(0.06)
+        clock.now += 6
         assert not stop.is_over(snapshot({"a": pool(done=3)}, parts=parts))
 
 
 def test_a_stop_ends_when_its_time_is_up() -> None:
-    stop = Stop(drain_seconds=0.05)
+    clock = Clock()
+    stop = Stop(drain_seconds=60, clock=clock)
     assert not stop.is_over(snapshot({"a": pool(in_flight=1)}))
-    time.sleep(0.06)
+    clock.now += 61
     assert stop.is_over(snapshot({"a": pool(in_flight=1)}))
 
 
