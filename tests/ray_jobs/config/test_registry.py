@@ -19,7 +19,7 @@ from ray_jobs.errors import ConfigError
 from tests.ray_jobs.config.installed import install
 
 CODE = """
-from pydantic import Field
+from pydantic import Field, model_validator
 from evolve.strategies.evol_instruct import EvolInstruct
 from evolve.testing.scripted_engine import ScriptedEngine
 from ray_jobs.config.base import Strict
@@ -36,6 +36,10 @@ class Deepen(EvolvingConfig):
     depth: Depth = Depth()
     words: tuple[int, ...] = ()
     broken: bool = False
+
+    @model_validator(mode="after")
+    def _checked(self):
+        return {}["checked"] if self.rounds == 9 else self
 
     def build(self, method=None):
         if self.broken:
@@ -127,7 +131,9 @@ def test_a_kind_that_goes_elsewhere_is_told() -> None:
     assert line.startswith("  strategy.kind: autoif does not go with")
 
 
-def test_what_raises_while_it_is_built_is_named(plug: str) -> None:
+def test_what_raises_while_it_is_read_or_built_is_named(plug: str) -> None:
+    with pytest.raises(ConfigError, match=rf"kind deeper.*KeyError: 'checked'.*{plug}\.py:\d+"):
+        validated(RunConfig, BASE | {"strategy": {"kind": "deeper", "rounds": 9}}, "run.yaml")
     run = validated(RunConfig, BASE | {"strategy": {"kind": "deeper", "broken": True}}, "run.yaml")
     with pytest.raises(ConfigError, match=rf"kind deeper.*KeyError.*{plug}\.py:\d+"):
         build_strategy(run.strategy)
