@@ -3,6 +3,7 @@
 EvolveError
 ├── TemplateError       a prompt template that a user supplied cannot be used
 ├── SearchError         a search for a better method cannot start or go on
+├── SettingError        an engine's settings do not fit its model or its build; the message begins with the field
 ├── EngineError
 │   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
 │   └── EngineDied      the engine is gone: the actor's fault, never the row's
@@ -22,6 +23,10 @@ class TemplateError(EvolveError):
 
 class SearchError(EvolveError):
     """A search for a better method that cannot start or go on: too few seeds, or a state that is not its own."""
+
+
+class SettingError(EvolveError):
+    """An engine's settings that do not fit its model or its build; the message begins with the field."""
 
 
 class EngineError(EvolveError):

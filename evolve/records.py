@@ -8,6 +8,7 @@ from typing import Literal
 from evolve.confidence import Confidence
 
 FinishReason = Literal["stop", "length"]
+Role = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +31,40 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
-    """One user turn for an engine.
+    """A conversation that an engine is to go on with: a system prompt first, if any, and a user's turn last.
 
     `seed` makes the draw repeatable as far as the engine allows. `measure_confidence` asks for
     `Completion.confidence`, which costs the engine log-probabilities.
     """
 
-    text: str
+    messages: tuple[Message, ...]
     sampling: Sampling
     seed: int
     measure_confidence: bool = False
+
+    @classmethod
+    def user(cls, text: str, sampling: Sampling, seed: int, measure_confidence: bool = False) -> Prompt:
+        """`text` as one user's turn."""
+        return cls((Message("user", text),), sampling, seed, measure_confidence)
+
+    @property
+    def text(self) -> str:
+        """What the user says."""
+        return "\n\n".join(message.content for message in self.messages if message.role == "user")
+
+    @property
+    def whole_text(self) -> str:
+        """What all turns say, the system prompt included."""
+        return "\n\n".join(message.content for message in self.messages)
 
 
 @dataclass(frozen=True, slots=True)

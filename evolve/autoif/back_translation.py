@@ -36,8 +36,8 @@ def back_translate(
     dropped: list[Dropped] = []
     usage = Usage()
     for function in drawn:
-        text = template.render(function=function)
-        reply = yield from ask("back_translate", "back_translation", text, sampling, rng)
+        messages = template.messages(function=function)
+        reply = yield from ask("back_translate", "back_translation", messages, sampling, rng)
         if isinstance(reply, Dropped):
             dropped.append(reply)
             continue

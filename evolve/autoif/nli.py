@@ -33,8 +33,8 @@ def judge(
     instruction: str, back_translation: str, template: Template, rng: Random
 ) -> Flow[tuple[Label | Dropped, Usage]]:
     """Ask a judge model whether the instruction (premise) and its back-translation (hypothesis) go together."""
-    text = template.render(premise=instruction, hypothesis=back_translation)
-    reply = yield from ask("nli", "back_translation", text, JUDGE_SAMPLING, rng)
+    messages = template.messages(premise=instruction, hypothesis=back_translation)
+    reply = yield from ask("nli", "back_translation", messages, JUDGE_SAMPLING, rng)
     if isinstance(reply, Dropped):
         return reply, Usage()
     return _label(reply), reply.usage

@@ -48,7 +48,7 @@ def respond(
     One that is empty is rejected, and so is one that was cut off, unless `keep_truncated`.
     """
     try:
-        reply = yield Prompt(template.render(instruction=instruction, query=query), sampling, draw_seed(rng))
+        reply = yield Prompt(template.messages(instruction=instruction, query=query), sampling, draw_seed(rng))
     except PromptRefused as refused:
         return Failed(type(refused).__name__, str(refused))
     usage = usage_of(reply)

@@ -41,7 +41,7 @@ def write_verifications(
     dropped: list[Dropped] = []
     usage = Usage()
     for _ in range(replies):
-        reply = yield from ask("verify", "reply", template.render(instruction=instruction), sampling, rng)
+        reply = yield from ask("verify", "reply", template.messages(instruction=instruction), sampling, rng)
         if isinstance(reply, Dropped):
             dropped.append(reply)
             continue

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import math
 import os
+from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import openai
+from openai.types.chat import ChatCompletionMessageParam
 from openai.types.chat.chat_completion import Choice
 
 from evolve.confidence import Confidence
+from evolve.engines.chat import Chat
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 
@@ -27,8 +30,10 @@ class OpenAIEngine:
     a server that stays away after that raises EngineDied. `timeout` is in seconds a request.
     """
 
-    def __init__(self, url: str, model: str, key_variable: str, timeout: float, retries: int) -> None:
-        self._model = model
+    def __init__(
+        self, url: str, model: str, key_variable: str, timeout: float, retries: int, chat: Chat | None = None
+    ) -> None:
+        self._model, self._chat = model, chat or Chat()
         base, login, query = _split(url)
         # the client beneath logs a line a request, with its whole address
         logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -47,12 +52,12 @@ class OpenAIEngine:
         return None
 
     async def generate(self, prompt: Prompt) -> Completion:
-        """Complete `prompt` as one user turn."""
+        """Complete `prompt`."""
         sampling = prompt.sampling
         try:
             reply = await self._client.chat.completions.create(
                 model=self._model,
-                messages=[{"role": "user", "content": prompt.text}],
+                messages=cast("list[ChatCompletionMessageParam]", self._chat.turns(prompt.messages)),
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
@@ -60,6 +65,7 @@ class OpenAIEngine:
                 seed=prompt.seed,
                 logprobs=True if prompt.measure_confidence else openai.omit,
                 top_logprobs=1 if prompt.measure_confidence else openai.omit,
+                extra_body=_template_fields(self._chat),
             )
         except (*_REFUSALS, UnicodeError) as refused:
             raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
@@ -77,6 +83,12 @@ class OpenAIEngine:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _template_fields(chat: Chat) -> dict[str, Any] | None:
+    """What servers such as vLLM's and SGLang's take beside OpenAI's fields to fill in a chat template."""
+    fields = {"chat_template_kwargs": dict(chat.arguments) or None, "chat_template": chat.template}
+    return {name: value for name, value in fields.items() if value is not None} or None
 
 
 def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:

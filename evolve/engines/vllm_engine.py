@@ -12,6 +12,7 @@ from typing import Any
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
+from jinja2 import TemplateError
 from vllm import SamplingParams
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import TokensPrompt
@@ -19,13 +20,15 @@ from vllm.logprobs import FlatLogprobs, SampleLogprobs
 from vllm.outputs import CompletionOutput
 from vllm.platforms import current_platform
 from vllm.sampling_params import RequestOutputKind
+from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from evolve.confidence import Confidence
-from evolve.errors import EngineDied, PromptRefused
-from evolve.records import Completion, Prompt
+from evolve.engines.chat import Chat
+from evolve.errors import EngineDied, PromptRefused, SettingError
+from evolve.records import Completion, Message, Prompt
 
 MIN_COMPLETION_TOKENS = 1
 
@@ -34,17 +37,19 @@ class VllmEngine:
     """One vLLM engine; its scheduler batches whatever `generate` calls are under way.
 
     `arguments` are vLLM's own engine arguments (`tensor_parallel_size`, `dtype`, `max_model_len`, ...).
-    A prompt is one user turn in the model's chat template; a model without one reads the text as it is.
+    A prompt is a conversation in the chat template; a model without one reads the texts as they are. Raises
+    SettingError, before the weights are read, where the model cannot use what `chat` says.
     """
 
-    def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(self, model: str, arguments: Mapping[str, Any], chat: Chat | None = None) -> None:
+        self._chat = chat or Chat()
+        given = AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments})
+        self._tokenizer: Any = cached_tokenizer_from_config(given.create_model_config())
+        self._chat.check(_template(self._tokenizer))
+        self._try_template()
         # the context picks vLLM's defaults for how much it batches: those of its offline class are the largest
         # (256 sequences, 1,024 on large GPUs), those of an engine that is embedded without saying what for half of that
-        self._engine = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments}),
-            usage_context=UsageContext.LLM_CLASS,
-        )
-        self._tokenizer: Any = self._engine.get_tokenizer()
+        self._engine = AsyncLLM.from_engine_args(given, usage_context=UsageContext.LLM_CLASS)
         self._context = int(self._engine.model_config.max_model_len)
 
     @property
@@ -54,7 +59,7 @@ class VllmEngine:
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. The completion is cut where the model's context ends, with finish reason "length"."""
-        tokens = self._encode(prompt.text)
+        tokens = self._encode(prompt.messages)
         if not tokens:
             raise PromptRefused("the prompt has no tokens")
         room = self._context - len(tokens)
@@ -72,13 +77,26 @@ class VllmEngine:
         """Stop the engine's processes and free its memory."""
         self._engine.shutdown()
 
-    def _encode(self, text: str) -> list[int]:
+    def _try_template(self) -> None:
+        """Templates may refuse a system prompt, or an argument's value: better here than at every prompt."""
         try:
-            if self._tokenizer.chat_template is None:
-                return list(self._tokenizer.encode(text))
-            turn = [{"role": "user", "content": text}]
-            encoded = self._tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=True)
-        except (UnicodeError, TypeError) as error:
+            self._encode((Message("user", "Hello."),))
+        except PromptRefused as refused:
+            raise SettingError(f"chat_template: cannot be used as the engine is set: {refused}") from refused
+
+    def _encode(self, messages: tuple[Message, ...]) -> list[int]:
+        chat, turns = self._chat, self._chat.turns(messages)
+        try:
+            if chat.template is None and _template(self._tokenizer) is None:
+                return list(self._tokenizer.encode("\n\n".join(turn["content"] for turn in turns)))
+            encoded = self._tokenizer.apply_chat_template(
+                turns,
+                chat_template=chat.template,
+                add_generation_prompt=True,
+                return_dict=True,
+                **chat.arguments,
+            )
+        except (UnicodeError, TypeError, TemplateError) as error:
             raise PromptRefused(f"the prompt cannot be tokenised: {error}") from error
         return list(encoded["input_ids"])
 
@@ -89,6 +107,12 @@ class VllmEngine:
             last = output.outputs[0]
         assert last is not None
         return last
+
+
+def _template(tokenizer: Any) -> str | None:
+    """The tokenizer's own chat template; the default one where it has several."""
+    found = tokenizer.chat_template
+    return found.get("default") if isinstance(found, dict) else found
 
 
 def _defaults() -> dict[str, Any]:

@@ -9,14 +9,14 @@ from random import Random
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Completion, Failed, Prompt, Sampling
+from evolve.records import Completion, Failed, Message, Prompt, Sampling
 from evolve.strategies.rounds import draw_seed
 
 
-def ask(text: str, sampling: Sampling, rng: Random) -> Flow[Completion | Failed]:
+def ask(messages: tuple[Message, ...], sampling: Sampling, rng: Random) -> Flow[Completion | Failed]:
     """Put one prompt; a prompt that the engine refuses is a failure of the case."""
     try:
-        return (yield Prompt(text, sampling, draw_seed(rng)))
+        return (yield Prompt(messages, sampling, draw_seed(rng)))
     except PromptRefused as refused:
         return Failed(type(refused).__name__, str(refused))
 

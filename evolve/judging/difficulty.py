@@ -69,7 +69,7 @@ class DifficultyQuestion:
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt."""
         task = case.side.text if self._with_input else case.side.task.instruction
-        reply = yield from ask(self._template.render(task=task), self._sampling, rng)
+        reply = yield from ask(self._template.messages(task=task), self._sampling, rng)
         if isinstance(reply, Failed):
             return reply
         reading = self._read(reply.text)

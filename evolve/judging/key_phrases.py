@@ -37,8 +37,8 @@ class KeyPhrases:
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt. A reply without a phrase rejects the case as "no_phrases"."""
         methods, plan = described(case.side.answer)
-        text = self._template.render(methods="\n".join(f"- {method}" for method in methods or ()), plan=plan)
-        reply = yield from ask(text, self._sampling, rng)
+        messages = self._template.messages(methods="\n".join(f"- {method}" for method in methods or ()), plan=plan)
+        reply = yield from ask(messages, self._sampling, rng)
         if isinstance(reply, Failed):
             return reply
         usage, phrases = usage_of(reply), read_phrases(reply.text)

@@ -82,7 +82,7 @@ class Optimiser:
         feedback = ""
         try:
             analysis = yield Prompt(
-                self.analyse.render(trajectories=render(trajectories)), self.sampling, draw_seed(rng)
+                self.analyse.messages(trajectories=render(trajectories)), self.sampling, draw_seed(rng)
             )
             feedback = analysis.text.strip()
             if _NOTHING.fullmatch(feedback):
@@ -92,7 +92,7 @@ class Optimiser:
             return Proposal("refused", feedback, note=str(refused))
 
     def _rewrite(self, method: str, feedback: str, rng: Random) -> Flow[Proposal]:
-        question = self.rewrite.render(method=method, feedback=feedback, placeholder=PLACEHOLDER)
+        question = self.rewrite.messages(method=method, feedback=feedback, placeholder=PLACEHOLDER)
         note = ""
         for attempt in range(1, self.attempts + 1):
             reply = yield Prompt(question, self.sampling, draw_seed(rng))

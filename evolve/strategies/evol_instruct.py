@@ -69,8 +69,8 @@ class EvolInstruct:
 
         def step(parent: Instruction, number: int) -> Flow[Draft]:
             template = self._templates[operator(number)]
-            text = template.render(instruction=parent.instruction, input=parent.input)
-            reply = yield Prompt(text, self._sampling, draw_seed(rng), measure_confidence=True)
+            messages = template.messages(instruction=parent.instruction, input=parent.input)
+            reply = yield Prompt(messages, self._sampling, draw_seed(rng), measure_confidence=True)
             return Draft(reply, operator(number), usage_of(reply))
 
         return evolve_rounds(seed, self.rounds, operator, step, self._judge, rng)

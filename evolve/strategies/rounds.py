@@ -50,7 +50,7 @@ class Judge:
         reason = draft.reason or self.rules.reject_instruction(draft.reply, parent.instruction)
         usage, text = draft.usage, draft.reply.text.strip()
         if reason is None and self.rules.equal:
-            question = self.equal.render(parent=parent.instruction, instruction=text)
+            question = self.equal.messages(parent=parent.instruction, instruction=text)
             try:
                 verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
             except PromptRefused as refused:

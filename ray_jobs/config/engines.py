@@ -6,6 +6,7 @@ import os
 
 from evolve.engine import Engine
 from evolve.engines.masked_engine import MaskedEngine
+from evolve.errors import SettingError
 from evolve.flow import Strategy
 from evolve.masking import concealed
 from evolve.prompts import Template
@@ -17,18 +18,23 @@ from evolve.strategies.respond import BARE, Responder
 from ray_jobs.config.run import EngineConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
 from ray_jobs.config.secrets import known_secrets, revealed
 from ray_jobs.config.strategies import AutoEvolConfig, EvolInstructConfig, StrategyConfig
+from ray_jobs.errors import ConfigError
 
 
 def build_engine(config: EngineConfig) -> Engine:
     """Load the engine of one actor. Imports only what this engine needs. No error of the engine repeats a secret.
 
-    Raises ConfigError where a variable is missing that the configuration takes a value from.
+    Raises ConfigError where a variable is missing that the configuration takes a value from, and for settings that the
+    model or the engine's build cannot use.
     """
     secrets = known_secrets(config)
     if isinstance(config, OpenAIConfig):
         secrets += (os.environ.get(config.key_variable, ""),)
-    with concealed(secrets):
-        engine = _load(config)
+    try:
+        with concealed(secrets):
+            engine = _load(config)
+    except SettingError as error:
+        raise ConfigError(f"engine.{error}") from None
     return MaskedEngine(engine, secrets) if secrets else engine
 
 
@@ -39,12 +45,13 @@ def _load(config: EngineConfig) -> Engine:
             os.environ.update(revealed(config.environment, "environment"))
             from evolve.engines.vllm_engine import VllmEngine
 
-            return VllmEngine(config.model, arguments)
+            return VllmEngine(config.model, arguments, config.chat())
         case OpenAIConfig():
             from evolve.engines.openai_engine import OpenAIEngine
 
             url = revealed(config.url, "url")
-            return OpenAIEngine(url, config.model, config.key_variable, config.timeout_seconds, config.retries)
+            server = (url, config.model, config.key_variable, config.timeout_seconds, config.retries)
+            return OpenAIEngine(*server, config.chat())
         case ScriptedConfig():
             from evolve.testing.scripted_engine import Script, ScriptedEngine
 

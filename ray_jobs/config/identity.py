@@ -41,6 +41,8 @@ ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
         (r"strategy/keep_truncated", False),
         (r"strategy/quality_tokens", 256),
         (r"responder/prompt", "bare"),
+        (rf"{_ENGINE}/system", ""),
+        (rf"{_ENGINE}/chat_template", None),
         (r"(scorer|analysis)/reward/trust_remote_code", False),
         (r"analysis/max_tokens", 32),
         (r"analysis/with_input", True),

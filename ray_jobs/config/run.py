@@ -6,11 +6,13 @@ Every model here refuses unknown fields. `config/identity.py` says which fields 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, Tag, model_validator
+from pydantic import BeforeValidator, Field, Tag, model_validator
 
+from evolve.engines.chat import Chat
 from ray_jobs.config.base import GreedyConfig, Strict, kind_or
+from ray_jobs.config.chat_template import read_template
 from ray_jobs.config.secrets import Address, Arguments, Environment, Options, Url, VariableName
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
@@ -32,7 +34,23 @@ class SeedsConfig(Strict):
     storage: Options = Field(default_factory=Options)
 
 
-class VllmConfig(Strict):
+class ChatConfig(Strict):
+    """How conversations reach a model that has a chat template.
+
+    `system` goes before prompts that have no system prompt of their own. `template_arguments` are handed to the model's
+    chat template, or to the one in the file `chat_template`, whose text is kept here once it is read.
+    """
+
+    system: str = ""
+    template_arguments: dict[str, Any] = Field(default_factory=dict)
+    chat_template: Annotated[str, BeforeValidator(read_template)] | None = None
+
+    def chat(self) -> Chat:
+        """The value that engines use."""
+        return Chat(self.system, self.template_arguments, self.chat_template)
+
+
+class VllmConfig(ChatConfig):
     """A model in a vLLM engine of each actor's own.
 
     `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
@@ -45,7 +63,7 @@ class VllmConfig(Strict):
     environment: Environment = Field(default_factory=dict)
 
 
-class OpenAIConfig(Strict):
+class OpenAIConfig(ChatConfig):
     """A model behind an OpenAI-compatible server. The key comes from the environment variable `key_variable`."""
 
     kind: Literal["openai"]

@@ -77,7 +77,7 @@ class AnswerTasksJob(SeededJob):
     def settings(self) -> dict[str, Any]:
         """Those of responder and scorer, and the digest of a template that is more than the bare task."""
         settings = result_settings(self._config) | {"job": self.kind}
-        if self._template.text != BARE.text:
+        if self._template.digest() != BARE.digest():
             settings["responder.template"] = self._template.digest()
         return settings
 

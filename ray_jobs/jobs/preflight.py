@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
 
-from evolve.errors import EvolveError
+from evolve.engines.chat import found_template
+from evolve.errors import EvolveError, SettingError
 from evolve.flow import Strategy
 from evolve.prompts import Template, check_folder, shipped_names
 from evolve.strategies.method import Method
@@ -144,9 +145,19 @@ def check_variables(config: OutputConfig) -> None:
 
 
 def check_engine(place: str, engine: EngineConfig) -> None:
-    """Check that a vLLM engine's model is there. Raises ConfigError, naming `place`."""
-    if isinstance(engine, VllmConfig):
-        check_model(f"{place}.model", engine.model)
+    """Check that a vLLM engine's model is there and reads what it is given. Raises ConfigError, naming `place`.
+
+    What the hub holds and this machine does not is looked at when it loads.
+    """
+    if not isinstance(engine, VllmConfig):
+        return
+    check_model(f"{place}.model", engine.model)
+    here, template = found_template(engine.model)
+    if here or engine.chat_template:
+        try:
+            engine.chat().check(template)
+        except SettingError as error:
+            raise ConfigError(f"{place}.{error}") from None
 
 
 def check_model(place: str, model: str) -> None:

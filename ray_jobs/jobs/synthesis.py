@@ -158,6 +158,6 @@ def synthesis_settings(
     if method:
         settings["strategy.method"] = method.fingerprint
         settings["strategy.method.tuned_on.dev_ids"] = fingerprint({"ids": sorted(method.tuned_on.dev_ids)})
-    if response.text != BARE.text:
+    if response.digest() != BARE.digest():
         settings["responder.template"] = response.digest()
     return settings

@@ -13,7 +13,7 @@ from evolve.testing.scripted_engine import Script, ScriptedEngine
 
 
 def prompt(text: str) -> Prompt:
-    return Prompt(text, Sampling(), 0)
+    return Prompt.user(text, Sampling(), 0)
 
 
 def echo() -> ScriptedEngine:

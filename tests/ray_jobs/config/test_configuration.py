@@ -75,12 +75,12 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
             "evolvers.a.engine.argument: unknown field; did you mean arguments? "
-            "(allowed: arguments, environment, kind, model)",
+            "(allowed: arguments, chat_template, environment, kind, model, system, template_arguments)",
         ),
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
             "evolvers.a.engine.retry: unknown field; did you mean retries? "
-            "(allowed: key_variable, kind, model, retries, timeout_seconds, url)",
+            "(allowed: chat_template, key_variable, kind, model, retries, system, template_arguments, timeout_seconds, url)",
         ),
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
