@@ -9,6 +9,8 @@ from evolve.confidence import Confidence
 
 FinishReason = Literal["stop", "length"]
 Role = Literal["system", "user", "assistant"]
+UNFINISHED_REASONING = "unfinished_reasoning"
+"""The reason by which a reply falls whose thoughts did not end: it holds no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,10 @@ class Prompt:
 class Completion:
     """An engine's reply. Token counts are the engine's own; `confidence` is None where it was not measured.
 
-    `confidence` is of the probability, at each position of the completion, of the most likely token there (arXiv
-    2412.11231, Section 4), before temperature and top-p.
+    `text` is the answer alone. What the model thought aloud before it is `reasoning`, which took `reasoning_tokens` of
+    the `completion_tokens`; where the thoughts did not end there is no answer. `confidence` is of the probability, at
+    each position of the answer, of the most likely token there (arXiv 2412.11231, Section 4), before temperature and
+    top-p.
     """
 
     text: str
@@ -80,6 +84,9 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     confidence: Confidence | None = None
+    reasoning: str = ""
+    reasoning_tokens: int = 0
+    reasoning_ended: bool = True
 
     @property
     def mean_top1_prob(self) -> float | None:
@@ -89,13 +96,18 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens spent on one round or one response, over all its prompts."""
+    """Tokens spent on one round or one response, over all its prompts; `reasoning_tokens` of the completions'."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +137,7 @@ class Rejected:
     operator: str = ""
     usage: Usage = field(default_factory=Usage)
     finish_reason: FinishReason | None = None
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +162,7 @@ class Response:
     text: str
     finish_reason: FinishReason
     usage: Usage
+    reasoning: str = ""
 
 
 Answer = Response | Rejected | Failed

@@ -37,11 +37,11 @@ def back_translate(
     usage = Usage()
     for function in drawn:
         messages = template.messages(function=function)
-        reply = yield from ask("back_translate", "back_translation", messages, sampling, rng)
+        reply, spent = yield from ask("back_translate", "back_translation", messages, sampling, rng)
+        usage += spent
         if isinstance(reply, Dropped):
             dropped.append(reply)
             continue
-        usage += reply.usage
         if described := parse_description(reply.text):
             found.append(described)
         else:

@@ -34,10 +34,8 @@ def judge(
 ) -> Flow[tuple[Label | Dropped, Usage]]:
     """Ask a judge model whether the instruction (premise) and its back-translation (hypothesis) go together."""
     messages = template.messages(premise=instruction, hypothesis=back_translation)
-    reply = yield from ask("nli", "back_translation", messages, JUDGE_SAMPLING, rng)
-    if isinstance(reply, Dropped):
-        return reply, Usage()
-    return _label(reply), reply.usage
+    reply, usage = yield from ask("nli", "back_translation", messages, JUDGE_SAMPLING, rng)
+    return reply if isinstance(reply, Dropped) else _label(reply), usage
 
 
 def contradicted(instruction: str, labels: Sequence[tuple[str, Label | Dropped]]) -> Dropped | None:

@@ -9,11 +9,12 @@ from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import openai
-from openai.types.chat import ChatCompletionMessageParam
+from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from openai.types.chat.chat_completion import Choice
 
 from evolve.confidence import Confidence
 from evolve.engines.chat import Chat
+from evolve.engines.reasoning import Parted, part_inline
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 
@@ -28,12 +29,25 @@ class OpenAIEngine:
     password in `url` go into the header of each request, a query into its address; no message shows them.
     The client repeats requests that fail for the server's reasons `retries` times, with growing pauses;
     a server that stays away after that raises EngineDied. `timeout` is in seconds a request.
+
+    What a model thinks aloud is the server's `reasoning` or `reasoning_content`, or what stands in <think> tags before
+    the answer; with `parted` off everything in the content is the answer. `reasoning_tokens` are added to each prompt's
+    limit, since servers bound thoughts and answer together.
     """
 
     def __init__(
-        self, url: str, model: str, key_variable: str, timeout: float, retries: int, chat: Chat | None = None
+        self,
+        url: str,
+        model: str,
+        key_variable: str,
+        timeout: float,
+        retries: int,
+        chat: Chat | None = None,
+        parted: bool = True,
+        reasoning_tokens: int = 0,
     ) -> None:
         self._model, self._chat = model, chat or Chat()
+        self._parted, self._reasoning_tokens = parted, reasoning_tokens
         base, login, query = _split(url)
         # the client beneath logs a line a request, with its whole address
         logging.getLogger("httpx2").setLevel(logging.WARNING)
@@ -60,7 +74,7 @@ class OpenAIEngine:
                 messages=cast("list[ChatCompletionMessageParam]", self._chat.turns(prompt.messages)),
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
-                max_tokens=sampling.max_tokens,
+                max_tokens=sampling.max_tokens + self._reasoning_tokens,
                 stop=list(sampling.stop) or openai.omit,
                 seed=prompt.seed,
                 logprobs=True if prompt.measure_confidence else openai.omit,
@@ -71,18 +85,49 @@ class OpenAIEngine:
             raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
         except openai.OpenAIError as gone:
             raise EngineDied(f"the server at {self._client.base_url} does not answer: {gone}") from gone
-        choice = reply.choices[0]
+        return self._completion(reply)
+
+    def _completion(self, reply: ChatCompletion) -> Completion:
+        choice, usage = reply.choices[0], reply.usage
+        parted = _parted(choice) if self._parted else Parted("", choice.message.content or "")
+        # servers leave counts out, or send null for them
+        written = (usage.completion_tokens or 0) if usage else 0
+        thought = _reasoning_tokens(reply, parted, written)
         return Completion(
-            text=choice.message.content or "",
+            text=parted.answer,
             finish_reason="length" if choice.finish_reason == "length" else "stop",
-            prompt_tokens=reply.usage.prompt_tokens if reply.usage else 0,
-            completion_tokens=reply.usage.completion_tokens if reply.usage else 0,
-            confidence=Confidence.of(_tops(choice)),
+            prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
+            completion_tokens=written,
+            confidence=Confidence.of(_tops(choice)[thought:]),
+            reasoning=parted.reasoning,
+            reasoning_tokens=thought,
+            reasoning_ended=parted.ended,
         )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _parted(choice: Choice) -> Parted:
+    """What a server says was thought and answered; where it tells no thoughts, those inline before the answer.
+
+    Thoughts without an answer did not end.
+    """
+    message, answer = choice.message, choice.message.content or ""
+    reasoning = getattr(message, "reasoning", None) or getattr(message, "reasoning_content", None)
+    if not isinstance(reasoning, str) or not reasoning.strip():
+        return part_inline(answer)
+    return Parted(reasoning.strip(), answer.strip(), ended=bool(answer.strip()))
+
+
+def _reasoning_tokens(reply: ChatCompletion, parted: Parted, written: int) -> int:
+    """The server's count; where it has none, the thoughts' share of the characters."""
+    details = reply.usage.completion_tokens_details if reply.usage else None
+    if details and details.reasoning_tokens:
+        return min(details.reasoning_tokens, written)
+    thought, answered = len(parted.reasoning), len(parted.answer)
+    return round(written * thought / (thought + answered)) if thought else 0
 
 
 def _template_fields(chat: Chat) -> dict[str, Any] | None:
@@ -104,4 +149,6 @@ def _tops(choice: Choice) -> list[float]:
     """The probability of each position's most likely token; empty where the server tells none."""
     if choice.logprobs is None or not choice.logprobs.content:
         return []
-    return [math.exp(max(t.logprob, *(o.logprob for o in t.top_logprobs))) for t in choice.logprobs.content]
+    return [
+        math.exp(max([t.logprob, *(other.logprob for other in t.top_logprobs or ())])) for t in choice.logprobs.content
+    ]

@@ -27,6 +27,8 @@ from vllm.v1.engine.exceptions import EngineDeadError
 
 from evolve.confidence import Confidence
 from evolve.engines.chat import Chat
+from evolve.engines.reasoning import AUTO, NONE, Parted, parser_for
+from evolve.engines.vllm_reasoning import Thoughts
 from evolve.errors import EngineDied, PromptRefused, SettingError
 from evolve.records import Completion, Message, Prompt
 
@@ -38,19 +40,36 @@ class VllmEngine:
 
     `arguments` are vLLM's own engine arguments (`tensor_parallel_size`, `dtype`, `max_model_len`, ...).
     A prompt is a conversation in the chat template; a model without one reads the texts as they are. Raises
-    SettingError, before the weights are read, where the model cannot use what `chat` says.
+    SettingError, before the weights are read, where the model cannot use what `chat` says or has no such `reasoning`:
+    the name of vLLM's parser of what it thinks aloud, "none", or "auto" to find out from its template.
+
+    A model may think for `reasoning_tokens` and answer in as many as the prompt's sampling allows; with None both share
+    these.
     """
 
-    def __init__(self, model: str, arguments: Mapping[str, Any], chat: Chat | None = None) -> None:
-        self._chat = chat or Chat()
+    def __init__(
+        self,
+        model: str,
+        arguments: Mapping[str, Any],
+        chat: Chat | None = None,
+        reasoning: str = AUTO,
+        reasoning_tokens: int | None = None,
+    ) -> None:
+        self._chat, self._reasoning_tokens = chat or Chat(), reasoning_tokens
         given = AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments})
         self._tokenizer: Any = cached_tokenizer_from_config(given.create_model_config())
         self._chat.check(_template(self._tokenizer))
         self._try_template()
+        self._thoughts = self._reading(reasoning)
+        if self._thoughts and not given.reasoning_parser:
+            # so that a form waits for the end of the thoughts, and that they can be bounded
+            given.reasoning_parser = self._thoughts.name
         # the context picks vLLM's defaults for how much it batches: those of its offline class are the largest
         # (256 sequences, 1,024 on large GPUs), those of an engine that is embedded without saying what for half of that
         self._engine = AsyncLLM.from_engine_args(given, usage_context=UsageContext.LLM_CLASS)
         self._context = int(self._engine.model_config.max_model_len)
+        thinking = self._engine.vllm_config.reasoning_config
+        self._bounded = thinking is not None and thinking.enabled
 
     @property
     def max_concurrency(self) -> int:
@@ -62,16 +81,17 @@ class VllmEngine:
         tokens = self._encode(prompt.messages)
         if not tokens:
             raise PromptRefused("the prompt has no tokens")
+        opened = self._thoughts.opened(tokens) if self._thoughts else False
         room = self._context - len(tokens)
         if room < MIN_COMPLETION_TOKENS:
             raise PromptRefused(f"the prompt has {len(tokens)} tokens, the model's context is {self._context}")
         try:
-            output = await self._complete(tokens, _parameters(prompt, room))
+            output = await self._complete(tokens, self._parameters(prompt, room, opened))
         except EngineDeadError as dead:
             raise EngineDied(f"vLLM's engine died: {dead}") from dead
         except ValueError as refused:
             raise PromptRefused(str(refused)) from refused
-        return _completion(output, len(tokens))
+        return self._completion(output, len(tokens), opened)
 
     async def close(self) -> None:
         """Stop the engine's processes and free its memory."""
@@ -108,6 +128,49 @@ class VllmEngine:
         assert last is not None
         return last
 
+    def _parameters(self, prompt: Prompt, room: int, opened: bool | None) -> SamplingParams:
+        sampling, thinks = prompt.sampling, self._thoughts is not None and opened is not False
+        budget = self._reasoning_tokens if thinks and self._bounded else None
+        return SamplingParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=min(sampling.max_tokens + (self._reasoning_tokens or 0) * thinks, room),
+            stop=list(sampling.stop) or None,
+            seed=prompt.seed,
+            logprobs=1 if prompt.measure_confidence else None,
+            flat_logprobs=True,
+            skip_special_tokens=not (self._thoughts and self._thoughts.keep_special),
+            thinking_token_budget=budget,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+
+    def _completion(self, output: CompletionOutput, prompt_tokens: int, opened: bool | None) -> Completion:
+        text, tokens = output.text, output.token_ids
+        parted, thought = self._thoughts.part(text, tokens, opened) if self._thoughts else (Parted("", text), 0)
+        return Completion(
+            text=parted.answer,
+            finish_reason="length" if output.finish_reason == "length" else "stop",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(tokens),
+            confidence=Confidence.of(_tops(output.logprobs)[thought:]) if output.logprobs else None,
+            reasoning=parted.reasoning,
+            reasoning_tokens=thought,
+            reasoning_ended=parted.ended,
+        )
+
+    def _reading(self, reasoning: str) -> Thoughts | None:
+        """How the model's thoughts are read; None where it has none or they are to count as answers."""
+        name: str | None = reasoning
+        if reasoning == AUTO:
+            name, self.reasoning = parser_for(self._chat.template or _template(self._tokenizer))
+        else:
+            self.reasoning = "as configured"
+        if name is None or name == NONE:
+            self.reasoning = f"none ({self.reasoning})"
+            return None
+        self.reasoning = f"{name} ({self.reasoning})"
+        return Thoughts(name, self._tokenizer, self._chat.arguments)
+
 
 def _template(tokenizer: Any) -> str | None:
     """The tokenizer's own chat template; the default one where it has several."""
@@ -122,30 +185,6 @@ def _defaults() -> dict[str, Any]:
         # generator cannot do: the engine dies as soon as one prompt is cut in pieces
         return {"enable_prefix_caching": True, "enable_chunked_prefill": False}
     return {"enable_prefix_caching": True}
-
-
-def _parameters(prompt: Prompt, room: int) -> SamplingParams:
-    sampling = prompt.sampling
-    return SamplingParams(
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        max_tokens=min(sampling.max_tokens, room),
-        stop=list(sampling.stop) or None,
-        seed=prompt.seed,
-        logprobs=1 if prompt.measure_confidence else None,
-        flat_logprobs=True,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
-
-
-def _completion(output: CompletionOutput, prompt_tokens: int) -> Completion:
-    return Completion(
-        text=output.text,
-        finish_reason="length" if output.finish_reason == "length" else "stop",
-        prompt_tokens=prompt_tokens,
-        completion_tokens=len(output.token_ids),
-        confidence=Confidence.of(_tops(output.logprobs)) if output.logprobs else None,
-    )
 
 
 def _tops(logprobs: SampleLogprobs) -> list[float]:

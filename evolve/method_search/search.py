@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
+from evolve.described import plain
 from evolve.errors import SearchError
 from evolve.flow import drive
 from evolve.method_search.config import Engines, SearchConfig
@@ -152,7 +153,7 @@ class _Search:
         return Random(" ".join(map(str, (self._config.seed, *of))))
 
     def _digest(self) -> str:
-        settings = asdict(replace(self._config, created_at="", templates=None))
+        settings = plain(replace(self._config, created_at="", templates=None))
         prompts = (self._initial, self._optimiser.analyse, self._optimiser.rewrite)
         parts: list[str] = [repr(settings), self._strategy(1, self._initial).fingerprint()]
         parts += [prompt.digest() for prompt in prompts]

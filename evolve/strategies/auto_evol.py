@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from evolve.described import described
 from evolve.flow import Flow
 from evolve.prompts import Template, load_system, load_template
 from evolve.records import Completion, Instruction, Prompt, Round, Sampling
@@ -57,8 +58,8 @@ class AutoEvol:
             self.name,
             str(self.rounds),
             self._method.digest(),
-            repr(self._sampling),
-            repr(self._judge.rules),
+            described(self._sampling),
+            described(self._judge.rules),
             self._judge.equal.digest() if self._judge.rules.equal else "",
         ]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()

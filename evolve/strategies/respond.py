@@ -9,7 +9,17 @@ from random import Random
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template, load_template
-from evolve.records import Answer, Failed, Instruction, Message, Prompt, Rejected, Response, Sampling
+from evolve.records import (
+    UNFINISHED_REASONING,
+    Answer,
+    Failed,
+    Instruction,
+    Message,
+    Prompt,
+    Rejected,
+    Response,
+    Sampling,
+)
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.rounds import draw_seed, usage_of
 
@@ -35,10 +45,13 @@ class Responder:
             reply = yield Prompt(self.messages(task), self.sampling, draw_seed(rng))
         except PromptRefused as refused:
             return Failed(type(refused).__name__, str(refused))
-        usage = usage_of(reply)
-        if reason := self.rules.reject_response(reply.text):
-            return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)
-        return Response(reply.text.strip(), reply.finish_reason, usage)
+        usage, thoughts = usage_of(reply), reply.reasoning
+        reason = (
+            self.rules.reject_response(reply.text, question(task)) if reply.reasoning_ended else UNFINISHED_REASONING
+        )
+        if reason is not None:
+            return Rejected(reason, reply.text, "", usage, reply.finish_reason, thoughts)
+        return Response(reply.text.strip(), reply.finish_reason, usage, thoughts)
 
     def messages(self, task: Instruction) -> tuple[Message, ...]:
         """The conversation. A template without {input} has the whole task in the place of {instruction}."""

@@ -36,6 +36,10 @@ Ngram = Annotated[int, typer.Option(min=5, help="How many words in a row repeat 
 FormatName = Annotated[
     Literal["alpaca", "sharegpt", "messages", "dpo"], typer.Option("--format", help="The format of the records.")
 ]
+Reasoning = Annotated[
+    Literal["omit", "field", "inline"],
+    typer.Option(help="What responders thought: left out, a field of its turn, or in tags before the answer."),
+]
 FileName = Annotated[Literal["jsonl", "parquet"], typer.Option(help="The type of the files.")]
 Validation = Annotated[str, typer.Option(metavar="SHARE", help="Set the records of this share of the seeds aside.")]
 
@@ -95,6 +99,7 @@ def export(
     format_: FormatName,
     file: FileName = "jsonl",
     validation: Validation = "0%",
+    reasoning: Reasoning = "omit",
     storage: Storage = None,
 ) -> None:
     """Write a dataset in the format of a training program, with the file by which LLaMA-Factory finds it."""
@@ -103,7 +108,8 @@ def export(
     from ray_jobs.storage.store import open_store
 
     share, options = _share(validation), parse_storage(storage)
-    exported = export_records(open_store(output, options), open_store(target, options), format_, file, share)
+    source, written = open_store(output, options), open_store(target, options)
+    exported = export_records(source, written, format_, file, share, reasoning=reasoning)
     for name, side in exported.sides.items():
         say(f"{side.records:>12,} {name}")
     if exported.incomplete:

@@ -6,6 +6,7 @@ import os
 
 from evolve.engine import Engine
 from evolve.engines.masked_engine import MaskedEngine
+from evolve.engines.reasoning import AUTO
 from evolve.errors import SettingError
 from evolve.flow import Strategy
 from evolve.masking import concealed
@@ -45,13 +46,13 @@ def _load(config: EngineConfig) -> Engine:
             os.environ.update(revealed(config.environment, "environment"))
             from evolve.engines.vllm_engine import VllmEngine
 
-            return VllmEngine(config.model, arguments, config.chat())
+            return VllmEngine(config.model, arguments, config.chat(), config.reasoning, config.reasoning_tokens)
         case OpenAIConfig():
             from evolve.engines.openai_engine import OpenAIEngine
 
             url = revealed(config.url, "url")
             server = (url, config.model, config.key_variable, config.timeout_seconds, config.retries)
-            return OpenAIEngine(*server, config.chat())
+            return OpenAIEngine(*server, config.chat(), config.reasoning == AUTO, config.reasoning_tokens or 0)
         case ScriptedConfig():
             from evolve.testing.scripted_engine import Script, ScriptedEngine
 

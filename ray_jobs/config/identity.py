@@ -39,8 +39,12 @@ ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
     for pattern, value in (
         (r"strategy/order", "query_first"),
         (r"strategy/keep_truncated", False),
+        (r"strategy/leaked_reasoning", False),
         (r"strategy/quality_tokens", 256),
         (r"responder/prompt", "bare"),
+        (r"((strategy|search)/)?elimination/leaked_reasoning", False),
+        (rf"{_ENGINE}/reasoning", "none"),
+        (rf"{_ENGINE}/reasoning_tokens", None),
         (rf"{_ENGINE}/system", ""),
         (rf"{_ENGINE}/chat_template", None),
         (r"(scorer|analysis)/reward/trust_remote_code", False),

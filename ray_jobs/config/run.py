@@ -38,7 +38,9 @@ class ChatConfig(Strict):
     """How conversations reach a model that has a chat template.
 
     `system` goes before prompts that have no system prompt of their own. `template_arguments` are handed to the model's
-    chat template, or to the one in the file `chat_template`, whose text is kept here once it is read.
+    chat template, or to the one in the file `chat_template`, whose text is kept here once it is read. `reasoning` says
+    how what a model thinks aloud is told from its answer; it may take `reasoning_tokens` beside those of the answer,
+    null for a limit that both share.
     """
 
     system: str = ""
@@ -59,6 +61,8 @@ class VllmConfig(ChatConfig):
 
     kind: Literal["vllm"] = "vllm"
     model: str
+    reasoning: str = Field("auto", min_length=1, json_schema_extra={"before": "none"})
+    reasoning_tokens: int | None = Field(4096, ge=1, json_schema_extra={"before": None})
     arguments: Arguments = Field(default_factory=dict)
     environment: Environment = Field(default_factory=dict)
 
@@ -68,6 +72,8 @@ class OpenAIConfig(ChatConfig):
 
     kind: Literal["openai"]
     model: str
+    reasoning: Literal["auto", "none"] = Field("auto", json_schema_extra={"before": "none"})
+    reasoning_tokens: int | None = Field(None, ge=1)
     url: Url
     key_variable: VariableName = "OPENAI_API_KEY"
     timeout_seconds: float = Field(600, gt=0)

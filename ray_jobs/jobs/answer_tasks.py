@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.data import Dataset
@@ -14,8 +15,10 @@ from ray_jobs.config.identity import result_settings
 from ray_jobs.config.pool_names import RESPOND, SCORE
 from ray_jobs.config.run import PoolConfig, RespondConfig
 from ray_jobs.errors import ConfigError
+from ray_jobs.jobs.begun import as_begun
 from ray_jobs.jobs.preflight import absolute, check_engine, check_scorer
 from ray_jobs.jobs.score_pairs import as_records
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import AnswerJob, RespondActor, ScoreActor, ScoreJob
@@ -36,6 +39,7 @@ class AnswerTasksJob(SeededJob):
     kind = "respond"
 
     def __init__(self, config: RespondConfig) -> None:
+        config, self._begun = as_begun(config)
         super().__init__(config)
         self._config = config
         try:
@@ -46,6 +50,10 @@ class AnswerTasksJob(SeededJob):
             raise ConfigError(f"templates: {error}") from None
         check_engine("responder.engine", config.responder.engine)
         check_scorer(config.scorer)
+
+    def check_machine(self, say: Callable[[str], None]) -> None:
+        """Tell what is as it was when the output was begun, and how thoughts are read."""
+        told(say, self._begun, self._config)
 
     def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, respond, score."""

@@ -13,6 +13,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
 
 from evolve.engines.chat import found_template
+from evolve.engines.reasoning import AUTO, parser_for
 from evolve.errors import EvolveError, SettingError
 from evolve.flow import Strategy
 from evolve.prompts import Template, check_folder, shipped_names
@@ -156,6 +157,8 @@ def check_engine(place: str, engine: EngineConfig) -> None:
     if here or engine.chat_template:
         try:
             engine.chat().check(template)
+            if engine.reasoning == AUTO:
+                parser_for(engine.chat_template or template)
         except SettingError as error:
             raise ConfigError(f"{place}.{error}") from None
 

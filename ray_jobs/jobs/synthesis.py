@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ray.data import Dataset
@@ -13,8 +14,10 @@ from evolve.strategies.respond import BARE
 from ray_jobs.config.identity import fingerprint, result_settings
 from ray_jobs.config.pool_names import RESPOND, SCORE, pool_name
 from ray_jobs.config.run import PoolConfig, PoolResponderConfig, RunConfig, ScorerConfig
+from ray_jobs.jobs.begun import as_begun
 from ray_jobs.jobs.methods import held_out
 from ray_jobs.jobs.preflight import absolute, check
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import EvolveActor, PoolJob, RespondActor, ScoreActor, ScoreJob
@@ -32,10 +35,15 @@ class SynthesisJob(SeededJob):
     kind = "synthesis"
 
     def __init__(self, run: RunConfig) -> None:
+        run, self._begun = as_begun(run)
         super().__init__(run)
         self._run = run
         checked = check(run)
         self._strategy, self._response, self._method = checked.strategy, checked.response, checked.method
+
+    def check_machine(self, say: Callable[[str], None]) -> None:
+        """Tell what is as it was when the output was begun, and how thoughts are read."""
+        told(say, self._begun, self._run)
 
     def stream(self, store: Store, pending: Pending, monitor: Monitor) -> Dataset:
         """Plan, evolve, respond, score.

@@ -65,6 +65,8 @@ ROUND_TYPE = pa.struct(
         pa.field("instruction_length", pa.int32()),
         pa.field("reward", pa.float64()),
         pa.field("score_note", pa.string()),
+        pa.field("reasoning", pa.string()),
+        pa.field("reasoning_tokens", pa.int64()),
     ]
 )
 """How one round stands. Rounds count from 1; `parent_round` 0 is the seed."""
@@ -92,6 +94,7 @@ _TAIL = [
     pa.field("seed_index", pa.int64()),
     pa.field("sample", pa.int32()),
     pa.field("seed_row", pa.string()),
+    *(ROUND_TYPE.field(name) for name in ("reasoning", "reasoning_tokens")),
 ]
 RECORD_SCHEMA = pa.schema(
     [

@@ -82,9 +82,13 @@ class AnswerActor(FirstActor):
         kit, rules = self._kit, self._kit.rules
         context = json.loads(row["context"])
         query = query_of(row, rules.order)
-        template, sampling, cut = kit.templates.respond, rules.respond_sampling, rules.keep_truncated
+        template, sampling, rejecting = (
+            kit.templates.respond,
+            rules.respond_sampling,
+            (rules.keep_truncated, rules.leaked_reasoning),
+        )
         flows = (
-            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), cut)
+            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), *rejecting)
             for number in range(self.count)
         )
         answers = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))

@@ -16,7 +16,7 @@ from ray_jobs.config.pool_names import RESPOND, SCORE
 from ray_jobs.config.run import PoolConfig
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.actors import AnswerActor, AugmentActor, ExamineActor, NliActor, QualityActor
-from ray_jobs.jobs.autoif.begun import as_begun
+from ray_jobs.jobs.autoif.begun import preset_as_begun
 from ray_jobs.jobs.autoif.classifier import ClassifierActor, ClassifierJob
 from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig
 from ray_jobs.jobs.autoif.phase import Phase
@@ -24,6 +24,7 @@ from ray_jobs.jobs.autoif.planning import Planner
 from ray_jobs.jobs.autoif.preparation import guards, prepare
 from ray_jobs.jobs.autoif.stores import AUGMENT, INSTRUCTIONS, funnel_of
 from ray_jobs.jobs.preflight import absolute
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
@@ -40,7 +41,7 @@ NLI, QUALITY = "nli", "quality"
 
 def autoif_jobs(run: AutoIFConfig) -> list[Job]:
     """The phases of a run, in order: each is to be finished before the next is planned. Raises ConfigError."""
-    prepared = prepare(*as_begun(run))
+    prepared = prepare(*preset_as_begun(run))
     return [AugmentPhase(prepared), InstructionPhase(prepared), AnswerPhase(prepared)]
 
 
@@ -57,6 +58,7 @@ class AugmentPhase(Phase):
     def check_machine(self, say: Callable[[str], None]) -> None:
         """Try the sandbox here, before any model is loaded; the actors that use one do so on their machines."""
         say(f"sandbox: {guards(self.prepared.kit)}")
+        told(say, self.prepared.begun, self.run)
         for name, value in self.prepared.before.items():
             say(f"strategy.{name}: {json.dumps(value)}, as the preset had it when this output was begun")
 

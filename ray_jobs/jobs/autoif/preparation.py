@@ -15,7 +15,10 @@ from ray_jobs.config.identity import fingerprint, result_settings
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig, JudgeNliConfig
 from ray_jobs.jobs.autoif.stages import Kit
+from ray_jobs.jobs.autoif.stores import AUGMENT
+from ray_jobs.jobs.begun import as_begun
 from ray_jobs.jobs.preflight import check_engine, check_model, check_scorer, check_variables
+from ray_jobs.storage.store import open_store
 
 _FIRST = {"kind", "augment_calls", "instructions_a_call", "augment_sampling"}
 _LAST = {
@@ -25,6 +28,7 @@ _LAST = {
     "responses",
     "respond_sampling",
     "keep_truncated",
+    "leaked_reasoning",
     "response",
     "quality",
     "quality_tokens",
@@ -38,12 +42,16 @@ assert _TEMPLATE_PHASES.keys() == PLACEHOLDERS.keys()
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked configuration, with its files read. `before` are constants that its preset does not have any more."""
+    """A checked configuration, with its files read. `before` are constants that its preset does not have any more.
+
+    `begun` tells of other defaults that were changed since.
+    """
 
     run: AutoIFConfig
     kit: Kit
     constraints: tuple[str, ...]
     before: Mapping[str, object]
+    begun: tuple[str, ...] = ()
 
     @property
     def rules(self) -> Rules:
@@ -77,6 +85,7 @@ class Prepared:
 
 def prepare(run: AutoIFConfig, before: Mapping[str, object] = MappingProxyType({})) -> Prepared:
     """Check what needs no cluster, and read templates and constraints. Raises ConfigError."""
+    run, begun = as_begun(run, open_store(run.output, run.storage).below(AUGMENT))
     strategy = run.strategy
     try:
         if strategy.templates is not None:
@@ -101,7 +110,7 @@ def prepare(run: AutoIFConfig, before: Mapping[str, object] = MappingProxyType({
     if strategy.nli and isinstance(run.nli, ClassifierConfig):
         check_model("nli.model", run.nli.model)
     check_scorer(run.scorer)
-    return Prepared(run, kit, constraints, before)
+    return Prepared(run, kit, constraints, before, tuple(begun))
 
 
 def guards(kit: Kit) -> str:

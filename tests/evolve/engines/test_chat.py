@@ -20,9 +20,9 @@ THINKING = """{%- for message in messages %}{{ message.role }}: {{ message.conte
 ASKED = (Message("user", "Count."),)
 
 
-def ask(url: str, prompt: Prompt, chat: Chat | None = None) -> Completion:
+def ask(url: str, prompt: Prompt, chat: Chat | None = None, reasoning_tokens: int = 0) -> Completion:
     async def main() -> Completion:
-        engine = OpenAIEngine(url, "m", "NO_SUCH_KEY", timeout=20, retries=0, chat=chat)
+        engine = OpenAIEngine(url, "m", "NO_SUCH_KEY", 20, 0, chat, reasoning_tokens=reasoning_tokens)
         try:
             return await engine.generate(prompt)
         finally:

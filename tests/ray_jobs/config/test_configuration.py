@@ -65,7 +65,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "strategy: {elimination: {equall: true}}",
             "strategy.elimination.equall: unknown field; did you mean equal? "
-            "(allowed: equal, leaked_words, punctuation_only, refusal, truncated, unchanged)",
+            "(allowed: equal, leaked_reasoning, leaked_words, punctuation_only, refusal, truncated, unchanged)",
         ),
         (
             "evolvers: {a: {engine: {kind: scripted}, pool: {sise: 1}}}",
@@ -75,12 +75,14 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
             "evolvers.a.engine.argument: unknown field; did you mean arguments? "
-            "(allowed: arguments, chat_template, environment, kind, model, system, template_arguments)",
+            "(allowed: arguments, chat_template, environment, kind, model, reasoning, reasoning_tokens, system, "
+            "template_arguments)",
         ),
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
             "evolvers.a.engine.retry: unknown field; did you mean retries? "
-            "(allowed: chat_template, key_variable, kind, model, retries, system, template_arguments, timeout_seconds, url)",
+            "(allowed: chat_template, key_variable, kind, model, reasoning, reasoning_tokens, retries, system, "
+            "template_arguments, timeout_seconds, url)",
         ),
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
