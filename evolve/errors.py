@@ -7,6 +7,7 @@ EvolveError
 ├── EngineError
 │   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
 │   └── EngineDied      the engine is gone: the actor's fault, never the row's
+│       └── SettingsRefused   the engine takes no prompt at all, as it is set: the configuration's fault
 └── SandboxError        the machine lacks the guards that running model-written code needs
 """
 
@@ -39,6 +40,10 @@ class PromptRefused(EngineError):
 
 class EngineDied(EngineError):
     """The engine cannot complete any prompt any more. Ends the actor, which Ray starts again."""
+
+
+class SettingsRefused(EngineDied):
+    """The engine takes no prompt as it is set. The message names the field; trying again helps nobody."""
 
 
 class SandboxError(EvolveError):

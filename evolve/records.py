@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from evolve.confidence import Confidence
+from evolve.described import BEFORE
 
 FinishReason = Literal["stop", "length"]
 Role = Literal["system", "user", "assistant"]
@@ -24,12 +26,21 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw one completion. `temperature` 0 is greedy; `max_tokens` bounds the completion, in tokens."""
+    """How to draw one completion. `temperature` 0 is greedy; `max_tokens` bounds the completion, in tokens.
 
-    temperature: float = 0.7
-    top_p: float = 0.95
+    A number that is None is as the model's generation_config says. `extra` holds what else the engine is to be told, by
+    the engine's own names.
+    """
+
+    temperature: float | None = 0.7
+    top_p: float | None = 0.95
     max_tokens: int = 2048
     stop: tuple[str, ...] = ()
+    top_k: int | None = field(default=0, metadata={BEFORE: 0})
+    min_p: float | None = field(default=0.0, metadata={BEFORE: 0.0})
+    repetition_penalty: float | None = field(default=1.0, metadata={BEFORE: 1.0})
+    presence_penalty: float | None = field(default=0.0, metadata={BEFORE: 0.0})
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={BEFORE: {}})
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Mapping
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -15,8 +16,8 @@ from openai.types.chat.chat_completion import Choice
 from evolve.confidence import Confidence
 from evolve.engines.chat import Chat
 from evolve.engines.reasoning import Parted, part_inline
-from evolve.errors import EngineDied, PromptRefused
-from evolve.records import Completion, Prompt
+from evolve.errors import EngineDied, PromptRefused, SettingsRefused
+from evolve.records import Completion, Prompt, Sampling
 
 # What a server answers when it will never take this prompt, however often it is asked.
 _REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
@@ -49,6 +50,7 @@ class OpenAIEngine:
         self._model, self._chat = model, chat or Chat()
         self._parted, self._reasoning_tokens = parted, reasoning_tokens
         base, login, query = _split(url)
+        self._answered = False
         # the client beneath logs a line a request, with its whole address
         logging.getLogger("httpx2").setLevel(logging.WARNING)
         self._client = openai.AsyncOpenAI(
@@ -67,25 +69,38 @@ class OpenAIEngine:
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`."""
-        sampling = prompt.sampling
+        sampling, extra = prompt.sampling, _beyond(prompt.sampling, self._chat)
         try:
             reply = await self._client.chat.completions.create(
                 model=self._model,
                 messages=cast("list[ChatCompletionMessageParam]", self._chat.turns(prompt.messages)),
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
+                temperature=openai.omit if sampling.temperature is None else sampling.temperature,
+                top_p=openai.omit if sampling.top_p is None else sampling.top_p,
+                presence_penalty=sampling.presence_penalty or openai.omit,
                 max_tokens=sampling.max_tokens + self._reasoning_tokens,
                 stop=list(sampling.stop) or openai.omit,
                 seed=prompt.seed,
                 logprobs=True if prompt.measure_confidence else openai.omit,
                 top_logprobs=1 if prompt.measure_confidence else openai.omit,
-                extra_body=_template_fields(self._chat),
+                extra_body=extra or None,
             )
         except (*_REFUSALS, UnicodeError) as refused:
+            self._blame_settings(refused, prompt, extra)
             raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
         except openai.OpenAIError as gone:
             raise EngineDied(f"the server at {self._client.base_url} does not answer: {gone}") from gone
+        self._answered = True
         return self._completion(reply)
+
+    def _blame_settings(self, refused: Exception, prompt: Prompt, extra: Mapping[str, Any]) -> None:
+        """Raise SettingsRefused where a server that has answered nothing yet names a field that not all know."""
+        fields = [*extra, *(["presence_penalty"] if prompt.sampling.presence_penalty else [])]
+        fields += ["logprobs"] if prompt.measure_confidence else []
+        for name in fields if not self._answered else ():
+            if name in str(refused):
+                raise SettingsRefused(
+                    f"{name}: the server at {self._client.base_url} refuses it: {refused}"
+                ) from refused
 
     def _completion(self, reply: ChatCompletion) -> Completion:
         choice, usage = reply.choices[0], reply.usage
@@ -130,10 +145,16 @@ def _reasoning_tokens(reply: ChatCompletion, parted: Parted, written: int) -> in
     return round(written * thought / (thought + answered)) if thought else 0
 
 
-def _template_fields(chat: Chat) -> dict[str, Any] | None:
-    """What servers such as vLLM's and SGLang's take beside OpenAI's fields to fill in a chat template."""
-    fields = {"chat_template_kwargs": dict(chat.arguments) or None, "chat_template": chat.template}
-    return {name: value for name, value in fields.items() if value is not None} or None
+def _beyond(sampling: Sampling, chat: Chat) -> dict[str, Any]:
+    """What servers such as vLLM's and SGLang's take beside OpenAI's fields, as far as it says anything."""
+    fields = {
+        "chat_template_kwargs": dict(chat.arguments) or None,
+        "chat_template": chat.template,
+        "top_k": sampling.top_k or None,
+        "min_p": sampling.min_p or None,
+        "repetition_penalty": None if sampling.repetition_penalty == 1 else sampling.repetition_penalty,
+    }
+    return {name: value for name, value in fields.items() if value is not None} | dict(sampling.extra)
 
 
 def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:

@@ -19,7 +19,6 @@ from vllm.inputs import TokensPrompt
 from vllm.logprobs import FlatLogprobs, SampleLogprobs
 from vllm.outputs import CompletionOutput
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -29,7 +28,8 @@ from evolve.confidence import Confidence
 from evolve.engines.chat import Chat
 from evolve.engines.reasoning import AUTO, NONE, Parted, parser_for
 from evolve.engines.vllm_reasoning import Thoughts
-from evolve.errors import EngineDied, PromptRefused, SettingError
+from evolve.engines.vllm_sampling import parameters
+from evolve.errors import EngineDied, PromptRefused, SettingError, SettingsRefused
 from evolve.records import Completion, Message, Prompt
 
 MIN_COMPLETION_TOKENS = 1
@@ -68,6 +68,7 @@ class VllmEngine:
         # (256 sequences, 1,024 on large GPUs), those of an engine that is embedded without saying what for half of that
         self._engine = AsyncLLM.from_engine_args(given, usage_context=UsageContext.LLM_CLASS)
         self._context = int(self._engine.model_config.max_model_len)
+        self._generation: dict[str, Any] = self._engine.model_config.get_diff_sampling_param()
         thinking = self._engine.vllm_config.reasoning_config
         self._bounded = thinking is not None and thinking.enabled
 
@@ -85,8 +86,9 @@ class VllmEngine:
         room = self._context - len(tokens)
         if room < MIN_COMPLETION_TOKENS:
             raise PromptRefused(f"the prompt has {len(tokens)} tokens, the model's context is {self._context}")
+        asked = self._parameters(prompt, room, opened)
         try:
-            output = await self._complete(tokens, self._parameters(prompt, room, opened))
+            output = await self._complete(tokens, asked)
         except EngineDeadError as dead:
             raise EngineDied(f"vLLM's engine died: {dead}") from dead
         except ValueError as refused:
@@ -131,18 +133,18 @@ class VllmEngine:
     def _parameters(self, prompt: Prompt, room: int, opened: bool | None) -> SamplingParams:
         sampling, thinks = prompt.sampling, self._thoughts is not None and opened is not False
         budget = self._reasoning_tokens if thinks and self._bounded else None
-        return SamplingParams(
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=min(sampling.max_tokens + (self._reasoning_tokens or 0) * thinks, room),
-            stop=list(sampling.stop) or None,
-            seed=prompt.seed,
-            logprobs=1 if prompt.measure_confidence else None,
-            flat_logprobs=True,
-            skip_special_tokens=not (self._thoughts and self._thoughts.keep_special),
-            thinking_token_budget=budget,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        try:
+            return parameters(
+                sampling,
+                self._generation,
+                max_tokens=min(sampling.max_tokens + (self._reasoning_tokens or 0) * thinks, room),
+                seed=prompt.seed,
+                logprobs=1 if prompt.measure_confidence else None,
+                skip_special_tokens=not (self._thoughts and self._thoughts.keep_special),
+                thinking_token_budget=budget,
+            )
+        except (TypeError, ValueError) as wrong:
+            raise SettingsRefused(f"sampling: vLLM does not take it: {wrong}") from wrong
 
     def _completion(self, output: CompletionOutput, prompt_tokens: int, opened: bool | None) -> Completion:
         text, tokens = output.text, output.token_ids

@@ -17,6 +17,7 @@ from ray_jobs.config.secret_names import FROM, concealed_setting, is_secret_name
 # Fields, as paths, that say where and how fast, not what. Seeds are here because a run's seeds may grow. Evolvers and
 # engines go by "*" in them, for one may have any name, such as "pool".
 _ENGINE = r"((evolvers|engines)/\*|responder|judge|analysis/judge)/engine"
+_SAMPLING = r"(strategy/(\w+_)?sampling|responder/sampling|sampling/\w+)"
 HARMLESS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -48,6 +49,10 @@ ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
         (rf"{_ENGINE}/system", ""),
         (rf"{_ENGINE}/chat_template", None),
         (r"(scorer|analysis)/reward/trust_remote_code", False),
+        (rf"{_SAMPLING}/top_k", 0),
+        (rf"{_SAMPLING}/min_p", 0.0),
+        (rf"{_SAMPLING}/repetition_penalty", 1.0),
+        (rf"{_SAMPLING}/presence_penalty", 0.0),
         (r"analysis/max_tokens", 32),
         (r"analysis/with_input", True),
     )

@@ -16,7 +16,7 @@ from ray_jobs.config.pool_names import RESPOND, SCORE
 from ray_jobs.config.run import PoolConfig, RespondConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.begun import as_begun
-from ray_jobs.jobs.preflight import absolute, check_engine, check_scorer
+from ray_jobs.jobs.preflight import absolute, check_engine, check_sampling, check_scorer
 from ray_jobs.jobs.score_pairs import as_records
 from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
@@ -49,6 +49,7 @@ class AnswerTasksJob(SeededJob):
         except EvolveError as error:
             raise ConfigError(f"templates: {error}") from None
         check_engine("responder.engine", config.responder.engine)
+        check_sampling("responder.sampling", config.responder.sampling, [config.responder.engine])
         check_scorer(config.scorer)
 
     def check_machine(self, say: Callable[[str], None]) -> None:

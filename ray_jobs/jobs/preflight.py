@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,12 +14,14 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
 
 from evolve.engines.chat import found_template
-from evolve.engines.reasoning import AUTO, parser_for
+from evolve.engines.reasoning import AUTO, NONE, parser_for
+from evolve.engines.vllm_build import vllm_build
 from evolve.errors import EvolveError, SettingError
 from evolve.flow import Strategy
 from evolve.prompts import Template, check_folder, shipped_names
 from evolve.strategies.method import Method
 from evolve.strategies.respond import load_response_template
+from ray_jobs.config.base import SamplingConfig
 from ray_jobs.config.engines import build_strategy
 from ray_jobs.config.run import (
     EngineConfig,
@@ -72,8 +75,13 @@ def check(run: RunConfig) -> Checked:
     check_variables(run)
     for name, evolver in run.evolvers.items():
         check_engine(f"evolvers.{name}.engine", evolver.engine)
+    evolving = [evolver.engine for evolver in run.evolvers.values()]
+    check_sampling("strategy.sampling", run.strategy.sampling, evolving)
     if isinstance(run.responder, PoolResponderConfig):
         check_engine("responder.engine", run.responder.engine)
+        check_sampling("responder.sampling", run.responder.sampling, [run.responder.engine])
+    else:
+        check_sampling("responder.sampling", run.responder.sampling, evolving)
     check_scorer(run.scorer)
     return Checked(strategy, response, method)
 
@@ -159,6 +167,23 @@ def check_engine(place: str, engine: EngineConfig) -> None:
             engine.chat().check(template)
             if engine.reasoning == AUTO:
                 parser_for(engine.chat_template or template)
+        except SettingError as error:
+            raise ConfigError(f"{place}.{error}") from None
+    if engine.reasoning not in (AUTO, NONE) and (build := vllm_build()):
+        try:
+            build.check_parser(engine.reasoning)
+        except SettingError as error:
+            raise ConfigError(f"{place}.{error}") from None
+
+
+def check_sampling(place: str, sampling: SamplingConfig, engines: Iterable[EngineConfig]) -> None:
+    """Check that vLLM, where one of `engines` is it, knows what `extra` holds. Raises ConfigError, naming `place`.
+
+    On a machine without vLLM its actors find out.
+    """
+    if sampling.extra and any(isinstance(engine, VllmConfig) for engine in engines) and (build := vllm_build()):
+        try:
+            build.check_extra(sampling.extra)
         except SettingError as error:
             raise ConfigError(f"{place}.{error}") from None
 

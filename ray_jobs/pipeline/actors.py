@@ -22,13 +22,14 @@ import pyarrow as pa
 
 from evolve.current_row import ROW
 from evolve.engine import Engine
-from evolve.errors import EngineDied
+from evolve.errors import EngineDied, SettingsRefused
 from evolve.flow import Strategy, drive
 from evolve.prompts import Template
 from evolve.records import Instruction
 from evolve.strategies.respond import BARE, Responder
 from ray_jobs.config.engines import build_engine, build_responder
 from ray_jobs.config.run import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
+from ray_jobs.errors import ConfigError
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
 from ray_jobs.pipeline.branches import begun
@@ -250,7 +251,12 @@ def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
 
 
 def end_actor(died: EngineDied, reporter: StatsReporter) -> NoReturn:
-    """Leave the process, so that Ray starts the actor anew and its blocks with it."""
+    """Leave the process, so that Ray starts the actor anew and its blocks with it.
+
+    Raises ConfigError, which ends the run, where the engine takes no prompt as it is set.
+    """
+    if isinstance(died, SettingsRefused):
+        raise ConfigError(str(died)) from died
     log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
     reporter.ended(one_line(died))
     logging.shutdown()

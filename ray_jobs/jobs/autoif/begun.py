@@ -10,7 +10,7 @@ from ray_jobs.output.run_files import read_run
 from ray_jobs.storage.store import open_store
 
 
-def preset_as_begun(run: AutoIFConfig) -> tuple[AutoIFConfig, dict[str, object]]:
+def as_begun(run: AutoIFConfig) -> tuple[AutoIFConfig, dict[str, object]]:
     """`run` with the preset's constants of the time at which its output was begun, and those that differ from today's.
 
     Only constants that stand at the preset's value are set back: one that the configuration gives is compared with

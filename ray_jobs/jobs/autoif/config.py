@@ -12,7 +12,7 @@ from pydantic import Field, Tag, model_validator
 from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
 from evolve.sandbox import PROTECTIONS, Limits, Protection
-from ray_jobs.config.base import SamplingConfig, Strict, kind_or
+from ray_jobs.config.base import MODEL, SamplingConfig, Strict, kind_or
 from ray_jobs.config.run import ENGINE_NAME, EngineConfig, JobConfig, PoolConfig, ScorerConfig
 
 DEFAULT_CLASSIFIER = "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7"
@@ -105,7 +105,7 @@ class AutoIFStrategyConfig(Strict):
         preset = asdict(RULES.get(str(raw.get("preset", "paper")), PAPER))
         filled = {**preset, **raw}
         for name in GROUPS:
-            if isinstance(given := raw.get(name), Mapping):
+            if isinstance(given := raw.get(name), Mapping) and given.get("defaults") != MODEL:
                 filled[name] = {**preset[name], **given}
         return filled
 

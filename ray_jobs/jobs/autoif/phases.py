@@ -16,7 +16,7 @@ from ray_jobs.config.pool_names import RESPOND, SCORE
 from ray_jobs.config.run import PoolConfig
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.actors import AnswerActor, AugmentActor, ExamineActor, NliActor, QualityActor
-from ray_jobs.jobs.autoif.begun import preset_as_begun
+from ray_jobs.jobs.autoif.begun import as_begun
 from ray_jobs.jobs.autoif.classifier import ClassifierActor, ClassifierJob
 from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig
 from ray_jobs.jobs.autoif.phase import Phase
@@ -41,7 +41,7 @@ NLI, QUALITY = "nli", "quality"
 
 def autoif_jobs(run: AutoIFConfig) -> list[Job]:
     """The phases of a run, in order: each is to be finished before the next is planned. Raises ConfigError."""
-    prepared = prepare(*preset_as_begun(run))
+    prepared = prepare(*as_begun(run))
     return [AugmentPhase(prepared), InstructionPhase(prepared), AnswerPhase(prepared)]
 
 

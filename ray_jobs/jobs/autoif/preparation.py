@@ -17,7 +17,7 @@ from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig, JudgeNli
 from ray_jobs.jobs.autoif.stages import Kit
 from ray_jobs.jobs.autoif.stores import AUGMENT
 from ray_jobs.jobs.begun import as_begun
-from ray_jobs.jobs.preflight import check_engine, check_model, check_scorer, check_variables
+from ray_jobs.jobs.preflight import check_engine, check_model, check_sampling, check_scorer, check_variables
 from ray_jobs.storage.store import open_store
 
 _FIRST = {"kind", "augment_calls", "instructions_a_call", "augment_sampling"}
@@ -105,6 +105,10 @@ def prepare(run: AutoIFConfig, before: Mapping[str, object] = MappingProxyType({
     for name, evolver in run.evolvers.items():
         check_engine(f"evolvers.{name}.engine", evolver.engine)
     check_engine("responder.engine", run.responder.engine)
+    evolving = [evolver.engine for evolver in run.evolvers.values()]
+    check_sampling("strategy.augment_sampling", strategy.augment_sampling, evolving)
+    check_sampling("strategy.verify_sampling", strategy.verify_sampling, evolving)
+    check_sampling("strategy.respond_sampling", strategy.respond_sampling, [run.responder.engine])
     if run.judge:
         check_engine("judge.engine", run.judge.engine)
     if strategy.nli and isinstance(run.nli, ClassifierConfig):

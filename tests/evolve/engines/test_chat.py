@@ -11,7 +11,7 @@ import pytest
 
 from evolve.engines.chat import Chat, found_template, variables
 from evolve.engines.openai_engine import OpenAIEngine
-from evolve.errors import SettingError
+from evolve.errors import PromptRefused, SettingError, SettingsRefused
 from evolve.records import Completion, Message, Prompt, Sampling
 from tests.evolve.engines.loopback import completion, loopback
 
@@ -90,3 +90,30 @@ def test_a_server_gets_the_conversation_and_what_fills_in_its_template() -> None
     assert full["messages"][0] == {"role": "system", "content": "Be short."}
     assert full["chat_template_kwargs"] == {"enable_thinking": False}
     assert full["chat_template"] == THINKING
+
+
+def test_a_server_is_told_only_what_the_sampling_says() -> None:
+    with loopback(lambda body: completion(content="1")) as server:
+        ask(server.url, Prompt.user("Count.", Sampling(), 1))
+        own = Sampling(None, None, 8, (), 20, 0.1, 1.1, 0.5, {"min_tokens": 3})
+        ask(server.url, Prompt.user("Count.", own, 1))
+        ask(server.url, Prompt.user("Count.", Sampling(top_k=None, min_p=None, repetition_penalty=None), 1))
+    plain, full, model = server.bodies
+    assert plain.keys() == model.keys() == {"messages", "model", "temperature", "top_p", "max_tokens", "seed"}
+    assert not {"temperature", "top_p"} & full.keys()
+    told = {"top_k": 20, "min_p": 0.1, "repetition_penalty": 1.1, "presence_penalty": 0.5, "min_tokens": 3}
+    assert told.items() <= full.items()
+
+
+def test_a_server_that_refuses_a_setting_takes_no_prompt() -> None:
+    def refusing(message: str, prompt: Prompt) -> None:
+        with loopback(lambda body: (400, {"error": {"message": message, "code": 400}})) as server:
+            ask(server.url, prompt)
+
+    top_k = "Unrecognized request argument supplied: top_k"
+    with pytest.raises(SettingsRefused, match=r"top_k: the server at .* refuses"):
+        refusing(top_k, Prompt.user("Count.", Sampling(top_k=20), 1))
+    with pytest.raises(PromptRefused):
+        refusing(top_k, Prompt.user("Count.", Sampling(), 1))
+    with pytest.raises(SettingsRefused, match="logprobs: "):
+        refusing("logprobs is not supported", Prompt.user("Count.", Sampling(), 1, measure_confidence=True))

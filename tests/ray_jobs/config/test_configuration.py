@@ -60,7 +60,8 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "strategy: {sampling: {temprature: 1}}",
             "strategy.sampling.temprature: unknown field; did you mean temperature? "
-            "(allowed: max_tokens, stop, temperature, top_p)",
+            "(allowed: extra, max_tokens, min_p, "
+            "presence_penalty, repetition_penalty, stop, temperature, top_k, top_p)",
         ),
         (
             "strategy: {elimination: {equall: true}}",

@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from evolve.described import described
+from evolve.engines.vllm_build import Build
+from evolve.errors import SettingError
+from evolve.records import Sampling
+from ray_jobs.config.base import SamplingConfig
 from ray_jobs.config.identity import result_settings
 from ray_jobs.config.run import EngineConfig, VllmConfig
 from tests.ray_jobs.samples import run_config
@@ -49,3 +54,40 @@ def test_what_a_model_is_told_counts_only_where_it_is_told_something(tmp_path: P
         ("responder.engine.template_arguments.enable_thinking", False),
     }
     assert settings(tmp_path, chat_template="{{ messages }}") != before
+
+
+def test_sampling_may_be_as_the_model_says() -> None:
+    names = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
+    word = SamplingConfig.model_validate("model")
+    assert [getattr(word, name) for name in names] == [None] * len(names)
+    some = SamplingConfig.model_validate({"defaults": "model", "top_k": 20, "max_tokens": 9})
+    assert (some.temperature, some.top_k, some.max_tokens) == (None, 20, 9)
+    assert SamplingConfig.model_validate(some.model_dump()) == some
+    assert SamplingConfig.model_validate({"temperature": None}).build().temperature is None
+    for wrong in ("models", {"defaults": "mine"}, {"top_k": -1}, {"min_p": 2}):
+        with pytest.raises(ValidationError):
+            SamplingConfig.model_validate(wrong)
+
+
+def test_new_fields_of_sampling_count_where_they_say_something(tmp_path: Path) -> None:
+    def sampled(**fields: Any) -> set[str]:
+        run = run_config(tmp_path, strategy={"sampling": fields})
+        return {path for path in result_settings(run) if path.startswith("strategy.sampling.")}
+
+    before = {f"strategy.sampling.{name}" for name in ("temperature", "top_p", "max_tokens", "stop")}
+    assert sampled() == before
+    assert sampled(top_k=20) == before | {"strategy.sampling.top_k"}
+    assert sampled(extra={"min_tokens": 3}) == before | {"strategy.sampling.extra.min_tokens"}
+    assert described(Sampling()) == "Sampling(temperature=0.7, top_p=0.95, max_tokens=2048, stop=())"
+    assert described(Sampling(top_k=20)).endswith("stop=(), top_k=20)")
+
+
+def test_a_field_or_a_parser_that_vllm_does_not_know_is_named() -> None:
+    build = Build(("min_tokens", "bad_words"), ("qwen3",))
+    build.check_extra(["min_tokens"])
+    build.check_parser("auto")
+    build.check_parser("qwen3")
+    with pytest.raises(SettingError, match=r"extra\.min_token: .*did you mean min_tokens\?"):
+        build.check_extra(["min_token"])
+    with pytest.raises(SettingError, match=r"reasoning: .*qwen\b.*did you mean qwen3\?.*auto, none, qwen3"):
+        build.check_parser("qwen")
