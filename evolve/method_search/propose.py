@@ -96,7 +96,8 @@ class Optimiser:
 
     def _rewrite(self, method: str, feedback: str, rng: Random) -> Flow[Proposal]:
         question = self.rewrite.messages(method=method, feedback=feedback, placeholder=PLACEHOLDER)
-        note, outcome = "", "no_method"
+        note = ""
+        outcome: Outcome = "no_method"
         for attempt in range(1, self.attempts + 1):
             reply = yield Prompt(question, self.sampling, draw_seed(rng))
             outcome = "no_method" if reply.reasoning_ended else "unfinished_reasoning"

@@ -120,7 +120,7 @@ class _Search:
         async def evolve(row: int) -> Trajectory:
             seed = self._pool[row]
             flow = strategy.evolve(seed, row, self._rng(step, "trajectory", row))
-            return trajectory(seed, await drive(flow, self._engines.evolver))
+            return trajectory(seed, await drive(flow, self._engines.evolver, confidence=False))
 
         return await _together(map(evolve, batch))
 
@@ -130,7 +130,7 @@ class _Search:
 
         async def verdict(row: int) -> str | None:
             seed, rng = self._dev[row], self._rng(of, "dev", row)
-            [result] = await drive(strategy.evolve(seed, row, rng), self._engines.evolver)
+            [result] = await drive(strategy.evolve(seed, row, rng), self._engines.evolver, confidence=False)
             if not isinstance(result, Evolved):
                 return result.error if isinstance(result, Failed) else result.reason
             task = replace(seed, instruction=result.instruction)

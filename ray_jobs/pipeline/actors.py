@@ -8,6 +8,7 @@ becomes its outcome. An engine that died ends the actor's process; Ray starts th
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import math
 import os
@@ -146,7 +147,8 @@ class EvolveActor(EngineActor):
         seed = Instruction(row["seed_instruction"], row["input"])
         flow = self._strategy.evolve(seed, row["seed_index"], Random(f"{self._run.seed} evolve {row['row_id']}"))
         try:
-            return round_rows(await drive(flow, self._engine))
+            measured = in_share(row["row_id"], self._run.confidence_share)
+            return round_rows(await drive(flow, self._engine, measured))
         except EngineDied as died:
             end_actor(died, self._reporter)
         except Exception as error:  # whatever goes wrong with a row is that row's outcome, never the job's
@@ -229,6 +231,12 @@ class ScoreActor:
             stats.count(item for _, item in rounds)
         await asyncio.to_thread(self._reporter.report)
         return with_rounds(table, rows)
+
+
+def in_share(row_id: str, share: float) -> bool:
+    """Whether a row is one of `share` of all rows: by its id, so that it is or is not whenever it runs."""
+    digest = hashlib.blake2b(row_id.encode(), digest_size=8, person=b"confidence").digest()
+    return int.from_bytes(digest, "big") < share * 2**64
 
 
 def rows_at_once(engine: Engine) -> int:

@@ -80,6 +80,7 @@ def test_four_seeds_through_real_models(tmp_path: Path, smollm2_dir: Path) -> No
     config = {
         "output": str(tmp_path / "out"),
         "seeds": {"path": str(tmp_path / "seeds.jsonl")},
+        "confidence_share": 1,
         "strategy": {"elimination": "none", "sampling": {"max_tokens": 24}},
         "evolvers": {
             "small": {"engine": {"model": str(smollm2_dir), "arguments": ARGUMENTS, "environment": ENVIRONMENT}}

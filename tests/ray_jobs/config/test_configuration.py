@@ -23,8 +23,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, sharing, storage, "
-    "strategy"
+    "confidence_share, evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, "
+    "sharing, storage, strategy"
 )
 ENGINE = "kind: scripted"
 
