@@ -33,11 +33,9 @@ def judge(
     instruction: str, back_translation: str, template: Template, rng: Random
 ) -> Flow[tuple[Label | Dropped, Usage]]:
     """Ask a judge model whether the instruction (premise) and its back-translation (hypothesis) go together."""
-    text = template.render(premise=instruction, hypothesis=back_translation)
-    reply = yield from ask("nli", "back_translation", text, JUDGE_SAMPLING, rng)
-    if isinstance(reply, Dropped):
-        return reply, Usage()
-    return _label(reply), reply.usage
+    messages = template.messages(premise=instruction, hypothesis=back_translation)
+    reply, usage = yield from ask("nli", "back_translation", messages, JUDGE_SAMPLING, rng)
+    return reply if isinstance(reply, Dropped) else _label(reply), usage
 
 
 def contradicted(instruction: str, labels: Sequence[tuple[str, Label | Dropped]]) -> Dropped | None:

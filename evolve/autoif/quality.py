@@ -30,13 +30,13 @@ def score_quality(
     max_tokens: int = JUDGE_SAMPLING.max_tokens,
 ) -> Flow[tuple[int | Dropped, Usage]]:
     """Ask a judge model for the score of one example."""
-    text = template.render(instruction=instruction, query=query, response=response)
+    messages = template.messages(instruction=instruction, query=query, response=response)
     sampling = replace(JUDGE_SAMPLING, max_tokens=max_tokens)
-    reply = yield from ask("quality", "response", text, sampling, rng)
+    reply, usage = yield from ask("quality", "response", messages, sampling, rng)
     if isinstance(reply, Dropped):
-        return reply, Usage()
+        return reply, usage
     score = parse_score(reply.text)
-    return (Dropped("quality", "response", "no_score", reply.text) if score is None else score), reply.usage
+    return (Dropped("quality", "response", "no_score", reply.text) if score is None else score), usage
 
 
 def parse_score(text: str) -> int | None:

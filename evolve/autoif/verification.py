@@ -41,11 +41,11 @@ def write_verifications(
     dropped: list[Dropped] = []
     usage = Usage()
     for _ in range(replies):
-        reply = yield from ask("verify", "reply", template.render(instruction=instruction), sampling, rng)
+        reply, spent = yield from ask("verify", "reply", template.messages(instruction=instruction), sampling, rng)
+        usage += spent
         if isinstance(reply, Dropped):
             dropped.append(reply)
             continue
-        usage += reply.usage
         verification, bad = parse_verification(reply.text)
         dropped += bad
         if verification is not None:

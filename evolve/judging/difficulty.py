@@ -17,7 +17,7 @@ from evolve.flow import Flow
 from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged
 from evolve.prompts import Template, load_template
-from evolve.records import Failed, Rejected, Sampling
+from evolve.records import Completion, Rejected, Sampling
 from evolve.strategies.rounds import usage_of
 
 LABELS = ("very easy", "easy", "medium", "hard", "very hard")
@@ -70,8 +70,8 @@ class DifficultyQuestion:
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt."""
         task = case.side.text if self._with_input else case.side.task.instruction
-        reply = yield from ask(self._template.render(task=task), self._sampling, rng)
-        if isinstance(reply, Failed):
+        reply = yield from ask(self._template.messages(task=task), self._sampling, rng)
+        if not isinstance(reply, Completion):
             return reply
         reading = self._read(reply.text)
         if isinstance(reading, str):

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from random import Random
 
+from evolve.described import described
 from evolve.flow import Flow
 from evolve.prompts import load_template
 from evolve.records import Instruction, Prompt, Round, Sampling
@@ -55,8 +56,8 @@ class EvolInstruct:
             self.name,
             str(self.rounds),
             *(f"{name} {template.digest()}" for name, template in self._templates.items()),
-            repr(self._sampling),
-            repr(self._judge.rules),
+            described(self._sampling),
+            described(self._judge.rules),
             self._judge.equal.digest() if self._judge.rules.equal else "",
         ]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
@@ -69,8 +70,8 @@ class EvolInstruct:
 
         def step(parent: Instruction, number: int) -> Flow[Draft]:
             template = self._templates[operator(number)]
-            text = template.render(instruction=parent.instruction, input=parent.input)
-            reply = yield Prompt(text, self._sampling, draw_seed(rng), measure_confidence=True)
+            messages = template.messages(instruction=parent.instruction, input=parent.input)
+            reply = yield Prompt(messages, self._sampling, draw_seed(rng), measure_confidence=True)
             return Draft(reply, operator(number), usage_of(reply))
 
         return evolve_rounds(seed, self.rounds, operator, step, self._judge, rng)

@@ -9,7 +9,18 @@ from random import Random
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Completion, Evolved, Failed, Instruction, Prompt, Rejected, Round, Sampling, Usage
+from evolve.records import (
+    UNFINISHED_REASONING,
+    Completion,
+    Evolved,
+    Failed,
+    Instruction,
+    Prompt,
+    Rejected,
+    Round,
+    Sampling,
+    Usage,
+)
 from evolve.strategies.elimination import Elimination, judged_equal
 
 JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
@@ -47,16 +58,19 @@ class Judge:
 
         Where the engine refuses the judge's prompt the round fails, with the draft's text and tokens.
         """
-        reason = draft.reason or self.rules.reject_instruction(draft.reply, parent.instruction)
+        reason = self._reason(draft, parent)
         usage, text = draft.usage, draft.reply.text.strip()
         if reason is None and self.rules.equal:
-            question = self.equal.render(parent=parent.instruction, instruction=text)
+            question = self.equal.messages(parent=parent.instruction, instruction=text)
             try:
                 verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
             except PromptRefused as refused:
                 return Failed(refused.reason, str(refused), draft.operator, text, usage)
             usage += usage_of(verdict)
-            reason = "equal" if judged_equal(verdict.text) else None
+            if not verdict.reasoning_ended:
+                reason = UNFINISHED_REASONING
+            elif judged_equal(verdict.text):
+                reason = "equal"
         if reason is not None:
             return Rejected(reason, text, draft.operator, usage, draft.reply.finish_reason)
         return Evolved(
@@ -67,6 +81,11 @@ class Judge:
             draft.reply.confidence,
             draft.trajectory,
         )
+
+    def _reason(self, draft: Draft, parent: Instruction) -> str | None:
+        if not draft.reply.reasoning_ended:
+            return UNFINISHED_REASONING
+        return draft.reason or self.rules.reject_instruction(draft.reply, parent.instruction, parent.input)
 
 
 def evolve_rounds(
@@ -96,4 +115,4 @@ def draw_seed(rng: Random) -> int:
 
 def usage_of(completion: Completion) -> Usage:
     """The tokens of one completion."""
-    return Usage(completion.prompt_tokens, completion.completion_tokens)
+    return Usage(completion.prompt_tokens, completion.completion_tokens, completion.reasoning_tokens)

@@ -28,6 +28,7 @@ class EliminationConfig(Strict):
     unchanged: bool = True
     refusal: bool = True
     punctuation_only: bool = True
+    leaked_reasoning: bool = Field(True, json_schema_extra={"before": False})
 
 
 PRESETS = {"none": Elimination.none(), "rules": Elimination(), "wizardlm": Elimination.wizardlm()}

@@ -87,7 +87,8 @@ _ENGINES = (
         "mean_top1_prob",
         FLOAT,
         "round",
-        "mean probability of the most likely token over the evolver's reply, before temperature and top-p",
+        "mean probability of the most likely token over the evolver's answer, before temperature and top-p; null on "
+        "the rows that `confidence_share` leaves out",
         mean=True,
         label="top-1 probability",
         scale=Scale(0, 1, 400),
@@ -193,6 +194,20 @@ _REST = (
         "layout",
         "of pairs that `evolve score` took, as JSON: `file`, `line` (or the number of the row) and the other `columns` "
         "of the pair, so that scores join back; null otherwise",
+    ),
+    Column(
+        "reasoning",
+        TEXT,
+        "round",
+        "what the responder thought before its answer ([models.md](models.md)); null where it did not think aloud",
+        rejected="nullable",
+    ),
+    _shared(
+        "reasoning_tokens",
+        LONG,
+        "round",
+        "how many of `completion_tokens` were thoughts, the evolver's and a judge's included; null in records of "
+        "version 0.1",
     ),
 )
 

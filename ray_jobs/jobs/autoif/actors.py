@@ -91,9 +91,10 @@ class AnswerActor(FirstActor):
         kit, rules = self._task, self._task.rules
         context = json.loads(row["context"])
         query = query_of(row, rules.order)
-        template, sampling, cut = kit.templates.respond, rules.respond_sampling, rules.keep_truncated
+        template, sampling = kit.templates.respond, rules.respond_sampling
+        rejecting = (rules.keep_truncated, rules.leaked_reasoning)
         flows = (
-            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), cut)
+            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), *rejecting)
             for number in range(self.rounds_per_row)
         )
         answers = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))

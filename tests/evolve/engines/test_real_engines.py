@@ -38,7 +38,7 @@ from evolve.engines.vllm_engine import VllmEngine
 async def answers(model, arguments, prompts):
     engine = VllmEngine(model, arguments)
     async def complete(raw):
-        prompt = Prompt(raw["text"], Sampling(**raw["sampling"]), raw["seed"], raw["measure_confidence"])
+        prompt = Prompt.user(raw["text"], Sampling(**raw["sampling"]), raw["seed"], raw["measure_confidence"])
         try:
             return asdict(await engine.generate(prompt))
         except PromptRefused as refused:
@@ -56,15 +56,15 @@ if __name__ == "__main__":
     asyncio.run(main())
 """
 PROMPTS = {
-    "greedy": Prompt(QUESTION, GREEDY, 1, measure_confidence=True),
-    "greedy again": Prompt(QUESTION, GREEDY, 2),
-    "warm": Prompt("Tell me about your day.", WARM, 3),
-    "warm again": Prompt("Tell me about your day.", WARM, 3),
-    "warm otherwise": Prompt("Tell me about your day.", WARM, 4),
-    "whole": Prompt(QUESTION, Sampling(0.0, 1.0, 200), 1),
-    "stopped": Prompt(QUESTION, Sampling(0.0, 1.0, 200, stop=("Paris",)), 1),
-    "too long": Prompt(LONG, GREEDY, 1),
-    "empty": Prompt("", GREEDY, 1),
+    "greedy": Prompt.user(QUESTION, GREEDY, 1, measure_confidence=True),
+    "greedy again": Prompt.user(QUESTION, GREEDY, 2),
+    "warm": Prompt.user("Tell me about your day.", WARM, 3),
+    "warm again": Prompt.user("Tell me about your day.", WARM, 3),
+    "warm otherwise": Prompt.user("Tell me about your day.", WARM, 4),
+    "whole": Prompt.user(QUESTION, Sampling(0.0, 1.0, 200), 1),
+    "stopped": Prompt.user(QUESTION, Sampling(0.0, 1.0, 200, stop=("Paris",)), 1),
+    "too long": Prompt.user(LONG, GREEDY, 1),
+    "empty": Prompt.user("", GREEDY, 1),
 }
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
