@@ -19,7 +19,7 @@ from evolve.strategies.respond import BARE, Responder
 from ray_jobs.config.run import EngineConfig, OpenAIConfig, RunConfig, ScriptedConfig, VllmConfig
 from ray_jobs.config.secrets import known_secrets, revealed
 from ray_jobs.config.strategies import AutoEvolConfig, EvolInstructConfig, StrategyConfig
-from ray_jobs.errors import ConfigError
+from ray_jobs.errors import EngineRefuses
 
 
 def build_engine(config: EngineConfig) -> Engine:
@@ -35,7 +35,7 @@ def build_engine(config: EngineConfig) -> Engine:
         with concealed(secrets):
             engine = _load(config)
     except SettingError as error:
-        raise ConfigError(f"engine.{error}") from None
+        raise EngineRefuses(f"engine.{error}") from None
     return MaskedEngine(engine, secrets) if secrets else engine
 
 
@@ -68,9 +68,10 @@ def build_strategy(config: StrategyConfig, method: Method | None = None) -> Stra
     match config:
         case EvolInstructConfig():
             operators = operator_order(config.breadth, config.complicate_input)
-            return EvolInstruct(config.rounds, operators, sampling, rules, templates)
+            return EvolInstruct(config.rounds, operators, sampling, rules, templates, config.forms)
         case AutoEvolConfig():
-            return AutoEvol(config.rounds, sampling, rules, templates, method.template() if method else None)
+            saved = method.template() if method else None
+            return AutoEvol(config.rounds, sampling, rules, templates, saved, config.forms)
 
 
 def build_responder(config: RunConfig, template: Template = BARE) -> Responder:

@@ -43,6 +43,7 @@ ADDED: tuple[tuple[re.Pattern[str], Any], ...] = tuple(
         (r"strategy/leaked_reasoning", False),
         (r"strategy/quality_tokens", 256),
         (r"confidence_share", 1.0),
+        (r"(strategy|analysis)/forms", False),
         (r"responder/prompt", "bare"),
         (r"((strategy|search)/)?elimination/leaked_reasoning", False),
         (rf"{_ENGINE}/reasoning", "none"),

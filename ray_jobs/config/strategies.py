@@ -41,12 +41,16 @@ RulesConfig = Annotated[EliminationConfig, BeforeValidator(_preset)]
 
 
 class EvolvingConfig(Strict):
-    """What every strategy has. `elimination` is a preset's name or the rules one by one."""
+    """What every strategy has. `elimination` is a preset's name or the rules one by one.
+
+    With `forms` the judge of the rule `equal` can reply in no other words than the two that are read.
+    """
 
     rounds: int = Field(1, ge=1, le=100)
     elimination: RulesConfig = EliminationConfig()
     templates: Path | None = None
     sampling: SamplingConfig = SamplingConfig()
+    forms: bool = Field(True, json_schema_extra={"before": False})
 
     def rules(self) -> Elimination:
         """The rules that are on."""

@@ -30,7 +30,7 @@ from evolve.records import Instruction
 from evolve.strategies.respond import BARE, Responder
 from ray_jobs.config.engines import build_engine, build_responder
 from ray_jobs.config.run import EngineConfig, RunConfig, ScorerConfig, SelfResponderConfig
-from ray_jobs.errors import ConfigError
+from ray_jobs.errors import EngineRefuses
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
 from ray_jobs.pipeline.branches import begun
@@ -261,10 +261,10 @@ def with_rounds(table: pa.Table, rows: Sequence[Row]) -> pa.Table:
 def end_actor(died: EngineDied, reporter: StatsReporter) -> NoReturn:
     """Leave the process, so that Ray starts the actor anew and its blocks with it.
 
-    Raises ConfigError, which ends the run, where the engine takes no prompt as it is set.
+    Raises EngineRefuses, which ends the run, where the engine takes no prompt as it is set.
     """
     if isinstance(died, SettingsRefused):
-        raise ConfigError(str(died)) from died
+        raise EngineRefuses(" ".join(str(died).split())) from died
     log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
     reporter.ended(one_line(died))
     logging.shutdown()

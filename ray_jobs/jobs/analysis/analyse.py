@@ -26,6 +26,7 @@ from ray_jobs.jobs.analysis.judging import DifficultyJob, KeyPhrasesJob, WinJob
 from ray_jobs.jobs.analysis.local import measure_top1, measure_trajectories
 from ray_jobs.jobs.analysis.rewards import EvolutionRewardJob, RewardJob
 from ray_jobs.jobs.analysis.summaries import SUMMARY
+from ray_jobs.jobs.begun import as_begun
 from ray_jobs.output import ownership
 from ray_jobs.output.run_files import read_list
 from ray_jobs.runner.run import run
@@ -65,7 +66,14 @@ def _run(config: AnalysisRunConfig, verbose: bool, say: Say) -> None:
 
 
 def analysis_job(config: AnalysisRunConfig) -> AnalysisJob:
-    """The job of an analysis that has a pool. Raises ConfigError."""
+    """The job of an analysis that has a pool, under the defaults that its output was begun with. Raises ConfigError."""
+    config, begun = as_begun(config)
+    job = _job(config)
+    job.begun = begun
+    return job
+
+
+def _job(config: AnalysisRunConfig) -> AnalysisJob:
     match config.analysis:
         case (DifficultyConfig() | DifficultyScoreConfig()) as analysis:
             return DifficultyJob(config, analysis)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from ray.data import Dataset
@@ -15,7 +15,6 @@ from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.planning import RECORDS, Row, plan_rows, records_and_seeds
 from ray_jobs.jobs.analysis.summaries import SUMMARY, Entry, encode_summary, pool_summary
 from ray_jobs.jobs.analysis.tables import PLAN, FindingsLayout
-from ray_jobs.jobs.begun import as_begun
 from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import PlanWriter
@@ -34,16 +33,18 @@ class AnalysisJob(PooledJob):
     holds = "analysis"
     pool_name: ClassVar[str]
     config: AnalysisRunConfig
+    begun: Sequence[str] = ()
+    """What is as it was when the output was begun, one line a setting."""
 
     def __init__(
         self, config: AnalysisRunConfig, name: str, pool: PoolConfig, layout: FindingsLayout, seeds: bool
     ) -> None:
-        self.config, self._begun = as_begun(config)
+        self.config = config
         self._name, self._pool, self._layout, self._seeds = name, pool, layout, seeds
 
     def check_machine(self, say: Callable[[str], None]) -> None:
         """Tell what is as it was when the output was begun, and how thoughts are read."""
-        told(say, self._begun, self.config)
+        told(say, self.begun, self.config)
 
     @abstractmethod
     def actor(self, monitor: Monitor) -> tuple[type[Any], Any]:

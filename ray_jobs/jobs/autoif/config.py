@@ -89,6 +89,7 @@ class AutoIFStrategyConfig(Strict):
     responses: int = Field(ge=1)
     respond_sampling: SamplingConfig
     keep_truncated: bool
+    forms: bool = Field(True, json_schema_extra={"before": False})
     leaked_reasoning: bool = Field(True, json_schema_extra={"before": False})
     response: ThresholdConfig | None
     quality: ThresholdConfig | None
