@@ -65,8 +65,8 @@ class Thoughts:
         return Parted((reasoning or "").strip(), (answer or "").strip(), ended, cut)
 
     def _tokens(self, parted: Parted, text: str, tokens: Sequence[int]) -> int:
+        if not parted.ended or parted.cut >= len(text) > 0:
+            return len(tokens)
         if not parted.cut:
             return 0
-        if parted.cut >= len(text):
-            return len(tokens)
         return min(len(self._tokenizer.encode(text[: parted.cut], add_special_tokens=False)), len(tokens))

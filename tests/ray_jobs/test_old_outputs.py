@@ -16,7 +16,9 @@ import pytest
 
 from ray_jobs.cli.app import main
 from ray_jobs.config.load import read_config
-from ray_jobs.config.run import ScoreConfig
+from ray_jobs.config.run import RunConfig, ScoreConfig
+from ray_jobs.jobs.begun import as_begun
+from ray_jobs.jobs.load import load_config
 from ray_jobs.jobs.score_pairs import ScorePairsJob
 from ray_jobs.runner.run import run
 
@@ -94,6 +96,20 @@ def test_they_are_sound_and_say_how_they_stand(output: str, capsys: pytest.Captu
     evolve("status", output)
     told = capsys.readouterr().out
     assert "rows" in told
+
+
+def test_they_go_on_under_the_defaults_that_they_were_begun_with() -> None:
+    run = load_config(Path("evol_instruct/run.yaml"), output="evol_instruct/killed")
+    begun, lines = as_begun(run)
+    assert isinstance(begun, RunConfig)
+    strategy = begun.strategy
+    assert (begun.confidence_share, strategy.elimination.leaked_reasoning, strategy.forms) == (1, False, False)
+    assert {line.split(":")[0] for line in lines} >= {"confidence_share", "strategy.elimination.leaked_reasoning"}
+    fresh = load_config(Path("evol_instruct/run.yaml"), output="elsewhere")
+    assert as_begun(fresh) == (fresh, [])
+    # a value that the configuration gives is compared with the output's as any other
+    given = load_config(Path("evol_instruct/run.yaml"), ["confidence_share=0.5"], "evol_instruct/killed")
+    assert as_begun(given)[0].confidence_share == 0.5
 
 
 @pytest.mark.parametrize("output", ["evol_instruct/out", "evol_instruct/killed", "score_pairs/out"])
