@@ -28,8 +28,13 @@ def as_begun(config: AnyConfig, store: Store | None = None) -> tuple[AnyConfig, 
     store = store or open_store(config.output, config.storage)
     if not accept.is_planned(store):
         return config, []
+    return with_defaults_of(config, read_run(store).get("configuration"))
+
+
+def with_defaults_of(config: AnyConfig, stored: Any) -> tuple[AnyConfig, list[str]]:
+    """As `as_begun`, for an output whose configuration, as JSON, is `stored`."""
     lines = list[str]()
-    return _set_back(config, read_run(store).get("configuration"), "", lines), lines
+    return _set_back(config, stored, "", lines), lines
 
 
 def _set_back(value: Any, stored: Any, path: str, lines: list[str]) -> Any:

@@ -22,6 +22,7 @@ from evolve.method_search.search import optimise
 from evolve.method_search.state import OptimiserState
 from ray_jobs.config.identity import changes
 from ray_jobs.errors import DamagedOutput, OutputError, SettingsChanged, Stopped
+from ray_jobs.jobs.begun import with_defaults_of
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.method_search.engines import SearchPools
 from ray_jobs.jobs.method_search.preflight import Prepared, prepare
@@ -47,8 +48,12 @@ def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) ->
     Raises ConfigError before anything starts, SeedError, StorageError, OutputError where another search is at work,
     PoolError, and Stopped after SIGINT or SIGTERM; finished steps are saved.
     """
-    prepared = prepare(config)
     store = open_store(config.output, config.storage)
+    if store.exists(SEARCH) and store.exists(SETTINGS):
+        config, begun = with_defaults_of(config, run_files.read_json(store, SETTINGS).get("configuration"))
+        for line in begun:
+            say(line)
+    prepared = prepare(config)
     ownership.claim(store, "search")
     holder = lease.acquire(store)
     try:
