@@ -111,13 +111,14 @@ class OpenAIEngine:
         parted = _parted(choice) if self._parted else Parted("", choice.message.content or "")
         # servers leave counts out, or send null for them
         written = (usage.completion_tokens or 0) if usage else 0
-        thought = _reasoning_tokens(reply, parted, written)
+        thought, tops = _reasoning_tokens(reply, parted, written), _tops(choice)
         return Completion(
             text=parted.answer,
             finish_reason="length" if choice.finish_reason == "length" else "stop",
             prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
             completion_tokens=written,
-            confidence=Confidence.of(_tops(choice)[thought:]),
+            # some servers tell the probabilities of the answer's tokens alone
+            confidence=Confidence.of(tops[thought:] if len(tops) == written else tops),
             reasoning=parted.reasoning,
             reasoning_tokens=thought,
             reasoning_ended=parted.ended,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import uuid
@@ -34,6 +35,7 @@ from evolve.errors import EngineDied, PromptRefused, SettingError, SettingsRefus
 from evolve.records import Completion, Message, Prompt
 
 MIN_COMPLETION_TOKENS = 1
+log = logging.getLogger(__name__)
 
 
 class VllmEngine:
@@ -171,11 +173,10 @@ class VllmEngine:
             name, self.reasoning = parser_for(self._chat.template or _template(self._tokenizer))
         else:
             self.reasoning = "as configured"
-        if name is None or name == NONE:
-            self.reasoning = f"none ({self.reasoning})"
-            return None
+        name = name or NONE
         self.reasoning = f"{name} ({self.reasoning})"
-        return Thoughts(name, self._tokenizer, self._chat.arguments)
+        log.info("reasoning: %s", self.reasoning)
+        return None if name == NONE else Thoughts(name, self._tokenizer, self._chat.arguments)
 
 
 def _template(tokenizer: Any) -> str | None:

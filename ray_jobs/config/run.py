@@ -6,13 +6,12 @@ Every model here refuses unknown fields. `config/identity.py` says which fields 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, Tag, model_validator
+from pydantic import Field, Tag, model_validator
 
-from evolve.engines.chat import Chat
 from ray_jobs.config.base import GreedyConfig, Strict, kind_or
-from ray_jobs.config.chat_template import read_template
+from ray_jobs.config.chat import ChatConfig
 from ray_jobs.config.secrets import Address, Arguments, Environment, Options, Url, VariableName
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
@@ -32,24 +31,6 @@ class SeedsConfig(Strict):
     on_error: Literal["fail_row", "stop"] = "fail_row"
     limit: int | None = Field(None, ge=1)
     storage: Options = Field(default_factory=Options)
-
-
-class ChatConfig(Strict):
-    """How conversations reach a model that has a chat template.
-
-    `system` goes before prompts that have no system prompt of their own. `template_arguments` are handed to the model's
-    chat template, or to the one in the file `chat_template`, whose text is kept here once it is read. `reasoning` says
-    how what a model thinks aloud is told from its answer; it may take `reasoning_tokens` beside those of the answer,
-    null for a limit that both share.
-    """
-
-    system: str = ""
-    template_arguments: dict[str, Any] = Field(default_factory=dict)
-    chat_template: Annotated[str, BeforeValidator(read_template)] | None = None
-
-    def chat(self) -> Chat:
-        """The value that engines use."""
-        return Chat(self.system, self.template_arguments, self.chat_template)
 
 
 class VllmConfig(ChatConfig):
