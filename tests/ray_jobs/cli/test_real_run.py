@@ -72,7 +72,9 @@ def test_what_a_model_thinks_reaches_no_text(tmp_path: Path, smollm2_dir: Path) 
         assert 12 <= record["reasoning_tokens"] < record["completion_tokens"]
     unfinished = [record for record in rejected if record["reason"] == "unfinished_reasoning"]
     assert all(record["reasoning_tokens"] for record in unfinished)
-    assert {record["reason"] for record in rejected} <= {"unfinished_reasoning", "empty", "empty_response", "unchanged"}
+    # so small a model repeats the mark in its answers: there the rule catches it
+    known = {"unfinished_reasoning", "leaked_reasoning", "empty", "empty_response", "unchanged"}
+    assert {record["reason"] for record in rejected} <= known
 
 
 @pytest.mark.engine
