@@ -35,8 +35,8 @@ def parameters(sampling: Sampling, form: Form | None, model: Mapping[str, Any], 
     drawn = {name: getattr(sampling, name) for name in DRAWN}
     drawn = {name: model.get(name) if value is None else value for name, value in drawn.items()}
     extra = dict(sampling.extra)
-    if isinstance(form := extra.get("structured_outputs"), Mapping):
-        extra["structured_outputs"] = StructuredOutputsParams(**form)
+    if isinstance(structured := extra.get("structured_outputs"), Mapping):
+        extra["structured_outputs"] = StructuredOutputsParams(**structured)
     if form:
         extra["structured_outputs"] = _structured(form)
     return SamplingParams(
