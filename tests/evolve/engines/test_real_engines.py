@@ -231,7 +231,7 @@ def test_a_form_leaves_nothing_unreadable(direct: dict[str, dict[str, Any]]) -> 
     for number in range(len(TASKS)):
         assert "difficulty_label" in read_label(direct[f"label {number}"]["text"])
         assert "difficulty_score" in read_score(direct[f"score {number}"]["text"])
-    assert direct["verification"]["text"].startswith('{"func":"')
+    assert direct["verification"]["text"].startswith('{"func": "')
 
 
 def test_fields_of_sampling_reach_the_engine(direct: dict[str, dict[str, Any]]) -> None:
