@@ -77,6 +77,8 @@ def run(
     jobs = jobs_of(loaded)
     if fresh:
         begin_afresh(jobs[-1], delete, partial(_confirm, yes))
+        # what is gone has no older defaults to go on under
+        jobs = jobs_of(loaded)
     print_report(run_all(jobs, verbose, say), loaded.output)
     finish(loaded, verbose, say)
 
