@@ -44,6 +44,18 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """What a reply must look like: one of `choices`, a match of the regular expression `pattern`, or JSON of `schema`.
+
+    One of the three is given. A model that thinks aloud does so first; the form is that of its answer.
+    """
+
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
 
@@ -55,14 +67,15 @@ class Message:
 class Prompt:
     """A conversation that an engine is to go on with: a system prompt first, if any, and a user's turn last.
 
-    `seed` makes the draw repeatable as far as the engine allows. `measure_confidence` asks for
-    `Completion.confidence`, which costs the engine log-probabilities.
+    `form` holds the reply to a form, where the engine can. `seed` makes the draw repeatable as far as the engine
+    allows. `measure_confidence` asks for `Completion.confidence`, which costs the engine log-probabilities.
     """
 
     messages: tuple[Message, ...]
     sampling: Sampling
     seed: int
     measure_confidence: bool = False
+    form: Form | None = None
 
     @classmethod
     def user(cls, text: str, sampling: Sampling, seed: int, measure_confidence: bool = False) -> Prompt:

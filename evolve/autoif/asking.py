@@ -7,12 +7,12 @@ from random import Random
 from evolve.autoif.records import Dropped, Kind, Reply, Step
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
-from evolve.records import UNFINISHED_REASONING, Message, Prompt, Sampling, Usage
+from evolve.records import UNFINISHED_REASONING, Form, Message, Prompt, Sampling, Usage
 from evolve.strategies.rounds import draw_seed, usage_of
 
 
 def ask(
-    step: Step, kind: Kind, messages: tuple[Message, ...], sampling: Sampling, rng: Random
+    step: Step, kind: Kind, messages: tuple[Message, ...], sampling: Sampling, rng: Random, form: Form | None = None
 ) -> Flow[tuple[Reply | Dropped, Usage]]:
     """Ask once: the reply, and what it cost.
 
@@ -20,7 +20,7 @@ def ask(
     one with the reason "unfinished_reasoning".
     """
     try:
-        completion = yield Prompt(messages, sampling, draw_seed(rng))
+        completion = yield Prompt(messages, sampling, draw_seed(rng), form=form)
     except PromptRefused as refused:
         return Dropped(step, kind, "refused", "", str(refused)), Usage()
     usage = usage_of(completion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import math
 import os
@@ -12,12 +13,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import openai
 from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
 from openai.types.chat.chat_completion import Choice
+from openai.types.shared_params import ResponseFormatJSONSchema
 
 from evolve.confidence import Confidence
 from evolve.engines.chat import Chat
 from evolve.engines.reasoning import Parted, part_inline
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
-from evolve.records import Completion, Prompt, Sampling
+from evolve.records import Completion, Form, Prompt
 
 # What a server answers when it will never take this prompt, however often it is asked.
 _REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
@@ -69,7 +71,7 @@ class OpenAIEngine:
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`."""
-        sampling, extra = prompt.sampling, _beyond(prompt.sampling, self._chat)
+        sampling, extra = prompt.sampling, _beyond(prompt, self._chat)
         try:
             reply = await self._client.chat.completions.create(
                 model=self._model,
@@ -82,6 +84,7 @@ class OpenAIEngine:
                 seed=prompt.seed,
                 logprobs=True if prompt.measure_confidence else openai.omit,
                 top_logprobs=1 if prompt.measure_confidence else openai.omit,
+                response_format=_response_format(prompt.form),
                 extra_body=extra or None,
             )
         except (*_REFUSALS, UnicodeError) as refused:
@@ -96,6 +99,7 @@ class OpenAIEngine:
         """Raise SettingsRefused where a server that has answered nothing yet names a field that not all know."""
         fields = [*extra, *(["presence_penalty"] if prompt.sampling.presence_penalty else [])]
         fields += ["logprobs"] if prompt.measure_confidence else []
+        fields += ["response_format"] if prompt.form else []
         for name in fields if not self._answered else ():
             if name in str(refused):
                 raise SettingsRefused(
@@ -107,13 +111,14 @@ class OpenAIEngine:
         parted = _parted(choice) if self._parted else Parted("", choice.message.content or "")
         # servers leave counts out, or send null for them
         written = (usage.completion_tokens or 0) if usage else 0
-        thought = _reasoning_tokens(reply, parted, written)
+        thought, tops = _reasoning_tokens(reply, parted, written), _tops(choice)
         return Completion(
             text=parted.answer,
             finish_reason="length" if choice.finish_reason == "length" else "stop",
             prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
             completion_tokens=written,
-            confidence=Confidence.of(_tops(choice)[thought:]),
+            # some servers tell the probabilities of the answer's tokens alone
+            confidence=Confidence.of(tops[thought:] if len(tops) == written else tops),
             reasoning=parted.reasoning,
             reasoning_tokens=thought,
             reasoning_ended=parted.ended,
@@ -145,9 +150,20 @@ def _reasoning_tokens(reply: ChatCompletion, parted: Parted, written: int) -> in
     return round(written * thought / (thought + answered)) if thought else 0
 
 
-def _beyond(sampling: Sampling, chat: Chat) -> dict[str, Any]:
-    """What servers such as vLLM's and SGLang's take beside OpenAI's fields, as far as it says anything."""
+def _response_format(form: Form | None) -> ResponseFormatJSONSchema | openai.Omit:
+    """A JSON schema as OpenAI's own field has it."""
+    if form is None or not form.schema:
+        return openai.omit
+    return {"type": "json_schema", "json_schema": {"name": "reply", "schema": json.loads(form.schema), "strict": True}}
+
+
+def _beyond(prompt: Prompt, chat: Chat) -> dict[str, Any]:
+    """What servers such as vLLM's take beside OpenAI's fields, as far as it says anything."""
+    sampling, form, structured = prompt.sampling, prompt.form, dict[str, Any]()
+    if form and not form.schema:
+        structured = {"choice": list(form.choices)} if form.choices else {"regex": form.pattern}
     fields = {
+        "structured_outputs": structured or None,
         "chat_template_kwargs": dict(chat.arguments) or None,
         "chat_template": chat.template,
         "top_k": sampling.top_k or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import uuid
@@ -14,6 +15,7 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
 from jinja2 import TemplateError
 from vllm import SamplingParams
+from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import TokensPrompt
 from vllm.logprobs import FlatLogprobs, SampleLogprobs
@@ -33,6 +35,7 @@ from evolve.errors import EngineDied, PromptRefused, SettingError, SettingsRefus
 from evolve.records import Completion, Message, Prompt
 
 MIN_COMPLETION_TOKENS = 1
+log = logging.getLogger(__name__)
 
 
 class VllmEngine:
@@ -57,6 +60,8 @@ class VllmEngine:
     ) -> None:
         self._chat, self._reasoning_tokens = chat or Chat(), reasoning_tokens
         given = AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments})
+        if isinstance(given.structured_outputs_config, Mapping):
+            given.structured_outputs_config = StructuredOutputsConfig(**given.structured_outputs_config)
         self._tokenizer: Any = cached_tokenizer_from_config(given.create_model_config())
         self._chat.check(_template(self._tokenizer))
         self._try_template()
@@ -136,6 +141,7 @@ class VllmEngine:
         try:
             return parameters(
                 sampling,
+                prompt.form,
                 self._generation,
                 max_tokens=min(sampling.max_tokens + (self._reasoning_tokens or 0) * thinks, room),
                 seed=prompt.seed,
@@ -167,11 +173,10 @@ class VllmEngine:
             name, self.reasoning = parser_for(self._chat.template or _template(self._tokenizer))
         else:
             self.reasoning = "as configured"
-        if name is None or name == NONE:
-            self.reasoning = f"none ({self.reasoning})"
-            return None
+        name = name or NONE
         self.reasoning = f"{name} ({self.reasoning})"
-        return Thoughts(name, self._tokenizer, self._chat.arguments)
+        log.info("reasoning: %s", self.reasoning)
+        return None if name == NONE else Thoughts(name, self._tokenizer, self._chat.arguments)
 
 
 def _template(tokenizer: Any) -> str | None:
@@ -182,11 +187,13 @@ def _template(tokenizer: Any) -> str | None:
 
 def _defaults() -> dict[str, Any]:
     """Arguments that a configuration may replace."""
+    # where white space is free, small models fill JSON with blank lines until their tokens are gone
+    forms = {"backend": "xgrammar", "disable_any_whitespace": True}
     if current_platform.is_cpu():
         # vLLM 0.29 rewinds the generator of a seeded request after each piece of its prompt, which PyTorch's CPU
         # generator cannot do: the engine dies as soon as one prompt is cut in pieces
-        return {"enable_prefix_caching": True, "enable_chunked_prefill": False}
-    return {"enable_prefix_caching": True}
+        return {"enable_prefix_caching": True, "enable_chunked_prefill": False, "structured_outputs_config": forms}
+    return {"enable_prefix_caching": True, "structured_outputs_config": forms}
 
 
 def _tops(logprobs: SampleLogprobs) -> list[float]:

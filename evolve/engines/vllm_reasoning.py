@@ -60,13 +60,13 @@ class Thoughts:
         if start and end and not opened and start not in text and end not in text:
             return Parted("", text)
         reasoning, answer = self._parser.extract_reasoning(text, None)  # type: ignore[arg-type]  # servers give a request
-        ended = bool(answer) or (end is not None and end in text) or not reasoning
+        ended = bool(answer) or (end is not None and end in text) or not (reasoning or opened)
         cut = len(text) - len(answer) if answer and text.endswith(answer) else len(text) if reasoning else 0
         return Parted((reasoning or "").strip(), (answer or "").strip(), ended, cut)
 
     def _tokens(self, parted: Parted, text: str, tokens: Sequence[int]) -> int:
+        if not parted.ended or parted.cut >= len(text) > 0:
+            return len(tokens)
         if not parted.cut:
             return 0
-        if parted.cut >= len(text):
-            return len(tokens)
         return min(len(self._tokenizer.encode(text[: parted.cut], add_special_tokens=False)), len(tokens))

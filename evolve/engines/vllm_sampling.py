@@ -13,7 +13,7 @@ from vllm import SamplingParams
 from vllm.reasoning import ReasoningParserManager
 from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-from evolve.records import Sampling
+from evolve.records import Form, Sampling
 
 _OURS = frozenset(
     {"temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty", "max_tokens", "stop", "seed"}
@@ -27,16 +27,18 @@ DRAWN = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presen
 """Fields that may be as the model's generation_config says."""
 
 
-def parameters(sampling: Sampling, model: Mapping[str, Any], **given: Any) -> SamplingParams:
-    """vLLM's parameters of `sampling`; what is None in it is as `model`, the generation_config, says.
+def parameters(sampling: Sampling, form: Form | None, model: Mapping[str, Any], **given: Any) -> SamplingParams:
+    """vLLM's parameters of `sampling` and `form`; what is None in it is as `model`, the generation_config, says.
 
     Raises ValueError or TypeError for values that vLLM does not take.
     """
     drawn = {name: getattr(sampling, name) for name in DRAWN}
     drawn = {name: model.get(name) if value is None else value for name, value in drawn.items()}
     extra = dict(sampling.extra)
-    if isinstance(form := extra.get("structured_outputs"), Mapping):
-        extra["structured_outputs"] = StructuredOutputsParams(**form)
+    if isinstance(structured := extra.get("structured_outputs"), Mapping):
+        extra["structured_outputs"] = StructuredOutputsParams(**structured)
+    if form:
+        extra["structured_outputs"] = _structured(form)
     return SamplingParams(
         **{name: value for name, value in drawn.items() if value is not None},
         stop=list(sampling.stop) or None,
@@ -45,6 +47,12 @@ def parameters(sampling: Sampling, model: Mapping[str, Any], **given: Any) -> Sa
         **given,
         **extra,
     )
+
+
+def _structured(form: Form) -> StructuredOutputsParams:
+    if form.choices:
+        return StructuredOutputsParams(choice=list(form.choices))
+    return StructuredOutputsParams(regex=form.pattern) if form.pattern else StructuredOutputsParams(json=form.schema)
 
 
 if __name__ == "__main__":

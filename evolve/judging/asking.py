@@ -10,14 +10,16 @@ from evolve.described import described
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import UNFINISHED_REASONING, Completion, Failed, Message, Prompt, Rejected, Sampling
+from evolve.records import UNFINISHED_REASONING, Completion, Failed, Form, Message, Prompt, Rejected, Sampling
 from evolve.strategies.rounds import draw_seed, usage_of
 
 
-def ask(messages: tuple[Message, ...], sampling: Sampling, rng: Random) -> Flow[Completion | Rejected | Failed]:
+def ask(
+    messages: tuple[Message, ...], sampling: Sampling, rng: Random, form: Form | None = None
+) -> Flow[Completion | Rejected | Failed]:
     """Put one prompt; one that the engine refuses is a failure of the case, a reply that only thinks rejects it."""
     try:
-        reply = yield Prompt(messages, sampling, draw_seed(rng))
+        reply = yield Prompt(messages, sampling, draw_seed(rng), form=form)
     except PromptRefused as refused:
         return Failed(refused.reason, str(refused))
     if not reply.reasoning_ended:
@@ -25,7 +27,7 @@ def ask(messages: tuple[Message, ...], sampling: Sampling, rng: Random) -> Flow[
     return reply
 
 
-def digest(name: str, templates: Sequence[Template], sampling: Sampling) -> str:
+def digest(name: str, templates: Sequence[Template], sampling: Sampling, form: Form | None = None) -> str:
     """A fingerprint of a question."""
-    parts = [name, *(template.digest() for template in templates), described(sampling)]
+    parts = [name, *(template.digest() for template in templates), described(sampling), *([repr(form)] if form else [])]
     return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()

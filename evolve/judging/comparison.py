@@ -15,17 +15,18 @@ from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged, Side
 from evolve.judging.verdicts import Place, read_place
 from evolve.prompts import load_template
-from evolve.records import Completion, Message, Rejected, Sampling, Usage
+from evolve.records import Completion, Form, Message, Rejected, Sampling, Usage
 from evolve.strategies.rounds import usage_of
 
+PLACE_FORM = Form(choices=("A", "B", "TIE"))
 SCORES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 
 
 class Comparison:
     """Asks which side of a case is better: of two answers where the tasks are the same, of two pairs otherwise."""
 
-    def __init__(self, templates: Path | None = None, sampling: Sampling = GREEDY) -> None:
-        self._sampling = sampling
+    def __init__(self, templates: Path | None = None, sampling: Sampling = GREEDY, forms: bool = False) -> None:
+        self._sampling, self._form = sampling, PLACE_FORM if forms else None
         answers = {"task", "answer_a", "answer_b"}
         pairs = {"task_a", "answer_a", "task_b", "answer_b"}
         self._answers = load_template("judging/compare_answers", answers, folder=templates, literal=True)
@@ -33,14 +34,14 @@ class Comparison:
 
     def fingerprint(self) -> str:
         """A digest of templates and sampling."""
-        return digest("comparison", [self._answers, self._pairs], self._sampling)
+        return digest("comparison", [self._answers, self._pairs], self._sampling, self._form)
 
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """Two prompts. A reply that cannot be read in either order rejects the case as "no_verdict"."""
         assert case.other is not None, "a comparison has two sides"
         usage, found = Usage(), list[str]()
         for first, second, names in ((case.side, case.other, _FORWARD), (case.other, case.side, _BACKWARD)):
-            reply = yield from ask(self._messages(first, second), self._sampling, rng)
+            reply = yield from ask(self._messages(first, second), self._sampling, rng, self._form)
             if not isinstance(reply, Completion):
                 return replace(reply, usage=usage + reply.usage)
             usage += usage_of(reply)

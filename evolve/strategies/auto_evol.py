@@ -44,12 +44,14 @@ class AutoEvol:
         elimination: Elimination,
         templates: Path | None = None,
         method: Template | None = None,
+        forms: bool = False,
     ) -> None:
         self.rounds = rounds
         self._sampling = sampling
         bare = method or load_method(templates)
         self._method = replace(bare, system=load_system(METHOD_TEMPLATE.partition("/")[0], templates))
-        self._judge = Judge(elimination, load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates))
+        equal = load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates)
+        self._judge = Judge(elimination, equal, forms)
         self._operator = f"method:{bare.digest()}"
 
     def fingerprint(self) -> str:
@@ -59,8 +61,7 @@ class AutoEvol:
             str(self.rounds),
             self._method.digest(),
             described(self._sampling),
-            described(self._judge.rules),
-            self._judge.equal.digest() if self._judge.rules.equal else "",
+            *self._judge.fingerprint(),
         ]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 

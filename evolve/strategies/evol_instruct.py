@@ -41,6 +41,7 @@ class EvolInstruct:
         sampling: Sampling,
         elimination: Elimination,
         templates: Path | None = None,
+        forms: bool = False,
     ) -> None:
         self.rounds = rounds
         self._operators = operators
@@ -48,7 +49,8 @@ class EvolInstruct:
         self._templates = {
             name: load_template(f"evol_instruct/{name}", {"instruction"}, {"input"}, templates) for name in operators
         }
-        self._judge = Judge(elimination, load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates))
+        equal = load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates)
+        self._judge = Judge(elimination, equal, forms)
 
     def fingerprint(self) -> str:
         """A digest of rounds, operators and their templates, sampling and rules."""
@@ -57,8 +59,7 @@ class EvolInstruct:
             str(self.rounds),
             *(f"{name} {template.digest()}" for name, template in self._templates.items()),
             described(self._sampling),
-            described(self._judge.rules),
-            self._judge.equal.digest() if self._judge.rules.equal else "",
+            *self._judge.fingerprint(),
         ]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
+from evolve.described import described
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
@@ -14,6 +15,7 @@ from evolve.records import (
     Completion,
     Evolved,
     Failed,
+    Form,
     Instruction,
     Prompt,
     Rejected,
@@ -25,6 +27,7 @@ from evolve.strategies.elimination import Elimination, judged_equal
 
 JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
 EQUAL_TEMPLATE = "elimination/equal"
+EQUAL_FORM = Form(choices=("EQUAL", "DIFFERENT"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,20 @@ Step = Callable[[Instruction, int], Flow[Draft]]
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides whether a draft becomes the next instruction. `equal` is the judge's prompt template."""
+    """Decides whether a draft becomes the next instruction. `equal` is the judge's prompt template.
+
+    With `forms` the judge can reply in no other words than the rule reads.
+    """
 
     rules: Elimination
     equal: Template
+    forms: bool = False
+
+    def fingerprint(self) -> list[str]:
+        """What of it changes results: rules, and where the judge is asked its prompt and form."""
+        if not self.rules.equal:
+            return [described(self.rules), ""]
+        return [described(self.rules), self.equal.digest(), *([repr(EQUAL_FORM)] if self.forms else [])]
 
     def settle(self, draft: Draft, parent: Instruction, rng: Random) -> Flow[Round]:
         """Turn a draft into how its round ends, asking the engine only where the rule `equal` is on.
@@ -63,7 +76,8 @@ class Judge:
         if reason is None and self.rules.equal:
             question = self.equal.messages(parent=parent.instruction, instruction=text)
             try:
-                verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
+                form = EQUAL_FORM if self.forms else None
+                verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng), form=form)
             except PromptRefused as refused:
                 return Failed(refused.reason, str(refused), draft.operator, text, usage)
             usage += usage_of(verdict)

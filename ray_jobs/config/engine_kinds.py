@@ -6,13 +6,12 @@ import os
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from evolve.engine import Engine
-from evolve.engines.chat import Chat
 from evolve.engines.reasoning import AUTO
 from ray_jobs.config.base import HARMLESS, Kind, Strict
-from ray_jobs.config.chat_template import read_template
+from ray_jobs.config.chat import ChatConfig
 from ray_jobs.config.kinds import ENGINES
 from ray_jobs.config.renamed import moved
 from ray_jobs.config.secrets import Arguments, Environment, Url, VariableName, revealed
@@ -57,27 +56,7 @@ class EngineKind(Kind):
         return None
 
 
-class ChatKind(EngineKind):
-    """An engine whose model has a chat template, by which conversations reach it.
-
-    `system` goes before prompts that have no system prompt of their own. `template_arguments` are handed to the model's
-    chat template, or to the one in the file `chat_template`, whose text is kept here once it is read. `reasoning` says
-    how what a model thinks aloud is told from its answer; it may take `reasoning_tokens` beside those of the answer,
-    null for a limit that both share.
-    """
-
-    system: str = Field("", json_schema_extra={"before": ""})
-    template_arguments: dict[str, Any] = Field(default_factory=dict)
-    chat_template: Annotated[str, BeforeValidator(read_template)] | None = Field(
-        None, json_schema_extra={"before": None}
-    )
-
-    def chat(self) -> Chat:
-        """The value that engines use."""
-        return Chat(self.system, self.template_arguments, self.chat_template)
-
-
-class VllmConfig(ChatKind):
+class VllmConfig(ChatConfig, EngineKind):
     """A model in a vLLM engine of each actor's own.
 
     `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
@@ -101,7 +80,7 @@ class VllmConfig(ChatKind):
         return VllmEngine(self.model, arguments, self.chat(), self.reasoning, self.reasoning_tokens)
 
 
-class OpenAIConfig(ChatKind):
+class OpenAIConfig(ChatConfig, EngineKind):
     """A model behind an OpenAI-compatible server. The key comes from the environment variable `api_key_env`."""
 
     kind: Literal["openai"]

@@ -16,7 +16,7 @@ from ray_jobs.config.registered import naming
 from ray_jobs.config.run import RunConfig
 from ray_jobs.config.secrets import known_secrets
 from ray_jobs.config.strategies import EvolvingConfig
-from ray_jobs.errors import ConfigError
+from ray_jobs.errors import EngineRefuses
 
 
 def build_engine(config: EngineKind) -> Engine:
@@ -30,7 +30,7 @@ def build_engine(config: EngineKind) -> Engine:
         with concealed(secrets):
             engine = config.build()
     except SettingError as error:
-        raise ConfigError(f"engine.{error}") from None
+        raise EngineRefuses(f"engine.{error}") from None
     return MaskedEngine(engine, secrets) if secrets else engine
 
 

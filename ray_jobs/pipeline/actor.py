@@ -28,7 +28,7 @@ from evolve.records import Completion, Prompt, Sampling
 from evolve.replies import REPLIES, JournalEngine
 from ray_jobs.config.engine_kinds import EngineConfig, is_server
 from ray_jobs.config.engines import build_engine
-from ray_jobs.errors import ConfigError
+from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.gate import Gate
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
@@ -242,10 +242,10 @@ def load_engine(config: EngineConfig) -> Engine:
 def end_actor(died: EngineDied, reporter: StatsReporter) -> NoReturn:
     """Leave the process, so that Ray starts the actor anew and its blocks with it.
 
-    Raises ConfigError, which ends the run, where the engine takes no prompt as it is set.
+    Raises EngineRefuses, which ends the run, where the engine takes no prompt as it is set.
     """
     if isinstance(died, SettingsRefused):
-        raise ConfigError(str(died)) from died
+        raise EngineRefuses(" ".join(str(died).split())) from died
     log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
     reporter.ended(one_line(died))
     logging.shutdown()

@@ -12,7 +12,6 @@ from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.planning import RECORDS, Row, plan_rows, records_and_seeds
 from ray_jobs.jobs.analysis.summaries import SUMMARY, Entry, encode_summary, pool_summary
 from ray_jobs.jobs.analysis.tables import PLAN, FindingsLayout
-from ray_jobs.jobs.begun import as_begun
 from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import PlanWriter
@@ -30,8 +29,7 @@ class AnalysisJob(PooledJob):
     config: AnalysisRunConfig
 
     def __init__(self, config: AnalysisRunConfig, name: str, layout: FindingsLayout, seeds: bool) -> None:
-        self.config, self.set_back = as_begun(config)
-        self._name, self._layout, self._seeds = name, layout, seeds
+        self.config, self._name, self._layout, self._seeds = config, name, layout, seeds
 
     def check_machine(self, say: Callable[[str], None]) -> None:
         """Tell what is as it was when the output was begun, and how thoughts are read."""

@@ -120,7 +120,7 @@ class NliActor(LaterActor):
         """Label all back-translations of an instruction."""
         kit, usage = self._task, Usage()
         flows = [
-            judge(round_row["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number))
+            judge(round_row["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number), kit.rules.forms)
             for number, text in enumerate(back_translations(round_row))
         ]
         labelled = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
@@ -143,9 +143,8 @@ class QualityActor(LaterActor):
         query = query_of(row, kit.rules.order)
         constraint = json.loads(row["context"])["instruction"]
         rng = kit.rng(self.step, row, round_row["round"])
-        flow = score_quality(
-            constraint, query, round_row["output"], kit.templates.quality, rng, kit.rules.quality_tokens
-        )
+        answer, rules = round_row["output"], kit.rules
+        flow = score_quality(constraint, query, answer, kit.templates.quality, rng, rules.quality_tokens, rules.forms)
         score, usage = await drive(flow, self._engine)
         settle_score(round_row, score, minimum, usage)
         return usage

@@ -101,6 +101,7 @@ class AutoIFStrategyConfig(StrategyKind):
     responses: int = Field(ge=1)
     respond_sampling: SamplingConfig
     keep_truncated: bool = Field(json_schema_extra={"before": False})
+    forms: bool = Field(True, json_schema_extra={"before": False})
     leaked_reasoning: bool = Field(True, json_schema_extra={"before": False})
     response: ThresholdConfig | None
     quality: ThresholdConfig | None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from evolve.engines.chat import Chat, found_template, variables
 from evolve.engines.openai_engine import OpenAIEngine
 from evolve.errors import PromptRefused, SettingError, SettingsRefused
-from evolve.records import Completion, Message, Prompt, Sampling
+from evolve.records import Completion, Form, Message, Prompt, Sampling
 from tests.evolve.engines.loopback import completion, loopback
 
 THINKING = """{%- for message in messages %}{{ message.role }}: {{ message.content }}{%- endfor %}
@@ -117,3 +118,16 @@ def test_a_server_that_refuses_a_setting_takes_no_prompt() -> None:
         refusing(top_k, Prompt.user("Count.", Sampling(), 1))
     with pytest.raises(SettingsRefused, match="logprobs: "):
         refusing("logprobs is not supported", Prompt.user("Count.", Sampling(), 1, measure_confidence=True))
+
+
+def test_a_server_gets_a_form_as_its_own_fields_have_it() -> None:
+    schema = json.dumps({"type": "object"})
+    forms = [Form(choices=("A", "B")), Form(pattern="[0-9]"), Form(schema=schema)]
+    with loopback(lambda body: completion(content="A")) as server:
+        for form in forms:
+            ask(server.url, replace(Prompt.user("Which?", Sampling(), 1), form=form))
+    choice, pattern, json_schema = server.bodies
+    assert choice["structured_outputs"] == {"choice": ["A", "B"]}
+    assert pattern["structured_outputs"] == {"regex": "[0-9]"}
+    assert json_schema["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert "structured_outputs" not in json_schema

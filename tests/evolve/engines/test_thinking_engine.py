@@ -43,12 +43,13 @@ async def main():
 if __name__ == "__main__":
     asyncio.run(main())
 """
-GREEDY = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 12}
+# the model would end its turn where it likes
+GREEDY = {"temperature": 0.0, "top_p": 1.0, "max_tokens": 16, "extra": {"min_tokens": 16}}
 FULL = "word " * (CONTEXT - 37)
 PROMPTS: dict[str, Any] = {
     "asked": ([["user", QUESTION]], GREEDY),
     "own system": ([["system", "Answer in one word, and in no more than that."], ["user", QUESTION]], GREEDY),
-    "no room": ([["user", FULL + "Say it again."]], GREEDY),
+    "no room": ([["user", FULL + "Say it again."]], {**GREEDY, "extra": {}}),
 }
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
