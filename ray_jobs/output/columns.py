@@ -195,20 +195,8 @@ _REST = (
         "of pairs that `evolve score` took, as JSON: `file`, `line` (or the number of the row) and the other `columns` "
         "of the pair, so that scores join back; null otherwise",
     ),
-    Column(
-        "reasoning",
-        TEXT,
-        "round",
-        "what the responder thought before its answer ([models.md](models.md)); null where it did not think aloud",
-        rejected="nullable",
-    ),
-    _shared(
-        "reasoning_tokens",
-        LONG,
-        "round",
-        "how many of `completion_tokens` were thoughts, the evolver's and a judge's included; null in records of "
-        "version 0.1",
-    ),
+    _shared("reasoning", TEXT, "round", "what the responder thought aloud first ([models.md](models.md)), if it did"),
+    _shared("reasoning_tokens", LONG, "round", "of `completion_tokens`, all models' thoughts; null in version 0.1"),
 )
 
 COLUMNS: Sequence[Column] = (*_KEYS, *_OUTCOME, *_TEXTS, *_ENGINES, *_SCORES, *_REST)
