@@ -3,10 +3,12 @@
 EvolveError
 ├── TemplateError       a prompt template that a user supplied cannot be used
 ├── SearchError         a search for a better method cannot start or go on
+├── SettingError        an engine's settings do not fit its model or its build; the message begins with the field
 ├── EngineError
 │   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
 │   │   └── EngineKiller    it has ended every engine that was asked
 │   └── EngineDied      the engine is gone: the actor's fault, never the row's
+│       └── SettingsRefused   the engine takes no prompt at all, as it is set: the configuration's fault
 └── SandboxError        the machine lacks the guards that running model-written code needs
 """
 
@@ -23,6 +25,10 @@ class TemplateError(EvolveError):
 
 class SearchError(EvolveError):
     """A search for a better method that cannot start or go on: too few seeds, or a state that is not its own."""
+
+
+class SettingError(EvolveError):
+    """An engine's settings that do not fit its model or its build; the message begins with the field."""
 
 
 class EngineError(EvolveError):
@@ -49,6 +55,10 @@ class EngineKiller(PromptRefused):
 
 class EngineDied(EngineError):
     """The engine cannot complete any prompt any more. Ends the actor, which Ray starts again."""
+
+
+class SettingsRefused(EngineDied):
+    """The engine takes no prompt as it is set. The message names the field; trying again helps nobody."""
 
 
 class SandboxError(EvolveError):

@@ -7,6 +7,7 @@ and a thousand flows run side by side on one engine, each at its own speed.
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from random import Random
 from typing import Protocol, TypeVar
 
@@ -45,8 +46,8 @@ class Strategy(Protocol):
         ...
 
 
-async def drive(flow: Flow[Outcome], engine: Engine) -> Outcome:
-    """Run one flow to its end against `engine`.
+async def drive(flow: Flow[Outcome], engine: Engine, confidence: bool = True) -> Outcome:
+    """Run one flow to its end against `engine`. With `confidence` off, no prompt asks for it: it costs the engine much.
 
     A prompt that the engine refuses is raised inside the flow, which decides what becomes of the round.
     Any other engine error ends the flow and propagates.
@@ -54,6 +55,8 @@ async def drive(flow: Flow[Outcome], engine: Engine) -> Outcome:
     try:
         prompt = next(flow)
         while True:
+            if prompt.measure_confidence and not confidence:
+                prompt = replace(prompt, measure_confidence=False)
             try:
                 completion = await engine.generate(prompt)
             except PromptRefused as refused:

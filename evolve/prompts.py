@@ -1,28 +1,34 @@
 """Prompt templates: text files with `{placeholders}` that a user can replace with files of the same name.
 
 Only a lower-case name in braces is a placeholder, so JSON and code in a template keep their braces.
+
+Beside the prompts of a folder stands `system.txt`, the system prompt that goes before each of them. The shipped ones
+are empty, and an empty one is none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from evolve.errors import TemplateError
+from evolve.records import Message
 
 SHIPPED = Path(__file__).parent / "templates"
+SYSTEM = "system"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A prompt with placeholders that were checked when it was loaded."""
+    """A prompt with placeholders that were checked when it was loaded, and the system prompt before it, if any."""
 
     name: str
     text: str
+    system: str = ""
 
     def render(self, **values: str) -> str:
         """Fill every placeholder in one pass: braces inside a value are never read as placeholders.
@@ -31,9 +37,14 @@ class Template:
         """
         return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), self.text)
 
+    def messages(self, **values: str) -> tuple[Message, ...]:
+        """The conversation: the system prompt as it is, if any, and a user's turn, as `render` fills it."""
+        return with_system(self.system, self.render(**values))
+
     def digest(self) -> str:
-        """A short hash of the text, for fingerprints."""
-        return hashlib.blake2b(self.text.encode(), digest_size=8).hexdigest()
+        """A short hash of the text, and of a system prompt that is not empty, for fingerprints."""
+        whole = f"{self.text}\0{self.system}" if self.system else self.text
+        return hashlib.blake2b(whole.encode(), digest_size=8).hexdigest()
 
 
 def load_template(
@@ -46,20 +57,32 @@ def load_template(
 ) -> Template:
     """Read template `name` (such as "evol_instruct/deepen") from `folder`, or that in `shipped` where it has none.
 
+    With it comes the system prompt of the template's own folder, such as "evol_instruct/system".
+
     A byte-order mark, which some editors write, is no part of the text. Raises TemplateError, naming the file,
     where a required placeholder is missing, one is unknown, or the file is not UTF-8 text. With `literal` an unknown
     name in braces is text, as in a prompt that shows a form such as "Score: {score}", unless it looks like a
     placeholder with a slip.
     """
-    own = folder / f"{name}.txt" if folder else None
-    path = own if own and own.exists() else shipped / f"{name}.txt"
-    try:
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except UnicodeDecodeError as error:
-        raise TemplateError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
-    except OSError as error:
-        raise TemplateError(f"{path}: cannot be read: {error.strerror}") from None
-    return parse_template(name, text, str(path), required, optional, literal)
+    path, text = _read(name, folder, shipped)
+    template = parse_template(name, text, str(path), required, optional, literal)
+    return replace(template, system=load_system(name.rpartition("/")[0], folder, shipped))
+
+
+def load_system(group: str, folder: Path | None = None, shipped: Path = SHIPPED) -> str:
+    """The system prompt of the templates in `group`, such as "evol_instruct"; empty where there is none.
+
+    It is looked for in `folder`, then in `shipped`. Raises TemplateError where the file is not UTF-8 text.
+    """
+    name = f"{group}/{SYSTEM}"
+    there = any((place / f"{name}.txt").exists() for place in (folder, shipped) if place)
+    return _read(name, folder, shipped)[1] if there else ""
+
+
+def with_system(system: str, text: str) -> tuple[Message, ...]:
+    """A user's turn `text`, below the prompt `system` where that is not empty."""
+    before = (Message("system", system),) if system else ()
+    return (*before, Message("user", text))
 
 
 def parse_template(
@@ -93,6 +116,17 @@ def check_folder(folder: Path, known: set[str]) -> None:
             near = get_close_matches(name, known, 1, 0.5)
             hint = f"; did you mean {near[0]}.txt?" if near else ""
             raise TemplateError(f"{path}: no template is named {name}{hint} (known: {', '.join(sorted(known))})")
+
+
+def _read(name: str, folder: Path | None, shipped: Path) -> tuple[Path, str]:
+    own = folder / f"{name}.txt" if folder else None
+    path = own if own and own.exists() else shipped / f"{name}.txt"
+    try:
+        return path, path.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
+    except OSError as error:
+        raise TemplateError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _check(source: str, text: str, required: set[str], allowed: set[str], literal: bool) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from evolve.confidence import Confidence
+from evolve.described import BEFORE
 
 FinishReason = Literal["stop", "length"]
+Role = Literal["system", "user", "assistant"]
+UNFINISHED_REASONING = "unfinished_reasoning"
+"""The reason by which a reply falls whose thoughts did not end: it holds no answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,34 +26,81 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to draw one completion. `temperature` 0 is greedy; `max_tokens` bounds the completion, in tokens."""
+    """How to draw one completion. `temperature` 0 is greedy; `max_tokens` bounds the completion, in tokens.
 
-    temperature: float = 0.7
-    top_p: float = 0.95
+    A number that is None is as the model's generation_config says. `extra` holds what else the engine is to be told, by
+    the engine's own names.
+    """
+
+    temperature: float | None = 0.7
+    top_p: float | None = 0.95
     max_tokens: int = 2048
     stop: tuple[str, ...] = ()
+    top_k: int | None = field(default=0, metadata={BEFORE: 0})
+    min_p: float | None = field(default=0.0, metadata={BEFORE: 0.0})
+    repetition_penalty: float | None = field(default=1.0, metadata={BEFORE: 1.0})
+    presence_penalty: float | None = field(default=0.0, metadata={BEFORE: 0.0})
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={BEFORE: {}})
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a reply must look like: one of `choices`, a match of the regular expression `pattern`, or JSON of `schema`.
+
+    One of the three is given. A model that thinks aloud does so first; the form is that of its answer.
+    """
+
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    schema: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One user turn for an engine.
+    """A conversation that an engine is to go on with: a system prompt first, if any, and a user's turn last.
 
-    `seed` makes the draw repeatable as far as the engine allows. `measure_confidence` asks for
-    `Completion.confidence`, which costs the engine log-probabilities.
+    `form` holds the reply to a form, where the engine can. `seed` makes the draw repeatable as far as the engine
+    allows. `measure_confidence` asks for `Completion.confidence`, which costs the engine log-probabilities.
     """
 
-    text: str
+    messages: tuple[Message, ...]
     sampling: Sampling
     seed: int
     measure_confidence: bool = False
+    form: Form | None = None
+
+    @classmethod
+    def user(cls, text: str, sampling: Sampling, seed: int, measure_confidence: bool = False) -> Prompt:
+        """`text` as one user's turn."""
+        return cls((Message("user", text),), sampling, seed, measure_confidence)
+
+    @property
+    def text(self) -> str:
+        """What the user says."""
+        return "\n\n".join(message.content for message in self.messages if message.role == "user")
+
+    @property
+    def whole_text(self) -> str:
+        """What all turns say, the system prompt included."""
+        return "\n\n".join(message.content for message in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
     """An engine's reply. Token counts are the engine's own; `confidence` is None where it was not measured.
 
-    `confidence` is of the probability, at each position of the completion, of the most likely token there (arXiv
-    2412.11231, Section 4), before temperature and top-p.
+    `text` is the answer alone. What the model thought aloud before it is `reasoning`, which took `reasoning_tokens` of
+    the `completion_tokens`; where the thoughts did not end there is no answer. `confidence` is of the probability, at
+    each position of the answer, of the most likely token there (arXiv 2412.11231, Section 4), before temperature and
+    top-p.
     """
 
     text: str
@@ -56,6 +108,9 @@ class Completion:
     prompt_tokens: int
     completion_tokens: int
     confidence: Confidence | None = None
+    reasoning: str = ""
+    reasoning_tokens: int = 0
+    reasoning_ended: bool = True
 
     @property
     def mean_top1_prob(self) -> float | None:
@@ -65,13 +120,18 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens spent on one round or one response, over all its prompts."""
+    """Tokens spent on one round or one response, over all its prompts; `reasoning_tokens` of the completions'."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(self.prompt_tokens + other.prompt_tokens, self.completion_tokens + other.completion_tokens)
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +161,7 @@ class Rejected:
     operator: str = ""
     usage: Usage = field(default_factory=Usage)
     finish_reason: FinishReason | None = None
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +186,7 @@ class Response:
     text: str
     finish_reason: FinishReason
     usage: Usage
+    reasoning: str = ""
 
 
 Answer = Response | Rejected | Failed

@@ -2,7 +2,8 @@
 
 JobError                1   anything below; 1 alone is never used for a known error
 ├── ConfigError         2   the configuration is wrong; nothing was started
-│   └── SettingsChanged     a run cannot go on under settings that change its results
+│   ├── SettingsChanged     a run cannot go on under settings that change its results
+│   └── EngineRefuses       an engine cannot be set as it is configured, which only it could tell
 ├── SeedError           3   the seeds cannot be read as configured
 ├── StorageError        4   a file or an object store does not do what it is asked
 │   ├── MissingFile         the file that was asked for does not exist
@@ -44,6 +45,10 @@ class ConfigError(JobError):
 
 class SettingsChanged(ConfigError):
     """The output was begun under settings that give other results; the message names the fields."""
+
+
+class EngineRefuses(ConfigError):
+    """An engine cannot be set as it is configured, which only it, its model or its server could tell."""
 
 
 class SeedError(JobError):

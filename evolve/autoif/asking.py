@@ -7,14 +7,23 @@ from random import Random
 from evolve.autoif.records import Dropped, Kind, Reply, Step
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
-from evolve.records import Prompt, Sampling
+from evolve.records import UNFINISHED_REASONING, Form, Message, Prompt, Sampling, Usage
 from evolve.strategies.rounds import draw_seed, usage_of
 
 
-def ask(step: Step, kind: Kind, text: str, sampling: Sampling, rng: Random) -> Flow[Reply | Dropped]:
-    """Ask once. A prompt that the engine refuses falls as a `kind` with the reason "refused"."""
+def ask(
+    step: Step, kind: Kind, messages: tuple[Message, ...], sampling: Sampling, rng: Random, form: Form | None = None
+) -> Flow[tuple[Reply | Dropped, Usage]]:
+    """Ask once: the reply, and what it cost.
+
+    A prompt that the engine refuses falls as a `kind` with the reason "refused", a reply whose thoughts did not end as
+    one with the reason "unfinished_reasoning".
+    """
     try:
-        completion = yield Prompt(text, sampling, draw_seed(rng))
+        completion = yield Prompt(messages, sampling, draw_seed(rng), form=form)
     except PromptRefused as refused:
-        return Dropped(step, kind, "refused", "", str(refused))
-    return Reply(completion.text, completion.finish_reason == "length", usage_of(completion))
+        return Dropped(step, kind, "refused", "", str(refused)), Usage()
+    usage = usage_of(completion)
+    if not completion.reasoning_ended:
+        return Dropped(step, kind, UNFINISHED_REASONING, completion.reasoning), usage
+    return Reply(completion.text, completion.finish_reason == "length"), usage

@@ -31,12 +31,12 @@ class Augmented:
 
 def augment(seeds: Sequence[str], count: int, template: Template, sampling: Sampling, rng: Random) -> Flow[Augmented]:
     """Ask once for `count` new instructions. Duplicates are left to `keep_new`, which sees all calls."""
-    text = template.render(instructions="\n".join(seeds), count=str(count))
-    reply = yield from ask("augment", "reply", text, sampling, rng)
+    messages = template.messages(instructions="\n".join(seeds), count=str(count))
+    reply, usage = yield from ask("augment", "reply", messages, sampling, rng)
     if isinstance(reply, Dropped):
-        return Augmented((), (reply,), Usage())
+        return Augmented((), (reply,), usage)
     instructions, dropped = parse_instructions(reply)
-    return Augmented(tuple(instructions), tuple(dropped), reply.usage)
+    return Augmented(tuple(instructions), tuple(dropped), usage)
 
 
 def parse_instructions(reply: Reply) -> tuple[list[str], list[Dropped]]:

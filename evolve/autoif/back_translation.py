@@ -36,12 +36,12 @@ def back_translate(
     dropped: list[Dropped] = []
     usage = Usage()
     for function in drawn:
-        text = template.render(function=function)
-        reply = yield from ask("back_translate", "back_translation", text, sampling, rng)
+        messages = template.messages(function=function)
+        reply, spent = yield from ask("back_translate", "back_translation", messages, sampling, rng)
+        usage += spent
         if isinstance(reply, Dropped):
             dropped.append(reply)
             continue
-        usage += reply.usage
         if described := parse_description(reply.text):
             found.append(described)
         else:

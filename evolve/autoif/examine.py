@@ -79,7 +79,8 @@ class Examiner:
 
     async def _written(self, instruction: str, rng: Random) -> Verifications:
         rules = self.rules
-        flow = write_verifications(instruction, rules.replies, self.templates.verify, rules.verify_sampling, rng)
+        template, sampling = self.templates.verify, rules.verify_sampling
+        flow = write_verifications(instruction, rules.replies, template, sampling, rng, rules.forms)
         return await drive(flow, self.engine)
 
     def _described(self, sources: Sequence[str], rng: Random) -> Flow[BackTranslated]:

@@ -11,11 +11,12 @@ from evolve.autoif.asking import ask
 from evolve.autoif.records import Dropped, Reply
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Sampling, Usage
+from evolve.records import Form, Sampling, Usage
 
 Label = Literal["entailment", "neutral", "contradiction"]
 
 JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
+FORM = Form(choices=("ENTAILMENT", "CONTRADICTION", "NEUTRAL"))
 _LABELS: tuple[tuple[Label, re.Pattern[str]], ...] = (
     ("contradiction", re.compile(r"\bcontradict(?:ion|ory|s)?\b", re.IGNORECASE)),
     ("entailment", re.compile(r"\bentail(?:ment|s|ed)?\b", re.IGNORECASE)),
@@ -30,14 +31,12 @@ def parse_label(text: str) -> Label | None:
 
 
 def judge(
-    instruction: str, back_translation: str, template: Template, rng: Random
+    instruction: str, back_translation: str, template: Template, rng: Random, forms: bool = False
 ) -> Flow[tuple[Label | Dropped, Usage]]:
     """Ask a judge model whether the instruction (premise) and its back-translation (hypothesis) go together."""
-    text = template.render(premise=instruction, hypothesis=back_translation)
-    reply = yield from ask("nli", "back_translation", text, JUDGE_SAMPLING, rng)
-    if isinstance(reply, Dropped):
-        return reply, Usage()
-    return _label(reply), reply.usage
+    messages = template.messages(premise=instruction, hypothesis=back_translation)
+    reply, usage = yield from ask("nli", "back_translation", messages, JUDGE_SAMPLING, rng, FORM if forms else None)
+    return reply if isinstance(reply, Dropped) else _label(reply), usage
 
 
 def contradicted(instruction: str, labels: Sequence[tuple[str, Label | Dropped]]) -> Dropped | None:

@@ -11,10 +11,11 @@ from evolve.autoif.records import Dropped
 from evolve.autoif.rules import Threshold
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Sampling, Usage
+from evolve.records import Form, Sampling, Usage
 
 JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=256)
 """How the judge draws; Rules.quality_tokens replaces its limit."""
+FORM = Form(pattern=r"Score: (10|[1-9])")
 _NUMBER = r"(10|[1-9])(?![\d]|\.\d)"
 _LABELLED = re.compile(rf"(?:score|rating)\b\W{{0,12}}(?:is\W{{1,4}}|of\W{{1,4}})?{_NUMBER}", re.IGNORECASE)
 _OUT_OF_TEN = re.compile(rf"(?<![\d.]){_NUMBER}\s*(?:/|out of)\s*10\b", re.IGNORECASE)
@@ -28,15 +29,16 @@ def score_quality(
     template: Template,
     rng: Random,
     max_tokens: int = JUDGE_SAMPLING.max_tokens,
+    forms: bool = False,
 ) -> Flow[tuple[int | Dropped, Usage]]:
     """Ask a judge model for the score of one example."""
-    text = template.render(instruction=instruction, query=query, response=response)
+    messages = template.messages(instruction=instruction, query=query, response=response)
     sampling = replace(JUDGE_SAMPLING, max_tokens=max_tokens)
-    reply = yield from ask("quality", "response", text, sampling, rng)
+    reply, usage = yield from ask("quality", "response", messages, sampling, rng, FORM if forms else None)
     if isinstance(reply, Dropped):
-        return reply, Usage()
+        return reply, usage
     score = parse_score(reply.text)
-    return (Dropped("quality", "response", "no_score", reply.text) if score is None else score), reply.usage
+    return (Dropped("quality", "response", "no_score", reply.text) if score is None else score), usage
 
 
 def parse_score(text: str) -> int | None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from evolve.records import Usage
 from evolve.sandbox.records import CheckResult
 
 Step = Literal["augment", "verify", "cross_validate", "back_translate", "nli", "query", "respond", "quality"]
@@ -53,8 +52,7 @@ class ScoredFunction:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A completion's text and its cost."""
+    """A completion's text."""
 
     text: str
     truncated: bool
-    usage: Usage

@@ -11,8 +11,9 @@ from evolve.autoif.rules import Threshold
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Answer, Failed, Prompt, Rejected, Response, Sampling
+from evolve.records import UNFINISHED_REASONING, Answer, Completion, Failed, Prompt, Rejected, Response, Sampling
 from evolve.sandbox.records import Verdict
+from evolve.strategies.elimination import leaks_reasoning
 from evolve.strategies.rounds import draw_seed, usage_of
 
 
@@ -41,22 +42,37 @@ class Verified:
 
 
 def respond(
-    instruction: str, query: str, template: Template, sampling: Sampling, rng: Random, keep_truncated: bool = False
+    instruction: str,
+    query: str,
+    template: Template,
+    sampling: Sampling,
+    rng: Random,
+    keep_truncated: bool = False,
+    leaked_reasoning: bool = True,
 ) -> Flow[Answer]:
     """Ask once for a response that follows the instruction.
 
-    One that is empty is rejected, and so is one that was cut off, unless `keep_truncated`.
+    One that is empty is rejected, and so is one whose thoughts did not end; one that was cut off, unless
+    `keep_truncated`; and where `leaked_reasoning` is on, one that shows marks of thoughts.
     """
     try:
-        reply = yield Prompt(template.render(instruction=instruction, query=query), sampling, draw_seed(rng))
+        reply = yield Prompt(template.messages(instruction=instruction, query=query), sampling, draw_seed(rng))
     except PromptRefused as refused:
         return Failed(refused.reason, str(refused))
-    usage = usage_of(reply)
-    cut = reply.finish_reason == "length" and not keep_truncated
-    if cut or not reply.text.strip():
-        reason = "truncated" if cut else "empty_response"
-        return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)
-    return Response(reply.text.strip(), reply.finish_reason, usage)
+    reason = _why_not(reply, keep_truncated)
+    if reason is None and leaked_reasoning and leaks_reasoning(reply.text, f"{instruction}\n{query}"):
+        reason = "leaked_reasoning"
+    if reason is not None:
+        return Rejected(reason, reply.text, "", usage_of(reply), reply.finish_reason, reply.reasoning)
+    return Response(reply.text.strip(), reply.finish_reason, usage_of(reply), reply.reasoning)
+
+
+def _why_not(reply: Completion, keep_truncated: bool) -> str | None:
+    if not reply.reasoning_ended:
+        return UNFINISHED_REASONING
+    if reply.finish_reason == "length" and not keep_truncated:
+        return "truncated"
+    return None if reply.text.strip() else "empty_response"
 
 
 def verify(answers: Sequence[Answer], functions: Sequence[str], minimum: Threshold, check: Check) -> list[Verified]:
@@ -74,7 +90,9 @@ def _verified(answer: Answer, accuracies: dict[str, float], minimum: Threshold) 
         return Verified(answer)
     accuracy = accuracies[answer.text]
     if not minimum.met(accuracy):
-        return Verified(Rejected("accuracy", answer.text, "", answer.usage, answer.finish_reason), accuracy)
+        return Verified(
+            Rejected("accuracy", answer.text, "", answer.usage, answer.finish_reason, answer.reasoning), accuracy
+        )
     return Verified(answer, accuracy)
 
 

@@ -53,11 +53,12 @@ class Rules:
     """Every constant of the pipeline. A count of 0, or None for a threshold, leaves that step out.
 
     `near_duplicate` is the similarity from which on a new instruction repeats an old one; None lets all but exact
-    duplicates through. `order` is how records are written. `keep_truncated` keeps responses that were cut off at
-    their token limit. `query_characters` bounds a query's length, both ends excluded. `response`: the mean accuracy
-    over the functions that a response needs. `quality_tokens` is what the judge's reply about a response may have, its
-    reasons included. `chosen` and `rejected`: the mean accuracy of a DPO pair's two sides,
-    `rejected` being the most it may have; up to `pair_side` of each a prompt.
+    duplicates through. `order` is how records are written. `keep_truncated` keeps responses that were cut off at their
+    token limit. `leaked_reasoning` rejects those that show marks of a model's thoughts. `forms` holds functions, cases,
+    labels and scores to forms that can be read. `query_characters` bounds a query's length, both ends excluded.
+    `response`: the mean accuracy over the functions that a response needs. `quality_tokens` is what the judge's reply
+    about a response may have, its reasons included. `chosen` and `rejected`: the mean accuracy of a DPO pair's two
+    sides, `rejected` being the most it may have; up to `pair_side` of each a prompt.
     """
 
     augment_calls: int = 100
@@ -76,6 +77,8 @@ class Rules:
     responses: int = 8
     respond_sampling: Sampling = _VARIED
     keep_truncated: bool = False
+    leaked_reasoning: bool = True
+    forms: bool = True
     response: Threshold | None = Threshold(0.0, strict=True)
     quality: Threshold | None = Threshold(8, strict=True)
     quality_tokens: int = 256

@@ -23,7 +23,7 @@ LITERAL = frozenset({"quality"})
 """Templates in which other names in braces are text: prompts for scores show the form of the reply so."""
 
 CONSTRAINTS = "autoif/constraints"
-TEMPLATES = frozenset({CONSTRAINTS, *(f"autoif/{name}" for name in PLACEHOLDERS)})
+TEMPLATES = frozenset({CONSTRAINTS, "autoif/system", *(f"autoif/{name}" for name in PLACEHOLDERS)})
 
 
 @dataclass(frozen=True, slots=True)

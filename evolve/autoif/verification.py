@@ -14,8 +14,25 @@ from evolve.autoif.loose import NotLoose, read_object, unfenced
 from evolve.autoif.records import Case, Dropped, Verification
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Sampling, Usage
+from evolve.records import Form, Sampling, Usage
 
+_CASE = {
+    "type": "object",
+    "properties": {"input": {"type": "string"}, "output": {"type": "boolean"}},
+    "required": ["input", "output"],
+    "additionalProperties": False,
+}
+FORM = Form(
+    schema=json.dumps(
+        {
+            "type": "object",
+            "properties": {"func": {"type": "string"}, "cases": {"type": "array", "items": _CASE, "minItems": 1}},
+            "required": ["func", "cases"],
+            "additionalProperties": False,
+        }
+    )
+)
+"""A function and its cases."""
 _OBJECT_START = re.compile(r"""\{\s*["']""")
 _CANDIDATES = 8
 _PYTHON_WORD = re.compile(r'("output"\s*:\s*)(True|False)\b')
@@ -34,18 +51,19 @@ class Verifications:
 
 
 def write_verifications(
-    instruction: str, replies: int, template: Template, sampling: Sampling, rng: Random
+    instruction: str, replies: int, template: Template, sampling: Sampling, rng: Random, forms: bool = False
 ) -> Flow[Verifications]:
     """Ask `replies` times for a function and its cases."""
     found: list[Verification] = []
     dropped: list[Dropped] = []
     usage = Usage()
+    messages, form = template.messages(instruction=instruction), FORM if forms else None
     for _ in range(replies):
-        reply = yield from ask("verify", "reply", template.render(instruction=instruction), sampling, rng)
+        reply, spent = yield from ask("verify", "reply", messages, sampling, rng, form)
+        usage += spent
         if isinstance(reply, Dropped):
             dropped.append(reply)
             continue
-        usage += reply.usage
         verification, bad = parse_verification(reply.text)
         dropped += bad
         if verification is not None:

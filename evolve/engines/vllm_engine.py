@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import uuid
@@ -12,40 +13,69 @@ from typing import Any
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
+from jinja2 import TemplateError
 from vllm import SamplingParams
+from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import TokensPrompt
 from vllm.logprobs import FlatLogprobs, SampleLogprobs
 from vllm.outputs import CompletionOutput
 from vllm.platforms import current_platform
-from vllm.sampling_params import RequestOutputKind
+from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from evolve.confidence import Confidence
-from evolve.errors import EngineDied, PromptRefused
-from evolve.records import Completion, Prompt
+from evolve.engines.chat import Chat
+from evolve.engines.reasoning import AUTO, NONE, Parted, parser_for
+from evolve.engines.vllm_reasoning import Thoughts
+from evolve.engines.vllm_sampling import parameters
+from evolve.errors import EngineDied, PromptRefused, SettingError, SettingsRefused
+from evolve.records import Completion, Message, Prompt
 
 MIN_COMPLETION_TOKENS = 1
+log = logging.getLogger(__name__)
 
 
 class VllmEngine:
     """One vLLM engine; its scheduler batches whatever `generate` calls are under way.
 
     `arguments` are vLLM's own engine arguments (`tensor_parallel_size`, `dtype`, `max_model_len`, ...).
-    A prompt is one user turn in the model's chat template; a model without one reads the text as it is.
+    A prompt is a conversation in the chat template; a model without one reads the texts as they are. Raises
+    SettingError, before the weights are read, where the model cannot use what `chat` says or has no such `reasoning`:
+    the name of vLLM's parser of what it thinks aloud, "none", or "auto" to find out from its template.
+
+    A model may think for `reasoning_tokens` and answer in as many as the prompt's sampling allows; with None both share
+    these.
     """
 
-    def __init__(self, model: str, arguments: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: str,
+        arguments: Mapping[str, Any],
+        chat: Chat | None = None,
+        reasoning: str = AUTO,
+        reasoning_tokens: int | None = None,
+    ) -> None:
+        self._chat, self._reasoning_tokens = chat or Chat(), reasoning_tokens
+        given = AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments})
+        if isinstance(given.structured_outputs_config, Mapping):
+            given.structured_outputs_config = StructuredOutputsConfig(**given.structured_outputs_config)
+        self._tokenizer: Any = cached_tokenizer_from_config(given.create_model_config())
+        self._chat.check(_template(self._tokenizer))
+        self._try_template()
+        self._thoughts = self._reading(reasoning)
+        if self._thoughts and not given.reasoning_parser:
+            # so that a form waits for the end of the thoughts, and that they can be bounded
+            given.reasoning_parser = self._thoughts.name
         # the context picks vLLM's defaults for how much it batches: those of its offline class are the largest
         # (256 sequences, 1,024 on large GPUs), those of an engine that is embedded without saying what for half of that
-        self._engine = AsyncLLM.from_engine_args(
-            AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments}),
-            usage_context=UsageContext.LLM_CLASS,
-        )
-        self._tokenizer: Any = self._engine.get_tokenizer()
+        self._engine = AsyncLLM.from_engine_args(given, usage_context=UsageContext.LLM_CLASS)
         self._context = int(self._engine.model_config.max_model_len)
+        self._generation: dict[str, Any] = self._engine.model_config.get_diff_sampling_param()
+        thinking = self._engine.vllm_config.reasoning_config
+        self._bounded = thinking is not None and thinking.enabled
 
     @property
     def max_concurrency(self) -> int:
@@ -54,31 +84,46 @@ class VllmEngine:
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. The completion is cut where the model's context ends, with finish reason "length"."""
-        tokens = self._encode(prompt.text)
+        tokens = self._encode(prompt.messages)
         if not tokens:
             raise PromptRefused("the prompt has no tokens")
+        opened = self._thoughts.opened(tokens) if self._thoughts else False
         room = self._context - len(tokens)
         if room < MIN_COMPLETION_TOKENS:
             raise PromptRefused(f"the prompt has {len(tokens)} tokens, the model's context is {self._context}")
+        asked = self._parameters(prompt, room, opened)
         try:
-            output = await self._complete(tokens, _parameters(prompt, room))
+            output = await self._complete(tokens, asked)
         except EngineDeadError as dead:
             raise EngineDied(f"vLLM's engine died: {dead}") from dead
         except ValueError as refused:
             raise PromptRefused(str(refused)) from refused
-        return _completion(output, len(tokens))
+        return self._completion(output, len(tokens), opened)
 
     async def close(self) -> None:
         """Stop the engine's processes and free its memory."""
         self._engine.shutdown()
 
-    def _encode(self, text: str) -> list[int]:
+    def _try_template(self) -> None:
+        """Templates may refuse a system prompt, or an argument's value: better here than at every prompt."""
         try:
-            if self._tokenizer.chat_template is None:
-                return list(self._tokenizer.encode(text))
-            turn = [{"role": "user", "content": text}]
-            encoded = self._tokenizer.apply_chat_template(turn, add_generation_prompt=True, return_dict=True)
-        except (UnicodeError, TypeError) as error:
+            self._encode((Message("user", "Hello."),))
+        except PromptRefused as refused:
+            raise SettingError(f"chat_template: cannot be used as the engine is set: {refused}") from refused
+
+    def _encode(self, messages: tuple[Message, ...]) -> list[int]:
+        chat, turns = self._chat, self._chat.turns(messages)
+        try:
+            if chat.template is None and _template(self._tokenizer) is None:
+                return list(self._tokenizer.encode("\n\n".join(turn["content"] for turn in turns)))
+            encoded = self._tokenizer.apply_chat_template(
+                turns,
+                chat_template=chat.template,
+                add_generation_prompt=True,
+                return_dict=True,
+                **chat.arguments,
+            )
+        except (UnicodeError, TypeError, TemplateError) as error:
             raise PromptRefused(f"the prompt cannot be tokenised: {error}") from error
         return list(encoded["input_ids"])
 
@@ -90,38 +135,65 @@ class VllmEngine:
         assert last is not None
         return last
 
+    def _parameters(self, prompt: Prompt, room: int, opened: bool | None) -> SamplingParams:
+        sampling, thinks = prompt.sampling, self._thoughts is not None and opened is not False
+        budget = self._reasoning_tokens if thinks and self._bounded else None
+        try:
+            return parameters(
+                sampling,
+                prompt.form,
+                self._generation,
+                max_tokens=min(sampling.max_tokens + (self._reasoning_tokens or 0) * thinks, room),
+                seed=prompt.seed,
+                logprobs=1 if prompt.measure_confidence else None,
+                skip_special_tokens=not (self._thoughts and self._thoughts.keep_special),
+                thinking_token_budget=budget,
+            )
+        except (TypeError, ValueError) as wrong:
+            raise SettingsRefused(f"sampling: vLLM does not take it: {wrong}") from wrong
+
+    def _completion(self, output: CompletionOutput, prompt_tokens: int, opened: bool | None) -> Completion:
+        text, tokens = output.text, output.token_ids
+        parted, thought = self._thoughts.part(text, tokens, opened) if self._thoughts else (Parted("", text), 0)
+        return Completion(
+            text=parted.answer,
+            finish_reason="length" if output.finish_reason == "length" else "stop",
+            prompt_tokens=prompt_tokens,
+            completion_tokens=len(tokens),
+            confidence=Confidence.of(_tops(output.logprobs)[thought:]) if output.logprobs else None,
+            reasoning=parted.reasoning,
+            reasoning_tokens=thought,
+            reasoning_ended=parted.ended,
+        )
+
+    def _reading(self, reasoning: str) -> Thoughts | None:
+        """How the model's thoughts are read; None where it has none or they are to count as answers."""
+        name: str | None = reasoning
+        if reasoning == AUTO:
+            name, self.reasoning = parser_for(self._chat.template or _template(self._tokenizer))
+        else:
+            self.reasoning = "as configured"
+        name = name or NONE
+        self.reasoning = f"{name} ({self.reasoning})"
+        log.info("reasoning: %s", self.reasoning)
+        return None if name == NONE else Thoughts(name, self._tokenizer, self._chat.arguments)
+
+
+def _template(tokenizer: Any) -> str | None:
+    """The tokenizer's own chat template; the default one where it has several."""
+    found = tokenizer.chat_template
+    return found.get("default") if isinstance(found, dict) else found
+
 
 def _defaults() -> dict[str, Any]:
     """Arguments that a configuration may replace."""
+    # where white space is free, small models fill JSON with blank lines until their tokens are gone
+    forms = {"backend": "xgrammar", "disable_any_whitespace": True}
     if current_platform.is_cpu():
         # vLLM 0.29 rewinds the generator of a seeded request after each piece of its prompt, which PyTorch's CPU
         # generator cannot do: the engine dies as soon as one prompt is cut in pieces
-        return {"enable_prefix_caching": True, "enable_chunked_prefill": False}
-    return {"enable_prefix_caching": True}
-
-
-def _parameters(prompt: Prompt, room: int) -> SamplingParams:
-    sampling = prompt.sampling
-    return SamplingParams(
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        max_tokens=min(sampling.max_tokens, room),
-        stop=list(sampling.stop) or None,
-        seed=prompt.seed,
-        logprobs=1 if prompt.measure_confidence else None,
-        flat_logprobs=True,
-        output_kind=RequestOutputKind.FINAL_ONLY,
-    )
-
-
-def _completion(output: CompletionOutput, prompt_tokens: int) -> Completion:
-    return Completion(
-        text=output.text,
-        finish_reason="length" if output.finish_reason == "length" else "stop",
-        prompt_tokens=prompt_tokens,
-        completion_tokens=len(output.token_ids),
-        confidence=Confidence.of(_tops(output.logprobs)) if output.logprobs else None,
-    )
+        return {"enable_prefix_caching": True, "enable_chunked_prefill": False, "structured_outputs_config": forms}
+    return {"enable_prefix_caching": True, "structured_outputs_config": forms}
 
 
 def _tops(logprobs: SampleLogprobs) -> list[float]:

@@ -6,6 +6,7 @@ one of them neither, the case is a tie, and the record says that they disagreed.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -14,17 +15,18 @@ from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged, Side
 from evolve.judging.verdicts import Place, read_place
 from evolve.prompts import load_template
-from evolve.records import Failed, Rejected, Sampling, Usage
+from evolve.records import Completion, Form, Message, Rejected, Sampling, Usage
 from evolve.strategies.rounds import usage_of
 
+PLACE_FORM = Form(choices=("A", "B", "TIE"))
 SCORES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 
 
 class Comparison:
     """Asks which side of a case is better: of two answers where the tasks are the same, of two pairs otherwise."""
 
-    def __init__(self, templates: Path | None = None, sampling: Sampling = GREEDY) -> None:
-        self._sampling = sampling
+    def __init__(self, templates: Path | None = None, sampling: Sampling = GREEDY, forms: bool = False) -> None:
+        self._sampling, self._form = sampling, PLACE_FORM if forms else None
         answers = {"task", "answer_a", "answer_b"}
         pairs = {"task_a", "answer_a", "task_b", "answer_b"}
         self._answers = load_template("judging/compare_answers", answers, folder=templates, literal=True)
@@ -32,16 +34,16 @@ class Comparison:
 
     def fingerprint(self) -> str:
         """A digest of templates and sampling."""
-        return digest("comparison", [self._answers, self._pairs], self._sampling)
+        return digest("comparison", [self._answers, self._pairs], self._sampling, self._form)
 
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """Two prompts. A reply that cannot be read in either order rejects the case as "no_verdict"."""
         assert case.other is not None, "a comparison has two sides"
         usage, found = Usage(), list[str]()
         for first, second, names in ((case.side, case.other, _FORWARD), (case.other, case.side, _BACKWARD)):
-            reply = yield from ask(self._render(first, second), self._sampling, rng)
-            if isinstance(reply, Failed):
-                return reply
+            reply = yield from ask(self._messages(first, second), self._sampling, rng, self._form)
+            if not isinstance(reply, Completion):
+                return replace(reply, usage=usage + reply.usage)
             usage += usage_of(reply)
             place = read_place(reply.text)
             if place is None:
@@ -51,11 +53,11 @@ class Comparison:
         verdict = found[0] if agreed else "tie"
         return Judged({"verdict": verdict, "agreed": agreed, "win_score": SCORES[verdict]}, usage)
 
-    def _render(self, first: Side, second: Side) -> str:
+    def _messages(self, first: Side, second: Side) -> tuple[Message, ...]:
         answers = {"answer_a": first.answer, "answer_b": second.answer}
         if first.text == second.text:
-            return self._answers.render(task=first.text, **answers)
-        return self._pairs.render(task_a=first.text, task_b=second.text, **answers)
+            return self._answers.messages(task=first.text, **answers)
+        return self._pairs.messages(task_a=first.text, task_b=second.text, **answers)
 
 
 _FORWARD: dict[Place, str] = {"A": "win", "B": "lose", "TIE": "tie"}

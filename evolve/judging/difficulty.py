@@ -17,11 +17,13 @@ from evolve.flow import Flow
 from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged
 from evolve.prompts import Template, load_template
-from evolve.records import Failed, Rejected, Sampling
+from evolve.records import Completion, Form, Rejected, Sampling
 from evolve.strategies.rounds import usage_of
 
 LABELS = ("very easy", "easy", "medium", "hard", "very hard")
 """From 1 to 5."""
+LABEL_FORM = Form(choices=LABELS)
+SCORE_FORM = Form(pattern=r"Score: (100|[1-9]?[0-9])")
 _LABELS = r"(?:very[\s_-]+easy|very[\s_-]+hard|easy|medium|hard)"
 # "not very hard" and "isn't hard" name no label
 _LABEL = re.compile(
@@ -48,7 +50,7 @@ Reading = dict[str, str | int | float | bool] | str
 
 
 class DifficultyQuestion:
-    """Asks for the difficulty of a case's task with one template, and reads the reply with `read`.
+    """Asks for the difficulty of a case's task with one template, in `form` if any, and reads the reply with `read`.
 
     With `with_input` off the judge sees the instruction alone, as in the official code of arXiv 2412.11231.
     """
@@ -59,19 +61,21 @@ class DifficultyQuestion:
         read: Callable[[str], Reading],
         sampling: Sampling = GREEDY,
         with_input: bool = True,
+        form: Form | None = None,
     ) -> None:
         self._template, self._read, self._sampling, self._with_input = template, read, sampling, with_input
+        self._form = form
 
     def fingerprint(self) -> str:
         """A digest of template, sampling and what is shown."""
         name = "difficulty" if self._with_input else "difficulty without input"
-        return digest(name, [self._template], self._sampling)
+        return digest(name, [self._template], self._sampling, self._form)
 
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt."""
         task = case.side.text if self._with_input else case.side.task.instruction
-        reply = yield from ask(self._template.render(task=task), self._sampling, rng)
-        if isinstance(reply, Failed):
+        reply = yield from ask(self._template.messages(task=task), self._sampling, rng, self._form)
+        if not isinstance(reply, Completion):
             return reply
         reading = self._read(reply.text)
         if isinstance(reading, str):
@@ -80,19 +84,19 @@ class DifficultyQuestion:
 
 
 def label_question(
-    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True
+    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True, forms: bool = False
 ) -> DifficultyQuestion:
     """The question for a label, with the user's template where the folder has one. Raises TemplateError."""
     template = load_template("judging/difficulty_label", {"task"}, folder=templates, literal=True)
-    return DifficultyQuestion(template, read_label, sampling, with_input)
+    return DifficultyQuestion(template, read_label, sampling, with_input, LABEL_FORM if forms else None)
 
 
 def score_question(
-    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True
+    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True, forms: bool = False
 ) -> DifficultyQuestion:
     """The question for a number. Raises TemplateError."""
     template = load_template("judging/difficulty_score", {"task"}, folder=templates, literal=True)
-    return DifficultyQuestion(template, read_score, sampling, with_input)
+    return DifficultyQuestion(template, read_score, sampling, with_input, SCORE_FORM if forms else None)
 
 
 def read_label(text: str) -> Reading:

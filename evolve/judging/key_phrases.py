@@ -14,7 +14,7 @@ from evolve.flow import Flow
 from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged
 from evolve.prompts import load_template
-from evolve.records import Failed, Rejected, Sampling
+from evolve.records import Completion, Rejected, Sampling
 from evolve.strategies.rounds import usage_of
 from evolve.strategies.trajectories import described
 
@@ -37,9 +37,9 @@ class KeyPhrases:
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt. A reply without a phrase rejects the case as "no_phrases"."""
         methods, plan = described(case.side.answer)
-        text = self._template.render(methods="\n".join(f"- {method}" for method in methods or ()), plan=plan)
-        reply = yield from ask(text, self._sampling, rng)
-        if isinstance(reply, Failed):
+        messages = self._template.messages(methods="\n".join(f"- {method}" for method in methods or ()), plan=plan)
+        reply = yield from ask(messages, self._sampling, rng)
+        if not isinstance(reply, Completion):
             return reply
         usage, phrases = usage_of(reply), read_phrases(reply.text)
         if not phrases:

@@ -21,7 +21,7 @@ OPTIMISE_TEMPLATE = "auto_evol/optimise"
 TEMPLATES = frozenset({ANALYSE_TEMPLATE, OPTIMISE_TEMPLATE})
 PLACEHOLDER = "{instruction}"
 
-Outcome = Literal["method", "no_failures", "no_method", "refused"]
+Outcome = Literal["method", "no_failures", "no_method", "refused", "unfinished_reasoning"]
 
 # Possessive (*+, ++), for a model that ends in an endless line of one sign must not cost quadratic time.
 _NOTHING = re.compile(r"\W*+(?:none|no failures?(?: (?:was|were))?(?: found)?|)\W*+", re.IGNORECASE)
@@ -48,7 +48,8 @@ class Proposal:
     """What one pass of the optimiser gave.
 
     `outcome` is "method" with the new `text`, "no_failures" where the analysis lists none, "no_method" where none of
-    the `attempts` replies held a usable method, "refused" where the engine refused a prompt. `feedback` is the
+    the `attempts` replies held a usable method, "refused" where the engine refused a prompt, "unfinished_reasoning"
+    where the analysis, or the last of the replies, thought until its tokens were gone. `feedback` is the
     analysis; `note` says why there is no method, as far as known.
     """
 
@@ -83,8 +84,10 @@ class Optimiser:
         feedback = ""
         try:
             analysis = yield Prompt(
-                self.analyse.render(trajectories=render(trajectories)), self.sampling, draw_seed(rng)
+                self.analyse.messages(trajectories=render(trajectories)), self.sampling, draw_seed(rng)
             )
+            if not analysis.reasoning_ended:
+                return Proposal("unfinished_reasoning")
             feedback = analysis.text.strip()
             if says_nothing(feedback):
                 return Proposal("no_failures", feedback)
@@ -93,15 +96,19 @@ class Optimiser:
             return Proposal("refused", feedback, note=str(refused))
 
     def _rewrite(self, method: str, feedback: str, rng: Random) -> Flow[Proposal]:
-        question = self.rewrite.render(method=method, feedback=feedback, placeholder=PLACEHOLDER)
+        question = self.rewrite.messages(method=method, feedback=feedback, placeholder=PLACEHOLDER)
         note = ""
+        outcome: Outcome = "no_method"
         for attempt in range(1, self.attempts + 1):
             reply = yield Prompt(question, self.sampling, draw_seed(rng))
+            outcome = "no_method" if reply.reasoning_ended else "unfinished_reasoning"
+            if not reply.reasoning_ended:
+                continue
             try:
                 return Proposal("method", feedback, parse_method(reply.text), attempt)
             except TemplateError as error:
                 note = str(error)
-        return Proposal("no_method", feedback, attempts=self.attempts, note=note)
+        return Proposal(outcome, feedback, attempts=self.attempts, note=note)
 
 
 def render(trajectories: Sequence[Trajectory]) -> str:

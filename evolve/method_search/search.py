@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
+from evolve.described import plain
 from evolve.errors import SearchError
 from evolve.flow import drive
 from evolve.method_search.config import Engines, SearchConfig
@@ -119,7 +120,7 @@ class _Search:
         async def evolve(row: int) -> Trajectory:
             seed = self._pool[row]
             flow = strategy.evolve(seed, row, self._rng(step, "trajectory", row))
-            return trajectory(seed, await drive(flow, self._engines.evolver))
+            return trajectory(seed, await drive(flow, self._engines.evolver, confidence=False))
 
         return await _together(map(evolve, batch))
 
@@ -129,7 +130,7 @@ class _Search:
 
         async def verdict(row: int) -> str | None:
             seed, rng = self._dev[row], self._rng(of, "dev", row)
-            [result] = await drive(strategy.evolve(seed, row, rng), self._engines.evolver)
+            [result] = await drive(strategy.evolve(seed, row, rng), self._engines.evolver, confidence=False)
             if not isinstance(result, Evolved):
                 return result.error if isinstance(result, Failed) else result.reason
             task = replace(seed, instruction=result.instruction)
@@ -152,7 +153,7 @@ class _Search:
         return Random(" ".join(map(str, (self._config.seed, *of))))
 
     def _digest(self) -> str:
-        settings = asdict(replace(self._config, created_at="", templates=None))
+        settings = plain(replace(self._config, created_at="", templates=None))
         prompts = (self._initial, self._optimiser.analyse, self._optimiser.rewrite)
         parts: list[str] = [repr(settings), self._strategy(1, self._initial).fingerprint()]
         parts += [prompt.digest() for prompt in prompts]

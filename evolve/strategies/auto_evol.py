@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from evolve.described import described
 from evolve.flow import Flow
-from evolve.prompts import Template, load_template
+from evolve.prompts import Template, load_system, load_template
 from evolve.records import Completion, Instruction, Prompt, Round, Sampling
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.reply_sections import Sections, parse_reply
@@ -43,12 +44,15 @@ class AutoEvol:
         elimination: Elimination,
         templates: Path | None = None,
         method: Template | None = None,
+        forms: bool = False,
     ) -> None:
         self.rounds = rounds
         self._sampling = sampling
-        self._method = method or load_method(templates)
-        self._judge = Judge(elimination, load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates))
-        self._operator = f"method:{self._method.digest()}"
+        bare = method or load_method(templates)
+        self._method = replace(bare, system=load_system(METHOD_TEMPLATE.partition("/")[0], templates))
+        equal = load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates)
+        self._judge = Judge(elimination, equal, forms)
+        self._operator = f"method:{bare.digest()}"
 
     def fingerprint(self) -> str:
         """A digest of rounds, method, sampling and rules."""
@@ -56,9 +60,8 @@ class AutoEvol:
             self.name,
             str(self.rounds),
             self._method.digest(),
-            repr(self._sampling),
-            repr(self._judge.rules),
-            self._judge.equal.digest() if self._judge.rules.equal else "",
+            described(self._sampling),
+            *self._judge.fingerprint(),
         ]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
@@ -69,16 +72,19 @@ class AutoEvol:
             return self._operator
 
         def step(parent: Instruction, number: int) -> Flow[Draft]:
-            text = self._method.render(instruction=parent.instruction, input=parent.input)
-            reply = yield Prompt(text, self._sampling, draw_seed(rng), measure_confidence=True)
+            messages = self._method.messages(instruction=parent.instruction, input=parent.input)
+            reply = yield Prompt(messages, self._sampling, draw_seed(rng), measure_confidence=True)
             return draft_of(reply, operator(number))
 
         return evolve_rounds(seed, self.rounds, operator, step, self._judge, rng)
 
 
 def load_method(templates: Path | None = None) -> Template:
-    """The initial method: the user's file where the folder `templates` has one, else the shipped prompt."""
-    return load_template(METHOD_TEMPLATE, set(REQUIRED), set(OPTIONAL), templates)
+    """The initial method: the user's file where the folder `templates` has one, else the shipped prompt.
+
+    Without a system prompt: a method is its text, whatever it is used under.
+    """
+    return replace(load_template(METHOD_TEMPLATE, set(REQUIRED), set(OPTIONAL), templates), system="")
 
 
 def draft_of(reply: Completion, operator: str) -> Draft:

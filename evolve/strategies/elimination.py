@@ -7,8 +7,9 @@ An empty reply is always rejected: there is nothing to evolve further or to answ
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from evolve.described import BEFORE
 from evolve.records import Completion
 
 # Words of the prompts themselves, which a reply shows when the model copies its orders: WizardLM's, with or without
@@ -32,6 +33,11 @@ STOP_WORDS = frozenset(
     too under until up very was we were what when where which while who whom why will with would you your""".split()
 )
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
+_MARKS = re.compile(
+    r"</?(?:seed:)?think(?:ing)?>|</?thoughts?>|\[/?THINK\]|◁/?think▷|<\|(?:begin|end)_of_thought\|>"
+    r"|<\|(?:START|END)_THINKING\|>|<\|?channel\|?>|<\|(?:message|start)\|>",
+    re.IGNORECASE,
+)
 _VERDICT = re.compile(r"\b(not\s+)?(equal|different)\b", re.IGNORECASE)
 
 
@@ -51,25 +57,29 @@ class Elimination:
     """The response says "sorry" in fewer than 80 words."""
     punctuation_only: bool = True
     """The response holds nothing but punctuation and stop words."""
+    leaked_reasoning: bool = field(default=True, metadata={BEFORE: False})
+    """A text holds a mark of a model's thoughts, such as <think>, that what it was made from does not hold."""
 
     @classmethod
     def none(cls) -> Elimination:
         """No rule at all, as in arXiv 2412.11231."""
-        return cls(False, False, False, False, False, False)
+        return cls(False, False, False, False, False, False, False)
 
     @classmethod
     def wizardlm(cls) -> Elimination:
         """Every rule, the judge included."""
         return cls(equal=True)
 
-    def reject_instruction(self, reply: Completion, parent: str) -> str | None:
-        """The name of the first rule that turns `reply` down as an evolution of `parent`, or None.
+    def reject_instruction(self, reply: Completion, parent: str, given: str = "") -> str | None:
+        """The name of the first rule that turns `reply` down as an evolution of `parent`, whose input is `given`.
 
         The judge's rule, `equal`, is not among them: it needs a completion of its own.
         """
         text = reply.text.strip()
         if not text:
             return "empty"
+        if self.leaked_reasoning and leaks_reasoning(text, f"{parent}\n{given}"):
+            return "leaked_reasoning"
         if self.truncated and reply.finish_reason == "length":
             return "truncated"
         if self.unchanged and _folded(text) == _folded(parent):
@@ -78,10 +88,12 @@ class Elimination:
             return "leaked_words"
         return None
 
-    def reject_response(self, text: str) -> str | None:
-        """The name of the first rule that turns the response `text` down, or None."""
+    def reject_response(self, text: str, task: str = "") -> str | None:
+        """The name of the first rule that turns the response `text` to `task` down, or None."""
         if not text.strip():
             return "empty_response"
+        if self.leaked_reasoning and leaks_reasoning(text, task):
+            return "leaked_reasoning"
         words = _WORD.findall(text.lower())
         if self.refusal and len(words) < REFUSAL_MAX_WORDS and "sorry" in words:
             return "refusal"
@@ -97,6 +109,15 @@ def judged_equal(reply: str) -> bool:
     """
     verdict = _VERDICT.search(reply)
     return verdict is not None and (verdict[2].lower() == "equal") != bool(verdict[1])
+
+
+def leaks_reasoning(text: str, source: str) -> bool:
+    """Whether `text` holds a mark of thoughts, a tag or a channel's, that its `source` does not hold."""
+    return not _marks(text) <= _marks(source)
+
+
+def _marks(text: str) -> set[str]:
+    return {mark.lower() for mark in _MARKS.findall(text)}
 
 
 def _folded(text: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from random import Random
 
+from evolve.described import described
 from evolve.flow import Flow
 from evolve.prompts import load_template
 from evolve.records import Instruction, Prompt, Round, Sampling
@@ -40,6 +41,7 @@ class EvolInstruct:
         sampling: Sampling,
         elimination: Elimination,
         templates: Path | None = None,
+        forms: bool = False,
     ) -> None:
         self.rounds = rounds
         self._operators = operators
@@ -47,7 +49,8 @@ class EvolInstruct:
         self._templates = {
             name: load_template(f"evol_instruct/{name}", {"instruction"}, {"input"}, templates) for name in operators
         }
-        self._judge = Judge(elimination, load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates))
+        equal = load_template(EQUAL_TEMPLATE, {"parent", "instruction"}, folder=templates)
+        self._judge = Judge(elimination, equal, forms)
 
     def fingerprint(self) -> str:
         """A digest of rounds, operators and their templates, sampling and rules."""
@@ -55,9 +58,8 @@ class EvolInstruct:
             self.name,
             str(self.rounds),
             *(f"{name} {template.digest()}" for name, template in self._templates.items()),
-            repr(self._sampling),
-            repr(self._judge.rules),
-            self._judge.equal.digest() if self._judge.rules.equal else "",
+            described(self._sampling),
+            *self._judge.fingerprint(),
         ]
         return hashlib.blake2b("\n".join(parts).encode(), digest_size=8).hexdigest()
 
@@ -69,8 +71,8 @@ class EvolInstruct:
 
         def step(parent: Instruction, number: int) -> Flow[Draft]:
             template = self._templates[operator(number)]
-            text = template.render(instruction=parent.instruction, input=parent.input)
-            reply = yield Prompt(text, self._sampling, draw_seed(rng), measure_confidence=True)
+            messages = template.messages(instruction=parent.instruction, input=parent.input)
+            reply = yield Prompt(messages, self._sampling, draw_seed(rng), measure_confidence=True)
             return Draft(reply, operator(number), usage_of(reply))
 
         return evolve_rounds(seed, self.rounds, operator, step, self._judge, rng)

@@ -9,7 +9,17 @@ from random import Random
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template, load_template
-from evolve.records import Answer, Failed, Instruction, Prompt, Rejected, Response, Sampling
+from evolve.records import (
+    UNFINISHED_REASONING,
+    Answer,
+    Failed,
+    Instruction,
+    Message,
+    Prompt,
+    Rejected,
+    Response,
+    Sampling,
+)
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.rounds import draw_seed, usage_of
 
@@ -23,7 +33,7 @@ BARE = Template("respond/bare", "{instruction}")
 
 @dataclass(frozen=True)
 class Responder:
-    """Answers an instruction with its input, as one user turn. `template` is what the task is wrapped in."""
+    """Answers an instruction with its input. `template` is what the task is wrapped in."""
 
     sampling: Sampling
     rules: Elimination
@@ -32,19 +42,22 @@ class Responder:
     def answer(self, task: Instruction, rng: Random) -> Flow[Answer]:
         """Ask once; the rules on responses decide whether the answer stands."""
         try:
-            reply = yield Prompt(self.prompt(task), self.sampling, draw_seed(rng))
+            reply = yield Prompt(self.messages(task), self.sampling, draw_seed(rng))
         except PromptRefused as refused:
             return Failed(refused.reason, str(refused))
-        usage = usage_of(reply)
-        if reason := self.rules.reject_response(reply.text):
-            return Rejected(reason, reply.text, usage=usage, finish_reason=reply.finish_reason)
-        return Response(reply.text.strip(), reply.finish_reason, usage)
+        usage, thoughts = usage_of(reply), reply.reasoning
+        reason = (
+            self.rules.reject_response(reply.text, question(task)) if reply.reasoning_ended else UNFINISHED_REASONING
+        )
+        if reason is not None:
+            return Rejected(reason, reply.text, "", usage, reply.finish_reason, thoughts)
+        return Response(reply.text.strip(), reply.finish_reason, usage, thoughts)
 
-    def prompt(self, task: Instruction) -> str:
-        """The user turn. A template without {input} has the whole task in the place of {instruction}."""
+    def messages(self, task: Instruction) -> tuple[Message, ...]:
+        """The conversation. A template without {input} has the whole task in the place of {instruction}."""
         if "{input}" in self.template.text:
-            return self.template.render(instruction=task.instruction, input=task.input)
-        return self.template.render(instruction=question(task))
+            return self.template.messages(instruction=task.instruction, input=task.input)
+        return self.template.messages(instruction=question(task))
 
 
 def load_response_template(name: str, folder: Path | None = None) -> Template:

@@ -6,14 +6,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
+from evolve.described import described
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
 from evolve.prompts import Template
-from evolve.records import Completion, Evolved, Failed, Instruction, Prompt, Rejected, Round, Sampling, Usage
+from evolve.records import (
+    UNFINISHED_REASONING,
+    Completion,
+    Evolved,
+    Failed,
+    Form,
+    Instruction,
+    Prompt,
+    Rejected,
+    Round,
+    Sampling,
+    Usage,
+)
 from evolve.strategies.elimination import Elimination, judged_equal
 
 JUDGE_SAMPLING = Sampling(temperature=0.0, top_p=1.0, max_tokens=8)
 EQUAL_TEMPLATE = "elimination/equal"
+EQUAL_FORM = Form(choices=("EQUAL", "DIFFERENT"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +51,40 @@ Step = Callable[[Instruction, int], Flow[Draft]]
 
 @dataclass(frozen=True)
 class Judge:
-    """Decides whether a draft becomes the next instruction. `equal` is the judge's prompt template."""
+    """Decides whether a draft becomes the next instruction. `equal` is the judge's prompt template.
+
+    With `forms` the judge can reply in no other words than the rule reads.
+    """
 
     rules: Elimination
     equal: Template
+    forms: bool = False
+
+    def fingerprint(self) -> list[str]:
+        """What of it changes results: rules, and where the judge is asked its prompt and form."""
+        if not self.rules.equal:
+            return [described(self.rules), ""]
+        return [described(self.rules), self.equal.digest(), *([repr(EQUAL_FORM)] if self.forms else [])]
 
     def settle(self, draft: Draft, parent: Instruction, rng: Random) -> Flow[Round]:
         """Turn a draft into how its round ends, asking the engine only where the rule `equal` is on.
 
         Where the engine refuses the judge's prompt the round fails, with the draft's text and tokens.
         """
-        reason = draft.reason or self.rules.reject_instruction(draft.reply, parent.instruction)
+        reason = self._reason(draft, parent)
         usage, text = draft.usage, draft.reply.text.strip()
         if reason is None and self.rules.equal:
-            question = self.equal.render(parent=parent.instruction, instruction=text)
+            question = self.equal.messages(parent=parent.instruction, instruction=text)
             try:
-                verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng))
+                form = EQUAL_FORM if self.forms else None
+                verdict = yield Prompt(question, JUDGE_SAMPLING, seed=draw_seed(rng), form=form)
             except PromptRefused as refused:
                 return Failed(refused.reason, str(refused), draft.operator, text, usage)
             usage += usage_of(verdict)
-            reason = "equal" if judged_equal(verdict.text) else None
+            if not verdict.reasoning_ended:
+                reason = UNFINISHED_REASONING
+            elif judged_equal(verdict.text):
+                reason = "equal"
         if reason is not None:
             return Rejected(reason, text, draft.operator, usage, draft.reply.finish_reason)
         return Evolved(
@@ -67,6 +95,11 @@ class Judge:
             draft.reply.confidence,
             draft.trajectory,
         )
+
+    def _reason(self, draft: Draft, parent: Instruction) -> str | None:
+        if not draft.reply.reasoning_ended:
+            return UNFINISHED_REASONING
+        return draft.reason or self.rules.reject_instruction(draft.reply, parent.instruction, parent.input)
 
 
 def evolve_rounds(
@@ -96,4 +129,4 @@ def draw_seed(rng: Random) -> int:
 
 def usage_of(completion: Completion) -> Usage:
     """The tokens of one completion."""
-    return Usage(completion.prompt_tokens, completion.completion_tokens)
+    return Usage(completion.prompt_tokens, completion.completion_tokens, completion.reasoning_tokens)

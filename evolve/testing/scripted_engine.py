@@ -110,7 +110,7 @@ class ScriptedEngine:
         return Completion(
             text=self._reply(prompt),
             finish_reason="stop" if wanted <= prompt.sampling.max_tokens else "length",
-            prompt_tokens=max(1, len(prompt.text) // CHARACTERS_PER_TOKEN),
+            prompt_tokens=max(1, len(prompt.whole_text) // CHARACTERS_PER_TOKEN),
             completion_tokens=tokens,
             confidence=Confidence.of([0.5] * tokens) if prompt.measure_confidence else None,
         )
@@ -191,4 +191,4 @@ def _breaks_off(prompt: Prompt) -> bool:
 
 
 def _digest(prompt: Prompt) -> str:
-    return hashlib.blake2b(f"{prompt.seed} {prompt.text}".encode(errors="replace"), digest_size=8).hexdigest()
+    return hashlib.blake2b(f"{prompt.seed} {prompt.whole_text}".encode(errors="replace"), digest_size=8).hexdigest()

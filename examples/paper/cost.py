@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from evolve.prompts import SHIPPED
+from evolve.prompts import SHIPPED, SYSTEM
 from ray_jobs.config.run import PoolResponderConfig
 from ray_jobs.jobs.analysis.config import DifficultyConfig, DifficultyScoreConfig
 from ray_jobs.jobs.finish_config import FinishingRunConfig
@@ -113,7 +113,7 @@ def written(text: str) -> str:
 
 def _template(pattern: str) -> float:
     """The mean length in tokens of the shipped prompts of a kind."""
-    texts = [path.read_text(encoding="utf-8") for path in SHIPPED.glob(pattern)]
+    texts = [path.read_text(encoding="utf-8") for path in SHIPPED.glob(pattern) if path.stem != SYSTEM]
     return sum(map(len, texts)) / len(texts) / CHARACTERS_PER_TOKEN
 
 

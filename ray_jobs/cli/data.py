@@ -38,6 +38,10 @@ FormatName = Annotated[
         help="The format of the records: alpaca, sharegpt, messages, dpo or an installed one.",
     ),
 ]
+Reasoning = Annotated[
+    Literal["omit", "field", "inline"],
+    typer.Option(help="What responders thought: left out, a field of its turn, or in tags before the answer."),
+]
 FileName = Annotated[Literal["jsonl", "parquet"], typer.Option(help="The type of the files.")]
 Validation = Annotated[str, typer.Option(metavar="SHARE", help="Set the records of this share of the seeds aside.")]
 
@@ -98,13 +102,17 @@ def export(
     format_: FormatName,
     file: FileName = "jsonl",
     validation: Validation = "0%",
+    reasoning: Reasoning = "omit",
     storage: Storage = None,
 ) -> None:
     """Write a dataset in the format of a training program, with the file by which LLaMA-Factory finds it."""
     from ray_jobs.config.load import parse_storage
     from ray_jobs.datasets import places
 
-    exported = places.export(output, target, format_, file=file, validation=validation, storage=parse_storage(storage))
+    options = parse_storage(storage)
+    exported = places.export(
+        output, target, format_, file=file, validation=validation, reasoning=reasoning, storage=options
+    )
     for name, side in exported.sides.items():
         say(f"{side.records:>12,} {name}")
     if exported.incomplete:

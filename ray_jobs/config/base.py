@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, model_validator
 
 from evolve.masking import mask_url
 from evolve.records import Sampling
@@ -50,21 +50,45 @@ def kind_or(default: str) -> Discriminator:
     return Discriminator(tag)
 
 
-class SamplingConfig(Strict):
-    """How completions are drawn. The defaults are those of arXiv 2412.11231."""
+MODEL = "model"
+AS_THE_MODEL = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty", "presence_penalty")
+"""The fields that may be null: as the model's generation_config says."""
 
-    temperature: float = Field(0.7, ge=0, le=2)
-    top_p: float = Field(0.95, gt=0, le=1)
+
+class SamplingConfig(Strict):
+    """How completions are drawn. The defaults are those of arXiv 2412.11231.
+
+    null in a number's place means as the model's generation_config says; the word `model` in the place of all, or
+    `defaults: model` beside some, means so for each that is not given. `extra` goes to the engine as it is.
+    """
+
+    temperature: float | None = Field(0.7, ge=0, le=2)
+    top_p: float | None = Field(0.95, gt=0, le=1)
     max_tokens: int = Field(2048, ge=1)
     stop: tuple[str, ...] = ()
+    top_k: int | None = Field(0, ge=0, json_schema_extra={"before": 0})
+    min_p: float | None = Field(0.0, ge=0, le=1, json_schema_extra={"before": 0.0})
+    repetition_penalty: float | None = Field(1.0, gt=0, json_schema_extra={"before": 1.0})
+    presence_penalty: float | None = Field(0.0, ge=-2, le=2, json_schema_extra={"before": 0.0})
+    extra: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_model(cls, raw: Any) -> Any:
+        if raw == MODEL:
+            raw = {"defaults": MODEL}
+        if not isinstance(raw, dict) or raw.get("defaults") != MODEL:
+            return raw
+        given = {name: value for name, value in raw.items() if name != "defaults"}
+        return dict.fromkeys(AS_THE_MODEL) | given
 
     def build(self) -> Sampling:
         """The value that strategies use."""
-        return Sampling(self.temperature, self.top_p, self.max_tokens, self.stop)
+        return Sampling(**self.model_dump())
 
 
 class GreedyConfig(SamplingConfig):
     """Sampling of the responder: greedy, so that only the instructions differ (arXiv 2412.11231)."""
 
-    temperature: float = Field(0.0, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
+    temperature: float | None = Field(0.0, ge=0, le=2)
+    top_p: float | None = Field(1.0, gt=0, le=1)

@@ -9,7 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from evolve.engine import Engine
+from evolve.engines.reasoning import AUTO
 from ray_jobs.config.base import HARMLESS, Kind, Strict
+from ray_jobs.config.chat import ChatConfig
 from ray_jobs.config.kinds import ENGINES
 from ray_jobs.config.renamed import moved
 from ray_jobs.config.secrets import Arguments, Environment, Url, VariableName, revealed
@@ -54,7 +56,7 @@ class EngineKind(Kind):
         return None
 
 
-class VllmConfig(EngineKind):
+class VllmConfig(ChatConfig, EngineKind):
     """A model in a vLLM engine of each actor's own.
 
     `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
@@ -63,6 +65,8 @@ class VllmConfig(EngineKind):
 
     kind: Literal["vllm"] = "vllm"
     model: str
+    reasoning: str = Field(AUTO, min_length=1, json_schema_extra={"before": "none"})
+    reasoning_tokens: int | None = Field(4096, ge=1, json_schema_extra={"before": None})
     arguments: Arguments = Field(default_factory=dict, json_schema_extra={"identity_without": PLACEMENT})
     environment: Environment = Field(default_factory=dict, json_schema_extra=HARMLESS)
     holds_weights: ClassVar[bool] = True
@@ -73,14 +77,16 @@ class VllmConfig(EngineKind):
         os.environ.update(revealed(self.environment, "environment"))
         from evolve.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(self.model, arguments)
+        return VllmEngine(self.model, arguments, self.chat(), self.reasoning, self.reasoning_tokens)
 
 
-class OpenAIConfig(EngineKind):
+class OpenAIConfig(ChatConfig, EngineKind):
     """A model behind an OpenAI-compatible server. The key comes from the environment variable `api_key_env`."""
 
     kind: Literal["openai"]
     model: str
+    reasoning: Literal["auto", "none"] = Field("auto", json_schema_extra={"before": "none"})
+    reasoning_tokens: int | None = Field(None, ge=1, json_schema_extra={"before": None})
     url: Url = Field(json_schema_extra=HARMLESS)
     api_key_env: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
     timeout_seconds: float = Field(600, gt=0, json_schema_extra=HARMLESS)
@@ -97,7 +103,8 @@ class OpenAIConfig(EngineKind):
         from evolve.engines.openai_engine import OpenAIEngine
 
         url = revealed(self.url, "url")
-        return OpenAIEngine(url, self.model, self.api_key_env, self.timeout_seconds, self.retries)
+        server = (url, self.model, self.api_key_env, self.timeout_seconds, self.retries)
+        return OpenAIEngine(*server, self.chat(), self.reasoning == AUTO, self.reasoning_tokens or 0)
 
     def hidden_texts(self) -> tuple[str, ...]:
         """The key."""

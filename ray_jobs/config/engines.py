@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evolve.engine import Engine
 from evolve.engines.masked_engine import MaskedEngine
+from evolve.errors import SettingError
 from evolve.flow import Strategy
 from evolve.masking import concealed
 from evolve.prompts import Template
@@ -15,16 +16,21 @@ from ray_jobs.config.registered import naming
 from ray_jobs.config.run import RunConfig
 from ray_jobs.config.secrets import known_secrets
 from ray_jobs.config.strategies import EvolvingConfig
+from ray_jobs.errors import EngineRefuses
 
 
 def build_engine(config: EngineKind) -> Engine:
     """Load the engine of one actor. Imports only what this engine needs. No error of the engine repeats a secret.
 
-    Raises ConfigError where a variable is missing that the configuration takes a value from.
+    Raises ConfigError where a variable is missing that the configuration takes a value from, and for settings that the
+    model or the engine's build cannot use.
     """
     secrets = (*known_secrets(config), *config.hidden_texts())
-    with concealed(secrets):
-        engine = config.build()
+    try:
+        with concealed(secrets):
+            engine = config.build()
+    except SettingError as error:
+        raise EngineRefuses(f"engine.{error}") from None
     return MaskedEngine(engine, secrets) if secrets else engine
 
 

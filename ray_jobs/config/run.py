@@ -286,9 +286,13 @@ class RespondConfig(JobConfig):
 
 
 class RunConfig(JobConfig):
-    """One run: one output folder and everything that determines what ends up in it."""
+    """One run: one output folder and everything that determines what ends up in it.
+
+    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens.
+    """
 
     seed: int = 0
+    confidence_share: float = Field(0.05, ge=0, le=1, json_schema_extra={"before": 1.0})
     strategy: StrategyConfig = EvolInstructConfig()
     evolvers: dict[Annotated[str, Field(pattern=ENGINE_NAME)], EvolverConfig] = Field(min_length=1)
     sharing: Literal["every", "split"] = "every"

@@ -28,6 +28,7 @@ class EliminationConfig(Strict):
     unchanged: bool = True
     refusal: bool = True
     punctuation_only: bool = True
+    leaked_reasoning: bool = Field(True, json_schema_extra={"before": False})
 
 
 PRESETS = {"none": Elimination.none(), "rules": Elimination(), "wizardlm": Elimination.wizardlm()}
@@ -55,13 +56,15 @@ class StrategyKind(Kind):
 class EvolvingConfig(StrategyKind):
     """What every strategy of the pipeline has. `elimination` is a preset's name or the rules one by one.
 
-    `own_templates` is a folder of templates that the kind brings along, which files in `templates` may replace.
+    With `forms` the judge of the rule `equal` can reply in no other words than the two that are read. `own_templates`
+    is a folder of templates that the kind brings along, which files in `templates` may replace.
     """
 
     rounds: int = Field(1, ge=1, le=100)
     elimination: RulesConfig = EliminationConfig()
     templates: Path | None = Field(None, json_schema_extra=HARMLESS)
     sampling: SamplingConfig = SamplingConfig()
+    forms: bool = Field(True, json_schema_extra={"before": False})
     run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingRunConfig"
     own_templates: ClassVar[Path | None] = None
 
@@ -91,7 +94,7 @@ class EvolInstructConfig(EvolvingConfig):
     def build(self, method: Method | None = None) -> Strategy:  # noqa: ARG002 (it has none)
         """The operators that are on."""
         operators = operator_order(self.breadth, self.complicate_input)
-        return EvolInstruct(self.rounds, operators, self.sampling.build(), self.rules(), self.templates)
+        return EvolInstruct(self.rounds, operators, self.sampling.build(), self.rules(), self.templates, self.forms)
 
 
 class AutoEvolConfig(EvolvingConfig):
@@ -106,7 +109,7 @@ class AutoEvolConfig(EvolvingConfig):
     def build(self, method: Method | None = None) -> Strategy:
         """With the saved method, or the initial one."""
         template = method.template() if method else None
-        return AutoEvol(self.rounds, self.sampling.build(), self.rules(), self.templates, template)
+        return AutoEvol(self.rounds, self.sampling.build(), self.rules(), self.templates, template, self.forms)
 
     def saved_method(self) -> str | None:
         """The configured one."""

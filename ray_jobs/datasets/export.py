@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from ray_jobs.config.kinds import EXPORTS
 from ray_jobs.config.registry import UnknownKind
-from ray_jobs.datasets.formats import Format
+from ray_jobs.datasets.formats import Format, Reasoning, with_reasoning
 from ray_jobs.datasets.shards import SHARD_BYTES, JsonlShards, ParquetShards, Shards
 from ray_jobs.datasets.source import Source, open_source
 from ray_jobs.datasets.target import Contents, check_target, new_dataset, write_new
@@ -63,17 +63,22 @@ def export(
     file: FileKind,
     validation: Fraction = Fraction(0),
     shard_bytes: int = SHARD_BYTES,
+    reasoning: Reasoning = "omit",
 ) -> Exported:
     """Write the dataset in `store`, of a run or a selection, to `target` in the format `name`.
 
-    `validation` is the share of seeds whose records are set aside, at least 0 and below 1. What an export that has
-    failed or was killed has left in `target` is made anew. Raises OutputError where anything else is there, `target`
-    lies in `store` or around it, or `store` holds no dataset; LeaseHeld where a process is writing there; ConfigError
-    where the data lack what the format needs, or a side of the split would be empty.
+    `reasoning` says what becomes of what responders thought, in a format with turns. `validation` is the share of seeds
+    whose records are set aside, at least 0 and below 1. What an export that has failed or was killed has left in
+    `target` is made anew. Raises OutputError where anything else is there, `target` lies in `store` or around it, or
+    `store` holds no dataset; LeaseHeld where a process is writing there; ConfigError where the data lack what the
+    format needs, or a side of the split would be empty.
     """
     check_target(target, CONTENTS, [store])
-    source, wanted = open_source(store), find_format(name)
+    source, wanted = open_source(store), with_reasoning(find_format(name), reasoning)
+    if wanted is None:
+        raise ConfigError(f"--reasoning {reasoning}: only the formats sharegpt and messages can hold it, not {name}")
     source.require((*wanted.needs, "seed_id"), f"--format {name}")
+    source.require(wanted.takes, f"--reasoning {reasoning}")
     sides = [TRAIN, VALIDATION] if validation else [TRAIN]
     if validation:
         _check_sides(source, validation)
@@ -121,12 +126,13 @@ def _check_sides(source: Source, validation: Fraction) -> None:
 
 
 def _write(source: Source, wanted: Format, exported: Exported) -> None:
-    for batch in source.batches([*wanted.needs, "seed_id"]):
-        complete = pa.RecordBatch.from_arrays([batch.column(need) for need in wanted.needs], list(wanted.needs))
+    columns = [*wanted.needs, *wanted.takes]
+    for batch in source.batches([*columns, "seed_id"]):
+        texts = pa.RecordBatch.from_arrays([batch.column(name) for name in columns], columns)
         seeds = batch.column("seed_id").to_pylist()
         rows: dict[str, list[dict[str, Any]]] = {side: [] for side in exported.sides}
-        for seed_id, row in zip(seeds, complete.to_pylist(), strict=True):
-            if None in row.values():
+        for seed_id, row in zip(seeds, texts.to_pylist(), strict=True):
+            if any(row[name] is None for name in wanted.needs):
                 exported.incomplete += 1
             else:
                 aside = on_validation_side(seed_id, exported.validation)

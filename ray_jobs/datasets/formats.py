@@ -8,8 +8,8 @@ the turns here do. What its dataset_info.json may say is in its data/README.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -17,13 +17,17 @@ from ray_jobs.datasets.words import question
 
 Row = Mapping[str, Any]
 _TEXT = pa.string()
+Reasoning = Literal["omit", "field", "inline"]
+"""What becomes of what a responder thought: nothing, a field of its turn, or tags before its answer."""
+REASONING_FIELD = "reasoning_content"
 
 
 @dataclass(frozen=True)
 class Format:
     """A format: the columns that it is made from, its schema, how to make rows, and its LLaMA-Factory description.
 
-    A record in which a column of `needs` is null has no row; `hint` is told where no record has all of them.
+    A record in which a column of `needs` is null has no row; one of `takes` may be null. `hint` is told where no record
+    has all that is needed.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Format:
     rows: Callable[[Row], list[dict[str, Any]]]
     description: Mapping[str, Any]
     hint: str = ""
+    takes: Sequence[str] = ()
 
     def described(self, folder: str) -> dict[str, Any]:
         """The entry of dataset_info.json for files in `folder`, which is beside it."""
@@ -43,12 +48,29 @@ def _schema(**columns: pa.DataType) -> pa.Schema:
     return pa.schema([pa.field("record_id", _TEXT), *(pa.field(name, kind) for name, kind in columns.items())])
 
 
-def _turns(role: str, content: str) -> pa.DataType:
-    return pa.list_(pa.struct([pa.field(role, _TEXT), pa.field(content, _TEXT)]))
+def _turns(*fields: str) -> pa.DataType:
+    return pa.list_(pa.struct([pa.field(field, _TEXT) for field in fields]))
 
 
 def _asked(row: Row) -> str:
     return question(row["instruction"], row["input"])
+
+
+def _inline(row: Row) -> str:
+    return f"<think>\n{row['reasoning']}\n</think>\n\n{row['output']}" if row["reasoning"] else str(row["output"])
+
+
+def _with_inline(rows: Callable[[Row], list[dict[str, Any]]]) -> Callable[[Row], list[dict[str, Any]]]:
+    return lambda row: rows({**row, "output": _inline(row)})
+
+
+def _with_field(turns: str, rows: Callable[[Row], list[dict[str, Any]]]) -> Callable[[Row], list[dict[str, Any]]]:
+    def add(row: Row) -> list[dict[str, Any]]:
+        (made,) = rows(row)
+        made[turns][-1][REASONING_FIELD] = row["reasoning"]
+        return [made]
+
+    return add
 
 
 def _columns(row: Row) -> list[dict[str, Any]]:
@@ -123,3 +145,19 @@ DPO = Format(
     "The format needs pairs of answers to the same question of which one is known to be better, as AutoIF finds them; "
     "where each instruction has one answer there are none, and scores rate instructions, not answers",
 )
+_TURNS = {"sharegpt": ("conversations", "from", "value"), "messages": ("messages", "role", "content")}
+"""The formats that have turns: their column, and the fields of a turn."""
+
+
+def with_reasoning(wanted: Format, how: Reasoning) -> Format | None:
+    """`wanted` with what responders thought, as `how` says; None for a format that has no turns to hold it."""
+    if how == "omit":
+        return wanted
+    if wanted.name not in _TURNS:
+        return None
+    takes = ("reasoning",)
+    if how == "inline":
+        return replace(wanted, takes=takes, rows=_with_inline(wanted.rows))
+    turns, *fields = _TURNS[wanted.name]
+    schema = _schema(**{turns: _turns(*fields, REASONING_FIELD)})
+    return replace(wanted, takes=takes, schema=schema, rows=_with_field(turns, wanted.rows))

@@ -8,6 +8,7 @@ from typing import Any
 
 from ray_jobs.datasets.export import Exported, FileKind
 from ray_jobs.datasets.export import export as export_records
+from ray_jobs.datasets.formats import Reasoning
 from ray_jobs.datasets.rule import Range, make_rule
 from ray_jobs.datasets.select import select as select_records
 from ray_jobs.datasets.selection_files import Selection
@@ -68,18 +69,21 @@ def export(
     *,
     file: FileKind = "jsonl",
     validation: str = "0%",
+    reasoning: Reasoning = "omit",
     storage: Mapping[str, Any] | None = None,
 ) -> Exported:
     """Write the records of `output` to the new folder `target`, in the format of a training program.
 
     Formats are alpaca, sharegpt, messages, dpo, and those of installed packages. The records of a share `validation` of
-    the seeds are set aside, each seed on one side. `storage` holds options for the file systems. Raises as
-    `datasets.export.export` does.
+    the seeds are set aside, each seed on one side. In sharegpt and messages, what responders thought is a "field" of
+    its turn, or "inline" before the answer in tags, where `reasoning` says so. `storage` holds options for the file
+    systems. Raises as `datasets.export.export` does.
 
         export("out/best", "out/sft", "alpaca", validation="5%")
     """
     share, options = _share(validation), storage or {}
-    return export_records(open_store(output, options), open_store(target, options), format, file, share)
+    source, written = open_store(output, options), open_store(target, options)
+    return export_records(source, written, format, file, share, reasoning=reasoning)
 
 
 def _share(text: str) -> Fraction:

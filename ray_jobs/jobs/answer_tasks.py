@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from evolve.errors import EvolveError
@@ -11,8 +12,10 @@ from evolve.strategies.respond import BARE, Responder, load_response_template
 from ray_jobs.config.identity import result_settings
 from ray_jobs.config.run import RespondConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.preflight import check_models, check_variables
+from ray_jobs.jobs.begun import as_begun
+from ray_jobs.jobs.preflight import check_models, check_sampling, check_variables
 from ray_jobs.jobs.stages import responding, scoring
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import RespondTask
 from ray_jobs.pipeline.begun import as_records
@@ -29,6 +32,7 @@ class AnswerTasksJob(SeededJob):
     kind = "respond"
 
     def __init__(self, config: RespondConfig) -> None:
+        config, self.set_back = as_begun(config)
         super().__init__(config)
         self._config = config
         try:
@@ -39,6 +43,11 @@ class AnswerTasksJob(SeededJob):
             raise ConfigError(f"templates: {error}") from None
         check_variables(config)
         check_models(self.pipeline.stages)
+        check_sampling("responder.sampling", config.responder.sampling, [config.responder.engine])
+
+    def check_machine(self, say: Callable[[str], None]) -> None:
+        """Tell what is as it was when the output was begun, and how thoughts are read."""
+        told(say, self.set_back, self._config)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -56,7 +65,7 @@ class AnswerTasksJob(SeededJob):
     def settings(self) -> dict[str, Any]:
         """Those of responder and scorer, and the digest of a template that is more than the bare task."""
         settings = result_settings(self._config) | {"job": self.kind}
-        if self._template.text != BARE.text:
+        if self._template.digest() != BARE.digest():
             settings["responder.template"] = self._template.digest()
         return settings
 

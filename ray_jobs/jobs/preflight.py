@@ -13,16 +13,21 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
 
-from evolve.errors import EvolveError
+from evolve.engines.chat import found_template
+from evolve.engines.reasoning import AUTO, NONE, parser_for
+from evolve.engines.vllm_build import vllm_build
+from evolve.errors import EvolveError, SettingError
 from evolve.flow import Strategy
 from evolve.prompts import Template, check_folder, shipped_names
 from evolve.strategies.method import Method
 from evolve.strategies.respond import load_response_template
-from ray_jobs.config.engine_kinds import EngineKind
+from ray_jobs.config.base import SamplingConfig
+from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
 from ray_jobs.config.engines import build_strategy
 from ray_jobs.config.run import (
     ModelScorerConfig,
     OutputConfig,
+    PoolResponderConfig,
     RewardConfig,
     RunConfig,
 )
@@ -65,6 +70,10 @@ def check(run: RunConfig) -> Checked:
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
     check_variables(run)
+    evolving = [evolver.engine for evolver in run.evolvers.values()]
+    check_sampling("strategy.sampling", run.strategy.sampling, evolving)
+    answering = [run.responder.engine] if isinstance(run.responder, PoolResponderConfig) else evolving
+    check_sampling("responder.sampling", run.responder.sampling, answering)
     return Checked(strategy, response, method)
 
 
@@ -75,7 +84,10 @@ def check_models(stages: Iterable[Stage]) -> None:
 
 
 def check_loaded(place: str, model: Any) -> None:
-    """Check that the model is there which the configuration at `place` has loaded. Raises ConfigError."""
+    """Check that the model which the configuration at `place` has loaded is there and reads what it is given.
+
+    Raises ConfigError.
+    """
     match model:
         case ModelScorerConfig():
             check_model(f"{place}.model", model.model)
@@ -85,6 +97,8 @@ def check_loaded(place: str, model: Any) -> None:
             check_reward_model(place, model)
         case EngineKind(holds_weights=True) | ClassifierConfig() | EncoderConfig():
             check_model(f"{place}.model", model.model)
+    if isinstance(model, VllmConfig):
+        check_chat(place, model)
 
 
 def check_places(job: Job) -> None:
@@ -133,6 +147,35 @@ def check_variables(config: OutputConfig) -> None:
     for path, secret in secrets_in(config):
         if secret.variable is not None and secret.variable not in os.environ:
             raise ConfigError(f"{path}: {absent(secret.variable)}")
+
+
+def check_chat(place: str, engine: VllmConfig) -> None:
+    """Check that a vLLM engine's model reads what it is given. Raises ConfigError, naming `place`.
+
+    What the hub holds and this machine does not is looked at when it loads.
+    """
+    here, template = found_template(engine.model)
+    try:
+        if here or engine.chat_template:
+            engine.chat().check(template)
+            if engine.reasoning == AUTO:
+                parser_for(engine.chat_template or template)
+        if engine.reasoning not in (AUTO, NONE) and (build := vllm_build()):
+            build.check_parser(engine.reasoning)
+    except SettingError as error:
+        raise ConfigError(f"{place}.{error}") from None
+
+
+def check_sampling(place: str, sampling: SamplingConfig, engines: Iterable[EngineKind]) -> None:
+    """Check that vLLM, where one of `engines` is it, knows what `extra` holds. Raises ConfigError, naming `place`.
+
+    On a machine without vLLM its actors find out.
+    """
+    if sampling.extra and any(isinstance(engine, VllmConfig) for engine in engines) and (build := vllm_build()):
+        try:
+            build.check_extra(sampling.extra)
+        except SettingError as error:
+            raise ConfigError(f"{place}.{error}") from None
 
 
 def check_model(place: str, model: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from evolve.flow import Strategy
@@ -12,9 +13,11 @@ from ray_jobs.config.engines import build_responder
 from ray_jobs.config.identity import fingerprint, result_settings
 from ray_jobs.config.pool_names import pool_name
 from ray_jobs.config.run import PoolResponderConfig, RunConfig
+from ray_jobs.jobs.begun import as_begun
 from ray_jobs.jobs.methods import held_out
 from ray_jobs.jobs.preflight import check, check_models
 from ray_jobs.jobs.stages import responding, scoring
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import EvolveActor, EvolveTask, RespondTask
@@ -28,11 +31,16 @@ class SynthesisJob(SeededJob):
     kind = "synthesis"
 
     def __init__(self, run: RunConfig) -> None:
+        run, self.set_back = as_begun(run)
         super().__init__(run)
         self._run = run
         checked = check(run)
         self._strategy, self._response, self._method = checked.strategy, checked.response, checked.method
         check_models(self.pipeline.stages)
+
+    def check_machine(self, say: Callable[[str], None]) -> None:
+        """Tell what is as it was when the output was begun, and how thoughts are read."""
+        told(say, self.set_back, self._run)
 
     @property
     def pipeline(self) -> Pipeline:
@@ -43,7 +51,7 @@ class SynthesisJob(SeededJob):
             responders = [responding(run.responder, respond)]
         else:
             responders, own = [], respond
-        evolve = EvolveTask(self._strategy, run.seed, run.keep_rounds, own)
+        evolve = EvolveTask(self._strategy, run.seed, run.keep_rounds, own, run.confidence_share)
         evolvers = [
             Stage(
                 pool_name(name),
@@ -130,6 +138,6 @@ def synthesis_settings(
     if method:
         settings["strategy.method"] = method.fingerprint
         settings["strategy.method.tuned_on.dev_ids"] = fingerprint({"ids": sorted(method.tuned_on.dev_ids)})
-    if response.text != BARE.text:
+    if response.digest() != BARE.digest():
         settings["responder.template"] = response.digest()
     return settings

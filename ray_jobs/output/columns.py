@@ -87,7 +87,8 @@ _ENGINES = (
         "mean_top1_prob",
         FLOAT,
         "round",
-        "mean probability of the most likely token over the evolver's reply, before temperature and top-p",
+        "mean probability of the most likely token over the evolver's answer, before temperature and top-p; null on "
+        "the rows that `confidence_share` leaves out",
         mean=True,
         label="top-1 probability",
         scale=Scale(0, 1, 400),
@@ -194,6 +195,8 @@ _REST = (
         "of pairs that `evolve score` took, as JSON: `file`, `line` (or the number of the row) and the other `columns` "
         "of the pair, so that scores join back; null otherwise",
     ),
+    _shared("reasoning", TEXT, "round", "what the responder thought aloud first ([models.md](models.md)), if it did"),
+    _shared("reasoning_tokens", LONG, "round", "of `completion_tokens`, all models' thoughts; null in version 0.1"),
 )
 
 COLUMNS: Sequence[Column] = (*_KEYS, *_OUTCOME, *_TEXTS, *_ENGINES, *_SCORES, *_REST)

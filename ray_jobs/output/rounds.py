@@ -42,6 +42,9 @@ def settle_answer(round_row: RoundRow, answer: Answer) -> None:
     usage = answer.usage
     round_row["prompt_tokens"] += usage.prompt_tokens
     round_row["completion_tokens"] += usage.completion_tokens
+    round_row["reasoning_tokens"] = (round_row.get("reasoning_tokens") or 0) + usage.reasoning_tokens
+    if not isinstance(answer, Failed):
+        round_row["reasoning"] = storable(answer.reasoning) or None
     match answer:
         case Response():
             round_row |= {"output": storable(answer.text), "respond_finish_reason": answer.finish_reason}
@@ -94,4 +97,8 @@ def _failed(result: Failed, stage: str) -> RoundRow:
 
 
 def _spent(usage: Usage) -> RoundRow:
-    return {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }

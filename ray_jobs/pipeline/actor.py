@@ -23,11 +23,12 @@ import pyarrow as pa
 
 from evolve.current_row import ROW
 from evolve.engine import Engine
-from evolve.errors import EngineDied
+from evolve.errors import EngineDied, SettingsRefused
 from evolve.records import Completion, Prompt, Sampling
 from evolve.replies import REPLIES, JournalEngine
 from ray_jobs.config.engine_kinds import EngineConfig, is_server
 from ray_jobs.config.engines import build_engine
+from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.gate import Gate
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
@@ -38,7 +39,7 @@ ENGINE_DIED = 70
 ROWS_PER_CALL = 1.25
 """Rows under way for each of an engine's slots: more than one, since some rows are between two prompts."""
 
-PROBE = Prompt("Hello", Sampling(temperature=0, max_tokens=1), seed=0)
+PROBE = Prompt.user("Hello", Sampling(temperature=0, max_tokens=1), seed=0)
 """What every engine that is in order completes."""
 
 log = logging.getLogger(__name__)
@@ -170,7 +171,7 @@ class RowActor(PoolActor[Result]):
         return result
 
     def _end(self, died: EngineDied) -> NoReturn:
-        if self._journal:
+        if self._journal and not isinstance(died, SettingsRefused):
             # a server that is away says nothing of the rows that were under way
             under_way = () if is_server(self._context.model) else sorted(self._under_way)
             self._journal.died(under_way, one_line(died))
@@ -239,7 +240,12 @@ def load_engine(config: EngineConfig) -> Engine:
 
 
 def end_actor(died: EngineDied, reporter: StatsReporter) -> NoReturn:
-    """Leave the process, so that Ray starts the actor anew and its blocks with it."""
+    """Leave the process, so that Ray starts the actor anew and its blocks with it.
+
+    Raises EngineRefuses, which ends the run, where the engine takes no prompt as it is set.
+    """
+    if isinstance(died, SettingsRefused):
+        raise EngineRefuses(" ".join(str(died).split())) from died
     log.error("%s; this actor ends and starts again", died, extra={"row": ROW.get()})
     reporter.ended(one_line(died))
     logging.shutdown()

@@ -6,6 +6,7 @@ Blocks are tables in PLAN_SCHEMA where rows begin, in ROW_SCHEMA everywhere else
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -127,6 +128,7 @@ class RespondTask:
 class EvolveTask:
     """How rows are evolved, and which rounds go on. With `respond` evolvers answer themselves.
 
+    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens.
     The strategy travels whole, for a worker on another machine may not have the folder of its templates.
     """
 
@@ -134,6 +136,7 @@ class EvolveTask:
     seed: int
     keep_rounds: Literal["all", "last"]
     respond: RespondTask | None = None
+    confidence_share: float = 1.0
 
 
 class EvolveActor(FirstActor):
@@ -163,7 +166,9 @@ class EvolveActor(FirstActor):
         """Evolve a seed."""
         seed = Instruction(row["seed_instruction"], row["input"])
         rng = Random(f"{self._task.seed} evolve {row['row_id']}")
-        return round_rows(await drive(self._task.strategy.evolve(seed, row["seed_index"], rng), self._engine))
+        flow = self._task.strategy.evolve(seed, row["seed_index"], rng)
+        measured = in_share(row["row_id"], self._task.confidence_share)
+        return round_rows(await drive(flow, self._engine, measured))
 
     def chosen(self, rounds: list[RoundRow]) -> list[RoundRow]:
         """As the run says."""
@@ -219,3 +224,9 @@ class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
             stats.spend((item["n_q"] or 0) + (item["n_a"] or 0), 0)
         stats.count(item for _, item in rounds)
         return [row["rounds"] for row in rows]
+
+
+def in_share(row_id: str, share: float) -> bool:
+    """Whether a row is one of `share` of all rows: by its id, so that it is or is not whenever it runs."""
+    digest = hashlib.blake2b(row_id.encode(), digest_size=8, person=b"confidence").digest()
+    return int.from_bytes(digest, "big") < share * 2**64

@@ -6,7 +6,8 @@ The runner plans, resumes, watches, commits and reports; a job says how its rows
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from ray_jobs.config.run import JobConfig, OutputConfig, SeedsConfig
@@ -33,6 +34,8 @@ class PooledJob(ABC):
     holds: ClassVar[ownership.Kind] = "run"
     """What the mark of the output says that it holds."""
     config: OutputConfig
+    set_back: Mapping[str, Any] = MappingProxyType({})
+    """Settings that are as they were when an earlier version began the output, by dotted path."""
 
     @property
     @abstractmethod

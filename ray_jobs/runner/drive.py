@@ -112,6 +112,7 @@ class Drive:
             "records_per_row": self.job.records_per_row,
             "result_settings": settings,
             "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
+            run_files.SET_BACK: sorted(self.job.set_back),
             "pools": {name: {"gpus": pool.gpus} for name, pool in self.job.pipeline.pools().items()},
             "versions": run_files.versions(),
         }

@@ -6,17 +6,21 @@ import re
 
 from ray.exceptions import RayError
 
-from ray_jobs.errors import JobError, PoolError
+from ray_jobs.errors import EngineRefuses, JobError, PoolError
 from ray_jobs.pipeline.monitor import Snapshot
 
 MAX_CHARACTERS = 600
 _ADVICE = re.compile(r"\s*\bFailed to [^\n]{1,100} after \d+/\d+ attempts \(total backoff .*", re.DOTALL)
 """What Ray Data appends to the message of an error in a task: how to have it retry, which is not for our users."""
+_REFUSED = re.compile(rf"^{EngineRefuses.__module__}\.{EngineRefuses.__name__}: (.+)$", re.MULTILINE)
 _RAISED = re.compile(r"^[\w.]*(?:Error|Exception)\b", re.MULTILINE)
 
 
 def job_error(error: RayError) -> JobError:
     """`error` as one of ours: what a worker raised keeps its meaning if it is a JobError, else the pool is at fault."""
+    if refused := list(_REFUSED.finditer(_ADVICE.sub("", str(error)))):
+        # what a row's code raises comes here as the text of its traceback alone
+        return EngineRefuses(refused[-1][1])
     cause = _root_cause(error)
     if not isinstance(cause, JobError):
         return PoolError(_named(cause))

@@ -13,7 +13,7 @@ from evolve.testing.scripted_engine import Script, ScriptedEngine
 
 
 def prompt(text: str) -> Prompt:
-    return Prompt(text, Sampling(), 0)
+    return Prompt.user(text, Sampling(), 0)
 
 
 def echo() -> ScriptedEngine:
@@ -73,3 +73,12 @@ def test_flows_share_an_engine_each_at_its_own_speed() -> None:
         return await asyncio.gather(*(drive(chain(*"abcdef"[:count]), engine) for count in range(6)))
 
     assert asyncio.run(together()) == [list("ABCDEF"[:count]) for count in range(6)]
+
+
+def test_confidence_is_asked_for_only_where_the_caller_wants_it() -> None:
+    def asking() -> Flow[bool]:
+        reply = yield Prompt.user("a", Sampling(), 0, measure_confidence=True)
+        return reply.confidence is not None
+
+    assert asyncio.run(drive(asking(), echo()))
+    assert not asyncio.run(drive(asking(), echo(), confidence=False))

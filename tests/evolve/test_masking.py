@@ -95,7 +95,7 @@ def test_an_engine_with_secrets_repeats_none() -> None:
 
     engine = MaskedEngine(ScriptedEngine(reply=reply), ["zebra-1"])
     with pytest.raises(PromptRefused, match=r"^not with \*\*\*: hello$"):
-        asyncio.run(engine.generate(Prompt("hello", Sampling(), 0)))
+        asyncio.run(engine.generate(Prompt.user("hello", Sampling(), 0)))
     assert engine.max_concurrency == ScriptedEngine().max_concurrency
 
 

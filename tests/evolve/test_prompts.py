@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from evolve.errors import TemplateError
-from evolve.prompts import SHIPPED, Template, check_folder, load_template, parse_template
+from evolve.prompts import SHIPPED, Template, check_folder, load_template, parse_template, shipped_names
+from evolve.records import Message, Prompt, Sampling
 
 NAME = "evol_instruct/deepen"
 
@@ -125,8 +126,34 @@ def test_a_folder_in_order_passes(tmp_path: Path) -> None:
     check_folder(tmp_path, {NAME})
 
 
-# The seed constraints of AutoIF are a list, not a prompt.
-PROMPTS = sorted(path for path in SHIPPED.rglob("*.txt") if path.stem != "constraints")
+def test_a_folders_system_prompt_goes_before_each_of_its_prompts(tmp_path: Path) -> None:
+    write(tmp_path, "Deeper: {instruction}")
+    bare = load(tmp_path)
+    assert bare.messages(instruction="Count.") == (Message("user", "Deeper: Count."),)
+    write(tmp_path, "Answer as {one}.\n", "evol_instruct/system")
+    own = load(tmp_path)
+    assert own.messages(instruction="Count.") == (
+        Message("system", "Answer as {one}."),
+        Message("user", "Deeper: Count."),
+    )
+    assert own.digest() != bare.digest()
+    check_folder(tmp_path, shipped_names())
+
+
+def test_the_user_turns_of_a_prompt_are_its_text() -> None:
+    prompt = Prompt((Message("system", "Be short."), Message("user", "Count.")), Sampling(), 1)
+    assert (prompt.text, prompt.whole_text) == ("Count.", "Be short.\n\nCount.")
+    assert Prompt.user("Count.", Sampling(), 1).text == "Count."
+
+
+# The seed constraints of AutoIF are a list, not a prompt; the shipped system prompts are empty.
+PROMPTS = sorted(path for path in SHIPPED.rglob("*.txt") if path.stem not in ("constraints", "system"))
+
+
+def test_shipped_system_prompts_are_empty_and_every_group_has_one() -> None:
+    groups = {path.parent for path in PROMPTS}
+    assert {path.read_text() for path in SHIPPED.rglob("system.txt")} == {""}
+    assert {path.parent for path in SHIPPED.rglob("system.txt")} == groups
 
 
 @pytest.mark.parametrize("path", PROMPTS, ids=lambda path: path.stem)

@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 
 from evolve.errors import PromptRefused
-from evolve.records import Completion, Prompt, Sampling
+from evolve.records import Completion, Message, Prompt, Sampling
 from evolve.replies import REPLIES, JournalEngine, Reply, RowReplies
 from evolve.testing.scripted_engine import Script, ScriptedEngine
 
-PROMPT = Prompt("Name a river.", Sampling(), seed=7, measure_confidence=True)
+PROMPT = Prompt.user("Name a river.", Sampling(), seed=7, measure_confidence=True)
 
 
 class Row:
@@ -41,7 +41,8 @@ def test_a_reply_is_given_again() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        replace(PROMPT, text="Name a lake."),
+        replace(PROMPT, messages=(Message("user", "Name a lake."),)),
+        replace(PROMPT, messages=(Message("system", "Be short."), *PROMPT.messages)),
         replace(PROMPT, seed=8),
         replace(PROMPT, sampling=Sampling(temperature=0)),
         replace(PROMPT, measure_confidence=False),
@@ -65,7 +66,7 @@ def test_a_refusal_is_given_again() -> None:
 def test_halves_of_surrogate_pairs_are_asked_as_they_are() -> None:
     row = Row()
     for _ in range(2):
-        row.ask(replace(PROMPT, text="Name \ud83d."))
+        row.ask(Prompt.user("Name \ud83d.", Sampling(), seed=7))
     assert row.inner.calls == 1
 
 

@@ -38,6 +38,7 @@ def run_config(folder: Path, **changes: Any) -> RunConfig:
     raw: dict[str, Any] = {
         "output": str(folder / "out"),
         "seeds": {"path": str(folder / "seeds.jsonl")},
+        "confidence_share": 1,
         "strategy": {"rounds": 3},
         "evolvers": {name: {"engine": {"kind": "scripted"}, "pool": pool} for name in ("a", "b")},
         "responder": {"engine": {"kind": "scripted", "model": "answers"}, "pool": pool},

@@ -16,8 +16,11 @@ import pytest
 
 from ray_jobs.cli.app import main
 from ray_jobs.config.load import read_config
-from ray_jobs.config.run import ScoreConfig
+from ray_jobs.config.run import RunConfig, ScoreConfig
+from ray_jobs.jobs.begun import as_begun, with_defaults_of
+from ray_jobs.jobs.load import load_config
 from ray_jobs.jobs.score_pairs import ScorePairsJob
+from ray_jobs.output.run_files import SET_BACK
 from ray_jobs.runner.run import run
 
 OUTPUTS = Path(__file__).parents[1] / "fixtures" / "outputs"
@@ -96,6 +99,31 @@ def test_they_are_sound_and_say_how_they_stand(output: str, capsys: pytest.Captu
     evolve("status", output)
     told = capsys.readouterr().out
     assert "rows" in told
+
+
+def test_they_go_on_under_the_defaults_that_they_were_begun_with() -> None:
+    run = load_config(Path("evol_instruct/run.yaml"), output="evol_instruct/killed")
+    begun, set_back = as_begun(run)
+    assert isinstance(begun, RunConfig)
+    strategy = begun.strategy
+    assert (begun.confidence_share, strategy.elimination.leaked_reasoning, strategy.forms) == (1, False, False)
+    assert set_back.keys() >= {"confidence_share", "strategy.elimination.leaked_reasoning"}
+    fresh = load_config(Path("evol_instruct/run.yaml"), output="elsewhere")
+    assert as_begun(fresh) == (fresh, {})
+    # a value that the configuration gives is compared with the output's as any other
+    given = load_config(Path("evol_instruct/run.yaml"), ["confidence_share=0.5"], "evol_instruct/killed")
+    assert as_begun(given)[0].confidence_share == 0.5
+
+
+def test_they_go_on_so_again_once_run_json_is_of_today() -> None:
+    """Each run writes it anew, with the values that were set back among those that were given."""
+    run = load_config(Path("evol_instruct/run.yaml"), output="evol_instruct/killed")
+    begun, set_back = as_begun(run)
+    written = {"configuration": begun.model_dump(mode="json"), SET_BACK: sorted(set_back)}
+    assert with_defaults_of(run, written) == (begun, set_back)
+    assert with_defaults_of(begun, written) == (begun, set_back)
+    # begun today with these values given, it is compared as they stand
+    assert with_defaults_of(run, {"configuration": written["configuration"]}) == (run, {})
 
 
 @pytest.mark.parametrize("output", ["evol_instruct/out", "evol_instruct/killed", "score_pairs/out"])

@@ -67,8 +67,8 @@ class Persona:
         drawn = [rng.choice(self._personas) for _ in range(self.rounds)]
 
         def step(parent: Instruction, number: int) -> Flow[Draft]:
-            text = self._rewrite.render(persona=drawn[number], instruction=parent.instruction, input=parent.input)
-            reply = yield Prompt(text, self._sampling, draw_seed(rng), measure_confidence=True)
+            filled = self._rewrite.messages(persona=drawn[number], instruction=parent.instruction, input=parent.input)
+            reply = yield Prompt(filled, self._sampling, draw_seed(rng), measure_confidence=True)
             return Draft(reply, drawn[number], usage_of(reply))
 
         return evolve_rounds(seed, self.rounds, drawn.__getitem__, step, self._judge, rng)

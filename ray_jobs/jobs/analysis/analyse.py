@@ -12,6 +12,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.job import AnalysisJob
 from ray_jobs.jobs.analysis.summaries import SUMMARY
+from ray_jobs.jobs.begun import as_begun
 from ray_jobs.output import ownership
 from ray_jobs.output.run_files import read_list
 from ray_jobs.runner.run import run
@@ -55,8 +56,13 @@ def folder_of(source: str, name: str) -> str:
 
 
 def _job(config: AnalysisRunConfig) -> AnalysisJob | None:
+    """The job under the defaults that its output was begun with."""
+    config, set_back = as_begun(config)
     with naming(type(config.analysis), config.analysis.kind):
-        return config.analysis.job(config)
+        job = config.analysis.job(config)
+    if job:
+        job.set_back = set_back
+    return job
 
 
 def _in_its_folder(config: AnalysisRunConfig) -> AnalysisRunConfig:

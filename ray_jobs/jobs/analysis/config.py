@@ -76,11 +76,15 @@ class RewardModelConfig(RewardConfig):
 
 
 class JudgeQuestionConfig(AnalysisKind):
-    """A question to a judge, whose reply has up to `max_tokens` tokens: more for a judge that reasons first."""
+    """A question to a judge, whose reply has up to `max_tokens` tokens: more for a judge that reasons first.
+
+    With `forms` it can reply in no other way than is read, where the question has such a form.
+    """
 
     judge: JudgeConfig
     max_tokens: int = Field(VERDICT_TOKENS, ge=1, json_schema_extra={"before": 32})
     templates: Path | None = Field(None, json_schema_extra=HARMLESS)
+    forms: bool = Field(True, json_schema_extra={"before": False})
 
     def sampling(self) -> Sampling:
         """How the judge draws: greedily."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ray_jobs.config.identity import result_settings
@@ -12,6 +12,7 @@ from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.planning import RECORDS, Row, plan_rows, records_and_seeds
 from ray_jobs.jobs.analysis.summaries import SUMMARY, Entry, encode_summary, pool_summary
 from ray_jobs.jobs.analysis.tables import PLAN, FindingsLayout
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
@@ -29,6 +30,10 @@ class AnalysisJob(PooledJob):
 
     def __init__(self, config: AnalysisRunConfig, name: str, layout: FindingsLayout, seeds: bool) -> None:
         self.config, self._name, self._layout, self._seeds = config, name, layout, seeds
+
+    def check_machine(self, say: Callable[[str], None]) -> None:
+        """Tell what is as it was when the output was begun, and how thoughts are read."""
+        told(say, self.set_back, self.config)
 
     @property
     @abstractmethod

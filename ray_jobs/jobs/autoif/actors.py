@@ -91,9 +91,10 @@ class AnswerActor(FirstActor):
         kit, rules = self._task, self._task.rules
         context = json.loads(row["context"])
         query = query_of(row, rules.order)
-        template, sampling, cut = kit.templates.respond, rules.respond_sampling, rules.keep_truncated
+        template, sampling = kit.templates.respond, rules.respond_sampling
+        rejecting = (rules.keep_truncated, rules.leaked_reasoning)
         flows = (
-            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), cut)
+            respond(context["instruction"], query, template, sampling, kit.rng(self.step, row, number), *rejecting)
             for number in range(self.rounds_per_row)
         )
         answers = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
@@ -119,7 +120,7 @@ class NliActor(LaterActor):
         """Label all back-translations of an instruction."""
         kit, usage = self._task, Usage()
         flows = [
-            judge(round_row["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number))
+            judge(round_row["instruction"], text, kit.templates.nli, kit.rng(self.step, row, number), kit.rules.forms)
             for number, text in enumerate(back_translations(round_row))
         ]
         labelled = await asyncio.gather(*(drive(flow, self._engine) for flow in flows))
@@ -142,9 +143,8 @@ class QualityActor(LaterActor):
         query = query_of(row, kit.rules.order)
         constraint = json.loads(row["context"])["instruction"]
         rng = kit.rng(self.step, row, round_row["round"])
-        flow = score_quality(
-            constraint, query, round_row["output"], kit.templates.quality, rng, kit.rules.quality_tokens
-        )
+        answer, rules = round_row["output"], kit.rules
+        flow = score_quality(constraint, query, answer, kit.templates.quality, rng, rules.quality_tokens, rules.forms)
         score, usage = await drive(flow, self._engine)
         settle_score(round_row, score, minimum, usage)
         return usage

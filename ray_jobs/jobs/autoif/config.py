@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ModelWrapValidatorHandler, Tag, model_va
 from evolve.autoif.rules import PAPER, CrossValidation, Order, Rules, Threshold
 from evolve.autoif.rules import PRESETS as RULES
 from evolve.sandbox import PROTECTIONS, Limits, Protection
-from ray_jobs.config.base import HARMLESS, SamplingConfig, Strict, kind_or
+from ray_jobs.config.base import HARMLESS, MODEL, SamplingConfig, Strict, kind_or
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.run import ENGINE_NAME, JobConfig, PoolConfig, ScorerConfig
 from ray_jobs.config.strategies import StrategyKind
@@ -101,6 +101,8 @@ class AutoIFStrategyConfig(StrategyKind):
     responses: int = Field(ge=1)
     respond_sampling: SamplingConfig
     keep_truncated: bool = Field(json_schema_extra={"before": False})
+    forms: bool = Field(True, json_schema_extra={"before": False})
+    leaked_reasoning: bool = Field(True, json_schema_extra={"before": False})
     response: ThresholdConfig | None
     quality: ThresholdConfig | None
     quality_tokens: int = Field(ge=1, json_schema_extra={"before": 256})
@@ -122,7 +124,7 @@ class AutoIFStrategyConfig(StrategyKind):
         preset = asdict(RULES.get(str(raw.get("preset", "paper")), PAPER))
         filled = {**preset, **raw}
         for name in GROUPS:
-            if isinstance(given := raw.get(name), Mapping):
+            if isinstance(given := raw.get(name), Mapping) and given.get("defaults") != MODEL:
                 filled[name] = {**preset[name], **given}
         built = build(filled)
         built._given = frozenset(map(str, raw))

@@ -27,7 +27,7 @@ class Phase(Job):
     def __init__(self, prepared: Prepared) -> None:
         output = f"{prepared.run.output.rstrip('/')}/{self.folder}" if self.folder else prepared.run.output
         super().__init__(prepared.run.model_copy(update={"output": output}))
-        self.run, self.prepared = prepared.run, prepared
+        self.run, self.prepared, self.set_back = prepared.run, prepared, prepared.set_back
         check_models(self.pipeline.stages)
 
     @property

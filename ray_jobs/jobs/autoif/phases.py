@@ -21,6 +21,7 @@ from ray_jobs.jobs.autoif.planning import Planner
 from ray_jobs.jobs.autoif.preparation import guards, prepare
 from ray_jobs.jobs.autoif.stores import AUGMENT, INSTRUCTIONS, funnel_of
 from ray_jobs.jobs.stages import scoring
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.pipeline.job import Job
@@ -47,6 +48,7 @@ class AugmentPhase(Phase):
     def check_machine(self, say: Callable[[str], None]) -> None:
         """Try the sandbox here, before any model is loaded; the actors that use one do so on their machines."""
         say(f"sandbox: {guards(self.prepared.kit)}")
+        told(say, self.set_back, self.run)
         for name, value in self.prepared.before.items():
             say(f"strategy.{name}: {json.dumps(value)}, as the preset had it when this output was begun")
 

@@ -15,7 +15,10 @@ from ray_jobs.config.identity import fingerprint, result_settings
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.autoif.config import AutoIFConfig, JudgeNliConfig
 from ray_jobs.jobs.autoif.kit import Kit
-from ray_jobs.jobs.preflight import check_variables
+from ray_jobs.jobs.autoif.stores import AUGMENT
+from ray_jobs.jobs.begun import as_begun
+from ray_jobs.jobs.preflight import check_sampling, check_variables
+from ray_jobs.storage.store import open_store
 
 _FIRST = {"kind", "augment_calls", "instructions_a_call", "augment_sampling"}
 _LAST = {
@@ -25,6 +28,7 @@ _LAST = {
     "responses",
     "respond_sampling",
     "keep_truncated",
+    "leaked_reasoning",
     "response",
     "quality",
     "quality_tokens",
@@ -38,12 +42,16 @@ assert _TEMPLATE_PHASES.keys() == PLACEHOLDERS.keys()
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checked configuration, with its files read. `before` are constants that its preset does not have any more."""
+    """A checked configuration, with its files read. `before` are constants that its preset does not have any more.
+
+    `set_back` are other settings that have other defaults since the output was begun, by dotted path.
+    """
 
     run: AutoIFConfig
     kit: Kit
     constraints: tuple[str, ...]
     before: Mapping[str, object]
+    set_back: Mapping[str, Any]
 
     @property
     def rules(self) -> Rules:
@@ -77,6 +85,7 @@ class Prepared:
 
 def prepare(run: AutoIFConfig, before: Mapping[str, object] = MappingProxyType({})) -> Prepared:
     """Check what needs no cluster, and read templates and constraints. Raises ConfigError."""
+    run, set_back = as_begun(run, open_store(run.output, run.storage).below(AUGMENT))
     strategy = run.strategy
     try:
         if strategy.templates is not None:
@@ -93,7 +102,11 @@ def prepare(run: AutoIFConfig, before: Mapping[str, object] = MappingProxyType({
     except EvolveError as error:
         raise ConfigError(f"strategy: {error}") from None
     check_variables(run)
-    return Prepared(run, kit, constraints, before)
+    evolving = [evolver.engine for evolver in run.evolvers.values()]
+    check_sampling("strategy.augment_sampling", strategy.augment_sampling, evolving)
+    check_sampling("strategy.verify_sampling", strategy.verify_sampling, evolving)
+    check_sampling("strategy.respond_sampling", strategy.respond_sampling, [run.responder.engine])
+    return Prepared(run, kit, constraints, before, set_back)
 
 
 def guards(kit: Kit) -> str:

@@ -141,6 +141,7 @@ def _round(number: int, instruction: str, usage: Usage) -> RoundRow:
         "trajectory": None,
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
     }
 
 
@@ -151,3 +152,4 @@ def _rejected(stage: str, reason: str, error: str | None = None) -> RoundRow:
 def _spend(round_row: RoundRow, usage: Usage) -> None:
     round_row["prompt_tokens"] += usage.prompt_tokens
     round_row["completion_tokens"] += usage.completion_tokens
+    round_row["reasoning_tokens"] = (round_row["reasoning_tokens"] or 0) + usage.reasoning_tokens

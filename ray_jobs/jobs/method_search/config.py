@@ -47,7 +47,7 @@ class RolesConfig(Strict):
 class OptimiserSamplingConfig(SamplingConfig):
     """Sampling of the optimiser, which is to differ from candidate to candidate."""
 
-    temperature: float = Field(0.6, ge=0, le=2)
+    temperature: float | None = Field(0.6, ge=0, le=2)
 
 
 class SearchSamplingConfig(Strict):

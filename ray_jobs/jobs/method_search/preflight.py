@@ -18,7 +18,7 @@ from ray_jobs.config.identity import result_settings
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.method_search.rows import SearchRows, draw_rows
-from ray_jobs.jobs.preflight import check_loaded, check_variables
+from ray_jobs.jobs.preflight import check_loaded, check_sampling, check_variables
 from ray_jobs.pipeline.job import seed_source
 
 
@@ -63,6 +63,8 @@ def prepare(config: OptimizeConfig) -> Prepared:
     check_variables(config)
     for name, engine in config.engines.items():
         check_loaded(f"engines.{name}.engine", engine.engine)
+    for role, sampling in config.sampling:
+        check_sampling(f"sampling.{role}", sampling, [config.engines[config.engine_of(role)].engine])
     rows = draw_rows(config)
     drawn = {
         "seeds.dev_rows": _digest(seed.seed_id for seed in rows.dev),

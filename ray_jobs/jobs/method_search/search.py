@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,11 +22,13 @@ from evolve.method_search.search import optimise
 from evolve.method_search.state import OptimiserState
 from ray_jobs.config.identity import changes
 from ray_jobs.errors import DamagedOutput, OutputError, SettingsChanged, Stopped
+from ray_jobs.jobs.begun import with_defaults_of
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.method_search.engines import SearchPools
 from ray_jobs.jobs.method_search.preflight import Prepared, prepare
 from ray_jobs.jobs.method_search.report import SearchDisplay, describe_step, search_report
 from ray_jobs.jobs.method_search.rows import task
+from ray_jobs.jobs.thinking import told
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REPORT, RUN, SEARCH
@@ -48,13 +50,17 @@ def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) ->
     Raises ConfigError before anything starts, SeedError, StorageError, OutputError where another search is at work,
     PoolError, and Stopped after SIGINT or SIGTERM; finished steps are saved.
     """
-    prepared = prepare(config)
     store = open_store(config.output, config.storage)
+    set_back: Mapping[str, Any] = {}
+    if store.exists(SEARCH) and store.exists(SETTINGS):
+        config, set_back = with_defaults_of(config, run_files.read_json(store, SETTINGS))
+    prepared = prepare(config)
+    told(say, set_back, config)
     ownership.claim(store, "search")
     holder = lease.acquire(store)
     try:
         epoch = begin(store.retrying(config.limits.storage_seconds), holder.lease)
-        return _Search(config, prepared, epoch, holder, verbose, say).complete()
+        return _Search(config, prepared, epoch, holder, verbose, say, set_back).complete()
     finally:
         holder.release()
 
@@ -67,6 +73,7 @@ class _Search:
     holder: lease.LeaseHolder
     verbose: bool
     say: Say
+    set_back: Mapping[str, Any]
     request: StopRequest = field(default_factory=StopRequest)
     state: OptimiserState | None = None
 
@@ -105,6 +112,7 @@ class _Search:
                 )
         content = {
             "result_settings": self.prepared.settings,
+            run_files.SET_BACK: sorted(self.set_back),
             "configuration": self.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
             "versions": run_files.versions(),
         }

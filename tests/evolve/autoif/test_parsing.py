@@ -13,7 +13,6 @@ from evolve.autoif.nli import parse_label
 from evolve.autoif.quality import parse_score
 from evolve.autoif.records import Case, Reply
 from evolve.autoif.verification import expected_output, parse_verification
-from evolve.records import Usage
 
 FUNCTION = 'def evaluate(response):\n    return "\\n" in response'
 PLAIN = json.dumps({"func": FUNCTION, "cases": [{"input": "a\nb", "output": True}, {"input": "", "output": "False"}]})
@@ -142,7 +141,7 @@ def test_true_and_its_string_are_one() -> None:
 
 
 def instructions(text: str, truncated: bool = False) -> tuple[list[str], list[str]]:
-    kept, dropped = parse_instructions(Reply(text, truncated, Usage()))
+    kept, dropped = parse_instructions(Reply(text, truncated))
     return kept, [item.reason for item in dropped]
 
 

@@ -12,19 +12,26 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from evolve.autoif.verification import FORM as VERIFY_FORM
 from evolve.engines.openai_engine import OpenAIEngine
 from evolve.errors import EngineDied, PromptRefused
+from evolve.judging.difficulty import LABEL_FORM, SCORE_FORM, read_label, read_score
 from evolve.records import Completion, Prompt, Sampling
 
 CONTEXT = 256
 QUESTION = "What is the capital of France?"
 GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=5)
 WARM = Sampling(temperature=1.0, top_p=0.95, max_tokens=12)
+SHORT = Sampling(temperature=0.0, top_p=1.0, max_tokens=12)
+TASKS = [
+    f"How difficult is this task? {task}" for task in ("Say hello.", "Prove Fermat's last theorem.", "Add 2 and 2.")
+]
 LONG = "word " * CONTEXT
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
 # vLLM leaves its own processes to the end of the one that started it, hence one that ends with the prompts
@@ -32,13 +39,15 @@ SCRIPT = """
 import asyncio, json, sys
 from dataclasses import asdict
 from evolve.errors import PromptRefused
-from evolve.records import Prompt, Sampling
+from dataclasses import replace
+from evolve.records import Form, Prompt, Sampling
 from evolve.engines.vllm_engine import VllmEngine
 
 async def answers(model, arguments, prompts):
     engine = VllmEngine(model, arguments)
     async def complete(raw):
-        prompt = Prompt(raw["text"], Sampling(**raw["sampling"]), raw["seed"], raw["measure_confidence"])
+        prompt = Prompt.user(raw["text"], Sampling(**raw["sampling"]), raw["seed"], raw["measure_confidence"])
+        prompt = replace(prompt, form=Form(**raw["form"]) if raw["form"] else None)
         try:
             return asdict(await engine.generate(prompt))
         except PromptRefused as refused:
@@ -56,15 +65,22 @@ if __name__ == "__main__":
     asyncio.run(main())
 """
 PROMPTS = {
-    "greedy": Prompt(QUESTION, GREEDY, 1, measure_confidence=True),
-    "greedy again": Prompt(QUESTION, GREEDY, 2),
-    "warm": Prompt("Tell me about your day.", WARM, 3),
-    "warm again": Prompt("Tell me about your day.", WARM, 3),
-    "warm otherwise": Prompt("Tell me about your day.", WARM, 4),
-    "whole": Prompt(QUESTION, Sampling(0.0, 1.0, 200), 1),
-    "stopped": Prompt(QUESTION, Sampling(0.0, 1.0, 200, stop=("Paris",)), 1),
-    "too long": Prompt(LONG, GREEDY, 1),
-    "empty": Prompt("", GREEDY, 1),
+    "greedy": Prompt.user(QUESTION, GREEDY, 1, measure_confidence=True),
+    "greedy again": Prompt.user(QUESTION, GREEDY, 2),
+    "warm": Prompt.user("Tell me about your day.", WARM, 3),
+    "warm again": Prompt.user("Tell me about your day.", WARM, 3),
+    "warm otherwise": Prompt.user("Tell me about your day.", WARM, 4),
+    "whole": Prompt.user(QUESTION, Sampling(0.0, 1.0, 200), 1),
+    "stopped": Prompt.user(QUESTION, Sampling(0.0, 1.0, 200, stop=("Paris",)), 1),
+    "too long": Prompt.user(LONG, GREEDY, 1),
+    "empty": Prompt.user("", GREEDY, 1),
+    **{f"label {n}": replace(Prompt.user(task, SHORT, n), form=LABEL_FORM) for n, task in enumerate(TASKS)},
+    **{f"score {n}": replace(Prompt.user(task, SHORT, n), form=SCORE_FORM) for n, task in enumerate(TASKS)},
+    "verification": replace(
+        Prompt.user("Write a function and test cases for it.", Sampling(0.7, 0.95, 180), 1), form=VERIFY_FORM
+    ),
+    "as the model says": Prompt.user(QUESTION, Sampling(None, None, 5, (), None, None, None, None), 1),
+    "extra": Prompt.user(QUESTION, Sampling(0.0, 1.0, 200, extra={"min_tokens": 40}), 1),
 }
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
@@ -85,7 +101,8 @@ def engines(smollm2_dir: Path, plain_dir: Path) -> dict[Path, dict[str, dict[str
     """What vLLM's engine makes of each prompt, all of them at once, with either model."""
     raw = [
         {"text": prompt.text, "sampling": {name: getattr(prompt.sampling, name) for name in Sampling.__slots__},
-         "seed": prompt.seed, "measure_confidence": prompt.measure_confidence}
+         "seed": prompt.seed, "measure_confidence": prompt.measure_confidence,
+         "form": asdict(prompt.form) if prompt.form else None}
         for prompt in PROMPTS.values()
     ]  # fmt: skip
     arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": CONTEXT, "max_num_seqs": 16}
@@ -208,6 +225,18 @@ def test_a_prompt_beyond_the_context_is_refused(direct: dict[str, dict[str, Any]
     message = direct["too long"]["refused"]
     assert message.startswith("the prompt has ")
     assert message.endswith(f"tokens, the model's context is {CONTEXT}")
+
+
+def test_a_form_leaves_nothing_unreadable(direct: dict[str, dict[str, Any]]) -> None:
+    for number in range(len(TASKS)):
+        assert "difficulty_label" in read_label(direct[f"label {number}"]["text"])
+        assert "difficulty_score" in read_score(direct[f"score {number}"]["text"])
+    assert direct["verification"]["text"].startswith('{"func": "')
+
+
+def test_fields_of_sampling_reach_the_engine(direct: dict[str, dict[str, Any]]) -> None:
+    assert direct["as the model says"]["text"]
+    assert direct["extra"]["completion_tokens"] >= 40 > direct["whole"]["completion_tokens"]
 
 
 def test_a_server_says_what_the_engine_says(url: str, direct: dict[str, dict[str, Any]]) -> None:

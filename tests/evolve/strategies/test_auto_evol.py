@@ -14,7 +14,7 @@ import pytest
 from evolve.errors import TemplateError
 from evolve.flow import Strategy, drive
 from evolve.prompts import SHIPPED, Template
-from evolve.records import Evolved, Failed, Instruction, Prompt, Rejected, Round, Sampling
+from evolve.records import Evolved, Failed, Instruction, Message, Prompt, Rejected, Round, Sampling
 from evolve.strategies.auto_evol import METHOD_TEMPLATE, TEMPLATES, AutoEvol, load_method
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.evol_instruct import IN_DEPTH, EvolInstruct
@@ -158,6 +158,21 @@ def test_a_users_file_replaces_the_prompt(tmp_path: Path) -> None:
     (tmp_path / f"{METHOD_TEMPLATE}.txt").write_text("Mine.")
     with pytest.raises(TemplateError, match=r"method\.txt: placeholder \{instruction\} is missing"):
         strategy(templates=tmp_path)
+
+
+def test_a_system_prompt_goes_before_the_method_and_leaves_its_name(tmp_path: Path) -> None:
+    (tmp_path / "auto_evol").mkdir()
+    (tmp_path / "auto_evol/system.txt").write_text("You write tasks.")
+    prompts = list[Prompt]()
+
+    def answer(prompt: Prompt) -> str:
+        prompts.append(prompt)
+        return reply("A harder task.")
+
+    [item] = evolve(strategy(templates=tmp_path), answer)
+    assert prompts[0].messages[0] == Message("system", "You write tasks.")
+    assert item.operator == f"method:{load_method().digest()}" == f"method:{load_method(tmp_path).digest()}"
+    assert strategy(templates=tmp_path).fingerprint() != strategy().fingerprint()
 
 
 def test_the_fingerprint_is_stable_and_changes_with_each_ingredient(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from evolve.described import described
 from evolve.records import Completion, FinishReason
 from evolve.strategies.elimination import Elimination, judged_equal
 
@@ -114,3 +115,23 @@ def test_none_has_every_rule_off_and_wizardlm_every_rule_on() -> None:
 )
 def test_the_verdict_of_the_judge(text: str, equal: bool) -> None:
     assert judged_equal(text) is equal
+
+
+@pytest.mark.parametrize(
+    "mark", ["<think>", "</THINK>", "<seed:think>", "[THINK]", "◁think▷", "<|channel|>", "<|start|>", "<thought>"]
+)
+def test_a_mark_of_thoughts_that_the_source_does_not_hold_is_caught(mark: str) -> None:
+    text = f"Describe {mark} how crepes are made."
+    assert ALL.reject_instruction(reply(text), PARENT) == "leaked_reasoning"
+    assert ALL.reject_instruction(reply(text), f"What does {mark} mean?") is None
+    assert ALL.reject_instruction(reply(text), PARENT, f"{mark} is given") is None
+    assert Elimination.none().reject_instruction(reply(text), PARENT) is None
+    assert ALL.reject_response(text, PARENT) == "leaked_reasoning"
+    assert ALL.reject_response(text, f"What does {mark} mean?") is None
+    assert replace(ALL, leaked_reasoning=False).reject_response(text, PARENT) is None
+
+
+def test_the_rule_on_thoughts_shows_in_fingerprints_only_where_it_is_on() -> None:
+    rules = "equal=False, leaked_words=True, truncated=True, unchanged=True, refusal=True, punctuation_only=True"
+    assert described(replace(Elimination(), leaked_reasoning=False)) == f"Elimination({rules})"
+    assert described(Elimination()) == f"Elimination({rules}, leaked_reasoning=True)"

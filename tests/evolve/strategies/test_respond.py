@@ -77,7 +77,8 @@ def test_a_refused_prompt_fails_the_answer() -> None:
 
 
 def asked(template: Template, task: Instruction = TASK) -> str:
-    return Responder(GREEDY, Elimination(), template).prompt(task)
+    (message,) = Responder(GREEDY, Elimination(), template).messages(task)
+    return message.content
 
 
 def test_the_bare_task_is_the_default_and_a_template_like_any() -> None:

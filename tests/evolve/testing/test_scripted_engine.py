@@ -20,7 +20,7 @@ from evolve.testing.scripted_engine import Script, ScriptedEngine, scripted_repl
 
 
 def prompt(text: str = "a task", seed: int = 0, max_tokens: int = 2048, confidence: bool = False) -> Prompt:
-    return Prompt(text, Sampling(max_tokens=max_tokens), seed, confidence)
+    return Prompt.user(text, Sampling(max_tokens=max_tokens), seed, confidence)
 
 
 def ask(engine: ScriptedEngine, *prompts: Prompt) -> list[Completion]:
@@ -124,7 +124,7 @@ def test_the_engine_can_take_its_process_with_it() -> None:
         "from evolve.records import Prompt, Sampling\n"
         "from evolve.testing.scripted_engine import Script, ScriptedEngine\n"
         "engine = ScriptedEngine(Script(die_after=1, exit_code=7))\n"
-        "asyncio.run(engine.generate(Prompt('a', Sampling(), 0)))\n"
+        "asyncio.run(engine.generate(Prompt.user('a', Sampling(), 0)))\n"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 7
 

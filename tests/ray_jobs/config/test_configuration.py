@@ -23,8 +23,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, sharing, storage, "
-    "strategy"
+    "confidence_share, evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, "
+    "sharing, storage, strategy"
 )
 ENGINE = "kind: scripted"
 
@@ -60,12 +60,13 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "strategy: {sampling: {temprature: 1}}",
             "strategy.sampling.temprature: unknown field; did you mean temperature? "
-            "(allowed: max_tokens, stop, temperature, top_p)",
+            "(allowed: extra, max_tokens, min_p, "
+            "presence_penalty, repetition_penalty, stop, temperature, top_k, top_p)",
         ),
         (
             "strategy: {elimination: {equall: true}}",
             "strategy.elimination.equall: unknown field; did you mean equal? "
-            "(allowed: equal, leaked_words, punctuation_only, refusal, truncated, unchanged)",
+            "(allowed: equal, leaked_reasoning, leaked_words, punctuation_only, refusal, truncated, unchanged)",
         ),
         (
             "evolvers: {a: {engine: {kind: scripted}, pool: {sise: 1}}}",
@@ -75,12 +76,14 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
             "evolvers.a.engine.argument: unknown field; did you mean arguments? "
-            "(allowed: arguments, environment, kind, model)",
+            "(allowed: arguments, chat_template, environment, kind, model, reasoning, reasoning_tokens, system, "
+            "template_arguments)",
         ),
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
             "evolvers.a.engine.retry: unknown field; did you mean retries? "
-            "(allowed: api_key_env, kind, model, retries, timeout_seconds, url)",
+            "(allowed: api_key_env, chat_template, kind, model, reasoning, reasoning_tokens, retries, system, "
+            "template_arguments, timeout_seconds, url)",
         ),
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",

@@ -20,7 +20,7 @@ def asked(server: Server, url: str | dict[str, str]) -> Completion:
         config = OpenAIConfig.model_validate({"kind": "openai", "model": "m", "url": url, "retries": 0})
         engine = build_engine(config.model_copy(update={"api_key_env": "SERVER_KEY"}))
         try:
-            return await engine.generate(Prompt("hello", Sampling(), 0))
+            return await engine.generate(Prompt.user("hello", Sampling(), 0))
         finally:
             await engine.close()
 

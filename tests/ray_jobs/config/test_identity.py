@@ -7,20 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from ray_jobs.config import renamed
 from ray_jobs.config.identity import fingerprint, result_settings
 from ray_jobs.config.load import validated
-from ray_jobs.config.run import EvolverConfig, RespondConfig, RunConfig, ScoreConfig
+from ray_jobs.config.run import EvolverConfig, OutputConfig, RespondConfig, RunConfig, ScoreConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
+from ray_jobs.jobs.begun import with_defaults_of
 from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.synthesis import weights
 
 BEFORE: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("settings_of_0_1_0.json").read_text())
-MODELS: dict[str, type[BaseModel]] = {
+MODELS: dict[str, type[OutputConfig]] = {
     "run": FinishingRunConfig,
     "split": FinishingRunConfig,
     "autoif": FinishingAutoIFConfig,
@@ -32,7 +32,8 @@ MODELS: dict[str, type[BaseModel]] = {
 
 @pytest.mark.parametrize("name", BEFORE)
 def test_an_output_of_before_has_the_settings_and_the_run_id_of_before(name: str) -> None:
-    config = MODELS.get(name, AnalysisRunConfig).model_validate(BEFORE[name]["configuration"])
+    today = MODELS.get(name, AnalysisRunConfig).model_validate(BEFORE[name]["configuration"])
+    config, _ = with_defaults_of(today, BEFORE[name])
     settings = result_settings(config) | (weights(config) if isinstance(config, RunConfig) else {})
     assert settings == BEFORE[name]["settings"]
     assert fingerprint(settings) == fingerprint(BEFORE[name]["settings"])

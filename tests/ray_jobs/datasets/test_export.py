@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from ray_jobs.datasets.export import FileKind, export, on_validation_side
+from ray_jobs.datasets.formats import Reasoning
 from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.select import select
 from ray_jobs.errors import ConfigError, OutputError
@@ -180,3 +181,35 @@ def test_exports_work_on_s3(s3_url: str, s3_options: dict[str, Any], output: Sto
     export(output, target, "alpaca", "parquet", Fraction(2, 5))
     for path in ("train/00000.parquet", "validation/00000.parquet", "dataset_info.json"):
         assert there.read_bytes(path) == target.read_bytes(path)
+
+
+THOUGHT = [record(0, reasoning="Well."), record(1, reasoning=None)]
+
+
+@pytest.mark.parametrize(
+    ("name", "turns", "text"), [("messages", "messages", "content"), ("sharegpt", "conversations", "value")]
+)
+def test_what_was_thought_is_left_out_or_a_field_or_inline(tmp_path: Path, name: str, turns: str, text: str) -> None:
+    store = open_store(str(tmp_path / "run"))
+    write_output(store, [THOUGHT])
+
+    def answers(how: Reasoning, file: FileKind) -> list[dict[str, Any]]:
+        target = tmp_path / f"{how} {file}"
+        export(store, open_store(str(target)), name, file, reasoning=how)
+        rows = sorted(load(target, "evolved_train"), key=lambda row: str(row["record_id"]))
+        return [row[turns][-1] for row in rows]
+
+    output, other = THOUGHT[0]["output"], THOUGHT[1]["output"]
+    assert [answer.keys() & {"reasoning_content"} for answer in answers("omit", "jsonl")] == [set(), set()]
+    for file in ("jsonl", "parquet"):
+        found = [(answer[text], answer["reasoning_content"]) for answer in answers("field", file)]
+        assert found == [(output, "Well."), (other, None)]
+    inline = [answer[text] for answer in answers("inline", "jsonl")]
+    assert inline == [f"<think>\nWell.\n</think>\n\n{output}", other]
+
+
+def test_a_format_without_turns_holds_no_reasoning(tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "run"))
+    write_output(store, [THOUGHT])
+    with pytest.raises(ConfigError, match=r"--reasoning field: only the formats sharegpt and messages.*alpaca"):
+        export(store, open_store(str(tmp_path / "to")), "alpaca", "jsonl", reasoning="field")

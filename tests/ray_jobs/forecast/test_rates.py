@@ -77,7 +77,7 @@ def test_a_recorded_call_knows_its_row_and_tokens() -> None:
 
     async def row(number: int) -> None:
         ROW.set(f"row{number}")
-        await engine.generate(Prompt("x" * 40, Sampling(), number))
+        await engine.generate(Prompt.user("x" * 40, Sampling(), number))
 
     async def work() -> None:
         await asyncio.gather(*map(row, range(20)))

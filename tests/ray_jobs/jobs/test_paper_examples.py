@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -65,7 +66,7 @@ def test_autoif_has_the_papers_constants() -> None:
     run = load_config(FOLDER / "autoif.yaml")
     assert isinstance(run, FinishingAutoIFConfig)
     assert run.output == "s3://YOUR-BUCKET/paper/autoif"
-    assert run.strategy.build() == PAPER
+    assert run.strategy.build() == replace(PAPER, leaked_reasoning=False, forms=False)
     assert run.responder.engine.model == "Qwen/Qwen2.5-72B-Instruct"
 
 

@@ -182,6 +182,23 @@ def test_the_response_template_is_read_and_checked_with_the_others(tmp_path: Pat
     assert "respond/paper.txt: placeholder {instruction} is missing" in told(tmp_path, responder=paper, strategy=broken)
 
 
+def test_an_argument_that_the_chat_template_does_not_read_is_refused_before_a_model_loads(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    engine = vllm(str(model))
+    engine["engine"]["template_arguments"] = {"enable_thinkin": False}
+    message = told(tmp_path, evolvers={"a": engine})
+    assert "evolvers.a.engine.template_arguments" in message
+    assert "no chat template" in message
+    (model / "chat_template.jinja").write_text("{{ messages }}{% if enable_thinking %}<think>{% endif %}")
+    message = told(tmp_path, evolvers={"a": engine})
+    assert "evolvers.a.engine.template_arguments.enable_thinkin" in message
+    assert "did you mean enable_thinking?" in message
+    engine["engine"]["template_arguments"] = {"enable_thinking": False}
+    check(run_config(tmp_path, evolvers={"a": engine}))
+
+
 def test_a_reward_models_own_code_is_asked_for_by_name(tmp_path: Path) -> None:
     own = {"architectures": ["OwnReward"], "auto_map": {"AutoModelForSequenceClassification": "own.Own"}}
     (tmp_path / "config.json").write_text(json.dumps(own))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -56,6 +58,7 @@ def test_each_kind_of_result_fills_its_columns() -> None:
             "trajectory": '{"steps": 1}',
             "prompt_tokens": 7,
             "completion_tokens": 3,
+            "reasoning_tokens": 0,
         },
         {
             "round": 2,
@@ -67,6 +70,7 @@ def test_each_kind_of_result_fills_its_columns() -> None:
             "instruction": "same",
             "prompt_tokens": 4,
             "completion_tokens": 2,
+            "reasoning_tokens": 0,
         },
         {
             "round": 3,
@@ -79,6 +83,7 @@ def test_each_kind_of_result_fills_its_columns() -> None:
             "instruction": "harder",
             "prompt_tokens": 1,
             "completion_tokens": 0,
+            "reasoning_tokens": 0,
         },
     ]
 
@@ -98,6 +103,22 @@ def test_an_answer_adds_to_its_round() -> None:
     assert (row["status"], row["output"], row["respond_finish_reason"]) == (KEPT, "because", "stop")
     assert (row["prompt_tokens"], row["completion_tokens"]) == (27, 33)
     assert row["evolve_finish_reason"] == "length"
+
+
+def test_what_was_thought_stands_beside_an_answer_and_counts() -> None:
+    (row,) = round_rows([replace(EVOLVED, usage=Usage(7, 3, 2))])
+    settle_answer(row, Response("because", "stop", Usage(20, 30, 11), "Well \ud83d."))
+    assert (row["output"], row["reasoning"], row["reasoning_tokens"]) == ("because", "Well ?.", 13)
+    (row,) = round_rows([EVOLVED])
+    settle_answer(row, Rejected("unfinished_reasoning", "", usage=Usage(20, 30, 30), reasoning="Well"))
+    assert (row["status"], row["reason"], row["reasoning"], row["reasoning_tokens"]) == (
+        REJECTED,
+        "unfinished_reasoning",
+        "Well",
+        30,
+    )
+    settle_answer(row, Response("because", "stop", Usage()))
+    assert row["reasoning"] is None
 
 
 def test_an_answer_that_a_rule_turns_down_turns_its_round_down() -> None:

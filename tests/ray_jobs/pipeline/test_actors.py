@@ -14,7 +14,7 @@ from ray_jobs.config.engines import build_strategy
 from ray_jobs.forecast.sample import sampled
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.actor import ActorContext
-from ray_jobs.pipeline.actors import EvolveActor, EvolveTask
+from ray_jobs.pipeline.actors import EvolveActor, EvolveTask, in_share
 from ray_jobs.pipeline.monitor import Monitor
 from tests.ray_jobs.samples import run_config
 
@@ -78,3 +78,12 @@ def test_rows_begin_in_order_and_no_more_than_keep_the_engine_full(calls: list[C
     # rows of the first block are through all rounds before the last block begins
     first, last = IDS[:ROWS_A_BLOCK], IDS[-ROWS_A_BLOCK]
     assert max(under_way[row][1] for row in first) < under_way[last][0]
+
+
+def test_a_share_of_the_rows_is_the_same_rows_whenever_they_run() -> None:
+    ids = [f"{number:032x}" for number in range(4000)]
+    some = {row for row in ids if in_share(row, 0.05)}
+    assert 140 < len(some) < 260
+    assert some <= {row for row in ids if in_share(row, 0.2)}
+    assert not any(in_share(row, 0) for row in ids)
+    assert all(in_share(row, 1) for row in ids)

@@ -9,7 +9,7 @@ import pytest
 from ray.data._internal.util import iterate_with_retry
 from ray.exceptions import RayTaskError
 
-from ray_jobs.errors import LeaseLost, PoolError, StorageError, StoreAway
+from ray_jobs.errors import EngineRefuses, LeaseLost, PoolError, StorageError, StoreAway
 from ray_jobs.runner.ray_errors import job_error
 
 
@@ -36,6 +36,13 @@ def test_an_error_of_a_library_is_one_line_of_the_pool() -> None:
     told = job_error(through_ray_data(ValueError("Unrecognized model in\n /models/x")))
     assert type(told) is PoolError
     assert str(told) == "ValueError: Unrecognized model in /models/x"
+
+
+def test_what_an_engine_refuses_is_read_from_the_text_that_ray_leaves_of_it() -> None:
+    text = "Traceback:\nray_jobs.errors.EngineRefuses: top_k: the server refuses it\n\nUserCodeException: UDF failed"
+    told = job_error(RayTaskError("evolve_a", text, ValueError("UDF failed")))
+    assert type(told) is EngineRefuses
+    assert (str(told), told.exit_code) == ("top_k: the server refuses it", 2)
 
 
 def test_words_like_it_in_a_message_of_ours_stay() -> None:
