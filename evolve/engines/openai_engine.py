@@ -3,26 +3,71 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any
 
-import openai
-from openai.types.chat import ChatCompletion, ChatCompletionMessageParam
-from openai.types.chat.chat_completion import Choice
-from openai.types.shared_params import ResponseFormatJSONSchema
+import msgspec
 
 from evolve.confidence import Confidence
 from evolve.engines.chat import Chat
+from evolve.engines.http_server import Gone, HttpServer, Refused
 from evolve.engines.reasoning import Parted, part_inline
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
 from evolve.records import Completion, Form, Prompt
 
-# What a server answers when it will never take this prompt, however often it is asked.
-_REFUSALS = (openai.BadRequestError, openai.UnprocessableEntityError)
+PATH = "/chat/completions"
+_OF_THE_PROMPT = frozenset({400, 413, 422})
+"""What a server answers when it will never take this prompt."""
+_OF_THE_CONFIGURATION = {401: "api_key_env", 403: "api_key_env", 404: "url"}
+"""What it answers to every prompt, and the setting that is at fault."""
+
+
+class _Details(msgspec.Struct):
+    reasoning_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    # servers leave counts out, or send null for them
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    completion_tokens_details: _Details | None = None
+
+
+class _Likely(msgspec.Struct):
+    logprob: float
+
+
+class _Token(msgspec.Struct):
+    logprob: float
+    top_logprobs: list[_Likely] | None = None
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Token] | None = None
+
+
+class _Message(msgspec.Struct):
+    content: str | None = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+
+
+class _Choice(msgspec.Struct):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Reply(msgspec.Struct):
+    """What is read of a server's reply."""
+
+    choices: list[_Choice]
+    usage: _Usage | None = None
+
+
+_encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(_Reply)
 
 
 class OpenAIEngine:
@@ -30,8 +75,9 @@ class OpenAIEngine:
 
     The key is read from the environment variable `key_variable`, so that it stands in no configuration. A user and
     password in `url` go into the header of each request, a query into its address; no message shows them.
-    The client repeats requests that fail for the server's reasons `retries` times, with growing pauses;
-    a server that stays away after that raises EngineDied. `timeout` is in seconds a request.
+    Requests that fail for the server's reasons are repeated `retries` times, with growing pauses or as it asks; a
+    server that stays away after that raises EngineDied. `timeout` is in seconds a request. No more than
+    `max_concurrency` requests are under way, fewer while the server says that it is busy.
 
     What a model thinks aloud is the server's `reasoning` or `reasoning_content`, or what stands in <think> tags before
     the answer; with `parted` off everything in the content is the answer. `reasoning_tokens` are added to each prompt's
@@ -48,68 +94,81 @@ class OpenAIEngine:
         chat: Chat | None = None,
         parted: bool = True,
         reasoning_tokens: int = 0,
+        max_concurrency: int = 256,
     ) -> None:
         self._model, self._chat = model, chat or Chat()
         self._parted, self._reasoning_tokens = parted, reasoning_tokens
-        base, login, query = _split(url)
         self._answered = False
-        # the client beneath logs a line a request, with its whole address
-        logging.getLogger("httpx2").setLevel(logging.WARNING)
-        self._client = openai.AsyncOpenAI(
-            base_url=base,
-            default_query=query,
-            http_client=openai.DefaultAsyncHttpxClient(auth=login),
-            api_key=os.environ.get(key_variable, "none"),
-            timeout=timeout,
-            max_retries=retries,
-        )
+        self._server = HttpServer(url, os.environ.get(key_variable, "none"), timeout, retries, max_concurrency)
 
     @property
-    def max_concurrency(self) -> None:
-        """Servers do not tell."""
-        return None
+    def max_concurrency(self) -> int:
+        """How many requests are under way at the most."""
+        return self._server.pace.most
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`."""
-        sampling, extra = prompt.sampling, _beyond(prompt, self._chat)
+        extra = _beyond(prompt, self._chat)
         try:
-            reply = await self._client.chat.completions.create(
-                model=self._model,
-                messages=cast("list[ChatCompletionMessageParam]", self._chat.turns(prompt.messages)),
-                temperature=openai.omit if sampling.temperature is None else sampling.temperature,
-                top_p=openai.omit if sampling.top_p is None else sampling.top_p,
-                presence_penalty=sampling.presence_penalty or openai.omit,
-                max_tokens=sampling.max_tokens + self._reasoning_tokens,
-                stop=list(sampling.stop) or openai.omit,
-                seed=prompt.seed,
-                logprobs=True if prompt.measure_confidence else openai.omit,
-                top_logprobs=1 if prompt.measure_confidence else openai.omit,
-                response_format=_response_format(prompt.form),
-                extra_body=extra or None,
-            )
-        except (*_REFUSALS, UnicodeError) as refused:
+            content = await self._server.post(PATH, _encoder.encode(self._request(prompt) | extra))
+        except UnicodeError as refused:
+            raise PromptRefused(f"the prompt is no Unicode: {refused}") from refused
+        except Refused as refused:
             self._blame_settings(refused, prompt, extra)
-            raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
-        except openai.OpenAIError as gone:
-            raise EngineDied(f"the server at {self._client.base_url} does not answer: {gone}") from gone
+            if refused.status in _OF_THE_PROMPT:
+                raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
+            raise EngineDied(f"the server at {self._server.base} refuses: {refused}") from refused
+        except Gone as gone:
+            raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
         self._answered = True
-        return self._completion(reply)
+        return self._completion(self._read(content))
 
-    def _blame_settings(self, refused: Exception, prompt: Prompt, extra: Mapping[str, Any]) -> None:
-        """Raise SettingsRefused where a server that has answered nothing yet names a field that not all know."""
+    def _request(self, prompt: Prompt) -> dict[str, Any]:
+        """OpenAI's own fields, as far as they say anything."""
+        sampling, measured = prompt.sampling, prompt.measure_confidence
+        fields = {
+            "model": self._model,
+            "messages": self._chat.turns(prompt.messages),
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "presence_penalty": sampling.presence_penalty or None,
+            "max_tokens": sampling.max_tokens + self._reasoning_tokens,
+            "stop": list(sampling.stop) or None,
+            "seed": prompt.seed,
+            "logprobs": measured or None,
+            "top_logprobs": 1 if measured else None,
+            "response_format": _response_format(prompt.form),
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def _read(self, content: bytes) -> _Reply:
+        try:
+            try:
+                reply = _decoder.decode(content)
+            except msgspec.DecodeError:
+                # halves of surrogate pairs, which some servers send, are no JSON to everybody
+                reply = msgspec.convert(json.loads(content), _Reply)
+        except ValueError as error:
+            raise EngineDied(f"the server at {self._server.base} answers something else: {error}") from error
+        if not reply.choices:
+            raise PromptRefused("the server gives no reply to the prompt")
+        return reply
+
+    def _blame_settings(self, refused: Refused, prompt: Prompt, extra: Mapping[str, Any]) -> None:
+        """Raise SettingsRefused where a server that has answered nothing yet refuses all, or a field not all know."""
+        name = _OF_THE_CONFIGURATION.get(refused.status)
+        if name and not self._answered:
+            raise SettingsRefused(f"{name}: the server at {self._server.base} refuses: {refused}") from refused
         fields = [*extra, *(["presence_penalty"] if prompt.sampling.presence_penalty else [])]
         fields += ["logprobs"] if prompt.measure_confidence else []
         fields += ["response_format"] if prompt.form else []
         for name in fields if not self._answered else ():
             if name in str(refused):
-                raise SettingsRefused(
-                    f"{name}: the server at {self._client.base_url} refuses it: {refused}"
-                ) from refused
+                raise SettingsRefused(f"{name}: the server at {self._server.base} refuses it: {refused}") from refused
 
-    def _completion(self, reply: ChatCompletion) -> Completion:
+    def _completion(self, reply: _Reply) -> Completion:
         choice, usage = reply.choices[0], reply.usage
         parted = _parted(choice) if self._parted else Parted("", choice.message.content or "")
-        # servers leave counts out, or send null for them
         written = (usage.completion_tokens or 0) if usage else 0
         thought, tops = _reasoning_tokens(reply, parted, written), _tops(choice)
         return Completion(
@@ -126,22 +185,22 @@ class OpenAIEngine:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.close()
+        await self._server.close()
 
 
-def _parted(choice: Choice) -> Parted:
+def _parted(choice: _Choice) -> Parted:
     """What a server says was thought and answered; where it tells no thoughts, those inline before the answer.
 
     Thoughts without an answer did not end.
     """
     message, answer = choice.message, choice.message.content or ""
-    reasoning = getattr(message, "reasoning", None) or getattr(message, "reasoning_content", None)
+    reasoning = message.reasoning or message.reasoning_content
     if not isinstance(reasoning, str) or not reasoning.strip():
         return part_inline(answer)
     return Parted(reasoning.strip(), answer.strip(), ended=bool(answer.strip()))
 
 
-def _reasoning_tokens(reply: ChatCompletion, parted: Parted, written: int) -> int:
+def _reasoning_tokens(reply: _Reply, parted: Parted, written: int) -> int:
     """The server's count; where it has none, the thoughts' share of the characters."""
     details = reply.usage.completion_tokens_details if reply.usage else None
     if details and details.reasoning_tokens:
@@ -150,10 +209,10 @@ def _reasoning_tokens(reply: ChatCompletion, parted: Parted, written: int) -> in
     return round(written * thought / (thought + answered)) if thought else 0
 
 
-def _response_format(form: Form | None) -> ResponseFormatJSONSchema | openai.Omit:
+def _response_format(form: Form | None) -> dict[str, Any] | None:
     """A JSON schema as OpenAI's own field has it."""
     if form is None or not form.schema:
-        return openai.omit
+        return None
     return {"type": "json_schema", "json_schema": {"name": "reply", "schema": json.loads(form.schema), "strict": True}}
 
 
@@ -173,16 +232,7 @@ def _beyond(prompt: Prompt, chat: Chat) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None} | dict(sampling.extra)
 
 
-def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:
-    """A server's base without what may be secret, the login that stood in it, and its query."""
-    parts = urlsplit(url)
-    user, password = (unquote(part or "") for part in (parts.username, parts.password))
-    login = (user, password) if user or password else None
-    base = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-    return base.geturl(), login, dict(parse_qsl(parts.query))
-
-
-def _tops(choice: Choice) -> list[float]:
+def _tops(choice: _Choice) -> list[float]:
     """The probability of each position's most likely token; empty where the server tells none."""
     if choice.logprobs is None or not choice.logprobs.content:
         return []

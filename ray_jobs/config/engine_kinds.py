@@ -81,7 +81,11 @@ class VllmConfig(ChatConfig, EngineKind):
 
 
 class OpenAIConfig(ChatConfig, EngineKind):
-    """A model behind an OpenAI-compatible server. The key comes from the environment variable `api_key_env`."""
+    """A model behind an OpenAI-compatible server. The key comes from the environment variable `api_key_env`.
+
+    Each actor has at most `max_requests` under way, fewer while the server says that it is busy, and begins as many
+    rows as keep these under way.
+    """
 
     kind: Literal["openai"]
     model: str
@@ -91,6 +95,7 @@ class OpenAIConfig(ChatConfig, EngineKind):
     api_key_env: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
     timeout_seconds: float = Field(600, gt=0, json_schema_extra=HARMLESS)
     retries: int = Field(8, ge=0, json_schema_extra=HARMLESS)
+    max_requests: int = Field(256, ge=1, json_schema_extra=HARMLESS)
     server: ClassVar[bool] = True
 
     @model_validator(mode="before")
@@ -104,7 +109,13 @@ class OpenAIConfig(ChatConfig, EngineKind):
 
         url = revealed(self.url, "url")
         server = (url, self.model, self.api_key_env, self.timeout_seconds, self.retries)
-        return OpenAIEngine(*server, self.chat(), self.reasoning == AUTO, self.reasoning_tokens or 0)
+        return OpenAIEngine(
+            *server, self.chat(), self.reasoning == AUTO, self.reasoning_tokens or 0, max_concurrency=self.max_requests
+        )
+
+    def max_concurrency(self) -> int:
+        """Its requests."""
+        return self.max_requests
 
     def hidden_texts(self) -> tuple[str, ...]:
         """The key."""

@@ -120,6 +120,31 @@ def test_a_server_that_refuses_a_setting_takes_no_prompt() -> None:
         refusing("logprobs is not supported", Prompt.user("Count.", Sampling(), 1, measure_confidence=True))
 
 
+@pytest.mark.parametrize(("status", "field"), [(401, "api_key_env"), (403, "api_key_env"), (404, "url")])
+def test_a_server_that_refuses_whatever_it_is_asked_is_told_by_the_setting(status: int, field: str) -> None:
+    with (
+        loopback(lambda body: (status, {"error": {"message": "no"}})) as server,
+        pytest.raises(SettingsRefused, match=f"^{field}: the server at .* refuses: {status}: no"),
+    ):
+        ask(server.url, Prompt.user("Count.", Sampling(), 1))
+    assert len(server.bodies) == 1
+
+
+@pytest.mark.parametrize("body", [{"choices": []}, {"choices": [{"message": {}}], "usage": None}])
+def test_an_answer_without_text_is_no_error_of_the_engine(body: dict[str, Any]) -> None:
+    with loopback(lambda _: (200, body)) as server:
+        if body["choices"]:
+            assert ask(server.url, Prompt.user("Count.", Sampling(), 1)).text == ""
+        else:
+            with pytest.raises(PromptRefused, match="no reply"):
+                ask(server.url, Prompt.user("Count.", Sampling(), 1))
+
+
+def test_halves_of_surrogate_pairs_in_an_answer_are_read() -> None:
+    with loopback(lambda _: completion(content="half \ud83d")) as server:
+        assert ask(server.url, Prompt.user("Count.", Sampling(), 1)).text == "half \ud83d"
+
+
 def test_a_server_gets_a_form_as_its_own_fields_have_it() -> None:
     schema = json.dumps({"type": "object"})
     forms = [Form(choices=("A", "B")), Form(pattern="[0-9]"), Form(schema=schema)]
