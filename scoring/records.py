@@ -1,6 +1,8 @@
 """What goes into scoring and what comes out."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from scoring.ifd import ic_ifd, ifd, ifd_perplexity
 
@@ -57,3 +59,20 @@ class Reward:
 
     value: float | None
     note: str | None = None
+
+
+class PairScorer(Protocol):
+    """What scores pairs: one result a pair, in order, never raising for what a pair holds."""
+
+    def score(self, pairs: Sequence[Pair]) -> list[Scores]:
+        """Score pairs."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What one actor scores with. `lengths` and `rewards` are None where they are not asked for."""
+
+    scorer: PairScorer
+    lengths: Callable[[Sequence[Pair]], list[int | None]] | None = None
+    rewards: Callable[[Sequence[Pair]], list[Reward]] | None = None

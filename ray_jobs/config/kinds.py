@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ray_jobs.config.registered import ConfigRegistry
@@ -27,6 +26,15 @@ STRATEGIES = ConfigRegistry(
         "autoif": "ray_jobs.jobs.autoif.config:AutoIFStrategyConfig",
     },
     default="evol_instruct",
+)
+SCORERS = ConfigRegistry(
+    "scorers",
+    "ray_jobs.config.run:ScorerKind",
+    {
+        "model": "ray_jobs.config.run:ModelScorerConfig",
+        "scripted": "ray_jobs.config.run:ScriptedScorerConfig",
+    },
+    default="model",
 )
 _ANALYSES = "ray_jobs.jobs.analysis.config"
 ANALYSES = ConfigRegistry(
@@ -64,5 +72,3 @@ EXPORTS: Registry[Any] = Registry(
         "dpo": "ray_jobs.datasets.formats:DPO",
     },
 )
-COMMANDS: Registry[Callable[..., Any]] = Registry("commands", "collections.abc:Callable", {})
-"""Commands of installed packages, each a typer application or a function; the shipped ones stand in cli/app.py."""

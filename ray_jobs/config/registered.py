@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -82,7 +82,8 @@ class ConfigRegistry(Registry[type[Kind]]):
             raise PydanticCustomError(
                 UNKNOWN_KIND, "{told}", {"told": f"{name} does not go with what stands beside it"}
             )
-        return found.model_validate({**value, "kind": name})
+        with naming(found, str(name)):
+            return found.model_validate({**value, "kind": name})
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         under = schema["metadata"][_UNDER]
@@ -108,7 +109,7 @@ def naming(kind: type[Kind], name: str) -> Iterator[None]:
     """
     try:
         yield
-    except (EvolveError, JobError):
+    except (EvolveError, JobError, ValidationError):
         raise
     except Exception as error:  # whatever a plug-in's own code raises
         if kind.__module__.startswith("ray_jobs."):

@@ -6,15 +6,20 @@ Every model here refuses unknown fields. A field says in its `json_schema_extra`
 from __future__ import annotations
 
 import logging
+from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
-from ray_jobs.config.base import HARMLESS, GreedyConfig, Strict, kind_or
+from ray_jobs.config.base import HARMLESS, GreedyConfig, Kind, Strict, kind_or
 from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.kinds import SCORERS
 from ray_jobs.config.secrets import Address, Options
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
+
+if TYPE_CHECKING:
+    from scoring.records import Scoring
 
 log = logging.getLogger(__name__)
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -127,7 +132,22 @@ PAIRS = "bfloat16_pairs"
 """A setting of the scorer in earlier versions, which bore on speed alone."""
 
 
-class ModelScorerConfig(Strict):
+class ScorerKind(Kind):
+    """What scores pairs, in a pool of its own. `model` names it in records."""
+
+    model: str
+    pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
+
+    @abstractmethod
+    def build(self) -> Scoring:
+        """Load its models, in the actor's process. Raises ScoringError where one does not serve."""
+
+    def reward_model(self) -> str | None:
+        """The reward model that it asks besides, if any."""
+        return None
+
+
+class ModelScorerConfig(ScorerKind):
     """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig.
 
     `reward` and `instruction_length` ask for scores beside these, taken in the same actors.
@@ -156,18 +176,43 @@ class ModelScorerConfig(Strict):
         log.warning("scorer.%s: passed over, for products are float32 on every CPU by now", PAIRS)
         return {name: value for name, value in raw.items() if name != PAIRS}
 
+    def build(self) -> Scoring:
+        """The scorer, and the reward model where one is asked for."""
+        import scoring
+        from scoring.records import Scoring
 
-class ScriptedScorerConfig(Strict):
+        # How the model will be run belongs into the worker's log, which else holds warnings alone.
+        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("scoring").setLevel(logging.INFO)
+        settings = self.model_dump(exclude={"kind", "pool", "reward", "instruction_length"})
+        scorer = scoring.Scorer(scoring.ScorerConfig(**settings))
+        reward = self.reward and scoring.RewardScorer(scoring.RewardConfig(**self.reward.model_dump()))
+        return Scoring(
+            scorer, scorer.instruction_lengths if self.instruction_length else None, reward.score if reward else None
+        )
+
+    def reward_model(self) -> str | None:
+        """The configured one."""
+        return self.reward.model if self.reward else None
+
+
+class ScriptedScorerConfig(ScorerKind):
     """No model: deterministic scores, for dry runs and tests."""
 
     kind: Literal["scripted"]
     model: str = "scripted"
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
+    def build(self) -> Scoring:
+        """The scorer at once."""
+        from scoring.records import Scoring
+        from scoring.scripted import ScriptedScorer
 
-ScorerConfig = Annotated[
-    Annotated[ModelScorerConfig, Tag("model")] | Annotated[ScriptedScorerConfig, Tag("scripted")], kind_or("model")
-]
+        return Scoring(ScriptedScorer())
+
+
+ScorerConfig = Annotated[ScorerKind, SCORERS]
+"""A field that holds a scorer of any kind."""
 
 
 class BudgetConfig(Strict):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ray_jobs.config.pool_names import RESPOND, SCORE
 from ray_jobs.config.run import PoolResponderConfig, ScorerConfig
 from ray_jobs.pipeline.actors import RespondActor, RespondTask, ScoreActor
-from ray_jobs.pipeline.scores import reward_model
 from ray_jobs.pipeline.stage import Stage
 
 
@@ -19,5 +18,5 @@ def scoring(scorer: ScorerConfig | None) -> list[Stage]:
     """The scorer's pool, where there is a scorer."""
     if scorer is None:
         return []
-    labels = {"scorer_model": scorer.model, "reward_model": reward_model(scorer)}
+    labels = {"scorer_model": scorer.model, "reward_model": scorer.reward_model()}
     return [Stage(SCORE, "scorer", ScoreActor, scorer, scorer.pool, labels=labels)]

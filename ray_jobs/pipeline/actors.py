@@ -27,7 +27,7 @@ from ray_jobs.output.schema import ROUNDS
 from ray_jobs.pipeline.actor import BlockActor, PoolActor, Row, RowActor
 from ray_jobs.pipeline.begun import begun
 from ray_jobs.pipeline.monitor import WorkerStats
-from ray_jobs.pipeline.scores import build_scoring, score_rounds
+from ray_jobs.pipeline.scores import score_rounds
 
 Ask = Callable[[Row, RoundRow], Awaitable[Usage]]
 """Asks about one round of a row, writes the outcome into it, and returns the tokens that it took."""
@@ -214,7 +214,7 @@ class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
 
     def load(self, model: ScorerConfig) -> None:
         """Load the scorer's models."""
-        self._scoring = build_scoring(model)
+        self._scoring = model.build()
 
     def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[list[RoundRow]]:
         """Score every round that is still kept."""

@@ -2,55 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 
-from ray_jobs.config.run import ModelScorerConfig, ScorerConfig
 from ray_jobs.output.rounds import RoundRow
-from scoring.records import Pair, Reward, Scores
-
-
-class PairScorer(Protocol):
-    """What scores pairs: one result a pair, in order, never raising for what a pair holds."""
-
-    def score(self, pairs: Sequence[Pair]) -> list[Scores]:
-        """Score pairs."""
-        ...
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """What one actor scores with. `lengths` and `rewards` are None where they are not asked for."""
-
-    scorer: PairScorer
-    lengths: Callable[[Sequence[Pair]], list[int | None]] | None = None
-    rewards: Callable[[Sequence[Pair]], list[Reward]] | None = None
-
-
-def build_scoring(config: ScorerConfig) -> Scoring:
-    """Load the models of one scoring actor. Raises ScoringError where one does not serve."""
-    if isinstance(config, ModelScorerConfig):
-        import scoring
-
-        # How the model will be run belongs into the worker's log, which else holds warnings alone.
-        logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("scoring").setLevel(logging.INFO)
-        settings = config.model_dump(exclude={"kind", "pool", "reward", "instruction_length"})
-        scorer = scoring.Scorer(scoring.ScorerConfig(**settings))
-        reward = config.reward and scoring.RewardScorer(scoring.RewardConfig(**config.reward.model_dump()))
-        return Scoring(
-            scorer, scorer.instruction_lengths if config.instruction_length else None, reward.score if reward else None
-        )
-    from scoring.scripted import ScriptedScorer
-
-    return Scoring(ScriptedScorer())
-
-
-def reward_model(config: ScorerConfig | None) -> str | None:
-    """The reward model that a scorer's configuration names, if any."""
-    return config.reward.model if isinstance(config, ModelScorerConfig) and config.reward else None
+from scoring.records import Pair, Scoring
 
 
 def score_rounds(scoring: Scoring, rounds: Sequence[tuple[dict[str, Any], RoundRow]]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.dataset as ds
 import pytest
 
+from tests.ray_jobs.mortal_engine import MARK
 from tests.ray_jobs.samples import write_seeds
 
 SEEDS = ["Name three fruits.", "What is 7 times 8?", "Write a line about rain.", "Explain what a list is in Python."]
@@ -111,3 +112,48 @@ def test_four_seeds_through_real_models(tmp_path: Path, smollm2_dir: Path) -> No
             assert record["ic_ifd"] == pytest.approx(record["ifd"] / record["loss_q"], rel=1e-6)
     assert any(record["ic_ifd"] for record in kept)
     assert "mean IC-IFD" in done.stdout
+
+
+@pytest.mark.engine
+@pytest.mark.ray
+@pytest.mark.chaos_long
+@pytest.mark.timeout(1200)
+def test_a_row_that_kills_the_engine_process_fails_and_the_others_are_finished(
+    tmp_path: Path, smollm2_dir: Path
+) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", [*SEEDS, f"Describe a {MARK} plant."])
+    arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512, "max_num_seqs": 8}
+    engine = {
+        "kind": "tests.ray_jobs.mortal_engine:MortalVllm",
+        "model": str(smollm2_dir),
+        "arguments": arguments,
+        "environment": {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"},
+    }
+    config = {
+        "output": str(tmp_path / "out"),
+        "seeds": {"path": str(tmp_path / "seeds.jsonl")},
+        "strategy": {"elimination": "none", "rounds": 2, "sampling": {"max_tokens": 24}},
+        "evolvers": {"small": {"engine": engine}},
+        "responder": {"kind": "evolver", "sampling": {"max_tokens": 24}},
+        "limits": {"journal": 1},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    done = subprocess.run(
+        [sys.executable, "-m", "ray_jobs.cli", "run", str(tmp_path / "run.json")],
+        cwd=Path(__file__).parents[3],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["reconciles"] is True
+    assert report["reasons"]["failed: engine_died"] == 2
+    assert report["records"]["failed"] == 2
+    # five rows under way: twice all of them, then two, then one
+    assert 3 <= report["pools"]["evolve_small"]["actor_starts"] <= 6
+    rejected = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
+    killers = [record for record in rejected if record["reason"] == "engine_died"]
+    assert {record["seed_instruction"] for record in killers} == {f"Describe a {MARK} plant."}
+    assert "died" in killers[0]["error"]

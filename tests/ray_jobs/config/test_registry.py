@@ -19,12 +19,15 @@ from ray_jobs.errors import ConfigError
 from tests.ray_jobs.config.installed import install
 
 CODE = """
-from pydantic import Field
+from pydantic import Field, model_validator
 from evolve.strategies.evol_instruct import EvolInstruct
 from evolve.testing.scripted_engine import ScriptedEngine
 from ray_jobs.config.base import Strict
 from ray_jobs.config.engine_kinds import EngineKind
+from ray_jobs.config.run import ScorerKind
 from ray_jobs.config.strategies import EvolvingConfig
+from scoring.records import Scoring
+from scoring.scripted import ScriptedScorer
 
 class Depth(Strict):
     levels: int = Field(1, ge=1)
@@ -33,6 +36,10 @@ class Deepen(EvolvingConfig):
     depth: Depth = Depth()
     words: tuple[int, ...] = ()
     broken: bool = False
+
+    @model_validator(mode="after")
+    def _checked(self):
+        return {}["checked"] if self.rounds == 9 else self
 
     def build(self, method=None):
         if self.broken:
@@ -45,6 +52,12 @@ class Echo(EngineKind):
 
     def build(self):
         return ScriptedEngine(reply=lambda prompt: prompt.text * self.times)
+
+class Flat(ScorerKind):
+    model: str = "flat"
+
+    def build(self):
+        return Scoring(ScriptedScorer())
 """
 BASE: dict[str, Any] = {
     "output": "out",
@@ -59,7 +72,8 @@ def plug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtur
     """An installed package that adds the strategy `deeper` and the engine `echo`; its name."""
     package = f"plug_{abs(hash(request.node.name))}"
     strategies = {"deeper": f"{package}:Deepen"}
-    install(tmp_path, package, CODE, strategies=strategies, engines={"echo": f"{package}:Echo"})
+    scorers, engines = {"flat": f"{package}:Flat"}, {"echo": f"{package}:Echo"}
+    install(tmp_path, package, CODE, strategies=strategies, engines=engines, scorers=scorers)
     monkeypatch.syspath_prepend(tmp_path)
     return package
 
@@ -72,9 +86,11 @@ def told(changes: dict[str, Any]) -> list[str]:
 
 def test_a_kind_of_an_installed_package_is_read_built_and_read_again(plug: str) -> None:
     changes = {"strategy": {"kind": "deeper", "depth": {"levels": 2}}, "evolvers": {"a": {"engine": {"kind": "echo"}}}}
-    run = validated(RunConfig, BASE | changes, "run.yaml")
+    run = validated(RunConfig, BASE | changes | {"scorer": {"kind": "flat"}}, "run.yaml")
     assert isinstance(build_strategy(run.strategy), EvolInstruct)
     assert build_engine(run.evolvers["a"].engine).max_concurrency
+    assert run.scorer is not None
+    assert run.scorer.build().scorer.score([]) == []
     assert run.model_dump(mode="json")["strategy"]["depth"] == {"levels": 2}
     assert RunConfig.model_validate(json.loads(run.model_dump_json())) == run
     assert pickle.loads(pickle.dumps(run)) == run
@@ -115,7 +131,9 @@ def test_a_kind_that_goes_elsewhere_is_told() -> None:
     assert line.startswith("  strategy.kind: autoif does not go with")
 
 
-def test_what_raises_while_it_is_built_is_named(plug: str) -> None:
+def test_what_raises_while_it_is_read_or_built_is_named(plug: str) -> None:
+    with pytest.raises(ConfigError, match=rf"kind deeper.*KeyError: 'checked'.*{plug}\.py:\d+"):
+        validated(RunConfig, BASE | {"strategy": {"kind": "deeper", "rounds": 9}}, "run.yaml")
     run = validated(RunConfig, BASE | {"strategy": {"kind": "deeper", "broken": True}}, "run.yaml")
     with pytest.raises(ConfigError, match=rf"kind deeper.*KeyError.*{plug}\.py:\d+"):
         build_strategy(run.strategy)

@@ -47,7 +47,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def printed_here(program: str) -> str:
-    """What a program prints in this process, which has a Ray."""
+    """What a program prints in this process, which has a Ray. Its workers stand in another folder than a reader's."""
+    program = program.replace('"out/first/', f'"{Path("out/first").absolute()}/')
     with redirect_stdout(StringIO()) as printed:
         exec(compile(program, str(PAGE), "exec"), {})
     return printed.getvalue()

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -153,13 +154,14 @@ def test_rows_of_a_worker_that_is_lost_begin_again() -> None:
     assert (state.starts, state.ready, state.in_flight, state.retried) == (2, 1, 1, 5)
 
 
-def test_the_board_adds_workers_up() -> None:
+def test_the_monitor_adds_workers_up() -> None:
     monitor = MonitorActor(["evolve_a", "respond"])
     assert not monitor.report("evolve_a", "one", WorkerStats(began=3))
     monitor.report("evolve_a", "one", WorkerStats(began=5, done=2, completion_tokens=7, ready=True))
     monitor.report("evolve_a", "two", WorkerStats())
     for _ in range(2):
-        monitor.committed("part", OutcomeCounts(rows=4))
+        monitor.committed("part", OutcomeCounts(rows=4), np.arange(4))
+    assert [monitor.committed_rows().tolist() for _ in range(2)] == [[0, 1, 2, 3], []]
     found = monitor.snapshot()
     state = found.pools["evolve_a"]
     assert (state.starts, state.ready, state.loading, state.in_flight) == (2, 1, 1, 3)

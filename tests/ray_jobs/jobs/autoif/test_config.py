@@ -116,9 +116,9 @@ def test_files_are_checked_before_anything_starts(tmp_path: Path) -> None:
         prepare(autoif_config(tmp_path, {"templates": str(tmp_path / "templates")}))
     absent = {"engine": {"model": str(tmp_path / "model")}}
     with pytest.raises(ConfigError, match=r"judge\.engine\.model: there is no folder"):
-        prepare(autoif_config(tmp_path, judge=absent))
+        autoif_jobs(autoif_config(tmp_path, judge=absent))
     with pytest.raises(ConfigError, match=r"nli\.model: there is no folder"):
-        prepare(autoif_config(tmp_path, nli={"model": str(tmp_path / "model")}))
+        autoif_jobs(autoif_config(tmp_path, nli={"model": str(tmp_path / "model")}))
 
 
 def test_a_phase_knows_the_settings_that_change_its_results(tmp_path: Path) -> None:

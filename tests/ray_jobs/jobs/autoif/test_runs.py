@@ -269,7 +269,7 @@ def test_engines_that_die_in_every_phase_cost_no_row(first: Finished, tmp_path: 
 
     def dying(name: str, after: int, model: Any) -> dict[str, Any]:
         raw: dict[str, Any] = model.model_dump()
-        raw["engine"] |= {"die_after": after, "marks": str(places[name])}
+        raw["engine"]["testing"] |= {"die_after": after, "marks": str(places[name])}
         return raw
 
     assert calm.judge is not None

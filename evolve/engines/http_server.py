@@ -1,0 +1,199 @@
+"""A client of one HTTP server that takes JSON: many requests at once, repeated where that helps, at its pace.
+
+A request costs a fraction of a millisecond of CPU here, whatever is under way beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+import msgspec
+
+FIRST_PAUSE, LONGEST_PAUSE, LONGEST_ASKED = 0.5, 8.0, 60.0
+"""Seconds before a request is repeated: at first, at most, and at most where the server asks for a time."""
+CONNECT_SECONDS = 30.0
+MESSAGE_CHARACTERS = 500
+BUSY = frozenset({429, 503, 529})
+"""What servers answer that want fewer requests at once."""
+_AGAIN = frozenset({408, 409, 425})
+_GONE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+
+
+class Refused(Exception):
+    """The server has answered, and would answer the same again: its status and what it says."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(f"{status}: {message}")
+        self.status = status
+
+
+class Gone(Exception):
+    """The server has not answered, however often it was asked."""
+
+
+class Pace:
+    """How many requests are under way at once: `most`, less while the server says that it is busy.
+
+    Each answer that says so halves the number, once for all requests that were under way then; every good one lets it
+    grow, by one for as many answers as there are requests at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most, self.allowed = most, float(most)
+        self._under_way, self._slowed, self._paused_until = 0, 0.0, 0.0
+        self._changed = asyncio.Condition()
+
+    async def begin(self) -> float:
+        """Wait for a turn; the moment at which it came."""
+        while (pause := self._paused_until - time.monotonic()) > 0:
+            await asyncio.sleep(pause)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._under_way < max(1, int(self.allowed)))
+            self._under_way += 1
+        return time.monotonic()
+
+    async def end(self) -> None:
+        """Give the turn back."""
+        async with self._changed:
+            self._under_way -= 1
+            # the number may have grown by one meanwhile
+            self._changed.notify(2)
+
+    def was_good(self) -> None:
+        """The server has answered."""
+        self.allowed = min(self.most, self.allowed + 1 / self.allowed)
+
+    def was_busy(self, began: float, pause: float | None) -> None:
+        """The server has said to a request that `began` then that it is busy, and for how long, if it did."""
+        if pause:
+            self._paused_until = max(self._paused_until, time.monotonic() + pause)
+        if began > self._slowed:
+            self.allowed = max(1.0, self.allowed / 2)
+            self._slowed = time.monotonic()
+
+
+class HttpServer:
+    """The server at `url`, a base to which paths are added; a user and password in it go into a header, no message.
+
+    `key` is a bearer token. A request may take `timeout` seconds and is repeated `retries` times, with growing pauses
+    or as the server asks. Proxies are those of the environment.
+    """
+
+    def __init__(self, url: str, key: str, timeout: float, retries: int, most: int) -> None:
+        self.base, login, self._query = _split(url)
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
+        if login:
+            self._headers["Authorization"] = aiohttp.encode_basic_auth(*login)
+        self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_SECONDS))
+        self._retries, self._proxy = retries, _proxy(self.base)
+        self.pace = Pace(most)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def post(self, path: str, body: bytes) -> bytes:
+        """What the server answers. Raises Refused and Gone."""
+        failed, repeated = 0, False
+        while True:
+            began = await self.pace.begin()
+            try:
+                status, headers, content = await self._asked(path, body)
+            except aiohttp.ServerDisconnectedError as error:
+                # the server has closed a connection that was kept open, just when it was to be used again
+                if not repeated:
+                    repeated = True
+                    continue
+                failed, problem, asked = failed + 1, _words(error), None
+            except _GONE as error:
+                failed, problem, asked = failed + 1, _words(error), None
+            else:
+                if status < 300:
+                    self.pace.was_good()
+                    return content
+                message, asked = said(content), _asked_pause(headers)
+                if not (status >= 500 or status in BUSY or status in _AGAIN):
+                    raise Refused(status, message)
+                if status in BUSY:
+                    self.pace.was_busy(began, asked)
+                failed, problem = failed + 1, f"{status}: {message}"
+            finally:
+                await self.pace.end()
+            if failed > self._retries:
+                raise Gone(problem)
+            await asyncio.sleep(asked if asked is not None else _pause(failed))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session:
+            await self._session.close()
+
+    async def _asked(self, path: str, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), headers=self._headers, timeout=self._timeout
+            )
+        url = f"{self.base}{path}"
+        async with self._session.post(url, data=body, params=self._query or None, proxy=self._proxy) as answer:
+            return answer.status, answer.headers, await answer.read()
+
+
+def said(content: bytes) -> str:
+    """What a server says of an error: the message in its JSON, or the beginning of its text."""
+    with suppress(msgspec.MsgspecError, UnicodeError):
+        found = msgspec.json.decode(content)
+        error = found.get("error", found) if isinstance(found, dict) else found
+        message = error.get("message", error.get("detail")) if isinstance(error, dict) else error
+        if isinstance(message, str) and message:
+            return message[:MESSAGE_CHARACTERS]
+    return content.decode(errors="replace")[:MESSAGE_CHARACTERS] or "no message"
+
+
+def _asked_pause(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a server asks for; None where it asks for none, or for longer than we wait."""
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
+        seconds: float | None = milliseconds / 1000
+    elif (seconds := _number(after := headers.get("retry-after"))) is None and after:
+        with suppress(ValueError, TypeError):
+            seconds = parsedate_to_datetime(after).timestamp() - time.time()
+    return seconds if seconds is not None and 0 <= seconds <= LONGEST_ASKED else None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text or "")
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _pause(failed: int) -> float:
+    # spread, so that requests which failed together do not come again together
+    seconds: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failed - 1))
+    return seconds * random.uniform(0.75, 1)
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _proxy(url: str) -> str | None:
+    parts, proxies = urlsplit(url), getproxies()
+    if parts.hostname and proxy_bypass(parts.hostname):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")
+
+
+def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:
+    """A server's base without what may be secret, the login that stood in it, and its query."""
+    parts = urlsplit(url)
+    user, password = (unquote(part or "") for part in (parts.username, parts.password))
+    login = (user, password) if user or password else None
+    base = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+    return base.geturl().rstrip("/"), login, dict(parse_qsl(parts.query))

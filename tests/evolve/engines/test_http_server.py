@@ -1,0 +1,206 @@
+"""A client of one HTTP server, against a real one on loopback that answers as each test says."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import formatdate
+
+import pytest
+from aiohttp import encode_basic_auth, web
+
+from evolve.engines.http_server import Gone, HttpServer, Pace, Refused, said
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Ask = Callable[[HttpServer], Awaitable[object]]
+
+
+def serve(
+    handler: Handler, ask: Ask, *, host: str = "127.0.0.1", login: str = "", query: str = "", **settings: float
+) -> object:
+    """What `ask` gives of a server with `handler`."""
+
+    async def served() -> object:
+        app = web.Application()
+        app.router.add_post("/v1/chat/completions", handler)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, host, 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{login}{name}:{port}/v1{query}"
+        server = HttpServer(url, "key", **{"timeout": 5, "retries": 2, "most": 64, **settings})  # type: ignore[arg-type]
+        try:
+            return await ask(server)
+        finally:
+            await server.close()
+            await runner.cleanup()
+
+    return asyncio.run(served())
+
+
+def post(server: HttpServer) -> Awaitable[bytes]:
+    return server.post("/chat/completions", b"{}")
+
+
+class Answers:
+    """Answers one after the other, the last one for ever; `seen` are the requests."""
+
+    def __init__(self, *answers: tuple[int, str, dict[str, str]]) -> None:
+        self._answers, self.seen, self.moments = list(answers), list[web.Request](), list[float]()
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        self.seen.append(request)
+        self.moments.append(time.monotonic())
+        status, text, headers = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return web.Response(status=status, text=text, headers=headers)
+
+
+GOOD = (200, "{}", dict[str, str]())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_request_carries_key_and_query(host: str) -> None:
+    answers = Answers(GOOD)
+    assert serve(answers, post, host=host, query="?version=2") == b"{}"
+    (request,) = answers.seen
+    assert (request.headers["Authorization"], request.query["version"]) == ("Bearer key", "2")
+
+
+def test_a_login_goes_into_the_header_and_into_no_message() -> None:
+    answers = Answers((400, "no", {}))
+    with pytest.raises(Refused) as refused:
+        serve(answers, post, login="me:pass%20word@")
+    assert answers.seen[0].headers["Authorization"] == encode_basic_auth("me", "pass word")
+    assert "pass" not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [408, 409, 429, 500, 502, 529])
+def test_what_may_pass_is_asked_again(status: int) -> None:
+    answers = Answers((status, "later", {"Retry-After": "0"}), GOOD)
+    assert serve(answers, post) == b"{}"
+    assert len(answers.seen) == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 422])
+def test_what_stays_is_asked_once(status: int) -> None:
+    answers = Answers((status, '{"error": {"message": "too long"}}', {}))
+    with pytest.raises(Refused, match="too long") as refused:
+        serve(answers, post)
+    assert (refused.value.status, len(answers.seen)) == (status, 1)
+
+
+def test_a_server_that_stays_busy_is_given_up() -> None:
+    answers = Answers((503, "overloaded", {"Retry-After": "0"}))
+    with pytest.raises(Gone, match="503: overloaded"):
+        serve(answers, post)
+    assert len(answers.seen) == 3
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "0.4"},
+        {"retry-after-ms": "400"},
+        # dates have whole seconds
+        {"Retry-After": lambda: formatdate(time.time() + 1.99, usegmt=True)},
+    ],
+)
+def test_a_server_is_left_alone_for_as_long_as_it_asks(headers: dict[str, object]) -> None:
+    asked = {name: str(value() if callable(value) else value) for name, value in headers.items()}
+    answers = Answers((429, "later", asked), GOOD)
+    serve(answers, post)
+    assert answers.moments[1] - answers.moments[0] >= 0.35
+
+
+def test_a_pause_of_an_hour_is_not_waited_for() -> None:
+    answers = Answers((429, "later", {"Retry-After": "3600"}), GOOD)
+    began = time.monotonic()
+    serve(answers, post)
+    assert time.monotonic() - began < 5
+
+
+def test_an_answer_that_does_not_come_in_time_is_asked_for_again() -> None:
+    calls = list[float]()
+
+    async def slow_once(request: web.Request) -> web.Response:
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            await asyncio.sleep(1)
+        return web.Response(text="{}")
+
+    assert serve(slow_once, post, timeout=0.3) == b"{}"
+    assert len(calls) == 2
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_try() -> None:
+    calls = list[int]()
+
+    async def closes(request: web.Request) -> web.StreamResponse:
+        calls.append(1)
+        if len(calls) == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(text="{}")
+
+    assert serve(closes, post, retries=0) == b"{}"
+
+
+def test_nobody_there_is_told() -> None:
+    async def gone() -> None:
+        server = HttpServer("http://127.0.0.1:9/v1", "key", timeout=2, retries=0, most=1)
+        try:
+            await post(server)
+        finally:
+            await server.close()
+
+    with pytest.raises(Gone, match="Cannot connect"):
+        asyncio.run(gone())
+
+
+def test_no_more_requests_than_allowed_are_under_way_and_all_are_in_the_end() -> None:
+    under_way, most = 0, 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.01)
+        under_way -= 1
+        return web.Response(text="{}")
+
+    async def many(server: HttpServer) -> int:
+        return len(await asyncio.gather(*(post(server) for _ in range(40))))
+
+    assert serve(handler, many, most=4) == 40
+    assert most == 4
+
+
+def test_a_busy_server_gets_fewer_requests_at_once_and_more_again_later() -> None:
+    pace = Pace(64)
+    for _ in range(64):  # all of those that were under way
+        pace.was_busy(began=1.0, pause=None)
+    assert pace.allowed == 32
+    for _ in range(10):
+        pace.was_busy(time.monotonic(), pause=None)
+    assert pace.allowed == 1
+    for _ in range(5000):
+        pace.was_good()
+    assert pace.allowed == 64
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"error": {"message": "no such model"}}', "no such model"),
+        (b'{"error": "overloaded"}', "overloaded"),
+        (b'{"detail": "Not Found"}', "Not Found"),
+        (b"<html>Bad Gateway</html>", "<html>Bad Gateway</html>"),
+        (b"\xff", "\N{REPLACEMENT CHARACTER}"),
+        (b"", "no message"),
+    ],
+)
+def test_what_a_server_says(content: bytes, message: str) -> None:
+    assert said(content) == message
