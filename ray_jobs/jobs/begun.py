@@ -50,6 +50,8 @@ def _set_back(value: Any, stored: Any, again: Collection[str], path: str, found:
         if not isinstance(extra, dict) or BEFORE not in extra:
             changed[name] = _set_back(item, stored.get(name), again, f"{place}.", found)
             continue
+        if field.is_required():
+            continue  # what no default gives, as the constants of a preset, is compared
         of_before = name not in stored or place in again
         if of_before and field.default != extra[BEFORE] and item in (field.default, extra[BEFORE]):
             changed[name] = found[place] = extra[BEFORE]

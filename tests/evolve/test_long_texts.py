@@ -18,14 +18,13 @@ from evolve.judging.key_phrases import read_phrases
 from evolve.judging.verdicts import read_place
 from evolve.masking import mask_text
 from evolve.method_search.propose import parse_method, says_nothing
-from evolve.records import Usage
 from evolve.strategies.reply_sections import parse_reply
 
 LENGTH = 300_000
 
 
 def read_instructions(text: str) -> object:
-    return parse_instructions(Reply(text, False, Usage()))
+    return parse_instructions(Reply(text, False))
 
 
 def read_method(text: str) -> object:
