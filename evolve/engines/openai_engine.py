@@ -157,6 +157,8 @@ class OpenAIEngine:
     def _blame_settings(self, refused: Refused, prompt: Prompt, extra: Mapping[str, Any]) -> None:
         """Raise SettingsRefused where a server that has answered nothing yet refuses all, or a field not all know."""
         name = _OF_THE_CONFIGURATION.get(refused.status)
+        if name == "url" and self._model in str(refused):
+            name = "model"
         if name and not self._answered:
             raise SettingsRefused(f"{name}: the server at {self._server.base} refuses: {refused}") from refused
         fields = [*extra, *(["presence_penalty"] if prompt.sampling.presence_penalty else [])]

@@ -20,7 +20,7 @@ import pytest
 
 from evolve.autoif.verification import FORM as VERIFY_FORM
 from evolve.engines.openai_engine import OpenAIEngine
-from evolve.errors import EngineDied, PromptRefused
+from evolve.errors import PromptRefused, SettingsRefused
 from evolve.judging.difficulty import LABEL_FORM, SCORE_FORM, read_label, read_score
 from evolve.records import Completion, Prompt, Sampling
 
@@ -260,5 +260,5 @@ def test_a_server_refuses_what_does_not_fit(url: str) -> None:
 
 def test_a_server_without_the_model_is_no_engine(url: str) -> None:
     (died,) = ask(url, PROMPTS["greedy"], model="another")
-    assert isinstance(died, EngineDied)
-    assert str(died).startswith(f"the server at {url}/ does not answer: ")
+    assert isinstance(died, SettingsRefused)
+    assert str(died).startswith(f"model: the server at {url} refuses: 404: ")

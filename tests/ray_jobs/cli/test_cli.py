@@ -86,7 +86,7 @@ def test_a_wrong_configuration_leaves_with_2(folder: Path, capsys: pytest.Captur
     assert error == (
         f"error: {folder / 'run.yaml'}: the configuration is wrong\n"
         "  strategy.rouns: unknown field; did you mean rounds? "
-        "(allowed: breadth, complicate_input, elimination, kind, rounds, sampling, templates)\n"
+        "(allowed: breadth, complicate_input, elimination, forms, kind, rounds, sampling, templates)\n"
         "  samples: Input should be greater than or equal to 1, got 0\n"
     )
     assert not (folder / "out").exists()
@@ -116,7 +116,7 @@ def test_a_store_that_does_not_answer_leaves_with_4(folder: Path, capsys: pytest
     )
     code, _, error = called(capsys, "run", folder / "run.yaml", "--output", "s3://b/x", "--set", f"storage={storage}")
     assert code == 4
-    assert error.startswith("error: s3://b/x/")
+    assert error.startswith("error: s3://b/x: cannot list")
     assert "the store does not answer" in error
     assert error.count("\n") == 1
 
