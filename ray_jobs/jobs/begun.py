@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from ray_jobs.config.run import OutputConfig
 from ray_jobs.output import accept
+from ray_jobs.output.file_names import RUN
 from ray_jobs.output.run_files import SET_BACK, read_run
 from ray_jobs.storage.store import Store, open_store
 
@@ -26,7 +27,8 @@ def as_begun(config: AnyConfig, store: Store | None = None) -> tuple[AnyConfig, 
     where that is looked for, by default the output. Raises StorageError where it cannot be read.
     """
     store = store or open_store(config.output, config.storage)
-    if not accept.is_planned(store):
+    # without run.json nothing says what stood there; the settings that were noted are compared all the same
+    if not (accept.is_planned(store) and store.exists(RUN)):
         return config, {}
     return with_defaults_of(config, read_run(store))
 

@@ -59,7 +59,7 @@ def test_what_a_server_repeats_is_masked(
 def test_a_server_that_is_gone_is_named_without_its_login() -> None:
     with serving(b"") as server:
         url = server.url("/v1?key=okapi-query", "me:okapi-password")
-    with pytest.raises(EngineDied, match=r"the server at http://127\.0\.0\.1:\d+/v1/ does not answer") as raised:
+    with pytest.raises(EngineDied, match=r"the server at http://127\.0\.0\.1:\d+/v1 does not answer") as raised:
         asked(server, url)
     assert not shows("".join(traceback.format_exception(raised.value)))
 
