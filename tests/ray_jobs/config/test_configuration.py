@@ -82,8 +82,8 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
             "evolvers.a.engine.retry: unknown field; did you mean retries? "
-            "(allowed: api_key_env, chat_template, kind, max_requests, model, reasoning, reasoning_tokens, retries, system, "
-            "template_arguments, timeout_seconds, url)",
+            "(allowed: api_key_env, chat_template, kind, max_requests, model, reasoning, reasoning_tokens, retries, "
+            "system, template_arguments, timeout_seconds, url)",
         ),
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
