@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from ray_jobs.config.run import OutputConfig
+from ray_jobs.errors import OutputError
 from ray_jobs.output import accept
 from ray_jobs.output.file_names import RUN
 from ray_jobs.output.run_files import SET_BACK, read_run
@@ -27,15 +28,21 @@ def as_begun(config: AnyConfig, store: Store | None = None) -> tuple[AnyConfig, 
     where that is looked for, by default the output. Raises StorageError where it cannot be read.
     """
     store = store or open_store(config.output, config.storage)
-    # without run.json nothing says what stood there; the settings that were noted are compared all the same
-    if not (accept.is_planned(store) and store.exists(RUN)):
+    try:
+        # without run.json nothing says what stood there; the settings that were noted are compared all the same
+        if not (accept.is_planned(store) and store.exists(RUN)):
+            return config, {}
+        return with_defaults_of(config, read_run(store))
+    except OutputError:
+        # whoever goes on with the output says what is wrong with it, and whoever takes it away need not know
         return config, {}
-    return with_defaults_of(config, read_run(store))
 
 
 def with_defaults_of(config: AnyConfig, stored: Mapping[str, Any]) -> tuple[AnyConfig, dict[str, Any]]:
     """As `as_begun`, for an output whose run.json holds `stored`."""
     found = dict[str, Any]()
+    if "configuration" not in stored:
+        return config, found
     return _set_back(config, stored["configuration"], stored.get(SET_BACK, ()), "", found), found
 
 
