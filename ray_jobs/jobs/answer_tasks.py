@@ -12,7 +12,7 @@ from evolve.strategies.respond import BARE, Responder, load_response_template
 from ray_jobs.config.identity import result_settings
 from ray_jobs.config.run import RespondConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.begun import as_begun
+from ray_jobs.jobs.earlier_defaults import as_begun
 from ray_jobs.jobs.preflight import check_models, check_sampling, check_variables
 from ray_jobs.jobs.stages import responding, scoring
 from ray_jobs.jobs.thinking import told

@@ -13,7 +13,7 @@ from ray_jobs.config.engines import build_responder
 from ray_jobs.config.identity import fingerprint, result_settings
 from ray_jobs.config.pool_names import pool_name
 from ray_jobs.config.run import PoolResponderConfig, RunConfig
-from ray_jobs.jobs.begun import as_begun
+from ray_jobs.jobs.earlier_defaults import as_begun
 from ray_jobs.jobs.methods import held_out
 from ray_jobs.jobs.preflight import check, check_models
 from ray_jobs.jobs.stages import responding, scoring

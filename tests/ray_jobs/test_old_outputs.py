@@ -17,7 +17,7 @@ import pytest
 from ray_jobs.cli.app import main
 from ray_jobs.config.load import read_config
 from ray_jobs.config.run import RunConfig, ScoreConfig
-from ray_jobs.jobs.begun import as_begun, with_defaults_of
+from ray_jobs.jobs.earlier_defaults import as_begun, with_defaults_of
 from ray_jobs.jobs.load import load_config
 from ray_jobs.jobs.score_pairs import ScorePairsJob
 from ray_jobs.output.run_files import SET_BACK

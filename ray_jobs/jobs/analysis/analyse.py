@@ -12,7 +12,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.job import AnalysisJob
 from ray_jobs.jobs.analysis.summaries import SUMMARY
-from ray_jobs.jobs.begun import as_begun
+from ray_jobs.jobs.earlier_defaults import as_begun
 from ray_jobs.output import ownership
 from ray_jobs.output.run_files import read_list
 from ray_jobs.runner.run import run

@@ -13,9 +13,9 @@ from typing import Any
 from ray_jobs.config.pool_names import NLI, QUALITY, RESPOND
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.actors import AnswerActor, AugmentActor, ExamineActor, NliActor, QualityActor
-from ray_jobs.jobs.autoif.begun import as_begun
 from ray_jobs.jobs.autoif.classifier import ClassifierActor
 from ray_jobs.jobs.autoif.config import AutoIFConfig, ClassifierConfig
+from ray_jobs.jobs.autoif.earlier_preset import as_begun
 from ray_jobs.jobs.autoif.phase import Phase
 from ray_jobs.jobs.autoif.planning import Planner
 from ray_jobs.jobs.autoif.preparation import guards, prepare

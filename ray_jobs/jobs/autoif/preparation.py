@@ -16,7 +16,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.autoif.config import AutoIFConfig, JudgeNliConfig
 from ray_jobs.jobs.autoif.kit import Kit
 from ray_jobs.jobs.autoif.stores import AUGMENT
-from ray_jobs.jobs.begun import as_begun
+from ray_jobs.jobs.earlier_defaults import as_begun
 from ray_jobs.jobs.preflight import check_sampling, check_variables
 from ray_jobs.storage.store import open_store
 

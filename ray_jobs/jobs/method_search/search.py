@@ -22,7 +22,7 @@ from evolve.method_search.search import optimise
 from evolve.method_search.state import OptimiserState
 from ray_jobs.config.identity import changes
 from ray_jobs.errors import DamagedOutput, OutputError, SettingsChanged, Stopped
-from ray_jobs.jobs.begun import with_defaults_of
+from ray_jobs.jobs.earlier_defaults import with_defaults_of
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.method_search.engines import SearchPools
 from ray_jobs.jobs.method_search.preflight import Prepared, prepare

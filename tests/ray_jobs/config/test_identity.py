@@ -14,7 +14,7 @@ from ray_jobs.config.load import validated
 from ray_jobs.config.run import EvolverConfig, OutputConfig, RespondConfig, RunConfig, ScoreConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
-from ray_jobs.jobs.begun import with_defaults_of
+from ray_jobs.jobs.earlier_defaults import with_defaults_of
 from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.synthesis import weights

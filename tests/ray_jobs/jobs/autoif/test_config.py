@@ -16,8 +16,8 @@ from ray_jobs.cli.app import main
 from ray_jobs.config.identity import changes, result_settings
 from ray_jobs.config.run import RunConfig
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.autoif.begun import as_begun
 from ray_jobs.jobs.autoif.config import AutoIFConfig, AutoIFStrategyConfig
+from ray_jobs.jobs.autoif.earlier_preset import as_begun
 from ray_jobs.jobs.autoif.phases import autoif_jobs
 from ray_jobs.jobs.autoif.preparation import prepare
 from ray_jobs.jobs.load import load_config
