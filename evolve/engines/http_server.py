@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,8 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
+
+from evolve.errors import SettingError
 
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_ASKED = 0.5, 8.0, 60.0
 """Seconds before a request is repeated: at first, at most, and at most where the server asks for a time."""
@@ -85,11 +88,15 @@ class HttpServer:
     """The server at `url`, a base to which paths are added; a user and password in it go into a header, no message.
 
     `key` is a bearer token. A request may take `timeout` seconds and is repeated `retries` times, with growing pauses
-    or as the server asks. Proxies are those of the environment.
+    or as the server asks. Proxies are those of the environment. Raises SettingError where the address is none, or the
+    key no header can hold.
     """
 
     def __init__(self, url: str, key: str, timeout: float, retries: int, most: int) -> None:
         self.base, login, self._query = _split(url)
+        key = key.strip()
+        if not (key.isascii() and key.isprintable()):
+            raise SettingError("api_key_env: expected a key of printable ASCII characters, the variable holds others")
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
         if login:
             self._headers["Authorization"] = aiohttp.encode_basic_auth(*login)
@@ -192,7 +199,13 @@ def _proxy(url: str) -> str | None:
 
 def _split(url: str) -> tuple[str, tuple[str, str] | None, dict[str, str]]:
     """A server's base without what may be secret, the login that stood in it, and its query."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        there = parts.hostname and parts.port != 0 and not re.search(r"\s", parts.netloc)
+    except ValueError:
+        there = None
+    if not there or parts.scheme not in ("http", "https"):
+        raise SettingError("url: expected an address such as http://HOST:PORT/v1, got something else")
     user, password = (unquote(part or "") for part in (parts.username, parts.password))
     login = (user, password) if user or password else None
     base = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")

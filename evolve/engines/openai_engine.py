@@ -120,8 +120,9 @@ class OpenAIEngine:
             raise EngineDied(f"the server at {self._server.base} refuses: {refused}") from refused
         except Gone as gone:
             raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
+        reply = self._read(content)
         self._answered = True
-        return self._completion(self._read(content))
+        return self._completion(reply)
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         """OpenAI's own fields, as far as they say anything."""
@@ -142,6 +143,7 @@ class OpenAIEngine:
         return {name: value for name, value in fields.items() if value is not None}
 
     def _read(self, content: bytes) -> _Reply:
+        """The reply. One that is none is the prompt's fault where the server has given others before."""
         try:
             try:
                 reply = _decoder.decode(content)
@@ -149,7 +151,8 @@ class OpenAIEngine:
                 # halves of surrogate pairs, which some servers send, are no JSON to everybody
                 reply = msgspec.convert(json.loads(content), _Reply)
         except ValueError as error:
-            raise EngineDied(f"the server at {self._server.base} answers something else: {error}") from error
+            blame = PromptRefused if self._answered else EngineDied
+            raise blame(f"the server at {self._server.base} answers something else: {error}") from error
         if not reply.choices:
             raise PromptRefused("the server gives no reply to the prompt")
         return reply

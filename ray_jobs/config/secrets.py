@@ -176,8 +176,8 @@ def _checked_url(value: Any) -> Secret:
     secret = Secret.read(value)
     if secret.variable is None:
         url = secret.reveal()
-        if not re.match(r"https?://", url):
-            raise ValueError("expected a URL that begins with http:// or https://")
+        if not re.match(r"https?://[^\s/?#]+(?:[/?#]|$)", url):
+            raise ValueError("expected a URL that begins with http:// or https:// and a host")
         if MASK in url:
             raise ValueError(f"{MASK} stands for what is not stored; expected the whole URL or {{from: VARIABLE}}")
     return secret

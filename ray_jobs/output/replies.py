@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -128,9 +128,9 @@ def remove_done(store: Store, done: npt.NDArray[np.bool_], may: Callable[[], Non
         store.delete([file.path for file in files])
 
 
-def forget(store: Store, rows: Iterable[int]) -> None:
+def forget(store: Store, rows: npt.NDArray[np.int64]) -> None:
     """Remove the files that may hold replies of `rows`, which are to be asked anew."""
-    wanted = np.unique(np.fromiter(rows, dtype=np.int64))
+    wanted = np.unique(rows)
     store.delete([file.path for file in reply_files(store) if file.holds_any(wanted)])
 
 

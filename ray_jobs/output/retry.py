@@ -33,18 +33,19 @@ def drop_failed(store: Store) -> int:
 def drop_failed_rows(epoch: Epoch) -> int:
     """As `drop_failed`, in an epoch that has just begun."""
     epoch.clean()
-    return sum(_drop(epoch, entry) for entry in epoch.accepted.parts if _has_failed(entry))
+    failed = [(entry, _failed_of(epoch, entry)) for entry in epoch.accepted.parts if _has_failed(entry)]
+    failed = [(entry, rows) for entry, rows in failed if len(rows)]
+    # before they are pending again: what was answered then is what failed
+    forget(epoch.store, pa.chunked_array([rows for _, rows in failed], pa.int64()).to_numpy())
+    for entry, rows in failed:
+        _rewrite(epoch, entry, rows)
+    return sum(len(rows) for _, rows in failed)
 
 
-def _drop(epoch: Epoch, entry: Entry) -> int:
+def _failed_of(epoch: Epoch, entry: Entry) -> pa.Array:
     rejected = (part for part in entry.files if part.folder == REJECTED)
     found = [_failed_rows(records) for part in rejected for records in counted_pieces(entry, epoch.read_part(part))]
-    rows = pc.unique(pa.chunked_array(found, pa.int64()))
-    if len(rows):
-        # before they are pending again: what was answered then is what failed
-        forget(epoch.store, rows.to_pylist())
-        _rewrite(epoch, entry, rows)
-    return len(rows)
+    return pc.unique(pa.chunked_array(found, pa.int64()))
 
 
 def _rewrite(epoch: Epoch, entry: Entry, unwanted: pa.Array) -> None:

@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 Row = dict[str, Any]
 Result = TypeVar("Result")
 Found = TypeVar("Found")
+Other = TypeVar("Other")
 
 
 @dataclass(frozen=True)
@@ -148,10 +149,8 @@ class RowActor(PoolActor[Result]):
         """Before a row is found guilty, see that the engine answers at all: one that never does is guilty itself."""
         if self._is_sound or 0 not in [kept.group(row["plan_row"]) for row in rows]:
             return
-        try:
-            await self._engine.generate(PROBE)
-        except EngineDied as died:
-            self._end(died)
+        # whatever it answers or refuses, it lives
+        await self.outcome(self._engine.generate(PROBE), "the probe", lambda _: None)
         self._is_sound = True
 
     async def _turn(self, row: Row, kept: BlockReplies | None) -> Result | None:
@@ -184,7 +183,7 @@ class RowActor(PoolActor[Result]):
     async def work(self, row: Row, stats: WorkerStats) -> Result:
         """What becomes of a row. Counts tokens and outcomes in `stats`."""
 
-    async def outcome(self, work: Awaitable[Found], step: str, failed: Callable[[Exception], Found]) -> Found:
+    async def outcome(self, work: Awaitable[Found], step: str, failed: Callable[[Exception], Other]) -> Found | Other:
         """What `work` comes to, or what `failed` makes of its error: whatever goes wrong with a row is its outcome."""
         try:
             return await work

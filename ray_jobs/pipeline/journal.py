@@ -146,7 +146,8 @@ class Journal:
     def _note(self, block: int, reply: Reply) -> None:
         with self._lock:
             self._waiting[block].append(reply)
-            self._characters += len(reply.completion.text) if reply.completion else 0
+            if reply.completion:
+                self._characters += len(reply.completion.text) + len(reply.completion.reasoning)
             many = self._characters > MANY_CHARACTERS
         if many:
             self._wake.set()

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
+from ipaddress import IPv4Address
+from pathlib import Path
 
 import pytest
 from aiohttp import encode_basic_auth, web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from evolve.engines.http_server import Gone, HttpServer, Pace, Refused, said
+from evolve.errors import SettingError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Ask = Callable[[HttpServer], Awaitable[object]]
 
 
 def serve(
-    handler: Handler, ask: Ask, *, host: str = "127.0.0.1", login: str = "", query: str = "", **settings: float
+    handler: Handler,
+    ask: Ask,
+    *,
+    host: str = "127.0.0.1",
+    login: str = "",
+    query: str = "",
+    key: str = "key",
+    **settings: float,
 ) -> object:
     """What `ask` gives of a server with `handler`."""
 
@@ -31,7 +50,7 @@ def serve(
         port = runner.addresses[0][1]
         name = f"[{host}]" if ":" in host else host
         url = f"http://{login}{name}:{port}/v1{query}"
-        server = HttpServer(url, "key", **{"timeout": 5, "retries": 2, "most": 64, **settings})  # type: ignore[arg-type]
+        server = HttpServer(url, key, **{"timeout": 5, "retries": 2, "most": 64, **settings})  # type: ignore[arg-type]
         try:
             return await ask(server)
         finally:
@@ -146,6 +165,103 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_try() -> None:
         return web.Response(text="{}")
 
     assert serve(closes, post, retries=0) == b"{}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "http://", "http://x y/v1", "http://x:port/v1", "http://[::1/v1", "ftp://x/v1", "x:8000/v1", "http://:80/"],
+)
+def test_an_address_that_is_none_is_told_before_anything_is_asked(url: str) -> None:
+    with pytest.raises(SettingError, match=r"^url: expected an address"):
+        HttpServer(url, "key", timeout=1, retries=0, most=1)
+
+
+def test_a_key_from_a_file_loses_its_line_end_and_one_that_no_header_holds_is_told() -> None:
+    answers = Answers(GOOD)
+    serve(answers, post, key="key\n")
+    assert answers.seen[0].headers["Authorization"] == "Bearer key"
+    with pytest.raises(SettingError, match=r"^api_key_env: ") as told:
+        HttpServer("http://x/v1", "hidden\nkey", timeout=1, retries=0, most=1)
+    assert "hidden" not in str(told.value)
+
+
+def test_a_proxy_of_the_environment_is_gone_through_and_not_where_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    through = list[str]()
+
+    async def proxied(request: web.BaseRequest) -> web.Response:
+        through.append(str(request.url))
+        return web.Response(text="{}")
+
+    async def ask() -> None:
+        proxy = web.ServerRunner(web.Server(proxied))
+        await proxy.setup()
+        site = web.TCPSite(proxy, "127.0.0.1", 0)
+        await site.start()
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.addresses[0][1]}")
+        server = HttpServer("http://far.example/v1", "key", timeout=5, retries=0, most=1)
+        assert await post(server) == b"{}"
+        await server.close()
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        near = HttpServer("http://127.0.0.1:9/v1", "key", timeout=2, retries=0, most=1)
+        with pytest.raises(Gone):
+            await post(near)
+        await near.close()
+        await proxy.cleanup()
+
+    asyncio.run(ask())
+    assert through == ["http://far.example/v1/chat/completions"]
+
+
+TLS = """
+import asyncio, sys
+from evolve.engines.http_server import Gone, HttpServer
+async def ask():
+    server = HttpServer(sys.argv[1], "key", timeout=5, retries=0, most=1)
+    try:
+        print((await server.post("/chat/completions", b"{}")).decode())
+    except Gone as gone:
+        print(gone)
+    finally:
+        await server.close()
+asyncio.run(ask())
+"""
+
+
+def test_a_certificate_counts_where_the_environment_trusts_it(tmp_path: Path) -> None:
+    certificate = self_signed(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+
+    async def told(trusted: dict[str, str]) -> str:
+        runner = web.ServerRunner(web.Server(Answers(GOOD)))
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        url = f"https://127.0.0.1:{runner.addresses[0][1]}/v1"
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", TLS, url, env={**os.environ, **trusted}, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        await runner.cleanup()
+        return out.decode()
+
+    assert "CERTIFICATE_VERIFY_FAILED" in asyncio.run(told({}))
+    assert asyncio.run(told({"SSL_CERT_FILE": str(certificate)})) == "{}\n"
+
+
+def self_signed(folder: Path) -> Path:
+    """A certificate of 127.0.0.1 for a day, with its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(hours=1))
+    names = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    signed = builder.not_valid_after(now + timedelta(days=1)).add_extension(names, critical=False).sign(key, SHA256())
+    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "tls.pem").write_bytes(signed.public_bytes(Encoding.PEM) + plain)
+    return folder / "tls.pem"
 
 
 def test_nobody_there_is_told() -> None:

@@ -145,7 +145,7 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         (
             "responder: {engine: {kind: openai, model: m, url: 'ftp://x'}}",
-            "responder.engine.url: expected a URL that begins with http:// or https://, got 'ftp://x'",
+            "responder.engine.url: expected a URL that begins with http:// or https:// and a host, got 'ftp://x'",
         ),
         (
             "evolvers: {'a b': {engine: {kind: scripted}}}",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +14,7 @@ import pytest
 
 from ray_jobs.cli.app import main
 from ray_jobs.config.run import RespondConfig
-from ray_jobs.errors import ConfigError, SettingsChanged
+from ray_jobs.errors import ConfigError, SettingsChanged, Stopped
 from ray_jobs.jobs.answer_tasks import AnswerTasksJob
 from ray_jobs.jobs.registry import stored_jobs
 from ray_jobs.output.verify import verify
@@ -67,6 +71,26 @@ def test_every_instruction_is_answered_and_scored_once_and_the_same_call_goes_on
     assert again["records"]["kept"] == 3
     with pytest.raises(SettingsChanged, match=r"responder\.engine\.model"):
         run(job(tmp_path, model="second"), say=lambda _: None)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_stop_lets_rows_in_flight_finish_and_begins_no_more(tmp_path: Path) -> None:
+    count = 400
+    write_seeds(tmp_path / "tasks.jsonl", [{"instruction": f"Add {number} and 1."} for number in range(count)])
+    engine = {"kind": "scripted", "slots": 4, "decode_rate": 20, "call_log": str(tmp_path / "calls")}
+    slow = {"engine": engine, "pool": {"size": 1, "batch_rows": 16}}
+
+    def stop_once_asked() -> None:
+        while not (tmp_path / "calls").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_once_asked, daemon=True).start()
+    with pytest.raises(Stopped):
+        run(job(tmp_path, responder=slow), say=lambda _: None)
+    asked = calls(tmp_path)
+    assert asked < count / 4
+    assert ds.dataset(tmp_path / "out" / "data").count_rows() == asked
 
 
 def test_settings_and_templates_are_those_of_the_responder(tmp_path: Path) -> None:

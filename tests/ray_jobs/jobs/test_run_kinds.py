@@ -138,7 +138,8 @@ def test_a_row_that_ends_every_engine_is_found_and_the_run_ends_well(
     deadly = [f"Explain number {number}{' deadly' if number in guilty else ''}." for number in range(seeds)]
     write_seeds(tmp_path / "seeds.jsonl", deadly)
     log = tmp_path / "calls"
-    engine = {"slots": slots, "decode_rate": 400, "die_text": "deadly", "call_log": str(log)}
+    # refusing the question whether it lives is an answer
+    engine = {"slots": slots, "decode_rate": 400, "die_text": "deadly", "refuse_text": "Hello", "call_log": str(log)}
     report = quiet(small(tmp_path, engine, limits={"journal": 1}))
     assert report["reconciles"] is True
     assert report["records"] == {

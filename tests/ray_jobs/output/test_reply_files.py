@@ -103,6 +103,6 @@ def test_nothing_goes_from_a_run_that_has_been_taken_over(store: Store) -> None:
 
 def test_rows_that_are_to_be_asked_anew_are_forgotten(store: Store) -> None:
     path, other = write(store, 1, 4), write(store, 5, 7)
-    forget(store, [4, 2])
+    forget(store, np.array([4, 2]))
     assert not store.exists(path)
     assert store.exists(other)
