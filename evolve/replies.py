@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+import msgspec
+
 from evolve.engine import Engine
 from evolve.errors import EngineKiller, PromptRefused
 from evolve.records import Completion, Prompt
+
+_encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +32,12 @@ class Reply:
 
 def digest(prompt: Prompt) -> str:
     """BLAKE2b-128 of all that a prompt is, in hex."""
-    # a text may hold halves of surrogate pairs, as servers send them
-    return hashlib.blake2b(repr(prompt).encode(errors="surrogatepass"), digest_size=16).hexdigest()
+    try:
+        content = _encoder.encode(prompt)
+    except UnicodeEncodeError:
+        # a text may hold halves of surrogate pairs, as servers send them
+        content = repr(prompt).encode(errors="surrogatepass")
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 class RowReplies:

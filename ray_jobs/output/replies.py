@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -29,13 +30,22 @@ _FORM = re.compile(REPLY_FORM, re.ASCII)
 
 
 @dataclass(frozen=True)
-class _Content:
+class _Head:
+    """The first line of a file of replies; each of the others is a reply."""
+
     format: int
     run_id: str
-    replies: list[Reply]
 
 
-_encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(_Content)
+class EncodedReply(NamedTuple):
+    """A reply as it is written, and the row whose it is."""
+
+    row: int
+    line: bytes
+
+
+_encoder = msgspec.json.Encoder()
+_heads, _replies = msgspec.json.Decoder(_Head), msgspec.json.Decoder(Reply)
 
 
 @dataclass(frozen=True)
@@ -60,17 +70,18 @@ def reply_files(store: Store, stage: str = "") -> list[ReplyFile]:
     return [ReplyFile(path, int(form[2]), int(form[3]), form[4] == "died") for path, form in found if form]
 
 
-def write_replies(store: Store, tag: Tag, stage: str, run_id: str, replies: Sequence[Reply]) -> str:
-    """Write a new file of the journal, and return its path. Raises StorageError.
-
-    A reply whose text is no Unicode, as servers may send it, is left out.
-    """
+def encode_reply(reply: Reply) -> EncodedReply | None:
+    """A reply as a line of a file; None for one whose text is no Unicode, as servers may send it."""
     try:
-        body = _packed(_encoder.encode(_Content(FORMAT, run_id, list(replies))))
+        return EncodedReply(reply.row, _encoder.encode(reply))
     except UnicodeEncodeError:
-        body = _packed(_encoder.encode(_Content(FORMAT, run_id, list(filter(_is_unicode, replies)))))
-    rows = [reply.row for reply in replies]
-    path = _path(tag, stage, rows, "zst")
+        return None
+
+
+def write_replies(store: Store, tag: Tag, stage: str, run_id: str, replies: Sequence[EncodedReply]) -> str:
+    """Write a new file of the journal, and return its path. Raises StorageError."""
+    body = _packed(b"\n".join([_encoder.encode(_Head(FORMAT, run_id)), *(reply.line for reply in replies)]))
+    path = _path(tag, stage, [reply.row for reply in replies], "zst")
     store.write_bytes(path, _digest(body) + body)
     return path
 
@@ -82,12 +93,13 @@ def read_replies(store: Store, path: str, run_id: str) -> list[Reply]:
     if digest != _digest(body):
         raise ValueError("is not what was written")
     try:
-        found = _decoder.decode(_unpacked(body))
+        head, _, lines = _unpacked(body).partition(b"\n")
+        found = _heads.decode(head)
+        if (found.format, found.run_id) != (FORMAT, run_id):
+            raise ValueError("is of another run")
+        return _replies.decode_lines(lines)
     except (OSError, msgspec.MsgspecError) as error:
         raise ValueError(f"cannot be read: {error}") from None
-    if (found.format, found.run_id) != (FORMAT, run_id):
-        raise ValueError("is of another run")
-    return found.replies
 
 
 @dataclass(frozen=True)
@@ -132,14 +144,6 @@ def forget(store: Store, rows: npt.NDArray[np.int64]) -> None:
     """Remove the files that may hold replies of `rows`, which are to be asked anew."""
     wanted = np.unique(rows)
     store.delete([file.path for file in reply_files(store) if file.holds_any(wanted)])
-
-
-def _is_unicode(reply: Reply) -> bool:
-    try:
-        _encoder.encode(reply)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _digest(body: bytes) -> bytes:

@@ -154,8 +154,12 @@ class RowActor(PoolActor[Result]):
         self._is_sound = True
 
     async def _turn(self, row: Row, kept: BlockReplies | None) -> Result | None:
-        async with self._turns, self._gate.together():
-            return await self._work(row, kept)
+        async with self._turns:
+            await self._gate.enter()
+            try:
+                return await self._work(row, kept)
+            finally:
+                self._gate.leave()
 
     async def _work(self, row: Row, kept: BlockReplies | None) -> Result | None:
         if not self.takes(row):

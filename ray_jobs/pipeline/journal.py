@@ -21,11 +21,20 @@ from ray_jobs.config.engine_kinds import is_server
 from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import MissingFile, StorageError
 from ray_jobs.output.file_names import Tag
-from ray_jobs.output.replies import Death, read_death, read_replies, reply_files, write_death, write_replies
+from ray_jobs.output.replies import (
+    Death,
+    EncodedReply,
+    encode_reply,
+    read_death,
+    read_replies,
+    reply_files,
+    write_death,
+    write_replies,
+)
 from ray_jobs.storage.store import Store
 
-MANY_CHARACTERS = 8 << 20
-"""So many characters of completions are written at once, however short the time."""
+MANY_BYTES = 8 << 20
+"""So many bytes of replies are written at once, however short the time."""
 PAID_SECONDS, OWN_SECONDS = 2.0, 30.0
 
 Found = TypeVar("Found")
@@ -83,8 +92,9 @@ class Journal:
 
     def __init__(self, place: JournalPlace) -> None:
         self._place = place
-        self._waiting: defaultdict[int, list[Reply]] = defaultdict(list)
-        self._blocks, self._characters = 0, 0
+        # as they are written: thousands of values in memory would cost every pass of the garbage collector
+        self._waiting: defaultdict[int, list[EncodedReply]] = defaultdict(list)
+        self._blocks, self._bytes = 0, 0
         self._lock, self._writing, self._wake = threading.Lock(), threading.Lock(), threading.Event()
         threading.Thread(target=self._keep, name="journal", daemon=True).start()
 
@@ -101,7 +111,7 @@ class Journal:
         with self._writing:
             with self._lock:
                 waiting, self._waiting = self._waiting, defaultdict(list)
-                self._characters = 0
+                self._bytes = 0
             for replies in waiting.values():
                 self._write(replies)
 
@@ -144,15 +154,17 @@ class Journal:
             return []
 
     def _note(self, block: int, reply: Reply) -> None:
+        encoded = encode_reply(reply)
+        if encoded is None:
+            return
         with self._lock:
-            self._waiting[block].append(reply)
-            if reply.completion:
-                self._characters += len(reply.completion.text) + len(reply.completion.reasoning)
-            many = self._characters > MANY_CHARACTERS
+            self._waiting[block].append(encoded)
+            self._bytes += len(encoded.line)
+            many = self._bytes > MANY_BYTES
         if many:
             self._wake.set()
 
-    def _write(self, replies: Sequence[Reply]) -> None:
+    def _write(self, replies: Sequence[EncodedReply]) -> None:
         place = self._place
         try:
             write_replies(place.store, place.tag, place.stage, place.run_id, replies)

@@ -263,7 +263,10 @@ class StatsReporter:
     def _keep(self) -> None:
         # a call without a Ray would start one, so the thread ends with the Ray it reports to
         while ray.is_initialized():
-            self.report()
+            try:
+                self.report()
+            except Exception:  # no class of its own: this process has another Ray by now, without the monitor
+                return
             time.sleep(REPORT_SECONDS)
 
 

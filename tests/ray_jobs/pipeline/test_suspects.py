@@ -74,11 +74,12 @@ def test_whoever_is_alone_waits_for_those_inside_and_keeps_others_out() -> None:
     log = list[str]()
 
     async def row(gate: Gate, name: str) -> None:
-        async with gate.together():
-            log.append(f"{name} in")
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            log.append(f"{name} out")
+        await gate.enter()
+        log.append(f"{name} in")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        log.append(f"{name} out")
+        gate.leave()
 
     async def alone(gate: Gate) -> None:
         async with gate.alone():
