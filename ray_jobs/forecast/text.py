@@ -29,6 +29,20 @@ def describe(found: ForecastAnswer) -> Iterator[str]:
     yield from _grounds(found)
 
 
+def describe_phases(found: Mapping[str, ForecastAnswer]) -> Iterator[str]:
+    """The forecast of a job of several phases: each, and what they come to one after the other."""
+    for name, answer in found.items():
+        yield ""
+        yield f"== {name}: {sum(answer.rows_left.values()):,} rows to do, {answer.rows_done:,} done"
+        yield from describe(answer)
+    going = [answer.forecast for answer in found.values() if answer.forecast]
+    yield ""
+    yield (
+        f"together   {clock(sum(item.seconds for item in going))}, {sum(item.tokens for item in going):,.0f} tokens, "
+        f"{sum(item.gpu_hours for item in going):,.2f} GPU-hours, cost {sum(item.cost for item in going):,.2f}"
+    )
+
+
 def _totals(forecast: Forecast, ranges: Mapping[str, Range]) -> Iterator[str]:
     numbers = headline(forecast)
     shown = {
@@ -88,13 +102,14 @@ def _balance(forecast: Forecast) -> Iterator[str]:
 def _grounds(found: ForecastAnswer) -> Iterator[str]:
     if found.sampled_seeds:
         outcomes = ", ".join(f"{count:,} {what}" for what, count in found.outcomes.items())
-        yield f"From {found.sampled_seeds:,} seeds, whose records were: {outcomes}."
+        yield f"From {found.sampled_seeds:,} {'seeds' if found.ranges else 'rows'}, whose records were: {outcomes}."
+    if found.ranges:
         yield (
             "Ranges: 95 % of the forecasts from resampled seeds. They cover how seeds differ in tokens and in the time "
             "that these take, not whether engines keep the speed that one actor had alone, and not waiting for "
             "machines, restarts and lost work."
         )
-    else:
+    elif not found.sampled_seeds:
         yield "From stated rates: no range is known."
     lower = [name for name, rate in found.rates.pools.items() if not rate.full]
     if lower:

@@ -24,12 +24,11 @@ from ray_jobs.jobs.stages import scoring
 from ray_jobs.jobs.thinking import told
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.job import Job
 from ray_jobs.pipeline.stage import Pipeline, Stage
 from ray_jobs.storage.store import Store
 
 
-def autoif_jobs(run: AutoIFConfig) -> list[Job]:
+def autoif_jobs(run: AutoIFConfig) -> list[Phase]:
     """The phases of a run, in order: each is to be finished before the next is planned. Raises ConfigError."""
     prepared = prepare(*as_begun(run))
     return [AugmentPhase(prepared), InstructionPhase(prepared), AnswerPhase(prepared)]
