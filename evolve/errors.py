@@ -7,6 +7,7 @@ EvolveError
 ├── EngineError
 │   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
 │   │   ├── EngineKiller    it has ended every engine that was asked
+│   │   ├── ControlTokens   it holds control tokens of its model, and these are not to be read
 │   │   └── ReplyWithheld   its reply is no answer: a filter ended it, or it calls a tool
 │   └── EngineDied      the engine is gone: the actor's fault, never the row's
 │       └── SettingsRefused   the engine takes no prompt at all, as it is set: the configuration's fault
@@ -52,6 +53,15 @@ class EngineKiller(PromptRefused):
     def reason(self) -> str:
         """The reason that a failed round states."""
         return "engine_died"
+
+
+class ControlTokens(PromptRefused):
+    """The prompt's texts hold control tokens of the model, which are not to be read."""
+
+    @property
+    def reason(self) -> str:
+        """The reason that a failed round states."""
+        return "control_tokens"
 
 
 class ReplyWithheld(PromptRefused):
