@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -63,7 +63,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.jobs.finish import check_finish, finish
     from ray_jobs.jobs.fresh import begin_afresh
     from ray_jobs.jobs.load import load_config
@@ -82,7 +82,7 @@ def run(
         begin_afresh(jobs[-1], delete, partial(_confirm, yes))
         # anew: an output may be gone on with as an earlier version began it, and this one is begun now
         jobs = jobs_of(loaded)
-    print_report(run_all(jobs, verbose, say), loaded.output)
+    print_run(lambda: run_all(jobs, verbose, say), loaded.output)
     finish(loaded, verbose, say)
 
 
@@ -153,7 +153,7 @@ def verify(output: Target, storage: Storage = None) -> None:
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
 def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.config.load import parse_storage
     from ray_jobs.jobs.registry import run_all, stored_jobs
     from ray_jobs.jobs.stores import stores_of
@@ -164,8 +164,12 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     first, *later = stored_jobs(store, output, parse_storage(storage))
     again = sum(drop_failed(item) for item in stores_of(store).values())
     say(f"{again:,} failed rows run again")
-    report = resume(first, verbose, say)
-    print_report(run_all(later, verbose, say) if later else report, output)
+
+    def run_again() -> dict[str, Any]:
+        report = resume(first, verbose, say)
+        return run_all(later, verbose, say) if later else report
+
+    print_run(run_again, output)
 
 
 @app.command(epilog="Example: evolve repair out/first && evolve run examples/quickstart.yaml --output out/first")

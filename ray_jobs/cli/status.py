@@ -9,7 +9,7 @@ from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.stores import autoif_stores, funnel_so_far
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output import accept, lease, run_files
-from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.output.counts import CUT, OutcomeCounts
 from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.lease import Holder
 from ray_jobs.output.plan_index import PlanIndex
@@ -63,6 +63,8 @@ def describe(state: Status) -> str:
         f"records  {outcomes}",
     ]
     lines += [f"         {count:,} {reason}" for reason, count in run_files.reasons(outcome_counts).items()]
+    if (cut := outcome_counts.share(CUT)) is not None:
+        lines.append(f"answers  {cut:.1%} of the kept responses ran into their token limit")
     for name, pool in run_files.pools(state.sessions).items():
         rate = pool["tokens_per_actor_second"]
         speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"

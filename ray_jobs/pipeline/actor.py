@@ -114,6 +114,7 @@ class RowActor(PoolActor[Result]):
         self._engine: Engine = JournalEngine(self.engine(model))
         self._journal = Journal(self._context.journal) if self._context.journal else None
         self._turns = asyncio.Semaphore(rows_at_once(self._engine))
+        self._reporter.stats.slots = self._engine.max_concurrency or 0
         self._gate, self._under_way, self._is_sound = Gate(), set[int](), False
 
     def engine(self, config: EngineConfig) -> Engine:

@@ -7,6 +7,7 @@ second from a thread, so a row costs no message. `Monitor` is the handle that tr
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 import time
 import uuid
@@ -21,15 +22,27 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ray_jobs.errors import ConfigError
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.manifest import Entry, Rows
 from ray_jobs.output.rounds import RoundRow
-from ray_jobs.output.schema import KEPT
+from ray_jobs.output.schema import FAILED, KEPT
 
 REPORT_SECONDS = 1.0
 MAX_CAUSE_CHARACTERS = 400
 ANSWER_SECONDS = 120.0
 """How long the driver waits for the monitor: longer than Ray takes to start it again."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many rounds failed for one reason, and what the first of them says."""
+
+    count: int = 0
+    example: str = ""
+
+    def __add__(self, other: Failures) -> Failures:
+        return Failures(self.count + other.count, self.example or other.example[:MAX_CAUSE_CHARACTERS])
 
 
 @dataclass
@@ -51,6 +64,12 @@ class WorkerStats:
     given_again: int = 0
     """Completions that came from the journal: their tokens were paid for before, and are not among those here."""
     outcomes: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, Failures] = field(default_factory=dict)
+    """Those of the outcomes that failed, by their reasons; a rule that turns a round down is no failure."""
+    slots: int = 0
+    """How many prompts its engine works on at once, as far as it tells."""
+    told: dict[str, None] = field(default_factory=dict)
+    """What its engine has to say to whoever runs it, each once."""
 
     @property
     def busy_seconds(self) -> float:
@@ -69,7 +88,11 @@ class WorkerStats:
 
     def count(self, rounds: Iterable[RoundRow]) -> None:
         """Count how rounds left this stage: kept, or the reason why not."""
-        self.outcomes.update(KEPT if item["status"] == KEPT else item["reason"] for item in rounds)
+        for item in rounds:
+            self.outcomes[KEPT if item["status"] == KEPT else item["reason"]] += 1
+            if item["status"] == FAILED:
+                reason = item["reason"]
+                self.failures[reason] = self.failures.get(reason, Failures()) + Failures(1, item.get("error") or "")
 
     def add(self, other: WorkerStats) -> None:
         """Take another worker's figures in."""
@@ -80,6 +103,10 @@ class WorkerStats:
         self.held_seconds += other.held_seconds
         self.given_again += other.given_again
         self.outcomes.update(other.outcomes)
+        self.slots += other.slots
+        self.told |= other.told
+        for reason, failures in other.failures.items():
+            self.failures[reason] = self.failures.get(reason, Failures()) + failures
 
 
 @dataclass
@@ -98,6 +125,10 @@ class PoolState:
     busy_seconds: float = 0.0
     cause: str = ""
     """Why a worker of it ended last, as far as it could say so."""
+    not_loaded: int = 0
+    """How many workers could not load their model since one could last."""
+    refused: str = ""
+    """What the model or its server says of the configuration under which it cannot be used at all."""
 
 
 @dataclass
@@ -115,6 +146,8 @@ class MonitorActor:
     def __init__(self, pools: Iterable[str]) -> None:
         self._workers: dict[str, dict[str, tuple[WorkerStats, float]]] = {pool: {} for pool in pools}
         self._causes: dict[str, str] = {}
+        self._not_loaded: Counter[str] = Counter()
+        self._refused: dict[str, str] = {}
         self._committed = OutcomeCounts()
         self._parts: set[str] = set()
         self._rows: list[Rows] = []
@@ -123,11 +156,20 @@ class MonitorActor:
     def report(self, pool: str, worker: str, stats: WorkerStats) -> bool:
         """Keep a worker's latest figures; answers whether the run is to stop."""
         self._workers.setdefault(pool, {})[worker] = (stats, time.monotonic())
+        if stats.ready:
+            self._not_loaded[pool] = 0
         return self._stopping
 
     def ended(self, pool: str, cause: str) -> None:
         """Keep why a worker ends."""
         self._causes[pool] = cause
+
+    def not_loaded(self, pool: str, cause: str, refused: str) -> None:
+        """Keep why a worker could not load its model, and what is `refused` of its configuration, if it is that."""
+        self._causes[pool] = cause
+        self._not_loaded[pool] += 1
+        if refused:
+            self._refused[pool] = refused
 
     def committed(self, name: str, outcome_counts: OutcomeCounts, rows: Rows) -> None:
         """Count a committed part once."""
@@ -148,7 +190,12 @@ class MonitorActor:
     def snapshot(self) -> Snapshot:
         """Everything, summed by pool."""
         pools = {
-            name: replace(pool_state(workers.values(), time.monotonic()), cause=self._causes.get(name, ""))
+            name: replace(
+                pool_state(workers.values(), time.monotonic()),
+                cause=self._causes.get(name, ""),
+                not_loaded=self._not_loaded[name],
+                refused=self._refused.get(name, ""),
+            )
             for name, workers in self._workers.items()
         }
         return Snapshot(pools, self._committed, len(self._parts))
@@ -206,6 +253,19 @@ class Monitor:
         return snapshot
 
 
+class _Told(logging.Handler):
+    """Takes what engines log to be told."""
+
+    def __init__(self, stats: WorkerStats) -> None:
+        super().__init__()
+        self._stats = stats
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "tell", False):
+            # a new one, for the old one may just be on its way
+            self._stats.told = {**self._stats.told, record.getMessage(): None}
+
+
 class StatsReporter:
     """A worker's stats, which a thread sends to the monitor once a second. `stopped` is the monitor's latest answer."""
 
@@ -214,6 +274,7 @@ class StatsReporter:
         self.stopped = False
         self._monitor, self._pool, self._worker = monitor, pool, uuid.uuid4().hex
         self._started = time.monotonic()
+        logging.getLogger("evolve").addHandler(_Told(self.stats))
         self._thread = threading.Thread(target=self._keep, name="stats", daemon=True)
         self._thread.start()
 
@@ -227,7 +288,11 @@ class StatsReporter:
         try:
             yield
         except Exception as error:
-            self.ended(f"its model cannot be loaded: {one_line(error)}")
+            cause = f"its model cannot be loaded: {one_line(error)}"
+            refused = " ".join(str(error).split()) if isinstance(error, ConfigError) else ""
+            with suppress(RayError):
+                told = self._monitor.actor.not_loaded.remote(self._pool, cause, refused)
+                ray.get(told, timeout=5 * REPORT_SECONDS)
             raise
         gc.collect()
         gc.freeze()

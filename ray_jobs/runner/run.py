@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import ray
 from ray.exceptions import RayError
 
 from ray_jobs.config.identity import fingerprint
@@ -24,7 +26,7 @@ from ray_jobs.pipeline.sink import PartsSink
 from ray_jobs.pipeline.stage import Stage
 from ray_jobs.pipeline.stream import stream
 from ray_jobs.runner.budget import Budget, spent_by
-from ray_jobs.runner.cluster import cluster, configure_data
+from ray_jobs.runner.cluster import cluster, configure_data, starts_here
 from ray_jobs.runner.drive import Drive, Say
 from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
@@ -32,6 +34,7 @@ from ray_jobs.runner.progress import make_display
 from ray_jobs.runner.ray_errors import pool_error
 from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
+from ray_jobs.runner.told import Told
 from ray_jobs.runner.watch import Execution, watch
 from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import open_store
@@ -70,7 +73,7 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any
             retrying = store.retrying(job.config.limits.storage_seconds)
             check_store(retrying, holder.lease.tag, say)
             epoch = begin(retrying, holder.lease)
-            run = _Run(job, epoch, holder, request, verbose)
+            run = _Run(job, epoch, holder, request, verbose, say)
             return Drive(job, epoch, run.execute, holder.check, run.may_go_on, say).complete(plans)
     finally:
         holder.release()
@@ -85,6 +88,7 @@ class _Run:
     holder: lease.LeaseHolder
     request: StopRequest
     verbose: bool
+    say: Say
 
     def may_go_on(self) -> None:
         """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
@@ -117,6 +121,8 @@ class _Run:
         spent = spent_by(run_files.load_sessions(self.epoch.store))
         budget = Budget(limits, pools, spent, self.request.ask)
         budget.check_start()
+        # a cluster of our own never grows; what another one may grow to, only its operators know
+        alone = starts_here(job.config.ray.address) and not ray.is_initialized()
         with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             monitor = Monitor.create(pools)
             execution = Execution(self._stream(pending, monitor))
@@ -126,8 +132,9 @@ class _Run:
                 session = SessionLog(self.holder.lease, number, pools)
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, already)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
-                watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
-                observers = (session, display, metrics, budget)
+                lacking = partial(unschedulable, pools)
+                watchdog = Watchdog(limits, sizes, lacking, lacking if alone else tuple)
+                observers = (session, display, metrics, budget, Told(self.say))
                 try:
                     with kept_short(self.epoch.store, done, monitor, self.holder.check):
                         watch(execution, monitor, observers, watchdog, self.request, self.holder.check)
