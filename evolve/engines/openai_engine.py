@@ -134,7 +134,7 @@ class OpenAIEngine:
         """Whose fault it is: the prompt's, or the configuration's, under which no prompt is taken."""
         status, told = refused.status, f"the server at {self._server.base} refuses: {refused}"
         name = OF_THE_CONFIGURATION.get(status, "url" if status < 400 else None)
-        if name == "url" and self._model in str(refused):
+        if status == 404 and self._model in str(refused):
             name = "model"
         if status == 200 and self._answered:
             raise PromptRefused(f"the server answers something else: {refused}") from refused

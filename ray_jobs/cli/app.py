@@ -88,15 +88,19 @@ def run(
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
-    """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
+    """Check a configuration: fields, templates, models, servers, seeds and output. Starts nothing.
+
+    Seeds are read for up to 20 seconds, each server is asked for one token, and a file is written and removed.
+    """
     from ray_jobs.jobs.finish import check_finish
     from ray_jobs.jobs.load import load_config
-    from ray_jobs.jobs.preflight import check_places
     from ray_jobs.jobs.registry import jobs_of
+    from ray_jobs.jobs.validate import check_all
 
     loaded = load_config(config, settings or [], output)
     check_finish(loaded)
-    check_places(jobs_of(loaded)[-1])
+    for line in check_all(jobs_of(loaded)[-1]):
+        say(line)
     say(f"{config}: valid")
 
 

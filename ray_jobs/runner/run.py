@@ -32,6 +32,7 @@ from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
 from ray_jobs.runner.progress import make_display
 from ray_jobs.runner.ray_errors import pool_error
+from ray_jobs.runner.servers import check_servers
 from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
 from ray_jobs.runner.told import Told
@@ -64,6 +65,9 @@ def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str,
 
 def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any]:
     job.check_machine(say)
+    if starts_here(job.config.ray.address):
+        # the machines of a cluster may reach what this one does not
+        check_servers(job.pipeline.stages)
     store = open_store(job.config.output, job.config.storage)
     ownership.claim(store, job.holds)
     holder = lease.acquire(store)

@@ -143,7 +143,7 @@ def test_a_model_that_cannot_be_loaded_is_tried_twice() -> None:
     watchdog(Clock()).observe(loading(2, ready=1))
     with pytest.raises(PoolError, match="evolve_a: its model cannot be loaded: OSError"):
         watchdog(Clock()).observe(loading(2))
-    with pytest.raises(EngineRefuses, match="engine.chat_template: drops"):
+    with pytest.raises(EngineRefuses, match=r"engine.chat_template: drops"):
         watchdog(Clock()).observe(loading(1, refused="engine.chat_template: drops what the user says"))
 
 
@@ -155,7 +155,7 @@ def test_actors_that_no_node_can_hold_end_the_run_in_seconds_where_none_can_come
         watching.observe(snapshot({"evolve_a": pool()}))
     clock.now += 6
     in_time.observe(snapshot({"evolve_a": pool(starts=1)}))
-    with pytest.raises(Stalled, match="4 GPU.* no autoscaler"):
+    with pytest.raises(Stalled, match=r"4 GPU.* no autoscaler"):
         hopeless.observe(snapshot({"evolve_a": pool()}))
 
 
