@@ -13,6 +13,7 @@ import ray
 from ray.exceptions import RayError
 
 from ray_jobs.config.identity import fingerprint
+from ray_jobs.errors import JobError, PoolError
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
@@ -32,6 +33,7 @@ from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
 from ray_jobs.runner.progress import make_display
 from ray_jobs.runner.ray_errors import pool_error
+from ray_jobs.runner.ray_log import kept_apart, with_log_folder
 from ray_jobs.runner.servers import check_servers
 from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
@@ -127,7 +129,7 @@ class _Run:
         budget.check_start()
         # a cluster of our own never grows; what another one may grow to, only its operators know
         alone = starts_here(job.config.ray.address) and not ray.is_initialized()
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
+        with kept_apart(self.verbose), cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             monitor = Monitor.create(pools)
             execution = Execution(self._stream(pending, monitor))
             execution.start()
@@ -143,7 +145,9 @@ class _Run:
                     with kept_short(self.epoch.store, done, monitor, self.holder.check):
                         watch(execution, monitor, observers, watchdog, self.request, self.holder.check)
                 except RayError as error:
-                    raise pool_error(error, session.latest) from error
+                    raise _with_log(pool_error(error, session.latest)) from error
+                except PoolError as error:
+                    raise _with_log(error) from None
                 finally:
                     execution.end()
                     session.save()
@@ -159,3 +163,9 @@ class _Run:
             rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
         return work
+
+
+def _with_log(error: JobError) -> JobError:
+    if isinstance(error, PoolError):
+        error.args = (with_log_folder(str(error)),)
+    return error
