@@ -31,7 +31,8 @@ from ray_jobs.config.engines import build_engine
 from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.gate import Gate, Turns
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
-from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
+from ray_jobs.pipeline.monitor import Monitor, WorkerStats
+from ray_jobs.pipeline.stats_reporter import StatsReporter, one_line
 
 ENGINE_DIED = 70
 """The exit code of an actor whose engine died."""
