@@ -14,6 +14,7 @@ from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.lease import Holder
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.run_files import Session
+from ray_jobs.output.schema import KEPT
 from ray_jobs.storage.store import Store
 
 
@@ -85,4 +86,8 @@ def _condition(state: Status) -> str:
         return f"running  {state.holder}"
     if state.holder and state.holder.alive is None:
         return f"running? {state.holder} holds it, and only its heartbeat can tell whether it lives"
-    return "finished" if state.finished else "stopped  the same command goes on"
+    if state.finished:
+        return "finished"
+    if state.plan.rows and state.outcome_counts.rows == state.plan.rows and not state.outcome_counts.by_status()[KEPT]:
+        return "ended    nothing was kept; the same command ends alike, `evolve retry-failed` runs failed rows again"
+    return "stopped  the same command goes on"
