@@ -31,7 +31,8 @@ app = typer.Typer(
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
     epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
     "or damaged, 6 a pool cannot do its work or nothing useful came out, 7 no cluster, or it was lost, 10 stopped on "
-    "request, 11 the budget is spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the same command goes on.",
+    "request, 11 the budget is spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the "
+    "same command goes on.",
 )
 
 app.add_typer(score.app)
