@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import ray
 from ray.exceptions import RayError
 
-from ray_jobs.errors import ConfigError
+from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.monitor import MAX_CAUSE_CHARACTERS, REPORT_SECONDS, Monitor, WorkerStats
 
 
@@ -53,7 +53,7 @@ class StatsReporter:
             yield
         except Exception as error:
             cause = f"its model cannot be loaded: {one_line(error)}"
-            refused = " ".join(str(error).split()) if isinstance(error, ConfigError) else ""
+            refused = " ".join(str(error).split()) if isinstance(error, EngineRefuses) else ""
             with suppress(RayError):
                 told = self._monitor.actor.not_loaded.remote(self._pool, cause, refused)
                 ray.get(told, timeout=5 * REPORT_SECONDS)

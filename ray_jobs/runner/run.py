@@ -67,7 +67,7 @@ def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str,
 
 def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any]:
     job.check_machine(say)
-    if starts_here(job.config.ray.address):
+    if starts_here(job.config.ray.address) and not ray.is_initialized():
         # the machines of a cluster may reach what this one does not
         check_servers(job.pipeline.stages)
     store = open_store(job.config.output, job.config.storage)
