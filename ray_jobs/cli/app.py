@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -30,8 +30,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
     epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
-    "or damaged, 6 a pool cannot do its work, 7 no cluster, or it was lost, 10 stopped on request, 11 the budget is "
-    "spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the same command goes on.",
+    "or damaged, 6 a pool cannot do its work or nothing useful came out, 7 no cluster, or it was lost, 10 stopped on "
+    "request, 11 the budget is spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the "
+    "same command goes on.",
 )
 
 app.add_typer(score.app)
@@ -63,7 +64,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.jobs.finish import check_finish, finish
     from ray_jobs.jobs.fresh import begin_afresh
     from ray_jobs.jobs.load import load_config
@@ -82,21 +83,25 @@ def run(
         begin_afresh(jobs[-1], delete, partial(_confirm, yes))
         # anew: an output may be gone on with as an earlier version began it, and this one is begun now
         jobs = jobs_of(loaded)
-    print_report(run_all(jobs, verbose, say), loaded.output)
+    print_run(lambda: run_all(jobs, verbose, say), loaded.output)
     finish(loaded, verbose, say)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
 def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
-    """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
+    """Check a configuration: fields, templates, models, servers, seeds and output. Starts nothing.
+
+    Seeds are read for up to 20 seconds, each server is asked for one token, and a file is written and removed.
+    """
     from ray_jobs.jobs.finish import check_finish
     from ray_jobs.jobs.load import load_config
-    from ray_jobs.jobs.preflight import check_places
     from ray_jobs.jobs.registry import jobs_of
+    from ray_jobs.jobs.validate import check_all
 
     loaded = load_config(config, settings or [], output)
     check_finish(loaded)
-    check_places(jobs_of(loaded)[-1])
+    for line in check_all(jobs_of(loaded)[-1]):
+        say(line)
     say(f"{config}: valid")
 
 
@@ -153,7 +158,7 @@ def verify(output: Target, storage: Storage = None) -> None:
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
 def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.config.load import parse_storage
     from ray_jobs.jobs.registry import run_all, stored_jobs
     from ray_jobs.jobs.stores import stores_of
@@ -164,8 +169,12 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     first, *later = stored_jobs(store, output, parse_storage(storage))
     again = sum(drop_failed(item) for item in stores_of(store).values())
     say(f"{again:,} failed rows run again")
-    report = resume(first, verbose, say)
-    print_report(run_all(later, verbose, say) if later else report, output)
+
+    def run_again() -> dict[str, Any]:
+        report = resume(first, verbose, say)
+        return run_all(later, verbose, say) if later else report
+
+    print_run(run_again, output)
 
 
 @app.command(epilog="Example: evolve repair out/first && evolve run examples/quickstart.yaml --output out/first")

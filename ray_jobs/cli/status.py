@@ -9,11 +9,12 @@ from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.stores import autoif_stores, funnel_so_far
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output import accept, lease, run_files
-from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.output.counts import CUT, OutcomeCounts
 from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.lease import Holder
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.run_files import Session
+from ray_jobs.output.schema import KEPT
 from ray_jobs.storage.store import Store
 
 
@@ -63,6 +64,8 @@ def describe(state: Status) -> str:
         f"records  {outcomes}",
     ]
     lines += [f"         {count:,} {reason}" for reason, count in run_files.reasons(outcome_counts).items()]
+    if (cut := outcome_counts.share(CUT)) is not None:
+        lines.append(f"answers  {cut:.1%} of the kept responses ran into their token limit")
     for name, pool in run_files.pools(state.sessions).items():
         rate = pool["tokens_per_actor_second"]
         speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"
@@ -83,4 +86,8 @@ def _condition(state: Status) -> str:
         return f"running  {state.holder}"
     if state.holder and state.holder.alive is None:
         return f"running? {state.holder} holds it, and only its heartbeat can tell whether it lives"
-    return "finished" if state.finished else "stopped  the same command goes on"
+    if state.finished:
+        return "finished"
+    if state.plan.rows and state.outcome_counts.rows == state.plan.rows and not state.outcome_counts.by_status()[KEPT]:
+        return "ended    nothing was kept; the same command ends alike, `evolve retry-failed` runs failed rows again"
+    return "stopped  the same command goes on"

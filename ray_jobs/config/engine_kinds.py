@@ -60,13 +60,15 @@ class VllmConfig(ChatConfig, EngineKind):
     """A model in a vLLM engine of each actor's own.
 
     `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
-    either may be {from: NAME}, the variable NAME of the actor's own environment.
+    either may be {from: NAME}, the variable NAME of the actor's own environment. `control_tokens` in texts of seeds and
+    replies are read as text (`split`), fail their round (`refuse`), or are obeyed (`keep`).
     """
 
     kind: Literal["vllm"] = "vllm"
     model: str
     reasoning: str = Field(AUTO, min_length=1, json_schema_extra={"before": "none"})
     reasoning_tokens: int | None = Field(4096, ge=1, json_schema_extra={"before": None})
+    control_tokens: Literal["split", "refuse", "keep"] = Field("split", json_schema_extra={"before": "keep"})
     arguments: Arguments = Field(default_factory=dict, json_schema_extra={"identity_without": PLACEMENT})
     environment: Environment = Field(default_factory=dict, json_schema_extra=HARMLESS)
     holds_weights: ClassVar[bool] = True
@@ -77,7 +79,9 @@ class VllmConfig(ChatConfig, EngineKind):
         os.environ.update(revealed(self.environment, "environment"))
         from evolve.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(self.model, arguments, self.chat(), self.reasoning, self.reasoning_tokens)
+        return VllmEngine(
+            self.model, arguments, self.chat(), self.reasoning, self.reasoning_tokens, self.control_tokens
+        )
 
 
 class OpenAIConfig(ChatConfig, EngineKind):

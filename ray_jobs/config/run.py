@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-
-
 SeedPath = Annotated[Address, Field(min_length=1)]
 
 
@@ -232,7 +230,8 @@ class LimitsConfig(Strict):
 
     `drain_seconds` is how long rows in flight may take to finish after a request to stop, or when the `budget` is
     about to be spent. Replies of engines are kept from one start to the next: what a kill may cost is what `journal`
-    seconds of work gave; `auto` is 2 for servers and 30 for engines of one's own, `off` keeps none.
+    seconds of work gave; `auto` is 2 for servers and 30 for engines of one's own, `off` keeps none. No more than
+    `planned_rows` rows are planned.
     """
 
     stall_seconds: float = Field(1800, gt=0)
@@ -241,6 +240,7 @@ class LimitsConfig(Strict):
     storage_seconds: float = Field(300, ge=0)
     budget: BudgetConfig = BudgetConfig()
     journal: Annotated[Literal["auto", "off"] | Annotated[float, Field(gt=0)], BeforeValidator(_off)] = "auto"
+    planned_rows: int = Field(10_000_000, ge=1)
 
 
 class RayConfig(Strict):

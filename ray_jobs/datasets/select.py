@@ -23,6 +23,7 @@ from ray_jobs.datasets.sieve import Sieve, Sifted
 from ray_jobs.datasets.source import open_source
 from ray_jobs.datasets.target import check_target, new_dataset
 from ray_jobs.datasets.words import question
+from ray_jobs.output.counts import FINISH
 from ray_jobs.output.file_names import DATA
 from ray_jobs.storage.store import Store
 from scoring.select import ranking
@@ -69,7 +70,7 @@ def select(
 
 def _needed(column: ScoreColumn, rule: Rule, benchmarks: bool) -> list[str]:
     """The columns that the selection reads."""
-    limit = [] if rule.drop_ifd_above is None else ["ifd"]
+    limit = [*([] if rule.drop_ifd_above is None else ["ifd"]), *([FINISH] if rule.drop_cut else [])]
     texts = ["instruction", "input", "output"] if benchmarks or rule.near_duplicates is not None else []
     return ["record_id", *column.needs, *rule.per, *limit, *texts]
 

@@ -101,6 +101,8 @@ of the source. Whoever publishes this set chooses its licence, within what the s
 def _sentences(selection: Selection) -> str:
     rule = selection.rule
     lines = [_kept_sentence(rule)]
+    if rule.drop_cut:
+        lines.append("Records whose response ran into its token limit were left out before.")
     if rule.drop_ifd_above is not None:
         lines.append(f"Records with an IFD (ratio of losses) above {rule.drop_ifd_above:g} were left out before.")
     if selection.benchmarks:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ray_jobs.output.columns import HEADLINES
+from ray_jobs.output.counts import CUT_SHARE
 from ray_jobs.output.file_names import DATA
 
 
@@ -31,10 +32,10 @@ def make_card(report: dict[str, Any], title: str, paragraph: str) -> bytes:
 
 {records["kept"]:,} kept records from {report["seeds"]["usable"]:,} seeds. Run `{report["run_id"]}`.
 
-| evolver | round | kept | rejected | failed | {" | ".join(f"mean {item.label}" for item in HEADLINES)} |
-|---|---|---|---|---|{"---|" * len(HEADLINES)}
+| evolver | round | kept | rejected | failed | {" | ".join(f"mean {item.label}" for item in HEADLINES)} | cut answers |
+|---|---|---|---|---|{"---|" * len(HEADLINES)}---|
 {_card_rows(report)}
-
+{_cut(report)}
 `data/` holds the kept records; `rejected/` the {records["rejected"]:,} rejected and {records["failed"]:,} failed
 ones with their reasons. Whoever publishes this set chooses its licence, within what the seeds and the models allow.
 """.encode()
@@ -44,8 +45,20 @@ def _card_rows(report: dict[str, Any]) -> str:
     def cell(value: float | None) -> str:
         return "" if value is None else f"{value:.4f}"
 
+    def percent(share: float | None) -> str:
+        return "" if share is None else f"{share:.1%}"
+
     return "\n".join(
         f"| {group['evolver']} | {group['round']} | {group['kept']:,} | {group['rejected']:,} | {group['failed']:,} "
-        f"| {' | '.join(cell(group.get(item.mean_name)) for item in HEADLINES)} |"
+        f"| {' | '.join(cell(group.get(item.mean_name)) for item in HEADLINES)} | {percent(group.get(CUT_SHARE))} |"
         for group in report["groups"]
+    )
+
+
+def _cut(report: dict[str, Any]) -> str:
+    if not (share := report.get(CUT_SHARE)):
+        return ""
+    return (
+        f"\n{share:.1%} of the kept responses ran into their token limit: `respond_finish_reason` is `length` there, "
+        "and the text may end in the middle of a sentence.\n"
     )

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ray_jobs.errors import DamagedOutput, SeedError
+from ray_jobs.errors import ConfigError, DamagedOutput, SeedError
 from ray_jobs.output.checksums import checksum
 from ray_jobs.output.epochs import Epoch
 from ray_jobs.output.plan_index import UNREADABLE, PlanFile, PlanIndex
@@ -28,6 +28,8 @@ from ray_jobs.storage.store import Store
 QUERY_FELL = "query_"
 """What the reason of a seed there begins with that could be read but fell by a rule, such as query_too_short."""
 ROWS_PER_GROUP = 256
+HELD_ROWS = 500_000
+"""So many rows of one evolver are held in memory at most before they are written."""
 
 
 class Plans(Protocol):
@@ -96,6 +98,10 @@ class Fanout:
             return list(self.evolvers)
         return [max(self.evolvers, key=lambda name: self._luck(seed_id, name))]
 
+    def rows_of(self, seeds: int) -> int:
+        """How many rows so many seeds become."""
+        return seeds * self.samples * (1 if self.split else len(self.evolvers))
+
     def row_id(self, seed_id: str, evolver: str, sample: int) -> str:
         """BLAKE2b-128 of all that determines a row."""
         return digest(seed_id, self.strategy_fingerprint, evolver, str(sample))
@@ -110,11 +116,12 @@ class Fanout:
         return float(draw ** (1 / self.evolvers[evolver]))
 
 
-def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
-    """Plan the seeds that are not planned yet, and return the index of the whole plan.
+def make_plan(writer: Plans, source: SeedSource, fanout: Fanout, most: int | None = None) -> PlanIndex:
+    """Plan the seeds that are not planned yet, no more than `most` rows, and return the index of the whole plan.
 
     Reads the seeds only where their files have changed since they were read whole. Streams: memory is 16 bytes a
-    seed. Raises SeedError as `read_seeds` does, and where all seeds are held out; and as the writer does.
+    seed. Raises SeedError as `read_seeds` does, and where all seeds are held out, ConfigError where there are
+    more rows; and as the writer does.
     """
     index = writer.index
     now = signature(source)
@@ -125,7 +132,9 @@ def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
     for batch in read_seeds(source):
         offered = _without(batch, fanout.held_out)
         index.held_out += len(batch.seeds) - len(offered.seeds)
-        _append(writer, _unplanned(offered, known), fanout)
+        new = _unplanned(offered, known)
+        check_size(index.rows + fanout.rows_of(len(new.seeds)) + len(new.bad), most, index.seeds + len(new.seeds))
+        _append(writer, new, fanout)
         index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
         writer.commit()
     if index.held_out and not index.rows:
@@ -135,6 +144,15 @@ def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
     index.signature = now
     writer.commit()
     return index
+
+
+def check_size(rows: int, most: int | None, seeds: int) -> None:
+    """Raise ConfigError where `seeds` seeds come to more `rows` than `most`."""
+    if most is not None and rows > most:
+        raise ConfigError(
+            f"limits.planned_rows: expected at most {most:,} planned rows, {seeds:,} seeds come to {rows:,} "
+            "(seeds x evolvers x samples); raise it if so many are meant"
+        )
 
 
 def _without(batch: SeedBatch, held_out: frozenset[str]) -> SeedBatch:
@@ -154,13 +172,19 @@ def _append(writer: Plans, batch: SeedBatch, fanout: Fanout) -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     for place, seed in enumerate(batch.seeds, start=index.seeds):
         for evolver in fanout.chosen(seed.seed_id):
-            rows.setdefault(evolver, []).extend(planned_rows(seed, place, evolver, fanout))
+            planned = rows.setdefault(evolver, [])
+            for row in planned_rows(seed, place, evolver, fanout):
+                planned.append(row)
+                if len(planned) == HELD_ROWS:
+                    writer.add(evolver, planned)
+                    planned.clear()
     if batch.bad:
         rows[UNREADABLE] = [unreadable(bad) for bad in batch.bad]
         index.unreadable.update(bad.reason for bad in batch.bad)
     index.seeds += len(batch.seeds)
     for evolver, planned in rows.items():
-        writer.add(evolver, planned)
+        if planned:
+            writer.add(evolver, planned)
 
 
 def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:

@@ -77,11 +77,13 @@ class FirstActor(RoundsRowActor):
     async def work(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
         """The rounds of a row."""
         failed = partial(failed_rounds, range(1, self.rounds_per_row + 1), self.step)
-        rounds = await self.outcome(self.rounds(row), self.step, failed)
-        for item in rounds:
-            stats.spend(item["prompt_tokens"], item["completion_tokens"])
-        rounds = self.chosen(rounds)
+        rounds = self.chosen(await self.outcome(self._spent_on(row, stats), self.step, failed))
         stats.count(rounds)
+        return rounds
+
+    async def _spent_on(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
+        rounds = await self.rounds(row)
+        stats.spend(sum(item["prompt_tokens"] for item in rounds), sum(item["completion_tokens"] for item in rounds))
         return rounds
 
     @property

@@ -123,7 +123,7 @@ class SeededJob(Job):
 
     def plan(self, writer: PlanWriter) -> PlanIndex:
         """Plan what the seed files hold and the plan does not."""
-        return make_plan(writer, self.seed_source(), self.fanout())
+        return make_plan(writer, self.seed_source(), self.fanout(), self.config.limits.planned_rows)
 
 
 def seed_source(seeds: SeedsConfig, output: str = "") -> SeedSource:

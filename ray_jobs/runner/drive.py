@@ -20,6 +20,7 @@ from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, Storage
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.epochs import Epoch
+from ray_jobs.output.examples import reason_examples
 from ray_jobs.output.file_names import REPORT, RUN, SEARCH
 from ray_jobs.output.first_version import FORMAT
 from ray_jobs.output.join import join_parts, small_parts
@@ -28,6 +29,7 @@ from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.replies import remove_done
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.runner.report import make_report
+from ray_jobs.runner.useful import check_useful
 
 Say = Callable[[str], None]
 Done = npt.NDArray[np.bool_]
@@ -138,9 +140,16 @@ class Drive:
         store, found = self.epoch.store, self.epoch.accepted.manifest
         labels = self.job.labels(fingerprint(self.job.settings()))
         result = make_report(plan, self.job.records_per_row, labels, found, run_files.load_sessions(store))
+        result["reason_examples"] = reason_examples(store, self.epoch.accepted.parts, list(result["reasons"]))
         result |= self.job.summary(store, found)
         documents = {REPORT: json.dumps(result, indent=1).encode(), **self.job.documents(store, result)}
         for path, content in documents.items():
             self.epoch.publish(path, content)
+        try:
+            check_useful(self.job, store, plan, self.epoch.accepted.parts, result)
+        except JobError:
+            # an earlier version has marked it as finished, perhaps
+            self.epoch.unmark()
+            raise
         self.epoch.finish()
         return result

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ray_jobs.output.columns import MEANS
-from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.output.counts import CUT, CUT_SHARE, OutcomeCounts
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
@@ -42,6 +42,7 @@ def make_report(
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
         "reconciles": outcome_counts.rows == plan.rows and by_status.total() == planned,
         "reasons": reasons(outcome_counts),
+        CUT_SHARE: outcome_counts.share(CUT),
         "groups": _groups(labels, outcome_counts),
         "pools": pools(sessions),
         "seconds": round(sum(session.seconds for session in sessions), 1),
@@ -59,5 +60,6 @@ def _groups(labels: RunLabels, outcome_counts: OutcomeCounts) -> list[dict[str, 
         model = labels.evolver_models.get(evolver)
         means = {column.mean_name: outcome_counts.mean((evolver, number), column.name) for column in MEANS}
         statuses = {status: counts[status] for status in (KEPT, REJECTED, FAILED)}
-        groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means})
+        cut = {CUT_SHARE: outcome_counts.mean((evolver, number), CUT)}
+        groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means, **cut})
     return groups

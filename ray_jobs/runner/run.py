@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import ray
 from ray.exceptions import RayError
 
 from ray_jobs.config.identity import fingerprint
+from ray_jobs.errors import JobError, PoolError
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
@@ -24,14 +27,17 @@ from ray_jobs.pipeline.sink import PartsSink
 from ray_jobs.pipeline.stage import Stage
 from ray_jobs.pipeline.stream import stream
 from ray_jobs.runner.budget import Budget, spent_by
-from ray_jobs.runner.cluster import cluster, configure_data
+from ray_jobs.runner.cluster import cluster, configure_data, starts_here
 from ray_jobs.runner.drive import Drive, Say
 from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
 from ray_jobs.runner.progress import make_display
 from ray_jobs.runner.ray_errors import pool_error
+from ray_jobs.runner.ray_log import kept_apart, with_log_folder
+from ray_jobs.runner.servers import check_servers
 from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
+from ray_jobs.runner.told import Told
 from ray_jobs.runner.watch import Execution, watch
 from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import open_store
@@ -61,6 +67,9 @@ def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str,
 
 def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any]:
     job.check_machine(say)
+    if starts_here(job.config.ray.address) and not ray.is_initialized():
+        # the machines of a cluster may reach what this one does not
+        check_servers(job.pipeline.stages)
     store = open_store(job.config.output, job.config.storage)
     ownership.claim(store, job.holds)
     holder = lease.acquire(store)
@@ -70,7 +79,7 @@ def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any
             retrying = store.retrying(job.config.limits.storage_seconds)
             check_store(retrying, holder.lease.tag, say)
             epoch = begin(retrying, holder.lease)
-            run = _Run(job, epoch, holder, request, verbose)
+            run = _Run(job, epoch, holder, request, verbose, say)
             return Drive(job, epoch, run.execute, holder.check, run.may_go_on, say).complete(plans)
     finally:
         holder.release()
@@ -85,6 +94,7 @@ class _Run:
     holder: lease.LeaseHolder
     request: StopRequest
     verbose: bool
+    say: Say
 
     def may_go_on(self) -> None:
         """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
@@ -117,7 +127,9 @@ class _Run:
         spent = spent_by(run_files.load_sessions(self.epoch.store))
         budget = Budget(limits, pools, spent, self.request.ask)
         budget.check_start()
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
+        # a cluster of our own never grows; what another one may grow to, only its operators know
+        alone = starts_here(job.config.ray.address) and not ray.is_initialized()
+        with kept_apart(self.verbose), cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             monitor = Monitor.create(pools)
             execution = Execution(self._stream(pending, monitor))
             execution.start()
@@ -126,13 +138,16 @@ class _Run:
                 session = SessionLog(self.holder.lease, number, pools)
                 metrics = RunMetrics(fingerprint(job.settings()), plan.rows, already)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
-                watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
-                observers = (session, display, metrics, budget)
+                lacking = partial(unschedulable, pools)
+                watchdog = Watchdog(limits, sizes, lacking, lacking if alone else tuple)
+                observers = (session, display, metrics, budget, Told(self.say))
                 try:
                     with kept_short(self.epoch.store, done, monitor, self.holder.check):
                         watch(execution, monitor, observers, watchdog, self.request, self.holder.check)
                 except RayError as error:
-                    raise pool_error(error, session.latest) from error
+                    raise _with_log(pool_error(error, session.latest)) from error
+                except PoolError as error:
+                    raise _with_log(error) from None
                 finally:
                     execution.end()
                     session.save()
@@ -148,3 +163,9 @@ class _Run:
             rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
         return work
+
+
+def _with_log(error: JobError) -> JobError:
+    if isinstance(error, PoolError):
+        error.args = (with_log_folder(str(error)),)
+    return error

@@ -66,7 +66,8 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "strategy: {elimination: {equall: true}}",
             "strategy.elimination.equall: unknown field; did you mean equal? "
-            "(allowed: equal, leaked_reasoning, leaked_words, punctuation_only, refusal, truncated, unchanged)",
+            "(allowed: equal, leaked_reasoning, leaked_words, punctuation_only, refusal, truncated, "
+            "truncated_response, unchanged)",
         ),
         (
             "evolvers: {a: {engine: {kind: scripted}, pool: {sise: 1}}}",
@@ -76,8 +77,8 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
             "evolvers.a.engine.argument: unknown field; did you mean arguments? "
-            "(allowed: arguments, chat_template, environment, kind, model, reasoning, reasoning_tokens, system, "
-            "template_arguments)",
+            "(allowed: arguments, chat_template, control_tokens, environment, kind, model, reasoning, "
+            "reasoning_tokens, system, template_arguments)",
         ),
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
@@ -101,7 +102,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "limits: {stall_second: 1}",
             "limits.stall_second: unknown field; did you mean stall_seconds? "
-            "(allowed: budget, drain_seconds, engine_restarts, journal, stall_seconds, storage_seconds)",
+            "(allowed: budget, drain_seconds, engine_restarts, journal, planned_rows, stall_seconds, storage_seconds)",
         ),
         # missing
         ("seeds: {}", "seeds.path: is missing"),

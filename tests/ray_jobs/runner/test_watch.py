@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from ray_jobs.config.run import LimitsConfig
-from ray_jobs.errors import Stalled, TooManyRestarts
+from ray_jobs.errors import EngineRefuses, PoolError, Stalled, TooManyRestarts
 from ray_jobs.output.counts import OutcomeCounts
-from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
+from ray_jobs.pipeline.monitor import Failures, PoolState, Snapshot, WorkerStats
+from ray_jobs.runner.told import Told
 from ray_jobs.runner.watch import Execution, Stop
 from ray_jobs.runner.watchdog import Watchdog, waiting_for
 
@@ -102,6 +104,67 @@ def test_actors_that_start_again_and_again_end_the_run() -> None:
         "pool respond: its actors were started again 3 times and finished no row in between, "
         "limits.engine_restarts allows 2; the log of its actors may say why"
     )
+
+
+def failing(reason: str, count: int, slots: int = 0, **others: int) -> PoolState:
+    stats = WorkerStats(done=count, outcomes=Counter({reason: count, **others}), slots=slots)
+    stats.failures = {reason: Failures(count, "the server refuses the prompt: 400: no")}
+    return PoolState(stats, ready=1)
+
+
+def test_a_pool_whose_first_outcomes_all_failed_for_one_reason_is_given_up() -> None:
+    for early in (failing("PromptRefused", 63), failing("PromptRefused", 64, slots=256)):
+        watchdog(Clock()).observe(snapshot({"evolve_a": early}))
+    with pytest.raises(PoolError, match=r"evolve_a.* first 64 outcomes .*PromptRefused: the server .*400: no"):
+        watchdog(Clock()).observe(snapshot({"evolve_a": failing("PromptRefused", 64)}))
+
+
+def test_rules_never_end_a_pool_nor_do_failures_beside_other_outcomes() -> None:
+    turned_down = PoolState(WorkerStats(done=500, outcomes=Counter({"refusal": 500})), ready=1)
+    mixed = failing("PromptRefused", 99, kept=1)
+    watchdog(Clock()).observe(snapshot({"evolve_a": turned_down, "respond": mixed}))
+
+
+def test_workers_count_failures_apart_with_the_first_ones_words() -> None:
+    stats, whole = WorkerStats(slots=8), WorkerStats()
+    failed = {"status": "failed", "reason": "PromptRefused"}
+    stats.count([{"status": "rejected", "reason": "refusal"}, failed | {"error": "first"}, failed | {"error": "later"}])
+    for _ in range(2):
+        whole.add(stats)
+    assert whole.failures == {"PromptRefused": Failures(4, "first")}
+    assert whole.slots == 16
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_twice() -> None:
+    def loading(times: int, **state: Any) -> Snapshot:
+        return snapshot({"evolve_a": pool(not_loaded=times, cause="its model cannot be loaded: OSError", **state)})
+
+    watchdog(Clock()).observe(loading(1))
+    watchdog(Clock()).observe(loading(2, ready=1))
+    with pytest.raises(PoolError, match="evolve_a: its model cannot be loaded: OSError"):
+        watchdog(Clock()).observe(loading(2))
+    with pytest.raises(EngineRefuses, match=r"engine.chat_template: drops"):
+        watchdog(Clock()).observe(loading(1, refused="engine.chat_template: drops what the user says"))
+
+
+def test_actors_that_no_node_can_hold_end_the_run_in_seconds_where_none_can_come() -> None:
+    clock, sentence = Clock(), "pool evolve_a: no node of the cluster has what an actor of it asks for (4 GPU)"
+    hopeless = Watchdog(LimitsConfig(), {"evolve_a": 1}, hopeless=lambda: [sentence], clock=clock)
+    in_time = Watchdog(LimitsConfig(), {"evolve_a": 1}, hopeless=lambda: [sentence], clock=clock)
+    for watching in (hopeless, in_time):
+        watching.observe(snapshot({"evolve_a": pool()}))
+    clock.now += 6
+    in_time.observe(snapshot({"evolve_a": pool(starts=1)}))
+    with pytest.raises(Stalled, match=r"4 GPU.* no autoscaler"):
+        hopeless.observe(snapshot({"evolve_a": pool()}))
+
+
+def test_what_engines_have_to_say_is_said_once() -> None:
+    said: list[str] = []
+    told, stats = Told(said.append), WorkerStats(told={"the server knows no seed": None})
+    for _ in range(2):
+        told.observe(snapshot({"evolve_a": PoolState(stats), "evolve_b": PoolState(stats)}))
+    assert said == ["the server knows no seed"]
 
 
 def test_a_stop_lets_rows_in_flight_finish() -> None:
