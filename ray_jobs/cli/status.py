@@ -56,10 +56,11 @@ def describe(state: Status) -> str:
     )
     lines = [
         f"{_condition(state)}",
-        f"seeds    {plan.seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable"
-        + (f", {plan.held_out:,} held out (dev rows of the method)" if plan.held_out else ""),
+        f"seeds    {plan.usable_seeds:,} usable, {plan.duplicates:,} duplicates, {plan.unreadable.total():,} unreadable"
+        + (f", {plan.held_out:,} held out (dev rows of the method)" if plan.held_out else "")
+        + (f", {plan.gone_seeds:,} gone, their rows retracted" if plan.gone_seeds else ""),
         *(f"         {line}" for line in plan.seed_notes),
-        f"rows     {outcome_counts.rows:,} of {plan.rows:,} done",
+        f"rows     {outcome_counts.rows:,} of {plan.asked_rows:,} done",
         f"records  {outcomes}",
     ]
     lines += [f"         {count:,} {reason}" for reason, count in run_files.reasons(outcome_counts).items()]

@@ -24,6 +24,7 @@ class ScorePairsJob(SeededJob):
     """Every pair of a dataset becomes one record, of round 0, with its scores. Raises ConfigError."""
 
     kind = "score"
+    seed_fields = ("instruction", "input", "output")
 
     def __init__(self, config: ScoreConfig) -> None:
         super().__init__(config)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from ray_jobs.config.run import JobConfig, OutputConfig, SeedsConfig
 from ray_jobs.output import ownership
+from ray_jobs.output.begun_with import seed_mapping
 from ray_jobs.output.card import make_card
 from ray_jobs.output.file_names import CARD
 from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
@@ -46,6 +47,10 @@ class PooledJob(ABC):
     def settings(self) -> dict[str, Any]:
         """The settings that change results, by dotted path."""
 
+    def noted(self) -> dict[str, Any]:
+        """The settings that a run which goes on with the output must have."""
+        return self.settings()
+
     def check_machine(self, say: Callable[[str], None]) -> None:  # noqa: B027  # most jobs need nothing of it
         """Check what this machine must offer beside Ray, before anything else, and tell. Raises ConfigError."""
 
@@ -79,9 +84,17 @@ class Job(PooledJob):
     """A run whose rows come from seeds, and end in the schema of evolved records."""
 
     config: JobConfig
+    seed_fields: ClassVar[tuple[str, ...]] = ("instruction", "input")
+    """What of a seed the job reads."""
 
     def __init__(self, config: JobConfig) -> None:
         self.config = config
+
+    def noted(self) -> dict[str, Any]:
+        """Those that change results, and how the seeds are read."""
+        seeds = self.config.seeds
+        columns = {str(field): name for field, name in seeds.columns.items()}
+        return self.settings() | seed_mapping(seeds.layout, columns, self.seed_fields)
 
     @abstractmethod
     def description(self) -> tuple[str, str]:
@@ -123,7 +136,7 @@ class SeededJob(Job):
 
     def plan(self, writer: PlanWriter) -> PlanIndex:
         """Plan what the seed files hold and the plan does not."""
-        return make_plan(writer, self.seed_source(), self.fanout())
+        return make_plan(writer, self.seed_source(), self.fanout(), self.config.seeds.gone)
 
 
 def seed_source(seeds: SeedsConfig, output: str = "") -> SeedSource:

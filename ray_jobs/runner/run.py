@@ -113,7 +113,8 @@ class _Run:
     def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""
         job, limits, pipeline = self.job, self.job.config.limits, self.job.pipeline
-        pending, pools, already = self._pending(plan, done), pipeline.pools(), int(done.sum())
+        pending, pools = self._pending(plan, done), pipeline.pools()
+        already = int(done.sum()) - len(plan.retracted)
         spent = spent_by(run_files.load_sessions(self.epoch.store))
         budget = Budget(limits, pools, spent, self.request.ask)
         budget.check_start()
@@ -122,9 +123,9 @@ class _Run:
             execution = Execution(self._stream(pending, monitor))
             execution.start()
             queues = Queues.of(pipeline)
-            with make_display(pipeline.passing(pending.rows()), plan.rows, already, queues) as display:
+            with make_display(pipeline.passing(pending.rows()), plan.asked_rows, already, queues) as display:
                 session = SessionLog(self.holder.lease, number, pools)
-                metrics = RunMetrics(fingerprint(job.settings()), plan.rows, already)
+                metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
                 watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
                 observers = (session, display, metrics, budget)

@@ -130,13 +130,6 @@ def test_added_seeds_come_behind_and_nothing_moves(tmp_path: Path, store: Store)
     assert accept.load(store).plan == index
 
 
-def test_seeds_that_are_gone_stay_planned(tmp_path: Path, store: Store) -> None:
-    write_seeds(tmp_path / "seeds.jsonl", texts(4))
-    plan_seeds(store, source(tmp_path), fanout())
-    write_seeds(tmp_path / "seeds.jsonl", texts(1))
-    assert plan_seeds(store, source(tmp_path), fanout()).rows == 8
-
-
 def test_a_limit_that_grows_adds_seeds(tmp_path: Path, store: Store) -> None:
     write_seeds(tmp_path / "seeds.jsonl", texts(6))
     assert plan_seeds(store, source(tmp_path, limit=2), fanout()).seeds == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -137,6 +138,29 @@ def test_another_takes_over_while_failed_rows_are_taken_out(fate: str, every: in
 def is_copy(item: Driver, step: int) -> bool:
     """Whether a step publishes: a copy that lands after its successor's listing is not promised to do no harm."""
     return item.log[step].startswith("publish")
+
+
+@thinned(4)
+@pytest.mark.parametrize("fate", FATES)
+def test_rows_are_retracted_by_a_driver_that_another_takes_over_from(
+    fate: str, every: int, tmp_path: Path, jobs: Jobs, place: Place
+) -> None:
+    retracting = job(tmp_path / "retracting", FEW, gone="retract")
+    finished = place()
+    assert new_driver("all", finished, jobs[1]).begin().to_the_end().error is None
+    steps = new_driver("alone", finished.copied(), retracting).begin().to_the_end().steps
+    for step in range(FATES.index(fate) % every, steps, every):
+        files = finished.copied()
+        first = new_driver("first", files, retracting).begin().advance(step)
+        late = nothing if fate == "sleeps" else first.kill()
+        second = new_driver("second", files, retracting).begin().to_the_end()
+        assert second.error is None, (step, second.error)
+        check_end(files, FEW)
+        if fate == "sleeps":
+            ended_well(first.to_the_end())
+        elif fate.endswith("late"):
+            late()
+        recover(files, jobs[1])
 
 
 def nothing() -> None:
