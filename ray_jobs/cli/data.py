@@ -111,7 +111,7 @@ def export(
 
     options = parse_storage(storage)
     exported = places.export(
-        output, target, format_, file=file, validation=validation, reasoning=reasoning, storage=options
+        output, target, format_, file=file, validation=validation, reasoning=reasoning, storage=options, say=say
     )
     for name, side in exported.sides.items():
         say(f"{side.records:>12,} {name}")

@@ -1,4 +1,4 @@
-"""How an output stands, from its plan and manifest alone: no record is read."""
+"""How an output stands, from its plan and manifest, or the state of its search: no record is read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.stores import autoif_stores, funnel_so_far
+from ray_jobs.jobs.method_search import searches
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output import accept, lease, run_files
 from ray_jobs.output.counts import OutcomeCounts
@@ -26,6 +27,8 @@ class Status:
     holder: Holder | None
     finished: bool
     sessions: list[Session]
+    ended: str | None = None
+    """Why the last run ended before it was finished, as far as it could say so."""
 
 
 def status(store: Store) -> Status:
@@ -33,11 +36,13 @@ def status(store: Store) -> Status:
     found, plan = accept.planned(store)
     holder = lease.current(store) or lease.current(store, lease.FIRST_VERSION)
     done = found.manifest.outcome_counts()
-    return Status(plan, done, holder, store.exists(SUCCESS), run_files.load_sessions(store))
+    return Status(plan, done, holder, store.exists(SUCCESS), run_files.load_sessions(store), run_files.last_end(store))
 
 
 def describe_all(store: Store) -> str:
     """The state of an output in lines for people, phase by phase where it has more than one."""
+    if searches.is_search(store):
+        return "\n".join(searches.describe(store))
     stores = stores_of(store)
     if "" in stores:
         return describe(status(store))
@@ -84,4 +89,8 @@ def _condition(state: Status) -> str:
         return f"running  {state.holder}"
     if state.holder and state.holder.alive is None:
         return f"running? {state.holder} holds it, and only its heartbeat can tell whether it lives"
-    return "finished" if state.finished else "stopped  the same command goes on"
+    if state.finished:
+        return "finished"
+    if state.ended:
+        return f"stopped  {state.ended}"
+    return "stopped  without a word, as by a kill or a lost machine; the same command goes on"

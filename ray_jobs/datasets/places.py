@@ -71,6 +71,7 @@ def export(
     validation: str = "0%",
     reasoning: Reasoning = "omit",
     storage: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Exported:
     """Write the records of `output` to the new folder `target`, in the format of a training program.
 
@@ -83,7 +84,7 @@ def export(
     """
     share, options = _share(validation), storage or {}
     source, written = open_store(output, options), open_store(target, options)
-    return export_records(source, written, format, file, share, reasoning=reasoning)
+    return export_records(source, written, format, file, share, reasoning=reasoning, say=say)
 
 
 def _share(text: str) -> Fraction:

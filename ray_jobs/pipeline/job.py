@@ -15,8 +15,10 @@ from ray_jobs.output import ownership
 from ray_jobs.output.begun_with import seed_mapping
 from ray_jobs.output.card import make_card
 from ray_jobs.output.file_names import CARD
+from ray_jobs.output.languages import languages_of
 from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.output.manifest import Manifest
+from ray_jobs.output.part_files import some_texts
 from ray_jobs.output.plan import Fanout, PlanWriter, make_plan
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.pipeline.stage import Pipeline
@@ -122,9 +124,9 @@ class Job(PooledJob):
         """A record a round."""
         return RoundsLayout(self.labels(run_id))
 
-    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:  # noqa: ARG002
+    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:
         """The dataset card."""
-        return {CARD: make_card(result, *self.description())}
+        return {CARD: make_card(result, *self.description(), languages_of(some_texts(store)))}
 
 
 class SeededJob(Job):

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, StorageError
+from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, SeedsChanged, StorageError
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.epochs import Epoch, Repairs
@@ -54,7 +54,7 @@ class Drive:
         """Put right what earlier runs left, plan, work off what is pending, publish it, and return the report.
 
         Without `plans` the plan is taken as it is. What is committed, by earlier runs too, is published whatever ends
-        planning and work, unless that is the store, another run or a kill.
+        planning and work, unless that is the store, another run, seeds that are gone or a kill.
         """
         repairs = self.epoch.clean()
         self._settle_settings()
@@ -64,7 +64,7 @@ class Drive:
             done = plan.settled(self.epoch.accepted.manifest.done(plan.rows))
             self.say(_described(plan, int(done.sum()) - len(plan.retracted), repairs))
             self._work_off(plan, done)
-        except (StorageError, LeaseLost):
+        except (StorageError, LeaseLost, SeedsChanged):
             raise
         except JobError:
             self._publish_what_is_done()

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from ray_jobs.errors import LeaseHeld, LeaseLost
+from ray_jobs.errors import LeaseHeld, LeaseLost, SeedsChanged
 from ray_jobs.jobs.synthesis import SynthesisJob
 from tests.ray_jobs.takeover.stepped import Driver, Files, in_a_store, on_a_disk
 from tests.ray_jobs.takeover.work import check, check_end, driver, job, plain_rows, retrier
@@ -61,7 +61,8 @@ def recover(files: Files, of: SynthesisJob) -> None:
 
 
 def ended_well(item: Driver) -> None:
-    assert item.error is None or isinstance(item.error, LeaseLost | LeaseHeld), item.error
+    # who begins after rows were planned of more seeds than it knows plans nothing
+    assert item.error is None or isinstance(item.error, LeaseLost | LeaseHeld | SeedsChanged), item.error
 
 
 def test_a_driver_alone_comes_to_its_end(jobs: Jobs, place: Place) -> None:
