@@ -27,7 +27,7 @@ class Dashboard(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         job = {"type": "SUBMISSION", "submission_id": "raysubmit_river", "status": "RUNNING", "entrypoint": "evolve"}
-        known = {"/api/version": {"version": "4", "ray_version": "x", "ray_commit": "y"}, "/api/jobs/": [job]}
+        known = {"/api/version": {"version": "4", "ray_version": "2.0.0", "ray_commit": "y"}, "/api/jobs/": [job]}
         content = known.get(self.path)
         body = b"Job does not exist" if content is None else json.dumps(content).encode()
         self.send_response(404 if content is None else 200)
