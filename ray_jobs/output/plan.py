@@ -139,7 +139,8 @@ def make_plan(writer: Plans, source: SeedSource, fanout: Fanout, gone: OnGone = 
         offered = _without(batch, fanout.held_out)
         index.held_out += len(batch.seeds) - len(offered.seeds)
         if before:
-            seen.add([bytes.fromhex(item.seed_id) for item in (*offered.seeds, *offered.bad)])
+            seen.add([bytes.fromhex(seed.seed_id) for seed in offered.seeds])
+            seen.add([bytes.fromhex(bad.seed_id) for bad in offered.bad])
         _append(writer, _unplanned(offered, known), fanout)
         index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
         # nothing is added to a plan that may be refused in the end
