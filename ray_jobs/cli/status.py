@@ -92,5 +92,5 @@ def _condition(state: Status) -> str:
     if state.finished:
         return "finished"
     if state.ended:
-        return f"stopped  {state.ended}"
+        return f"stopped  {state.ended.removeprefix('stopped ')}"
     return "stopped  without a word, as by a kill or a lost machine; the same command goes on"
