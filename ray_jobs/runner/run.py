@@ -86,7 +86,7 @@ def _work(
         retrying = store.retrying(job.config.limits.storage_seconds)
         check_store(retrying, holder.lease.tag, say)
         epoch = begin(retrying, holder.lease)
-        run = _Run(job, epoch, holder, request, verbose)
+        run = _Run(job, epoch, holder, request, verbose, say)
         return Drive(job, epoch, run.execute, holder.check, run.may_go_on, say).complete(plans)
 
 
@@ -99,6 +99,7 @@ class _Run:
     holder: lease.LeaseHolder
     request: StopRequest
     verbose: bool
+    say: Say
 
     def may_go_on(self) -> None:
         """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
@@ -132,6 +133,7 @@ class _Run:
         sessions = run_files.load_sessions(self.epoch.store)
         budget = Budget(limits, pools, spent_by(sessions), self.request.ask)
         budget.check_start()
+        self.say(f"starting Ray, then the pools {', '.join(pools)}")
         with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             monitor = Monitor.create(pools)
             execution = Execution(self._stream(pending, monitor))
