@@ -141,7 +141,7 @@ def is_copy(item: Driver, step: int) -> bool:
     return item.log[step].startswith("publish")
 
 
-@thinned(4)
+@thinned(8)
 @pytest.mark.parametrize("fate", FATES)
 def test_rows_are_retracted_by_a_driver_that_another_takes_over_from(
     fate: str, every: int, tmp_path: Path, jobs: Jobs, place: Place
