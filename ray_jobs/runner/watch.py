@@ -17,6 +17,8 @@ from ray_jobs.runner.watchdog import Watchdog, movement
 POLL_SECONDS = 0.5
 END_SECONDS = 60.0
 """How long a stream that is given up may take to cancel its tasks."""
+IDLE_SECONDS = 2.0
+"""How long no row may be under way before a stop is over: by then each actor has told what it began, and hears of it."""
 QUIET_SECONDS = 30.0
 """How long nothing may be in flight, after a stop, before what is left of the stream is given up."""
 
@@ -113,7 +115,7 @@ class Stop:
     """A stop under way: rows in flight may finish for `drain_seconds`; with none, `quiet_seconds` are waited.
 
     Between two pools, and until they are written, rows are in flight nowhere. Where every row that has begun in the
-    pools `first` is committed, or none has begun, nothing is waited for.
+    pools `first` is committed, or none has begun, the stop is soon over.
     """
 
     def __init__(
@@ -125,14 +127,19 @@ class Stop:
     ) -> None:
         self._clock, self._quiet_seconds, self._first = clock, quiet_seconds, first
         self._since = clock()
+        self._idle: float | None = None
         self._deadline = self._since + drain_seconds
         self._last: Any = None
 
     def is_over(self, snapshot: Snapshot) -> bool:
         """Whether to wait no longer."""
-        if nothing_under_way(snapshot, self._first):
-            return True
         now = self._clock()
+        if not nothing_under_way(snapshot, self._first):
+            self._idle = None
+        elif self._idle is None:
+            self._idle = now
+        elif now - self._idle >= IDLE_SECONDS:
+            return True
         state = (movement(snapshot), any(pool.in_flight for pool in snapshot.pools.values()))
         if state != self._last:
             self._last, self._since = state, now

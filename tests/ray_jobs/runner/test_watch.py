@@ -148,7 +148,11 @@ def test_a_stop_waits_for_nothing_where_all_that_has_begun_is_committed(
 ) -> None:
     seen = Snapshot(pools, OutcomeCounts(rows=committed), 1)
     assert nothing_under_way(seen, ["a", "b"]) is over
-    assert Stop(60, clock=Clock(), first=["a", "b"]).is_over(seen) is over
+    clock = Clock()
+    stop = Stop(60, clock=clock, first=["a", "b"])
+    assert not stop.is_over(seen)
+    clock.now += 3
+    assert stop.is_over(seen) is over
 
 
 def test_seeds_that_could_not_be_read_are_no_rows_that_came_through() -> None:
