@@ -18,7 +18,7 @@ POLL_SECONDS = 0.5
 END_SECONDS = 60.0
 """How long a stream that is given up may take to cancel its tasks."""
 IDLE_SECONDS = 2.0
-"""How long no row may be under way before a stop is over: by then each actor has told what it began, and hears of it."""
+"""How long no row may be under way before a stop is over: by then each actor has told what it began."""
 QUIET_SECONDS = 30.0
 """How long nothing may be in flight, after a stop, before what is left of the stream is given up."""
 
