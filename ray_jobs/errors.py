@@ -3,6 +3,7 @@
 JobError                1   anything below; 1 alone is never used for a known error
 ├── ConfigError         2   the configuration is wrong; nothing was started
 │   ├── SettingsChanged     a run cannot go on under settings that change its results
+│   ├── SeedsChanged        rows were planned from seeds that are gone, and nobody has said what becomes of them
 │   └── EngineRefuses       an engine cannot be set as it is configured, which only it could tell
 ├── SeedError           3   the seeds cannot be read as configured
 ├── StorageError        4   a file or an object store does not do what it is asked
@@ -49,6 +50,10 @@ class ConfigError(JobError):
 
 class SettingsChanged(ConfigError):
     """The output was begun under settings that give other results; the message names the fields."""
+
+
+class SeedsChanged(ConfigError):
+    """Rows were planned from seeds that are not there any more; the message names some, and what can be said."""
 
 
 class EngineRefuses(ConfigError):

@@ -112,10 +112,16 @@ def show(
     evolver: Annotated[str | None, typer.Option(help="Only rows of this evolver.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Show a few rows side by side: the seed, each round's instruction, its response and scores."""
+    """Show a few rows side by side: the seed, each round's instruction, response and scores; of a search its method."""
     from ray_jobs.cli.show import print_rows
+    from ray_jobs.jobs.method_search import searches
 
-    print_rows(_open(output, storage), rows, evolver)
+    store = _open(output, storage)
+    if not searches.is_search(store):
+        print_rows(store, rows, evolver)
+        return
+    for line in searches.describe_method(store):
+        say(line)
 
 
 @app.command(epilog="Example: evolve status s3://bucket/run")

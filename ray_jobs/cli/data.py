@@ -123,6 +123,7 @@ def export(
         reasoning=reasoning,
         drop_cut=drop_cut,
         storage=options,
+        say=say,
     )
     for name, side in exported.sides.items():
         say(f"{side.records:>12,} {name}")

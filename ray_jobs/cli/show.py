@@ -16,6 +16,7 @@ from ray_jobs.jobs.autoif import funnel
 from ray_jobs.output import accept
 from ray_jobs.output.columns import HEADLINES
 from ray_jobs.output.counts import CUT_SHARE
+from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.part_files import pieces
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.storage.store import Store
@@ -28,9 +29,11 @@ def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
     console, shown = Screen(), 0
     for records in _rows(store, evolver):
         if shown == wanted:
-            return
+            break
         console.print(_panel(printable_values(records)))
         shown += 1
+    if shown and not store.exists(SUCCESS):
+        console.print("the run is not finished; this is some of what is committed so far", soft_wrap=True)
     if not shown:
         of = f" of evolver {evolver}" if evolver else ""
         raise OutputError(f"{store.url}: no committed row{of} to show")
@@ -121,12 +124,16 @@ def _panel(records: list[Record]) -> Panel:
         body.append_text(Text.assemble(("input  ", "bold"), first["input"], "\n"))
     for record in records:
         body.append_text(_round(record))
-    title = f"{first['evolver']}: {first['evolver_model']}" if first["evolver"] else "(unreadable seed)"
+    if first["evolver"]:
+        title = f"{first['evolver']}: {first['evolver_model']}"
+    else:
+        title = "(unreadable seed)" if first.get("stage") == "read" else "(pair of the dataset)"
     return Panel(body, title=title, title_align="left")
 
 
 def _round(record: Record) -> Text:
-    heading = f"\nround {record['round']}, {record['operator'] or 'no operator'}  "
+    operator = record["operator"] or "no operator"
+    heading = f"\nround {record['round']}, {operator}  " if record["round"] else "\nas it is  "
     if status := record.get("status"):
         why = f"{status} at {record['stage']}: {record['reason']} {record['error'] or ''}".rstrip()
         return Text.assemble((heading, "bold red"), f"{why}\n", (record["instruction"] or "", "dim"), "\n")

@@ -29,7 +29,9 @@ SeedPath = Annotated[Address, Field(min_length=1)]
 class SeedsConfig(Strict):
     """Where the seeds are and how to read them.
 
-    `columns` are names or paths such as `instances.0.input`; "" for an input that is there but not wanted.
+    `columns` are names or paths such as `instances.0.input`; "" for an input that is there but not wanted. `gone` says
+    what becomes of rows that were planned from seeds which are removed or corrected since: the run ends and names them,
+    or they are kept, or retracted, their records with them.
     """
 
     path: SeedPath | Annotated[tuple[SeedPath, ...], Field(min_length=1)]
@@ -37,6 +39,7 @@ class SeedsConfig(Strict):
     layout: Literal["columns", "sharegpt", "messages"] = "columns"
     columns: dict[Literal["instruction", "input", "output", "conversation"], str] = Field(default_factory=dict)
     on_error: Literal["fail_row", "stop"] = "fail_row"
+    gone: Literal["refuse", "keep", "retract"] = "refuse"
     limit: int | None = Field(None, ge=1)
     storage: Options = Field(default_factory=Options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -75,6 +75,7 @@ def export(
     shard_bytes: int = SHARD_BYTES,
     reasoning: Reasoning = "omit",
     drop_cut: bool = False,
+    say: Callable[[str], None] = print,
 ) -> Exported:
     """Write the dataset in `store`, of a run or a selection, to `target` in the format `name`.
 
@@ -89,6 +90,7 @@ def export(
     source, wanted = open_source(store), with_reasoning(find_format(name), reasoning)
     if wanted is None:
         raise ConfigError(f"--reasoning {reasoning}: only the formats sharegpt and messages can hold it, not {name}")
+    source.tell_unfinished(say)
     source.require((*wanted.needs, "seed_id"), f"--format {name}")
     source.require(wanted.takes, f"--reasoning {reasoning}")
     sides = [TRAIN, VALIDATION] if validation else [TRAIN]
@@ -103,7 +105,7 @@ def export(
         if not any(side.records for side in exported.sides.values()):
             needs, hint = ", ".join(wanted.needs), f". {wanted.hint}" if wanted.hint else ""
             raise ConfigError(f"--format {name}: no record of {store.url} has all of {needs}{hint}")
-        _describe(target, wanted, exported)
+        _describe(target, wanted, exported, source.languages())
     return exported
 
 
@@ -159,19 +161,19 @@ def _write(source: Source, wanted: Format, exported: Exported) -> None:
         shards.close()
 
 
-def _describe(target: Store, wanted: Format, exported: Exported) -> None:
+def _describe(target: Store, wanted: Format, exported: Exported, languages: Sequence[str]) -> None:
     """Write what LLaMA-Factory and dataset viewers need, and the account last."""
     entries = {f"{DATASET_NAME}_{side}": wanted.described(side) for side in exported.sides}
     write_new(target, DATASET_INFO, json.dumps(entries, indent=2).encode())
-    write_new(target, CARD, _card(exported).encode())
+    write_new(target, CARD, _card(exported, languages).encode())
     content = {"written_at": datetime.now(UTC).isoformat(), **exported.to_json()}
     write_new(target, EXPORT, json.dumps(content, indent=1).encode())
 
 
-def _card(exported: Exported) -> str:
+def _card(exported: Exported, languages: Sequence[str]) -> str:
     files = [{"split": side, "path": f"{side}/*.{exported.file}"} for side in exported.sides]
     counts = "\n".join(f"| {name} | {side.records:,} |" for name, side in exported.sides.items())
-    return f"""{card_header(files)}{TITLE} {exported.format}
+    return f"""{card_header(files, languages)}{TITLE} {exported.format}
 
 From run `{exported.origin["run_id"]}` (fingerprint of the source: `{exported.origin["fingerprint"]}`).
 

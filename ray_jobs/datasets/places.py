@@ -75,6 +75,7 @@ def export(
     reasoning: Reasoning = "omit",
     drop_cut: bool = False,
     storage: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Exported:
     """Write the records of `output` to the new folder `target`, in the format of a training program.
 
@@ -87,7 +88,7 @@ def export(
     """
     share, options = _share(validation), storage or {}
     source, written = open_store(output, options), open_store(target, options)
-    return export_records(source, written, format, file, share, reasoning=reasoning, drop_cut=drop_cut)
+    return export_records(source, written, format, file, share, reasoning=reasoning, drop_cut=drop_cut, say=say)
 
 
 def _share(text: str) -> Fraction:

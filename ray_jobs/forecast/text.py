@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ray_jobs.forecast.forecast import Forecast, PoolForecast
 from ray_jobs.forecast.plan import ForecastAnswer, headline
-from ray_jobs.runner.progress import clock
+from ray_jobs.runner.progress import in_clock
 
 POOL_HEADINGS = ("pool", "actors", "rows", "tokens", "tokens/s", "could do", "busy", "loads in", "GPU-hours", "cost")
 Range = tuple[float, float]
@@ -49,9 +49,9 @@ def _totals(forecast: Forecast, ranges: Mapping[str, Range]) -> Iterator[str]:
         "rows": f"{forecast.rows:,}",
         "records": ", ".join(f"{count:,.0f} {status}" for status, count in forecast.records.items()) or "not stated",
         "rows/s": _with_range(numbers["rows_per_second"], ranges.get("rows_per_second"), lambda x: f"{x:,.2f}"),
-        "time": f"{_with_range(forecast.seconds, ranges.get('seconds'), clock)}: {clock(forecast.load_seconds)} "
-        f"models load, {clock(forecast.stream_seconds)} rows stream, {clock(forecast.passage_seconds)} the first and "
-        "last are on their way",
+        "time": f"{_with_range(forecast.seconds, ranges.get('seconds'), in_clock)}: {in_clock(forecast.load_seconds)} "
+        f"models load, {in_clock(forecast.stream_seconds)} rows stream, {in_clock(forecast.passage_seconds)} the first "
+        "and last are on their way",
         "tokens": _with_range(forecast.tokens, ranges.get("tokens"), lambda x: f"{x:,.0f}"),
         "output": _with_range(forecast.bytes / 1e6, _scaled(ranges.get("bytes"), 1e-6), lambda x: f"{x:,.1f}") + " MB",
         "GPU-hours": _with_range(forecast.gpu_hours, ranges.get("gpu_hours"), lambda x: f"{x:,.2f}"),
@@ -83,7 +83,7 @@ def _pool_cells(pool: PoolForecast, forecast: Forecast) -> tuple[str, ...]:
         f"{pool.tokens_per_second:,.0f}",
         f"{pool.most_tokens_per_second:,.0f}",
         f"{pool.stream_seconds / forecast.stream_seconds:.0%}",
-        clock(pool.load_seconds),
+        in_clock(pool.load_seconds),
         f"{pool.gpu_hours:,.2f}",
         f"{pool.cost:,.2f}",
     )

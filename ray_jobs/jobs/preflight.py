@@ -134,7 +134,7 @@ def check_writable(job: Job) -> None:
 def check_settings(job: Job) -> None:
     """Check that the output was not begun under settings that give other results. Raises SettingsChanged."""
     store = open_store(job.config.output, job.config.storage)
-    refuse_changes(store, accept.load(store), job.settings())
+    refuse_changes(store, accept.load(store), job.noted())
 
 
 def check_variables(config: OutputConfig) -> None:

@@ -18,6 +18,7 @@ from ray_jobs.jobs.methods import held_out
 from ray_jobs.jobs.preflight import check, check_models
 from ray_jobs.jobs.stages import responding, scoring
 from ray_jobs.jobs.thinking import told
+from ray_jobs.output.card import shown_model
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import EvolveActor, EvolveTask, RespondTask
@@ -110,9 +111,11 @@ class SynthesisJob(SeededJob):
         run = self._run
         responder = "each evolver itself"
         if isinstance(run.responder, PoolResponderConfig):
-            responder = f"`{run.responder.engine.model}`"
-        evolvers = ", ".join(f"`{name}` (`{evolver.engine.model}`)" for name, evolver in run.evolvers.items())
-        scorer = f"`{run.scorer.model}`" if run.scorer else "nothing"
+            responder = f"`{shown_model(run.responder.engine.model)}`"
+        evolvers = ", ".join(
+            f"`{name}` (`{shown_model(evolver.engine.model)}`)" for name, evolver in run.evolvers.items()
+        )
+        scorer = f"`{shown_model(run.scorer.model)}`" if run.scorer else "nothing"
         return (
             "Evolved instructions",
             f"Instructions evolved by `{run.strategy.kind}` over {run.strategy.rounds} round(s).\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 import yaml
@@ -12,10 +13,10 @@ from ray_jobs.output.counts import CUT_SHARE
 from ray_jobs.output.file_names import DATA
 
 
-def card_header(data_files: str | Sequence[Mapping[str, str]]) -> str:
-    """The YAML header: `data_files` is a pattern, or one for each split."""
+def card_header(data_files: str | Sequence[Mapping[str, str]], languages: Sequence[str]) -> str:
+    """The YAML header: `data_files` is a pattern, or one for each split. Without `languages` it names none."""
     header = {
-        "language": ["en"],
+        **({"language": list(languages)} if languages else {}),
         "task_categories": ["text-generation"],
         "tags": ["synthetic", "instruction-tuning"],
         "configs": [{"config_name": "default", "data_files": data_files}],
@@ -23,10 +24,16 @@ def card_header(data_files: str | Sequence[Mapping[str, str]]) -> str:
     return f"---\n{yaml.safe_dump(header, sort_keys=False)}---\n"
 
 
-def make_card(report: dict[str, Any], title: str, paragraph: str) -> bytes:
-    """The card of a run's output."""
+def shown_model(model: str) -> str:
+    """A model as readers elsewhere may know it: of a folder the last name, for where it lies is nobody's business."""
+    is_local = model.startswith(("/", "~", ".")) or "\\" in model
+    return PurePath(model).name or model if is_local else model
+
+
+def make_card(report: dict[str, Any], title: str, paragraph: str, languages: Sequence[str]) -> bytes:
+    """The card of a run's output, whose texts are in these languages."""
     records = report["records"]
-    return f"""{card_header(f"{DATA}/*.parquet")}# {title}
+    return f"""{card_header(f"{DATA}/*.parquet", languages)}# {title}
 
 {paragraph}
 

@@ -94,7 +94,7 @@ def _unreadable(view: View) -> list[Note]:
     if not plan:
         return []
     unreadable = plan.unreadable.total()
-    told = f"{count(plan.seeds)} usable seeds, {count(plan.duplicates)} duplicates left out, {count(unreadable)}"
+    told = f"{count(plan.usable_seeds)} usable seeds, {count(plan.duplicates)} duplicates left out, {count(unreadable)}"
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in plan.unreadable.most_common())
     return [Note(f"{told} that could not be read{f' ({reasons})' if reasons else ''}.", warning=unreadable > 0)]
 

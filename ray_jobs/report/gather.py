@@ -89,6 +89,8 @@ def gather(inputs: Inputs, say: Say) -> Gathered:
     """Read everything. Raises DamagedOutput and StorageError."""
     sums = make_sums(inputs.plan.seeds, inputs.evolvers, inputs.rounds, list(MEASURES)) if inputs.plan else None
     gathered = Gathered(sums)
+    if not inputs.finished:
+        say(f"{inputs.store.url}: the run is not finished; this is what is committed of it so far")
     if inputs.kept:
         say(f"reading {inputs.kept.origin['records']:,} kept records")
         measured = (name for record_measure in RECORD_MEASURES for name in record_measure.needs)

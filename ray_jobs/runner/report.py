@@ -27,20 +27,21 @@ def make_report(
     outcome_counts = found.outcome_counts()
     by_status = outcome_counts.by_status()
     unreadable = plan.unreadable.total()
-    planned = (plan.rows - unreadable) * records_per_row + unreadable
+    planned = (plan.asked_rows - unreadable) * records_per_row + unreadable
     return {
         "run_id": labels.constants["run_id"],
         "written_at": datetime.now(UTC).isoformat(),
         "seeds": {
-            "usable": plan.seeds,
+            "usable": plan.usable_seeds,
             "duplicates": plan.duplicates,
             "held_out": plan.held_out,
+            "gone": plan.gone_seeds,
             "unreadable": dict(plan.unreadable),
         },
         "seed_notes": plan.seed_notes,
-        "rows": {"planned": plan.rows, "done": outcome_counts.rows},
+        "rows": {"planned": plan.asked_rows, "done": outcome_counts.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
-        "reconciles": outcome_counts.rows == plan.rows and by_status.total() == planned,
+        "reconciles": outcome_counts.rows == plan.asked_rows and by_status.total() == planned,
         "reasons": reasons(outcome_counts),
         CUT_SHARE: outcome_counts.share(CUT),
         "groups": _groups(labels, outcome_counts),

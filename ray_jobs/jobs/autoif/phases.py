@@ -22,6 +22,7 @@ from ray_jobs.jobs.autoif.preparation import guards, prepare
 from ray_jobs.jobs.autoif.stores import AUGMENT, INSTRUCTIONS, funnel_of
 from ray_jobs.jobs.stages import scoring
 from ray_jobs.jobs.thinking import told
+from ray_jobs.output.card import shown_model
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.pipeline.stage import Pipeline, Stage
@@ -145,9 +146,11 @@ class AnswerPhase(Phase):
 
     def description(self) -> tuple[str, str]:
         """Evolvers and responder."""
-        evolvers = ", ".join(f"`{name}` (`{evolver.engine.model}`)" for name, evolver in self.run.evolvers.items())
+        evolvers = ", ".join(
+            f"`{name}` (`{shown_model(evolver.engine.model)}`)" for name, evolver in self.run.evolvers.items()
+        )
         return (
             "Instructions that code can check, with responses",
             f"Made by AutoIF with the constants `{self.run.strategy.preset}`. Instructions by {evolvers}. "
-            f"Answered by `{self.run.responder.engine.model}`.",
+            f"Answered by `{shown_model(self.run.responder.engine.model)}`.",
         )

@@ -13,7 +13,7 @@ from ray_jobs.errors import EngineRefuses, PoolError, Stalled, TooManyRestarts
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.pipeline.monitor import Failures, PoolState, Snapshot, WorkerStats
 from ray_jobs.runner.told import Told
-from ray_jobs.runner.watch import Execution, Stop
+from ray_jobs.runner.watch import Execution, Stop, nothing_under_way
 from ray_jobs.runner.watchdog import Watchdog, waiting_for
 
 
@@ -189,6 +189,37 @@ def test_what_is_still_committed_keeps_a_stop_waiting() -> None:
     for parts in range(3):
         clock.now += 6
         assert not stop.is_over(snapshot({"a": pool(done=3)}, parts=parts))
+
+
+def began(rows: int, done: int | None = None, **state: Any) -> PoolState:
+    return PoolState(WorkerStats(began=rows, done=rows if done is None else done), **state)
+
+
+@pytest.mark.parametrize(
+    ("pools", "committed", "over"),
+    [
+        ({"a": began(0), "b": began(0), "respond": began(0, loading=1)}, 0, True),
+        ({"a": began(3), "b": began(2), "respond": began(5)}, 5, True),
+        ({"a": began(3), "b": began(2), "respond": began(3)}, 3, False),
+        ({"a": began(3), "b": began(2), "respond": began(5)}, 4, False),
+        ({"a": began(3, 2, in_flight=1), "b": began(2), "respond": began(4)}, 5, False),
+    ],
+)
+def test_a_stop_waits_for_nothing_where_all_that_has_begun_is_committed(
+    pools: dict[str, PoolState], committed: int, over: bool
+) -> None:
+    seen = Snapshot(pools, OutcomeCounts(rows=committed), 1)
+    assert nothing_under_way(seen, ["a", "b"]) is over
+    clock = Clock()
+    stop = Stop(60, clock=clock, first=["a", "b"])
+    assert not stop.is_over(seen)
+    clock.now += 3
+    assert stop.is_over(seen) is over
+
+
+def test_seeds_that_could_not_be_read_are_no_rows_that_came_through() -> None:
+    counts = OutcomeCounts(rows=5, outcomes=Counter({("", 0, "failed", "wrong_type"): 2, ("a", 1, "kept", ""): 3}))
+    assert not nothing_under_way(Snapshot({"a": began(5)}, counts, 1), ["a"])
 
 
 def test_a_stop_ends_when_its_time_is_up() -> None:
