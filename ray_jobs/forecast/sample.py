@@ -118,7 +118,7 @@ class Draw:
 class PoolSample:
     """What one pool did with the sample: its calls, and each row's tokens, read and written, by the row's id.
 
-    Its engine runs `max_concurrency` calls at once. `branch` is the one whose rows pass it; None: all rows.
+    Its engine runs `max_concurrency` calls at once. `branches` are those whose rows pass it; none: all rows.
     """
 
     load_seconds: float
@@ -126,7 +126,7 @@ class PoolSample:
     calls: Sequence[Call]
     tokens: Mapping[str, tuple[int, int]]
     max_concurrency: int
-    branch: str | None = None
+    branches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -186,9 +186,11 @@ def run_sample(job: SynthesisJob, drawn: Draw) -> Sample:
         return tables
 
     tables: list[pa.Table] = []
-    for branch, rows in pipeline.block_rows().items():
-        if blocks := _planned(drawn, branch, job.fanout(), rows):
-            tables += through(pipeline.own(branch), blocks)
+    rows = pipeline.block_rows()
+    for names, own in pipeline.side_by_side():
+        blocks = [block for name in names for block in _planned(drawn, name, job.fanout(), rows[name])]
+        if blocks:
+            tables += through(own, blocks)
     return _finished(job, pools, through(pipeline.shared, tables))
 
 
@@ -224,7 +226,7 @@ class _Actor:
             calls,
             _tokens(calls) if rows else _scored(tables),
             max_concurrency(stage.model, stage.pool) if rows else 1,
-            stage.branch,
+            stage.branches,
         )
         return sample, tables
 

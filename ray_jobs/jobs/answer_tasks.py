@@ -75,4 +75,4 @@ class AnswerTasksJob(SeededJob):
 
     def description(self) -> tuple[str, str]:
         """The responder."""
-        return "Answered instructions", f"Instructions answered by `{self._config.responder.engine.model}`."
+        return "Answered instructions", f"Instructions answered by `{self._config.responder.engine.label}`."
