@@ -94,10 +94,11 @@ class Elimination:
             return "empty_response"
         if self.leaked_reasoning and leaks_reasoning(text, task):
             return "leaked_reasoning"
-        words = _WORD.findall(text.lower())
-        if self.refusal and len(words) < REFUSAL_MAX_WORDS and "sorry" in words:
+        lowered = text.lower()
+        if self.refusal and "sorry" in lowered and _refuses(lowered):
             return "refusal"
-        if self.punctuation_only and all(word in STOP_WORDS for word in words):
+        # ends at the first word that says something, which is near the beginning of almost every text
+        if self.punctuation_only and all(word[0] in STOP_WORDS for word in _WORD.finditer(lowered)):
             return "punctuation_only"
         return None
 
@@ -113,7 +114,13 @@ def judged_equal(reply: str) -> bool:
 
 def leaks_reasoning(text: str, source: str) -> bool:
     """Whether `text` holds a mark of thoughts, a tag or a channel's, that its `source` does not hold."""
-    return not _marks(text) <= _marks(source)
+    marks = _marks(text)
+    return bool(marks) and not marks <= _marks(source)
+
+
+def _refuses(lowered: str) -> bool:
+    words = _WORD.findall(lowered)
+    return len(words) < REFUSAL_MAX_WORDS and "sorry" in words
 
 
 def _marks(text: str) -> set[str]:
