@@ -25,6 +25,6 @@ def check_shared(evolvers: Mapping[str, EvolverConfig], name: str, other: str) -
     if "pool" in evolver.model_fields_set:
         raise ValueError(f"{place}: the pool is that of {other}, expected no evolvers.{name}.pool")
     ours, theirs = (dict(item.engine) for item in (evolver, evolvers[other]))
-    for field in sorted({*ours, *theirs} - {"adapter"}):
+    for field in ("kind", *sorted({*ours, *theirs} - {"adapter"})):
         if ours.get(field) != theirs.get(field):
             raise ValueError(f"{place}: engine.{field} differs from that of {other}; only the adapter may")
