@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from ray_jobs.config.base import HARMLESS, GreedyConfig, Kind, Strict, kind_or
-from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.engine_kinds import EngineConfig, VllmConfig
 from ray_jobs.config.kinds import SCORERS
 from ray_jobs.config.secrets import Address, Options
+from ray_jobs.config.sharing import check_shared, same_model
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
 if TYPE_CHECKING:
@@ -82,9 +83,13 @@ class PoolConfig(Strict):
 
 
 class EvolverConfig(Strict):
-    """One evolver: an engine and its pool. `weight` is its share of the seeds, which counts when they are split."""
+    """One evolver: an engine and its pool. `weight` is its share of the seeds, which counts when they are split.
+
+    `shares` names the evolver whose pool and loaded engine this one uses; of its own it has the engine's adapter.
+    """
 
     engine: EngineConfig
+    shares: str | None = Field(None, json_schema_extra=HARMLESS)
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
     weight: float = Field(1, gt=0, json_schema_extra=HARMLESS)
 
@@ -104,9 +109,13 @@ class PoolResponderConfig(Strict):
 
 
 class SelfResponderConfig(Strict):
-    """Each evolver answers its own instructions, in its own pool."""
+    """Each evolver answers its own instructions, in its own pool.
+
+    `adapter` is the folder of the LoRA adapter under which it answers, "" for the bare model, null for the evolver's.
+    """
 
     kind: Literal["evolver"]
+    adapter: str | None = Field(None, json_schema_extra={"before": None})
     sampling: GreedyConfig = GreedyConfig()
     prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
@@ -134,9 +143,13 @@ PAIRS = "bfloat16_pairs"
 
 
 class ScorerKind(Kind):
-    """What scores pairs, in a pool of its own. `model` names it in records."""
+    """What scores pairs, in a pool of its own. `model` names it in records.
+
+    Answers are scored alone, or `with_reasoning` behind what the responder thought aloud.
+    """
 
     model: str
+    with_reasoning: bool = Field(False, json_schema_extra={"before": False})
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
     @abstractmethod
@@ -185,7 +198,7 @@ class ModelScorerConfig(ScorerKind):
         # How the model will be run belongs into the worker's log, which else holds warnings alone.
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("scoring").setLevel(logging.INFO)
-        settings = self.model_dump(exclude={"kind", "pool", "reward", "instruction_length"})
+        settings = self.model_dump(exclude={"kind", "pool", "reward", "instruction_length", "with_reasoning"})
         scorer = scoring.Scorer(scoring.ScorerConfig(**settings))
         reward = self.reward and scoring.RewardScorer(scoring.RewardConfig(**self.reward.model_dump()))
         return Scoring(
@@ -291,11 +304,13 @@ class RespondConfig(JobConfig):
 class RunConfig(JobConfig):
     """One run: one output folder and everything that determines what ends up in it.
 
-    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens.
+    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens. With `keep_thoughts`
+    what it thinks aloud is kept in a column of its own.
     """
 
     seed: int = 0
     confidence_share: float = Field(0.05, ge=0, le=1, json_schema_extra={"before": 1.0})
+    keep_thoughts: bool = Field(False, json_schema_extra={"before": False})
     strategy: StrategyConfig = EvolInstructConfig()
     evolvers: dict[Annotated[str, Field(pattern=ENGINE_NAME)], EvolverConfig] = Field(min_length=1)
     sharing: Literal["every", "split"] = "every"
@@ -303,3 +318,14 @@ class RunConfig(JobConfig):
     keep_rounds: Literal["all", "last"] = "all"
     responder: ResponderConfig
     scorer: ScorerConfig | None = None
+
+    @model_validator(mode="after")
+    def _shared_engines(self) -> Self:
+        for name, evolver in self.evolvers.items():
+            if evolver.shares is not None:
+                check_shared(self.evolvers, name, evolver.shares)
+        adapted = isinstance(self.responder, SelfResponderConfig) and self.responder.adapter is not None
+        engines = [evolver.engine for evolver in self.evolvers.values()]
+        if adapted and not (all(isinstance(engine, VllmConfig) for engine in engines) and same_model(engines)):
+            raise ValueError("responder.adapter: expected evolvers of kind vllm with one model, got others")
+        return self

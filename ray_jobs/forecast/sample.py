@@ -126,7 +126,7 @@ class Draw:
 class PoolSample:
     """What one pool did with the sample: its calls, and each row's tokens, read and written, by the row's id.
 
-    Its engine runs `max_concurrency` calls at once. `branch` is the one whose rows pass it; None: all rows.
+    Its engine runs `max_concurrency` calls at once. `branches` are those whose rows pass it; none: all rows.
     """
 
     load_seconds: float
@@ -134,7 +134,7 @@ class PoolSample:
     calls: Sequence[Call]
     tokens: Mapping[str, tuple[int, int]]
     max_concurrency: int
-    branch: str | None = None
+    branches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -208,9 +208,9 @@ def sample_blocks(job: Job, blocks: Mapping[str, Sequence[pa.Table]], store: Sto
         return list(tables)
 
     tables: list[pa.Table] = []
-    for branch, of_branch in blocks.items():
-        if of_branch:
-            tables += through(pipeline.own(branch), of_branch)
+    for names, own in pipeline.side_by_side():
+        if of_them := [block for name in names for block in blocks.get(name, ())]:
+            tables += through(own, of_them)
     whole = pa.concat_tables(through(pipeline.shared, tables))
     entry = write_part(store, tag, *job.layout("sample").split(whole), whole["plan_row"].to_numpy())
     outcomes: Counter[tuple[str, str]] = Counter()
@@ -251,7 +251,7 @@ class _Actor:
             calls,
             _tokens(calls) if rows else _scored(tables),
             max_concurrency(stage.model, stage.pool) if rows else 1,
-            stage.branch,
+            stage.branches,
         )
         return sample, tables
 

@@ -37,8 +37,9 @@ def describe_phases(found: Mapping[str, ForecastAnswer]) -> Iterator[str]:
         yield from describe(answer)
     going = [answer.forecast for answer in found.values() if answer.forecast]
     yield ""
+    seconds, tokens = sum(item.seconds for item in going), sum(item.tokens for item in going)
     yield (
-        f"together   {clock(sum(item.seconds for item in going))}, {sum(item.tokens for item in going):,.0f} tokens, "
+        f"together   {in_clock(seconds)}, {tokens:,.0f} tokens, "
         f"{sum(item.gpu_hours for item in going):,.2f} GPU-hours, cost {sum(item.cost for item in going):,.2f}"
     )
 

@@ -78,5 +78,5 @@ class AnswerTasksJob(SeededJob):
         """The responder."""
         return (
             "Answered instructions",
-            f"Instructions answered by `{shown_model(self._config.responder.engine.model)}`.",
+            f"Instructions answered by `{shown_model(self._config.responder.engine.label)}`.",
         )

@@ -25,9 +25,16 @@ def card_header(data_files: str | Sequence[Mapping[str, str]], languages: Sequen
 
 
 def shown_model(model: str) -> str:
-    """A model as readers elsewhere may know it: of a folder the last name, for where it lies is nobody's business."""
-    is_local = model.startswith(("/", "~", ".")) or "\\" in model
-    return PurePath(model).name or model if is_local else model
+    """A model as readers elsewhere may know it: of a folder the last name, for where it lies is nobody's business.
+
+    So of an adapter, which stands behind its base and a plus.
+    """
+    return " + ".join(map(_shown, model.split(" + ")))
+
+
+def _shown(path: str) -> str:
+    is_local = path.startswith(("/", "~", ".")) or "\\" in path
+    return PurePath(path).name or path if is_local else path
 
 
 def make_card(report: dict[str, Any], title: str, paragraph: str, languages: Sequence[str]) -> bytes:

@@ -132,7 +132,7 @@ class AnswerPhase(Phase):
     def pipeline(self) -> Pipeline:
         """Plan, respond and verify, judge, score; one pool answers, whoever made the instructions."""
         run = self.run
-        labels = {"responder_model": run.responder.engine.model}
+        labels = {"responder_model": run.responder.engine.label}
         respond = self.stage(RESPOND, "responder", AnswerActor, run.responder, labels=labels)
         judge = [self.judging(QUALITY, QualityActor)] if self.prepared.rules.quality else []
         return Pipeline(tuple(run.evolvers), (respond, *judge, *scoring(run.scorer)))
@@ -147,10 +147,10 @@ class AnswerPhase(Phase):
     def description(self) -> tuple[str, str]:
         """Evolvers and responder."""
         evolvers = ", ".join(
-            f"`{name}` (`{shown_model(evolver.engine.model)}`)" for name, evolver in self.run.evolvers.items()
+            f"`{name}` (`{shown_model(evolver.engine.label)}`)" for name, evolver in self.run.evolvers.items()
         )
         return (
             "Instructions that code can check, with responses",
             f"Made by AutoIF with the constants `{self.run.strategy.preset}`. Instructions by {evolvers}. "
-            f"Answered by `{shown_model(self.run.responder.engine.model)}`.",
+            f"Answered by `{shown_model(self.run.responder.engine.label)}`.",
         )

@@ -23,7 +23,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "confidence_share, evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, "
+    "confidence_share, evolvers, finish, keep_rounds, keep_thoughts, limits, output, ray, responder, samples, scorer, "
+    "seed, seeds, "
     "sharing, storage, strategy"
 )
 ENGINE = "kind: scripted"
@@ -77,7 +78,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
             "evolvers.a.engine.argument: unknown field; did you mean arguments? "
-            "(allowed: arguments, chat_template, control_tokens, environment, kind, model, reasoning, "
+            "(allowed: adapter, arguments, chat_template, control_tokens, environment, kind, model, reasoning, "
             "reasoning_tokens, system, template_arguments)",
         ),
         (
@@ -93,11 +94,11 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         (
             "responder: {kind: evolver, samplng: {}}",
-            "responder.samplng: unknown field; did you mean sampling? (allowed: kind, prompt, sampling)",
+            "responder.samplng: unknown field; did you mean sampling? (allowed: adapter, kind, prompt, sampling)",
         ),
         (
             "scorer: {kind: scripted, pol: {}}",
-            "scorer.pol: unknown field; did you mean pool? (allowed: kind, model, pool)",
+            "scorer.pol: unknown field; did you mean pool? (allowed: kind, model, pool, with_reasoning)",
         ),
         (
             "limits: {stall_second: 1}",

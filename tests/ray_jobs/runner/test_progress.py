@@ -115,7 +115,9 @@ def test_a_display_says_whose_queue_is_empty_or_full() -> None:
 
 
 def stage(name: str, pool: PoolConfig, branch: str | None = None) -> Stage:
-    return Stage(name, name, ScoreActor, ScriptedScorerConfig(kind="scripted"), pool, branch=branch)
+    return Stage(
+        name, name, ScoreActor, ScriptedScorerConfig(kind="scripted"), pool, branches=(branch,) if branch else ()
+    )
 
 
 def test_pools_that_all_rows_pass_are_a_chain() -> None:
