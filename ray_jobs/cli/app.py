@@ -14,6 +14,7 @@ from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, s
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
 from ray_jobs.cli.added import Commands
+from ray_jobs.cli.json_output import Json, json_errors, print_json
 from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.cli.terminal import complain, log_handler, say
 from ray_jobs.errors import ConfigError, DamagedOutput, JobError
@@ -88,17 +89,21 @@ def run(
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
-def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
+def validate(config: Config, output: Output = None, settings: Overrides = None, as_json: Json = False) -> None:
     """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
     from ray_jobs.jobs.finish import check_finish
     from ray_jobs.jobs.load import load_config
     from ray_jobs.jobs.preflight import check_places
     from ray_jobs.jobs.registry import jobs_of
 
-    loaded = load_config(config, settings or [], output)
-    check_finish(loaded)
-    check_places(jobs_of(loaded)[-1])
-    say(f"{config}: valid")
+    with json_errors(as_json):
+        loaded = load_config(config, settings or [], output)
+        check_finish(loaded)
+        check_places(jobs_of(loaded)[-1])
+    if as_json:
+        print_json({"config": str(config), "valid": True})
+    else:
+        say(f"{config}: valid")
 
 
 @app.command(epilog="Example: evolve show out/first --rows 2 --evolver small")
@@ -121,8 +126,17 @@ def status(
     address: Annotated[
         str | None, typer.Option(metavar="URL", help="A cluster's dashboard: tell of a job there.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
+    if address and as_json:
+        raise typer.BadParameter("--json goes without --address")
+    if as_json:
+        from ray_jobs.cli.status_json import status_document
+
+        with json_errors(as_json):
+            print_json(status_document(_open(output, storage)))
+        return
     if address:
         cli_jobs.show_job(output, address)
         return
@@ -132,8 +146,15 @@ def status(
 
 
 @app.command(epilog="Example: evolve verify out/first && echo sound")
-def verify(output: Target, storage: Storage = None) -> None:
+def verify(output: Target, storage: Storage = None, as_json: Json = False) -> None:
     """Recount a whole output: rows without outcome or with two, checksums, readable files. Exit code 5 if unsound."""
+    if as_json:
+        from ray_jobs.cli.status_json import verify_document
+
+        with json_errors(as_json):
+            document = verify_document(_open(output, storage))
+        print_json(document)
+        raise typer.Exit(0 if document["sound"] else DamagedOutput.exit_code)
     from ray_jobs.jobs.stores import stores_of
     from ray_jobs.output.verify import verify as recount
 
