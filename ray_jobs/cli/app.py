@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score
+from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score, wait
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
 from ray_jobs.cli.added import Commands
@@ -44,6 +44,7 @@ app.add_typer(plan.app)
 app.add_typer(cli_report.app)
 app.add_typer(schema.app)
 app.add_typer(init.app)
+app.add_typer(wait.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
