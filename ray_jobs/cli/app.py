@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.cli import analyse, data, optimize, plan, respond, schema, score
+from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score, wait
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
 from ray_jobs.cli.added import Commands
+from ray_jobs.cli.json_output import Json, json_errors, print_json
 from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.cli.terminal import complain, log_handler, say
 from ray_jobs.errors import ConfigError, DamagedOutput, JobError
@@ -43,6 +44,8 @@ app.add_typer(optimize.app)
 app.add_typer(plan.app)
 app.add_typer(cli_report.app)
 app.add_typer(schema.app)
+app.add_typer(init.app)
+app.add_typer(wait.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
@@ -88,7 +91,7 @@ def run(
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
-def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
+def validate(config: Config, output: Output = None, settings: Overrides = None, as_json: Json = False) -> None:
     """Check a configuration: fields, templates, models, servers, seeds and output. Starts nothing.
 
     Seeds are read for up to 20 seconds, each server is asked for one token, and a file is written and removed.
@@ -98,9 +101,14 @@ def validate(config: Config, output: Output = None, settings: Overrides = None) 
     from ray_jobs.jobs.registry import jobs_of
     from ray_jobs.jobs.validate import check_all
 
-    loaded = load_config(config, settings or [], output)
-    check_finish(loaded)
-    for line in check_all(jobs_of(loaded)[-1]):
+    with json_errors(as_json):
+        loaded = load_config(config, settings or [], output)
+        check_finish(loaded)
+        found = list(check_all(jobs_of(loaded)[-1]))
+    if as_json:
+        print_json({"config": str(config), "valid": True, "found": found})
+        return
+    for line in found:
         say(line)
     say(f"{config}: valid")
 
@@ -131,8 +139,17 @@ def status(
     address: Annotated[
         str | None, typer.Option(metavar="URL", help="A cluster's dashboard: tell of a job there.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
+    if address and as_json:
+        raise typer.BadParameter("--json goes without --address")
+    if as_json:
+        from ray_jobs.cli.status_json import status_document
+
+        with json_errors(as_json):
+            print_json(status_document(_open(output, storage)))
+        return
     if address:
         cli_jobs.show_job(output, address)
         return
@@ -142,8 +159,15 @@ def status(
 
 
 @app.command(epilog="Example: evolve verify out/first && echo sound")
-def verify(output: Target, storage: Storage = None) -> None:
+def verify(output: Target, storage: Storage = None, as_json: Json = False) -> None:
     """Recount a whole output: rows without outcome or with two, checksums, readable files. Exit code 5 if unsound."""
+    if as_json:
+        from ray_jobs.cli.status_json import verify_document
+
+        with json_errors(as_json):
+            document = verify_document(_open(output, storage))
+        print_json(document)
+        raise typer.Exit(0 if document["sound"] else DamagedOutput.exit_code)
     from ray_jobs.jobs.stores import stores_of
     from ray_jobs.output.verify import verify as recount
 
