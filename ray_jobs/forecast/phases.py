@@ -27,7 +27,8 @@ from ray_jobs.jobs.preflight import check_settings, check_writable
 from ray_jobs.output import accept, lease
 from ray_jobs.output.epochs import add_part, begin
 from ray_jobs.output.file_names import SUCCESS
-from ray_jobs.output.plan import PlanWriter, read_plan_file
+from ray_jobs.output.plan import PlanWriter
+from ray_jobs.output.plan_files import read_plan_file
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.pipeline.pools import logical_cpus
 from ray_jobs.runner.cluster import cluster
