@@ -56,7 +56,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "seeds: {path: x, limt: 3}",
             "seeds.limt: unknown field; did you mean limit? "
-            "(allowed: columns, format, layout, limit, on_error, path, storage)",
+            "(allowed: columns, format, gone, layout, limit, on_error, path, storage)",
         ),
         (
             "strategy: {sampling: {temprature: 1}}",
