@@ -30,7 +30,7 @@ async def main():
     arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": 128, "max_num_seqs": 8}
     told = {}
     for model, adapters, asked in ((merged, [None], [None]), (base, [first, [second]], [None, second, ""])):
-        engine = VllmEngine(model, arguments, None, "auto", None, *adapters)
+        engine = VllmEngine(model, arguments, None, "auto", None, "keep", *adapters)
         prompts = [replace(Prompt.user(task, GREEDY, 1), adapter=name) for name in asked for task in TASKS]
         done = await asyncio.gather(*map(engine.generate, prompts))
         await engine.close()
