@@ -9,7 +9,7 @@ from ray_jobs.config.pool_names import SCORE
 from ray_jobs.errors import NothingUseful, SeedError
 from ray_jobs.output.examples import score_note
 from ray_jobs.output.manifest import Entry
-from ray_jobs.output.plan_index import PlanIndex
+from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.storage.store import Store
 
@@ -19,7 +19,7 @@ IFD = "ifd"
 def check_useful(job: PooledJob, store: Store, plan: PlanIndex, parts: Sequence[Entry], report: dict[str, Any]) -> None:
     """Raise SeedError where no seed was usable, NothingUseful where no record is kept, or none of them has scores."""
     kept, planned = report["records"]["kept"], report["records"]["planned"]
-    if not plan.rows or not plan.seeds:
+    if all(file.evolver == UNREADABLE for file in plan.files):
         raise SeedError(f"{store.url}: no usable seed: {plan.unreadable.total():,} rows could not be read")
     if not kept:
         reason, count = next(iter(report["reasons"].items()), ("no reason is known", 0))
