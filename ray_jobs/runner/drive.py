@@ -148,13 +148,13 @@ class Drive:
         store, found = self.epoch.store, self.epoch.accepted.manifest
         labels = self.job.labels(fingerprint(self.job.settings()))
         result = make_report(plan, self.job.records_per_row, labels, found, run_files.load_sessions(store))
-        result["reason_examples"] = reason_examples(store, self.epoch.accepted.parts, list(result["reasons"]))
+        result["reason_examples"] = reason_examples(self.epoch, list(result["reasons"]))
         result |= self.job.summary(store, found)
         documents = {REPORT: json.dumps(result, indent=1).encode(), **self.job.documents(store, result)}
         for path, content in documents.items():
             self.epoch.publish(path, content)
         try:
-            check_useful(self.job, store, plan, self.epoch.accepted.parts, result)
+            check_useful(self.job, self.epoch, plan, result)
         except JobError:
             # an earlier version has marked it as finished, perhaps
             self.epoch.unmark()

@@ -280,7 +280,7 @@ def test_an_engine_that_always_dies_leaves_with_6(folder: Path) -> None:
     assert done.returncode == 6, done.stderr
     assert re.fullmatch(
         r"error: pool evolve_a: its actors were started again \d+ times and finished no row in between, "
-        r"limits\.engine_restarts allows 2; the log of its actors may say why",
+        r"limits\.engine_restarts allows 2; the log of its actors may say why; Ray's log: \S+",
         told(done.stderr),
     )
     assert not (folder / "out" / "_SUCCESS").exists()
