@@ -22,7 +22,7 @@ from ray_jobs.output.languages import languages_of
         ("ru", "Назови реку и объясни, что в ней не так."),
     ],
 )
-def test_languages_are_told_by_their_letters_and_commonest_words(language: str, text: str) -> None:
+def test_the_language_of_a_text_is_told(language: str, text: str) -> None:
     assert languages_of([text]) == [language]
 
 
