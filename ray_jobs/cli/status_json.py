@@ -6,14 +6,21 @@ from dataclasses import asdict
 from typing import Any
 
 from ray_jobs.cli.status import status
+from ray_jobs.jobs.method_search import searches
 from ray_jobs.jobs.stores import stores_of
-from ray_jobs.output import run_files
+from ray_jobs.output import lease, run_files
+from ray_jobs.output.lease import Holder
 from ray_jobs.output.verify import verify
 from ray_jobs.storage.store import Store
 
 
 def status_document(store: Store) -> dict[str, Any]:
-    """The state of each phase that has begun; the phase of a run without phases is named "". Raises OutputError."""
+    """The state of each phase that has begun; the phase of a run without phases is named "". Of a search, its state.
+
+    Raises OutputError.
+    """
+    if searches.is_search(store):
+        return {"search": _search(store)}
     return {"phases": {name: _phase(item) for name, item in stores_of(store).items()}}
 
 
@@ -28,16 +35,32 @@ def _phase(store: Store) -> dict[str, Any]:
     counts, holder = state.outcome_counts, state.holder
     return {
         "finished": state.finished,
-        # null where only its heartbeat can tell whether it lives
-        "running": holder.alive if holder else False,
-        "holder": str(holder) if holder else None,
+        "ended": state.ended,
+        **_held(holder),
         "seeds": {
-            "usable": state.plan.seeds,
+            "usable": state.plan.usable_seeds,
+            "gone": state.plan.gone_seeds,
             "duplicates": state.plan.duplicates,
             "unreadable": state.plan.unreadable.total(),
         },
-        "rows": {"planned": state.plan.rows, "done": counts.rows},
+        "rows": {"planned": state.plan.asked_rows, "done": counts.rows},
         "records": dict(counts.by_status()),
         "reasons": dict(run_files.reasons(counts)),
         "sessions": len(state.sessions),
     }
+
+
+def _search(store: Store) -> dict[str, Any]:
+    state = searches.saved_state(store)
+    return {
+        "finished": bool(state and state.stopped),
+        "stopped": state.stopped if state else None,
+        **_held(lease.current(store)),
+        "steps": len(state.log) if state else 0,
+        "failure_rates": list(state.method.failure_rates) if state else [],
+    }
+
+
+def _held(holder: Holder | None) -> dict[str, Any]:
+    # null where only its heartbeat can tell whether it lives
+    return {"running": holder.alive if holder else False, "holder": str(holder) if holder else None}

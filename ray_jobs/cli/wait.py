@@ -38,16 +38,29 @@ def wait_for(store: Store, pause: Callable[[], None]) -> None:
     A holder of whom only its heartbeat could tell is waited for. Raises Stopped where nobody works on an unfinished
     output; OutputError where no run is.
     """
-    from ray_jobs.cli.status import status
-    from ray_jobs.jobs.autoif.stores import autoif_stores
-    from ray_jobs.jobs.stores import stores_of
-
     while True:
-        stores = stores_of(store)
-        states = [status(item) for item in stores.values()]
-        if not any(state.holder and state.holder.alive is not False for state in states):
+        finished, held = _standing(store)
+        if not held:
             break
         pause()
-    begun = "" in stores or all(name in stores for name in autoif_stores(store))
-    if not (begun and all(state.finished for state in states)):
+    if not finished:
         raise Stopped(f"{store.url}: not finished, and nobody is working on it; the command that began it goes on")
+
+
+def _standing(store: Store) -> tuple[bool, bool]:
+    """Whether an output, all phases of it, is finished, and whether it may have a holder that lives."""
+    from ray_jobs.cli.status import status
+    from ray_jobs.jobs.autoif.stores import autoif_stores
+    from ray_jobs.jobs.method_search import searches
+    from ray_jobs.jobs.stores import stores_of
+    from ray_jobs.output import lease
+
+    if searches.is_search(store):
+        state = searches.saved_state(store)
+        finished, holders = bool(state and state.stopped), [lease.current(store)]
+    else:
+        stores = stores_of(store)
+        states = [status(item) for item in stores.values()]
+        begun = "" in stores or len(stores) == len(autoif_stores(store))
+        finished, holders = begun and all(state.finished for state in states), [state.holder for state in states]
+    return finished, any(holder and holder.alive is not False for holder in holders)

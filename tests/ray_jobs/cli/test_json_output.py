@@ -20,6 +20,12 @@ def evolve(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, di
     return int(left.value.code or 0), json.loads(capsys.readouterr().out)
 
 
+@pytest.fixture
+def search(tmp_path: Path) -> Path:
+    """A finished search."""
+    return Path(shutil.copytree(OUTPUTS / "search" / "out", tmp_path / "search"))
+
+
 def test_status_and_verify_tell_the_same_rows(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     output = next(OUTPUTS.glob("evol_instruct/**/run.json")).parent
     shutil.copytree(output, tmp_path / "run")
@@ -31,6 +37,26 @@ def test_status_and_verify_tell_the_same_rows(capsys: pytest.CaptureFixture[str]
     assert found["phases"][""]["rows"] == phase["rows"]["planned"]
     assert found["phases"][""]["done"] == phase["rows"]["done"]
     assert found["sound"] is (code == 0)
+
+
+def test_a_search_tells_its_state(capsys: pytest.CaptureFixture[str], search: Path) -> None:
+    code, document = evolve(capsys, "status", str(search))
+    state = document["search"]
+    assert (code, state["finished"], state["running"]) == (0, True, False)
+    assert len(state["failure_rates"]) == state["steps"] > 1
+
+
+def test_a_search_is_described_and_its_method_shown(capsys: pytest.CaptureFixture[str], search: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["status", str(search)])
+    said = capsys.readouterr().out
+    assert said.startswith("finished a search")
+    assert "step 0: the initial method" in said
+    with pytest.raises(SystemExit):
+        main(["show", str(search)])
+    said = capsys.readouterr().out
+    assert "failure rates" in said
+    assert "{instruction}" in said
 
 
 @pytest.mark.parametrize(("command", "kind", "code"), [("status", "OutputError", 5), ("verify", "OutputError", 5)])

@@ -49,6 +49,14 @@ def test_a_holder_is_waited_for(store: Store) -> None:
     assert len(pauses) == 3
 
 
+def test_searches_are_waited_for_too(tmp_path: Path) -> None:
+    for name in ("out", "killed"):
+        shutil.copytree(FIXTURE.parents[1] / "search" / name, tmp_path / name)
+    wait_for(open_store(str(tmp_path / "out"), {}), no_pause)
+    with pytest.raises(Stopped, match="not finished"):
+        wait_for(open_store(str(tmp_path / "killed"), {}), no_pause)
+
+
 def test_where_no_run_is_nothing_is_waited_for(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         wait_for(open_store(str(tmp_path), {}), no_pause)
