@@ -94,11 +94,8 @@ def _condition(state: Status) -> str:
         return f"running? {state.holder} holds it, and only its heartbeat can tell whether it lives"
     if state.finished:
         return "finished"
-    if (
-        state.plan.rows
-        and state.outcome_counts.rows == state.plan.asked_rows
-        and not state.outcome_counts.by_status()[KEPT]
-    ):
+    counts = state.outcome_counts
+    if state.plan.rows and counts.rows == state.plan.asked_rows and not counts.by_status()[KEPT]:
         return "ended    nothing was kept; the same command ends alike, `evolve retry-failed` runs failed rows again"
     if state.ended:
         return f"stopped  {state.ended.removeprefix('stopped ')}"
