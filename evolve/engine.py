@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from evolve.records import Completion, Prompt
+from evolve.records import Completion, Prompt, Sampling
+
+PROBE = Prompt.user("Hello", Sampling(temperature=0, max_tokens=1), seed=0)
+"""What every engine that is in order completes."""
 
 
 class Engine(Protocol):

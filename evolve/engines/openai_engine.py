@@ -12,13 +12,14 @@ from typing import Any, NoReturn
 import msgspec
 
 from evolve.confidence import Confidence
+from evolve.engine import PROBE
 from evolve.engines.chat import Chat
 from evolve.engines.http_server import BUSY, Gone, HttpServer, Refused, Unreachable
 from evolve.engines.openai_reply import Reply, Usage, parted, read_reply, reasoning_tokens, tops
 from evolve.engines.reasoning import Parted
 from evolve.engines.reply_text import TELL, clean, finish
 from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
-from evolve.records import Completion, Form, Prompt, Sampling
+from evolve.records import Completion, Form, Prompt
 
 PATH = "/chat/completions"
 OF_THE_CONFIGURATION = {
@@ -31,8 +32,6 @@ OF_THE_CONFIGURATION = {
     429: "api_key_env",
 }
 """What a server answers to every prompt, and the setting that is at fault; 429 where it says that nobody pays."""
-PROBE = Prompt.user("Hello", Sampling(temperature=0, max_tokens=1), seed=0)
-"""What a server that is in order completes."""
 _UNKNOWN = re.compile(
     r"unsupported|not (?:\w+ )?(?:support|permit|allow|recogni[sz]|accept|known|enabled)|unrecogni[sz]ed|unknown"
     r"|unexpected|extra (?:inputs|fields)|forbidden|does not (?:support|accept|know)|unavailable|not available",

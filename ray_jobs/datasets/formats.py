@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from ray_jobs.datasets.words import question
+from ray_jobs.output.rounds import with_thoughts
 
 Row = Mapping[str, Any]
 _TEXT = pa.string()
@@ -56,12 +57,8 @@ def _asked(row: Row) -> str:
     return question(row["instruction"], row["input"])
 
 
-def _inline(row: Row) -> str:
-    return f"<think>\n{row['reasoning']}\n</think>\n\n{row['output']}" if row["reasoning"] else str(row["output"])
-
-
 def _with_inline(rows: Callable[[Row], list[dict[str, Any]]]) -> Callable[[Row], list[dict[str, Any]]]:
-    return lambda row: rows({**row, "output": _inline(row)})
+    return lambda row: rows({**row, "output": with_thoughts(row["reasoning"], str(row["output"]))})
 
 
 def _with_field(turns: str, rows: Callable[[Row], list[dict[str, Any]]]) -> Callable[[Row], list[dict[str, Any]]]:

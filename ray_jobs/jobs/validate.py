@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from evolve.engine import PROBE
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
 from ray_jobs.config.engine_kinds import EngineKind, OpenAIConfig
 from ray_jobs.config.engines import build_engine
@@ -14,7 +15,6 @@ from ray_jobs.config.run import ScriptedScorerConfig
 from ray_jobs.errors import ConfigError, JobError
 from ray_jobs.jobs.preflight import check_places, check_settings, check_writable
 from ray_jobs.output.plan import check_size
-from ray_jobs.pipeline.actor import PROBE
 from ray_jobs.pipeline.job import Job, SeededJob
 from ray_jobs.pipeline.stage import Stage
 from ray_jobs.runner.cluster import starts_here

@@ -54,6 +54,11 @@ def settle_answer(round_row: RoundRow, answer: Answer) -> None:
             round_row |= _failed(answer, "respond")
 
 
+def with_thoughts(reasoning: str | None, answer: str) -> str:
+    """An answer behind what was thought aloud before it, in the tags that models of today are trained on."""
+    return f"<think>\n{reasoning}\n</think>\n\n{answer}" if reasoning else answer
+
+
 def storable(text: str) -> str:
     """`text` with "?" for halves of surrogate pairs, which a server's JSON may hold and UTF-8 cannot."""
     return text.encode(errors="replace").decode()

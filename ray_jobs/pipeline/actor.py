@@ -22,9 +22,9 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 import pyarrow as pa
 
 from evolve.current_row import ROW
-from evolve.engine import Engine
+from evolve.engine import PROBE, Engine
 from evolve.errors import EngineDied, SettingsRefused
-from evolve.records import Completion, Prompt, Sampling
+from evolve.records import Completion
 from evolve.replies import REPLIES, JournalEngine
 from ray_jobs.config.engine_kinds import EngineConfig, is_server
 from ray_jobs.config.engines import build_engine
@@ -39,9 +39,6 @@ ENGINE_DIED = 70
 
 ROWS_PER_CALL = 1.25
 """Rows under way for each of an engine's slots: more than one, since some rows are between two prompts."""
-
-PROBE = Prompt.user("Hello", Sampling(temperature=0, max_tokens=1), seed=0)
-"""What every engine that is in order completes."""
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ray_jobs.output.rounds import RoundRow
+from ray_jobs.output.rounds import RoundRow, with_thoughts
 from scoring.records import Pair, Scoring
 
 
@@ -16,7 +16,14 @@ def score_rounds(
 
     An answer is scored alone, or `with_reasoning` behind what was thought, as an export has it inline.
     """
-    pairs = [Pair(item["instruction"], row["input"], _answer(item, with_reasoning)) for row, item in rounds]
+    pairs = [
+        Pair(
+            item["instruction"],
+            row["input"],
+            with_thoughts(item.get("reasoning") if with_reasoning else None, str(item["output"])),
+        )
+        for row, item in rounds
+    ]
     for (_, item), scores in zip(rounds, scoring.scorer.score(pairs), strict=True):
         item |= {
             "loss_q": scores.loss_q,
@@ -35,8 +42,3 @@ def score_rounds(
         for (_, item), reward in zip(rounds, scoring.rewards(pairs), strict=True):
             notes = dict.fromkeys(note for note in (item["score_note"], reward.note) if note)
             item |= {"reward": reward.value, "score_note": "; ".join(notes) or None}
-
-
-def _answer(item: RoundRow, with_reasoning: bool) -> str:
-    answer, thoughts = str(item["output"]), item.get("reasoning")
-    return f"<think>\n{thoughts}\n</think>\n\n{answer}" if with_reasoning and thoughts else answer
