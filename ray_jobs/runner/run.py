@@ -18,6 +18,7 @@ from ray_jobs.errors import JobError, PoolError, StorageError
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
+from ray_jobs.output.schema import KEPT
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.pipeline.journal import JournalPlace, interval
 from ray_jobs.pipeline.monitor import Monitor
@@ -156,7 +157,8 @@ class _Run:
                 metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
                 lacking = partial(unschedulable, pools)
-                watchdog = Watchdog(limits, sizes, lacking, lacking if alone else tuple)
+                proven = bool(self.epoch.accepted.manifest.outcome_counts().by_status()[KEPT])
+                watchdog = Watchdog(limits, sizes, lacking, lacking if alone else tuple, proven)
                 observers = (session, display, metrics, budget, Told(self.say))
                 try:
                     with kept_short(self.epoch.store, done, monitor, self.holder.check):

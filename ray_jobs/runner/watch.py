@@ -156,5 +156,6 @@ def nothing_under_way(snapshot: Snapshot, first: Collection[str]) -> bool:
         return False
     begun = sum(snapshot.pools[name].stats.began for name in first if name in snapshot.pools)
     # seeds that could not be read are committed and pass no pool
-    unread = sum(count for (_, _, status, _), count in snapshot.committed.outcomes.items() if status == FAILED)
+    outcomes = snapshot.committed.outcomes.items()
+    unread = sum(count for (evolver, _, status, _), count in outcomes if status == FAILED and not evolver)
     return not begun or begun <= snapshot.committed.rows - unread

@@ -34,8 +34,11 @@ class Watchdog:
     """Asks, when nothing moves, which pools want actors that no node can hold; one sentence each."""
     hopeless: Callable[[], Sequence[str]] = tuple
     """Asks, early, which pools want actors that no node can hold and none can come to hold; one sentence each."""
+    proven: bool = False
+    """Whether the output has kept records already: then what fails is the rows' fault, and they end as failed."""
     clock: Callable[[], float] = time.monotonic
     _began: float | None = None
+    _looked_for_nodes: bool = False
     _last: Any = None
     _since: float = 0.0
     _working: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -45,7 +48,8 @@ class Watchdog:
         """Raise Stalled, EngineRefuses, TooManyRestarts or PoolError."""
         for name, pool in snapshot.pools.items():
             check_loading(name, pool)
-            check_first_outcomes(name, pool)
+            if not self.proven:
+                check_first_outcomes(name, pool)
             restarts = self._restarts(name, pool)
             if restarts > self.limits.engine_restarts:
                 why = f"the last one ended with {pool.cause}" if pool.cause else "the log of its actors may say why"
@@ -65,9 +69,10 @@ class Watchdog:
         """Once, when some pool has had no actor for a while."""
         if self._began is None:
             self._began = now
-        late = 0 <= self._began < now - NODE_SECONDS
-        if late and any(not pool.starts for pool in snapshot.pools.values()):
-            self._began = -1.0
+        if self._looked_for_nodes or now - self._began <= NODE_SECONDS:
+            return
+        if any(not pool.starts for pool in snapshot.pools.values()):
+            self._looked_for_nodes = True
             if reasons := "; ".join(self.hopeless()):
                 raise Stalled(f"{reasons}; there is no autoscaler that could bring one")
 

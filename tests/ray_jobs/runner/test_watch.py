@@ -125,6 +125,11 @@ def test_rules_never_end_a_pool_nor_do_failures_beside_other_outcomes() -> None:
     watchdog(Clock()).observe(snapshot({"evolve_a": turned_down, "respond": mixed}))
 
 
+def test_rows_that_all_fail_end_no_run_whose_output_has_kept_some() -> None:
+    proven = Watchdog(LimitsConfig(), {"evolve_a": 1}, clock=Clock(), proven=True)
+    proven.observe(snapshot({"evolve_a": failing("PromptRefused", 200)}))
+
+
 def test_workers_count_failures_apart_with_the_first_ones_words() -> None:
     stats, whole = WorkerStats(slots=8), WorkerStats()
     failed = {"status": "failed", "reason": "PromptRefused"}
@@ -220,6 +225,11 @@ def test_a_stop_waits_for_nothing_where_all_that_has_begun_is_committed(
 def test_seeds_that_could_not_be_read_are_no_rows_that_came_through() -> None:
     counts = OutcomeCounts(rows=5, outcomes=Counter({("", 0, "failed", "wrong_type"): 2, ("a", 1, "kept", ""): 3}))
     assert not nothing_under_way(Snapshot({"a": began(5)}, counts, 1), ["a"])
+
+
+def test_rows_that_failed_are_rows_that_came_through() -> None:
+    counts = OutcomeCounts(rows=5, outcomes=Counter({("a", 1, "failed", "PromptRefused"): 2, ("a", 1, "kept", ""): 3}))
+    assert nothing_under_way(Snapshot({"a": began(5)}, counts, 1), ["a"])
 
 
 def test_a_stop_ends_when_its_time_is_up() -> None:
