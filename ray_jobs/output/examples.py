@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from ray_jobs.output.epochs import Epoch
 from ray_jobs.output.file_names import REJECTED
+from ray_jobs.output.manifest import Entry
+from ray_jobs.output.part_files import counted_pieces
 
 REASONS, PARTS, CHARACTERS = 5, 20, 200
-"""For how many reasons examples are looked for, in how many parts, and how much of each is shown."""
+"""For how many reasons examples are looked for, in how many parts a note, and how much of each is shown."""
 
 
 def reason_examples(epoch: Epoch, reasons: Sequence[str]) -> dict[str, str]:
@@ -18,17 +23,28 @@ def reason_examples(epoch: Epoch, reasons: Sequence[str]) -> dict[str, str]:
     """
     found = dict.fromkeys(reasons[:REASONS], "")
     missing = set(found)
-    for entry in epoch.accepted.parts[:PARTS]:
-        if not missing:
-            break
-        for folder, records in epoch.pieces(entry):
-            if folder == REJECTED:
-                for record in records.to_pylist():
-                    name = f"{record['status']}: {record['reason']}"
-                    if name in missing:
-                        missing.remove(name)
-                        found[name] = _shown(record)
+    for entry in epoch.accepted.parts:
+        # a part that is read tells of another reason, so that no more are read than there are reasons
+        held = {(status, reason) for _, _, status, reason in entry.outcome_counts.outcomes}
+        wanted = {name: pair for pair in held if (name := ": ".join(pair)) in missing}
+        for records in _rejected(epoch, entry) if wanted else ():
+            for name, pair in wanted.items():
+                if name in missing and (record := _first(records, *pair)):
+                    missing.remove(name)
+                    found[name] = _shown(record)
     return found
+
+
+def _rejected(epoch: Epoch, entry: Entry) -> Iterator[pa.Table]:
+    for part in entry.files:
+        if part.folder == REJECTED:
+            yield from counted_pieces(entry, epoch.read_part(part))
+
+
+def _first(records: pa.Table, status: str, reason: str) -> dict[str, object] | None:
+    place = pc.index(pc.and_(pc.equal(records["status"], status), pc.equal(records["reason"], reason)), True).as_py()
+    found: list[dict[str, object]] = records.slice(place, 1).to_pylist() if place >= 0 else []
+    return found[0] if found else None
 
 
 def score_note(epoch: Epoch) -> str:
