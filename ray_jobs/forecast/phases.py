@@ -64,8 +64,9 @@ def forecast_phases(run: AutoIFConfig, question: Question, verbose: bool, say: S
     pools = {stage.name: stage.pool for stage in stages}
     with cluster(run.ray, logical_cpus(pools.values()), verbose):
         groups = cluster_groups()
-        notes = [*check_cluster(pools, groups), *check_sizes(stages, question.card_gb, cards_of(pools, groups))]
-        for note in dict.fromkeys(notes):
+        # one phase at a time has its pools
+        less = [note for phase in phases for note in check_cluster(phase.pipeline.pools(), groups)]
+        for note in dict.fromkeys([*less, *check_sizes(stages, question.card_gb, cards_of(pools, groups))]):
             say(note)
         with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
             return _sampled(phases, folder, question.sample or MIN_SEEDS, say)
