@@ -183,7 +183,10 @@ class EvolveActor(FirstActor):
         measured = in_share(row["row_id"], self._task.confidence_share)
         engine = _under(self._engine, self._task.adapters.get(row["evolver"]))
         rounds = round_rows(await drive(flow, engine, measured))
-        return rounds if self._task.keep_thoughts else [item | {"evolver_reasoning": None} for item in rounds]
+        if not self._task.keep_thoughts:
+            for item in rounds:
+                item["evolver_reasoning"] = None
+        return rounds
 
     def chosen(self, rounds: list[RoundRow]) -> list[RoundRow]:
         """As the run says."""
