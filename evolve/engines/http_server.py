@@ -129,7 +129,7 @@ class HttpServer:
         if login:
             self._headers["Authorization"] = aiohttp.encode_basic_auth(*login)
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_SECONDS))
-        self._retries, self._proxy = retries, _proxy(self.base)
+        self._retries, self._proxy = retries, proxy_of(self.base)
         self.pace = Pace(most)
         self._session: aiohttp.ClientSession | None = None
 
@@ -243,7 +243,8 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
-def _proxy(url: str) -> str | None:
+def proxy_of(url: str) -> str | None:
+    """The proxy by which the environment wants `url` to be asked; None for none."""
     parts, proxies = urlsplit(url), getproxies()
     if parts.hostname and proxy_bypass(parts.hostname):
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
+from evolve.engines.http_server import proxy_of
 from ray_jobs.config.engine_kinds import OpenAIConfig
 from ray_jobs.config.secrets import revealed
 from ray_jobs.errors import ConfigError
@@ -18,13 +18,13 @@ CONNECT_SECONDS = 10.0
 def check_servers(stages: Iterable[Stage]) -> None:
     """Raise ConfigError where no host has a server's name, or nobody listens at its port.
 
-    A server that is merely slow may be busy, and is waited for by its engine. Behind a proxy nothing is known.
+    A server that is merely slow may be busy, and is waited for by its engine. Of one behind a proxy nothing is known.
     """
     seen = set[str]()
     for stage in stages:
-        if isinstance(stage.model, OpenAIConfig) and not getproxies():
+        if isinstance(stage.model, OpenAIConfig):
             url = str(revealed(stage.model.url, "url"))
-            if url not in seen:
+            if url not in seen and proxy_of(url) is None:
                 seen.add(url)
                 _knock(stage.place, url)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ def test_nobody_there_is_told_before_a_run_starts(tmp_path: Path, host: str) -> 
     write_seeds(tmp_path / "seeds.jsonl", ["Name a river."])
     job = jobs_of(run_config(tmp_path, **served(f"http://{host}:{free_port()}/v1")))[-1]
     with pytest.raises(ConfigError, match=rf"evolvers.a.engine.url: nobody answers at {host}"):
+        check_servers(job.pipeline.stages)
+
+
+@pytest.mark.parametrize("bypassed", [True, False])
+def test_a_proxy_of_the_environment_hides_only_who_is_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bypassed: bool
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1" if bypassed else "elsewhere.invalid")
+    write_seeds(tmp_path / "seeds.jsonl", ["Name a river."])
+    job = jobs_of(run_config(tmp_path, **served(f"http://127.0.0.1:{free_port()}/v1")))[-1]
+    with pytest.raises(ConfigError, match="nobody answers") if bypassed else nullcontext():
         check_servers(job.pipeline.stages)
 
 
