@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,11 +42,19 @@ def init(
 
     if to.exists():
         raise ConfigError(f"--to {to}: exists already, and is not written over")
-    found = guess(seeds or typer.prompt("Seeds (file, folder, glob or URL)"))
+    found = guess(seeds or _asked("--from", "Seeds (file, folder, glob or URL)"))
     _show(found)
-    models = model or local_models(Path(".cache/models")) or [typer.prompt("Model (a folder, or a name on the Hub)")]
+    models = (
+        model or local_models(Path(".cache/models")) or [_asked("--model", "Model (a folder, or a name on the Hub)")]
+    )
     write_config(to, found.source, models, gpus, rounds, output)
     say(f"{to}: written; evolve validate {to} checks it, evolve run {to} begins")
+
+
+def _asked(option: str, question: str) -> str:
+    if not sys.stdin.isatty():
+        raise ConfigError(f"{option}: is missing, and there is no terminal to ask at")
+    return str(typer.prompt(question))
 
 
 def _show(found: Guess) -> None:

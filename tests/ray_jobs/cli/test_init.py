@@ -64,3 +64,10 @@ def test_what_cannot_be_is_refused_and_nothing_written(
     assert init(tmp_path, row, *more) == code
     assert words in capsys.readouterr().err
     assert not (tmp_path / "run.yaml").exists()
+
+
+def test_nobody_is_asked_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["init"])
+    assert left.value.code == 2
+    assert "--from" in capsys.readouterr().err
