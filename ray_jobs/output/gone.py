@@ -72,11 +72,13 @@ def settle_gone(store: Store, index: PlanIndex, files: Sequence[PlanFile], seen:
 def _gone(store: Store, index: PlanIndex, files: Sequence[PlanFile], seen: IdSet) -> Gone:
     gone, retracted = Gone(), pa.array(index.retracted)
     for file in files:
-        rows = read_plan_file(store, file, ["plan_row", "seed_id", "seed_instruction", "seed_reason"])
-        rows = rows.filter(pc.invert(pc.is_in(rows["plan_row"], retracted)))
-        there = seen.holds([bytes.fromhex(seed_id) for seed_id in rows["seed_id"].to_pylist()])
-        if not there.all():
-            gone.take(file, rows.filter(pa.array(~there)))
+        rows = read_plan_file(store, file, ["plan_row", "seed_id"])
+        there = pa.array(seen.holds([bytes.fromhex(seed_id) for seed_id in rows["seed_id"].to_pylist()]))
+        missing = pc.invert(pc.or_(there, pc.is_in(rows["plan_row"], retracted)))
+        if pc.any(missing).as_py():
+            # texts are read of files alone from which seeds are gone
+            told = read_plan_file(store, file, ["plan_row", "seed_id", "seed_instruction", "seed_reason"])
+            gone.take(file, told.filter(missing))
     return gone
 
 
