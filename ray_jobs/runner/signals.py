@@ -71,7 +71,8 @@ class StopRequest:
         if self.name is not None:
             return False
         self.name = signal.Signals(number).name
-        doing = f"finishing {self.in_flight:,} rows" if self.in_flight else "nothing is in flight, ending"
+        # actors tell once a second what they began, so that none heard of is not none there
+        doing = f"finishing {self.in_flight:,} rows" if self.in_flight else "finishing what has begun"
         _tell(f"{self.name}: {doing}; again to stop now")
         self.ask(Stopped(f"stopped by {self.name}; what was finished is committed, and the same command goes on"))
         return True

@@ -124,7 +124,7 @@ def test_a_signal_for_the_group_asks_once_even_where_the_main_thread_is_busy_in_
     os.killpg(process.pid, signal.SIGTERM)
     code, error = ended(process)
     assert (code, error.count("\n")) == (10, 1)
-    assert error.startswith("SIGTERM: nothing is in flight")
+    assert error.startswith("SIGTERM: finishing what has begun")
 
 
 def test_an_exit_from_within_is_told_and_has_a_code_of_the_table() -> None:
@@ -162,7 +162,7 @@ def state_of(pid: int) -> str:
     return "" if found == "Z" else found
 
 
-@pytest.mark.parametrize(("in_flight", "words"), [(12, "finishing 12 rows"), (0, "nothing is in flight")])
+@pytest.mark.parametrize(("in_flight", "words"), [(12, "finishing 12 rows"), (0, "finishing what has begun")])
 def test_a_request_to_stop_is_answered_at_once(in_flight: int, words: str, capfd: pytest.CaptureFixture[str]) -> None:
     request = StopRequest()
     request.in_flight = in_flight
