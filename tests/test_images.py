@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs.cli.submit import check_output
+from ray_jobs.service.submit import check_output
 from ray_jobs.jobs.load import load_config
 from tests.test_lock_files import pins
 
