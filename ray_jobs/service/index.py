@@ -30,6 +30,7 @@ NUMBERS = ("ic_ifd", "ifd", "loss_q", "prompt_tokens", "completion_tokens")
 LENGTH, CREATED = "instruction_characters", "created_at"
 SORTS = (*NUMBERS, LENGTH, CREATED)
 _READ = ("row_id", "plan_row", "evolver", "round", "status", "reason", "instruction", CREATED, *NUMBERS)
+TEN_SECONDS = 10
 _KEY_CHARACTERS = 8
 _VERSION = "1"
 Floats = npt.NDArray[np.float64]
@@ -173,12 +174,14 @@ def _keys(row_ids: Any) -> npt.NDArray[np.uint64]:
     return np.array(ends.to_pylist(), dtype=f"S{_KEY_CHARACTERS}").view("<u8")
 
 
-def facts_of(index: FileIndex, mask: npt.NDArray[np.bool_] | None = None) -> Mapping[str, Any]:
-    """Tokens by minute of the file's records, for pictures of speed."""
-    minutes = index.column(CREATED)
-    known = np.isfinite(minutes)
+def tokens_by_time(index: FileIndex, mask: npt.NDArray[np.bool_] | None = None) -> Mapping[int, float]:
+    """The tokens of the file's records by the ten seconds in which their rows were finished, in Unix time."""
+    moments = index.column(CREATED)
+    known = np.isfinite(moments)
     tokens = np.nan_to_num(index.column("prompt_tokens")) + np.nan_to_num(index.column("completion_tokens"))
     if mask is not None:
         known &= mask
-    found, places = np.unique((minutes[known] // 10).astype(np.int64), return_inverse=True)
-    return dict(zip((found * 10).tolist(), np.bincount(places, tokens[known], len(found)).tolist(), strict=True))
+    found, places = np.unique((moments[known] // TEN_SECONDS).astype(np.int64), return_inverse=True)
+    return dict(
+        zip((found * TEN_SECONDS).tolist(), np.bincount(places, tokens[known], len(found)).tolist(), strict=True)
+    )

@@ -22,7 +22,7 @@ from ray_jobs.output.accepted import Accepted
 from ray_jobs.output.columns import BY_NAME, MEASURES
 from ray_jobs.output.manifest import Entry, Part
 from ray_jobs.service.answers import NotFound
-from ray_jobs.service.index import SORTS, FileIndex, facts_of, index_of, key_of
+from ray_jobs.service.index import SORTS, TEN_SECONDS, FileIndex, index_of, key_of, tokens_by_time
 from ray_jobs.storage.store import Store
 
 PAGE = 50
@@ -30,6 +30,7 @@ DEEPEST = 100_000
 """How many sorted records a page may lie behind: whoever looks further narrows the filter."""
 SNIPPET = 280
 BINS = 40
+POINTS = 300
 LISTED = ("record_id", "row_id", "evolver", "round", "operator", "status", "stage", "reason", "instruction")
 NUMBERED = ("ic_ifd", "ifd", "prompt_tokens", "completion_tokens")
 SEARCHED = ("instruction", "output", "seed_instruction")
@@ -213,12 +214,21 @@ class Records:
         return [int(place) for place in np.flatnonzero(hit & mask)]
 
     def speed(self) -> list[dict[str, float]]:
-        """Tokens by ten seconds, by when their rows were finished."""
+        """Tokens a second from the first row to the last, by when rows were finished, in at most POINTS steps."""
         totals: Counter[int] = Counter()
         for entry, part in self._files:
             index = self._indexes[part.path]
-            totals.update(facts_of(index, self._mask(entry, index, Filter()) if entry.extra else None))
-        return [{"at": at, "tokens": totals[at]} for at in sorted(totals)]
+            totals.update(tokens_by_time(index, self._mask(entry, index, Filter()) if entry.extra else None))
+        if not totals:
+            return []
+        first, last = min(totals), max(totals)
+        step = TEN_SECONDS * (1 + (last - first) // TEN_SECONDS // POINTS)
+        steps = [0.0] * (1 + (last - first) // step)
+        for at, tokens in totals.items():
+            steps[(at - first) // step] += tokens
+        return [
+            {"at": first + number * step, "tokens_per_second": tokens / step} for number, tokens in enumerate(steps)
+        ]
 
     @cached_property
     def distributions(self) -> dict[str, Any]:

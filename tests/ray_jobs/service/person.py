@@ -41,7 +41,7 @@ class Person:
     async def sees(self, text: str) -> None:
         """Wait until a text is in sight."""
         quoted, deadline = json.dumps(text.lower()), time.monotonic() + WAIT_SECONDS
-        while not await self.value(f"document.body.innerText.toLowerCase().includes({quoted})"):
+        while not await self.value(f"(document.body?.innerText ?? '').toLowerCase().includes({quoted})"):
             assert time.monotonic() < deadline, f"never saw {text}: {await self.value('document.body.innerText')}"
             await self.value("new Promise(done => setTimeout(done, 50))")
 
@@ -62,10 +62,11 @@ class Person:
             )
 
     async def type(self, selector: str, text: str) -> None:
-        """Replace what is in a field."""
-        await self.value(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.focus(); e.select(); }})()"
-        )
+        """Replace what is in a field, once it is there."""
+        field, deadline = f"document.querySelector({json.dumps(selector)})", time.monotonic() + WAIT_SECONDS
+        while not await self.value(f"!!{field}"):
+            assert time.monotonic() < deadline, f"no field {selector}"
+        await self.value(f"{field}.focus(), {field}.select()")
         await self._page.call("Input.insertText", text=text)
 
     async def press(self, key: str) -> None:

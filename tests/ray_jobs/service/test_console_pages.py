@@ -38,7 +38,7 @@ async def _walk(url: str, width: int, dark: bool) -> list[str]:
         await somebody.click("first")
         await somebody.sees("from planned to kept")
         await somebody.sees("refusal")
-        await somebody.sees("at most")
+        await somebody.sees("within ten seconds")
         await _fits(somebody, "run")
         await somebody.click("✓ kept", "a")
         await somebody.sees("65 records")
