@@ -155,7 +155,8 @@ def _codes(values: Any, known: dict[Any, int], limit: int) -> npt.NDArray[Any]:
     encoded = pc.dictionary_encode(values)
     encoded = encoded.combine_chunks() if isinstance(encoded, pa.ChunkedArray) else encoded
     numbers = [min(known.setdefault(value, len(known)), limit) for value in encoded.dictionary.to_pylist()]
-    return np.array(numbers or [0])[encoded.indices.to_numpy()]
+    codes: npt.NDArray[Any] = np.array(numbers or [0])[encoded.indices.to_numpy()]
+    return codes
 
 
 def _endings(table: pa.Table, endings: dict[tuple[str, str], int]) -> npt.NDArray[Any]:
@@ -166,7 +167,8 @@ def _endings(table: pa.Table, endings: dict[tuple[str, str], int]) -> npt.NDArra
     for text in found:
         status, _, reason = text.partition("\n")
         places.append(endings.setdefault((status, reason), len(endings)))
-    return np.array(places or [0])[codes]
+    numbers: npt.NDArray[Any] = np.array(places or [0])[codes]
+    return numbers
 
 
 def _keys(row_ids: Any) -> npt.NDArray[np.uint64]:

@@ -238,9 +238,9 @@ class Records:
         for name in ("ic_ifd", "ifd"):
             by_evolver: dict[str, Counter[int]] = {}
             scale = labels[name].scale
-            for _, part in self._files:
+            for entry, part in self._files:
                 index = self._indexes[part.path]
-                values = index.column(name)
+                values = np.where(self._mask(entry, index, Filter()), index.column(name), np.nan)
                 bins = np.clip((np.nan_to_num(values) - scale.low) / scale.width, 0, scale.bins - 1).astype(np.int64)
                 for code, evolver in enumerate(index.evolvers):
                     mine = np.isfinite(values) & (index.column("evolver") == code)
@@ -260,7 +260,7 @@ def _coarse(by_evolver: Mapping[str, Counter[int]], low: float, width: float) ->
     places = np.array(sorted(whole))
     share = np.cumsum([whole[place] for place in places.tolist()]) / whole.total()
     first = int(places[np.searchsorted(share, 0.005)])
-    last = int(places[min(np.searchsorted(share, 0.995), len(places) - 1)])
+    last = int(places[min(int(np.searchsorted(share, 0.995)), len(places) - 1)])
     step = max(1, -(-(last - first + 1) // BINS))
     count = -(-(last - first + 1) // step)
     evolvers = {}

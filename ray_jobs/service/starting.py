@@ -134,7 +134,6 @@ class Starting:
 
     def stop(self, run_id: str) -> dict[str, Any]:
         """Ask a run to stop in good order. Raises NotFound where no job of this cluster runs it."""
-        self._runs.place(run_id)
         if not self.jobs.stop(run_id):
             raise NotFound(f"run {run_id}: no job of this cluster is at work on it; stop it where it was started")
         return {"id": run_id, "stopping": True}

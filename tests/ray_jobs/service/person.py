@@ -45,6 +45,12 @@ class Person:
             assert time.monotonic() < deadline, f"never saw {text}: {await self.value('document.body.innerText')}"
             await self.value("new Promise(done => setTimeout(done, 50))")
 
+    async def gone(self, selector: str) -> None:
+        """Wait until there is no such element."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while await self.value(f"!!document.querySelector({json.dumps(selector)})"):
+            assert time.monotonic() < deadline, f"{selector} stays: {await self.value('document.body.innerText')}"
+
     async def click(self, text: str, within: str = "button, a, label, summary") -> None:
         """Click on the first thing that is called so, with the mouse."""
         find = f"[...document.querySelectorAll({json.dumps(within)})].find(e => e.innerText.trim().startsWith({json.dumps(text)}) && e.offsetParent)"  # noqa: E501

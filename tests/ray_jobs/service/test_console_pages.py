@@ -97,8 +97,7 @@ async def _acts(url: str, jobs: Recorder) -> list[str]:
         await somebody.sees("waiting")
         await somebody.click("Stop")
         await somebody.click("Stop bench-")
-        while jobs.asked[-1][0] != "stop":
-            await asyncio.sleep(0.05)
+        await somebody.gone("dialog")
         # that a run which is not there is answered with 404 is for the console to log
         return [said for said in somebody.complaints if "404" not in said]
 
