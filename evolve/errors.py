@@ -6,7 +6,9 @@ EvolveError
 ├── SettingError        an engine's settings do not fit its model or its build; the message begins with the field
 ├── EngineError
 │   ├── PromptRefused   the engine will never complete this prompt (too long, undecodable): the row's fault
-│   │   └── EngineKiller    it has ended every engine that was asked
+│   │   ├── EngineKiller    it has ended every engine that was asked
+│   │   ├── ControlTokens   it holds control tokens of its model, and these are not to be read
+│   │   └── ReplyWithheld   its reply is no answer: a filter ended it, or it calls a tool
 │   └── EngineDied      the engine is gone: the actor's fault, never the row's
 │       └── SettingsRefused   the engine takes no prompt at all, as it is set: the configuration's fault
 └── SandboxError        the machine lacks the guards that running model-written code needs
@@ -51,6 +53,28 @@ class EngineKiller(PromptRefused):
     def reason(self) -> str:
         """The reason that a failed round states."""
         return "engine_died"
+
+
+class ControlTokens(PromptRefused):
+    """The prompt's texts hold control tokens of the model, which are not to be read."""
+
+    @property
+    def reason(self) -> str:
+        """The reason that a failed round states."""
+        return "control_tokens"
+
+
+class ReplyWithheld(PromptRefused):
+    """The reply to the prompt is no finished answer. `ended` is the engine's word for how it ended."""
+
+    def __init__(self, ended: str, message: str) -> None:
+        super().__init__(message)
+        self._ended = ended
+
+    @property
+    def reason(self) -> str:
+        """The reason that a failed round states."""
+        return self._ended
 
 
 class EngineDied(EngineError):

@@ -68,7 +68,8 @@ class Prompt:
     """A conversation that an engine is to go on with: a system prompt first, if any, and a user's turn last.
 
     `form` holds the reply to a form, where the engine can. `seed` makes the draw repeatable as far as the engine
-    allows. `measure_confidence` asks for `Completion.confidence`, which costs the engine log-probabilities.
+    allows. `measure_confidence` asks for `Completion.confidence`, which costs the engine log-probabilities. `adapter`
+    is the one of an engine's adapters that is to answer, "" for the bare model; None: as the engine is set.
     """
 
     messages: tuple[Message, ...]
@@ -76,6 +77,7 @@ class Prompt:
     seed: int
     measure_confidence: bool = False
     form: Form | None = None
+    adapter: str | None = None
 
     @classmethod
     def user(cls, text: str, sampling: Sampling, seed: int, measure_confidence: bool = False) -> Prompt:
@@ -145,6 +147,7 @@ class Evolved:
     confidence: Confidence | None = None
     trajectory: str | None = None
     """What the strategy wants to keep of how it got there, as JSON; None for strategies without one."""
+    reasoning: str = ""
 
     @property
     def mean_top1_prob(self) -> float | None:

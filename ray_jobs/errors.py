@@ -3,6 +3,7 @@
 JobError                1   anything below; 1 alone is never used for a known error
 ├── ConfigError         2   the configuration is wrong; nothing was started
 │   ├── SettingsChanged     a run cannot go on under settings that change its results
+│   ├── SeedsChanged        rows were planned from seeds that are gone, and nobody has said what becomes of them
 │   └── EngineRefuses       an engine cannot be set as it is configured, which only it could tell
 ├── SeedError           3   the seeds cannot be read as configured
 ├── StorageError        4   a file or an object store does not do what it is asked
@@ -14,13 +15,17 @@ JobError                1   anything below; 1 alone is never used for a known er
 │   └── LeaseLost           another run has taken the output over
 ├── PoolError           6   a pool cannot do its work; what was finished is committed
 │   ├── Stalled             nothing has moved for as long as the configuration allows
-│   └── TooManyRestarts     a pool's engines died more often than the configuration allows
+│   ├── TooManyRestarts     a pool's engines died more often than the configuration allows
+│   └── NothingUseful       every row has its outcome, and no record is kept, or none has the scores asked for
 ├── ClusterError        7   a Ray cluster cannot be reached, refuses what it is asked, or is lost
 └── Stopped            10   the run was asked to stop; the same command goes on
     └── BudgetSpent    11   the run has stopped before it takes more than its budget
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from evolve.masking import mask_text
 
@@ -45,6 +50,10 @@ class ConfigError(JobError):
 
 class SettingsChanged(ConfigError):
     """The output was begun under settings that give other results; the message names the fields."""
+
+
+class SeedsChanged(ConfigError):
+    """Rows were planned from seeds that are not there any more; the message names some, and what can be said."""
 
 
 class EngineRefuses(ConfigError):
@@ -101,6 +110,14 @@ class Stalled(PoolError):
 
 class TooManyRestarts(PoolError):
     """The engines of a pool died more often than the configuration allows."""
+
+
+class NothingUseful(PoolError):
+    """Every row has its outcome, and there is nothing to use. `report` is the content of report.json."""
+
+    def __init__(self, message: str, report: Mapping[str, Any]) -> None:
+        super().__init__(message)
+        self.report = dict(report)
 
 
 class ClusterError(JobError):

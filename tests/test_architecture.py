@@ -21,7 +21,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "vllm": ("evolve/engines/vllm_",),
     "fsspec": ("ray_jobs/storage/store.py",),
     "matplotlib": ("ray_jobs/report/style.py", "ray_jobs/report/plots.py"),
-    "jinja2": ("ray_jobs/report/page.py", "evolve/engines/chat.py", "evolve/engines/vllm_engine.py"),
+    "jinja2": ("ray_jobs/report/page.py", "evolve/engines/chat.py", "evolve/engines/rendering.py"),
     "torch": ("scoring/forward/", "scoring/encoder.py"),
 }
 """Top-level module -> the folders and files (relative to the root) that may import it. Others are free."""

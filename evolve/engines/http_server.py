@@ -10,9 +10,10 @@ import math
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -21,6 +22,7 @@ import msgspec
 
 from evolve.errors import SettingError
 
+Answer = TypeVar("Answer")
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_ASKED = 0.5, 8.0, 60.0
 """Seconds before a request is repeated: at first, at most, and at most where the server asks for a time."""
 CONNECT_SECONDS = 30.0
@@ -28,11 +30,18 @@ MESSAGE_CHARACTERS = 500
 BUSY = frozenset({429, 503, 529})
 """What servers answer that want fewer requests at once."""
 _AGAIN = frozenset({408, 409, 425})
+QUOTA = b"insufficient_quota"
+"""The word of a server that is busy for as long as nobody pays."""
+PAGES = 2
+"""How often a page that is no answer of such a server is asked for again."""
 _GONE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 class Refused(Exception):
-    """The server has answered, and would answer the same again: its status and what it says."""
+    """The server has answered, and would answer the same again: its status and what it says.
+
+    With the status 200 it is a page in the place of an answer.
+    """
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")
@@ -40,7 +49,26 @@ class Refused(Exception):
 
 
 class Gone(Exception):
-    """The server has not answered, however often it was asked."""
+    """The server has not answered, however often it was asked.
+
+    `status` is what it said last, if anything, and `asked` the seconds that it wants to be left alone.
+    """
+
+    def __init__(self, message: str, status: int | None = None, asked: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.asked = status, asked
+
+
+class Unreachable(Gone):
+    """Nobody is there: no host has the name, or none listens at the port."""
+
+
+class Odd(Exception):
+    """A good status with something else than an answer, which counts as `status`; with `page` no server of ours is."""
+
+    def __init__(self, status: int, message: str, page: bool = False) -> None:
+        super().__init__(message)
+        self.status, self.page = status, page
 
 
 class Pace:
@@ -105,36 +133,54 @@ class HttpServer:
         self.pace = Pace(most)
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes) -> bytes:
-        """What the server answers. Raises Refused and Gone."""
+    async def post(self, path: str, body: bytes, read: Callable[[bytes], Answer], retries: int | None = None) -> Answer:
+        """What `read` makes of the server's answer, or raises Odd for. `retries` stands for the server's own.
+
+        Raises Refused, Gone, and Unreachable.
+        """
         failed, repeated = 0, False
         while True:
-            began = await self.pace.begin()
             try:
-                status, headers, content = await self._asked(path, body)
+                return await self._once(path, body, read, failed)
             except aiohttp.ServerDisconnectedError as error:
                 # the server has closed a connection that was kept open, just when it was to be used again
                 if not repeated:
                     repeated = True
                     continue
-                failed, problem, asked = failed + 1, _words(error), None
+                problem = Gone(_words(error))
             except _GONE as error:
-                failed, problem, asked = failed + 1, _words(error), None
-            else:
-                if status < 300:
+                problem = _gone(error)
+            except Gone as gone:
+                problem = gone
+            failed += 1
+            if failed > (self._retries if retries is None else retries):
+                raise problem
+            await asyncio.sleep(_pause(failed) if problem.asked is None else problem.asked)
+
+    async def _once(self, path: str, body: bytes, read: Callable[[bytes], Answer], failed: int) -> Answer:
+        """One try, after so many that `failed`. Raises Refused, Gone, and what aiohttp does."""
+        began = await self.pace.begin()
+        try:
+            status, headers, content = await self._asked(path, body)
+            message, page = "", False
+            if status < 300:
+                try:
+                    found = read(content)
+                except Odd as odd:
+                    status, message, page = odd.status, str(odd), odd.page
+                else:
                     self.pace.was_good()
-                    return content
-                message, asked = said(content), _asked_pause(headers)
-                if not (status >= 500 or status in BUSY or status in _AGAIN):
-                    raise Refused(status, message)
-                if status in BUSY:
-                    self.pace.was_busy(began, asked)
-                failed, problem = failed + 1, f"{status}: {message}"
-            finally:
-                await self.pace.end()
-            if failed > self._retries:
-                raise Gone(problem)
-            await asyncio.sleep(asked if asked is not None else _pause(failed))
+                    return found
+            message, asked = message or said(content), _asked_pause(headers)
+            if page and failed >= PAGES:
+                raise Refused(200, message)
+            if not (status >= 500 or status in BUSY or status in _AGAIN) or QUOTA in content:
+                raise Refused(status, message)
+            if status in BUSY:
+                self.pace.was_busy(began, asked)
+            raise Gone(f"{status}: {message}", status, asked)
+        finally:
+            await self.pace.end()
 
     async def close(self) -> None:
         """Close all connections."""
@@ -184,6 +230,13 @@ def _pause(failed: int) -> float:
     # spread, so that requests which failed together do not come again together
     seconds: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failed - 1))
     return seconds * random.uniform(0.75, 1)
+
+
+def _gone(error: BaseException) -> Gone:
+    nobody = isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(
+        getattr(error, "os_error", None), ConnectionRefusedError
+    )
+    return (Unreachable if nobody else Gone)(_words(error))
 
 
 def _words(error: BaseException) -> str:

@@ -3,71 +3,51 @@
 from __future__ import annotations
 
 import json
-import math
+import logging
 import os
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from evolve.confidence import Confidence
 from evolve.engines.chat import Chat
-from evolve.engines.http_server import Gone, HttpServer, Refused
-from evolve.engines.reasoning import Parted, part_inline
-from evolve.errors import EngineDied, PromptRefused, SettingsRefused
-from evolve.records import Completion, Form, Prompt
+from evolve.engines.http_server import BUSY, Gone, HttpServer, Refused, Unreachable
+from evolve.engines.openai_reply import Reply, Usage, parted, read_reply, reasoning_tokens, tops
+from evolve.engines.reasoning import Parted
+from evolve.engines.reply_text import TELL, clean, finish
+from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
+from evolve.records import Completion, Form, Prompt, Sampling
 
 PATH = "/chat/completions"
-_OF_THE_PROMPT = frozenset({400, 413, 422})
-"""What a server answers when it will never take this prompt."""
-_OF_THE_CONFIGURATION = {401: "api_key_env", 403: "api_key_env", 404: "url"}
-"""What it answers to every prompt, and the setting that is at fault."""
-
-
-class _Details(msgspec.Struct):
-    reasoning_tokens: int | None = None
-
-
-class _Usage(msgspec.Struct):
-    # servers leave counts out, or send null for them
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    completion_tokens_details: _Details | None = None
-
-
-class _Likely(msgspec.Struct):
-    logprob: float
-
-
-class _Token(msgspec.Struct):
-    logprob: float
-    top_logprobs: list[_Likely] | None = None
-
-
-class _Logprobs(msgspec.Struct):
-    content: list[_Token] | None = None
-
-
-class _Message(msgspec.Struct):
-    content: str | None = None
-    reasoning: Any = None
-    reasoning_content: Any = None
-
-
-class _Choice(msgspec.Struct):
-    message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Reply(msgspec.Struct):
-    """What is read of a server's reply."""
-
-    choices: list[_Choice]
-    usage: _Usage | None = None
-
-
-_encoder, _decoder = msgspec.json.Encoder(), msgspec.json.Decoder(_Reply)
+OF_THE_CONFIGURATION = {
+    200: "url",
+    401: "api_key_env",
+    402: "api_key_env",
+    404: "url",
+    405: "url",
+    410: "url",
+    429: "api_key_env",
+}
+"""What a server answers to every prompt, and the setting that is at fault; 429 where it says that nobody pays."""
+PROBE = Prompt.user("Hello", Sampling(temperature=0, max_tokens=1), seed=0)
+"""What a server that is in order completes."""
+_UNKNOWN = re.compile(
+    r"unsupported|not (?:\w+ )?(?:support|permit|allow|recogni[sz]|accept|known|enabled)|unrecogni[sz]ed|unknown"
+    r"|unexpected|extra (?:inputs|fields)|forbidden|does not (?:support|accept|know)|unavailable|not available",
+    re.IGNORECASE,
+)
+"""The words in which servers say that they do not know a field."""
+_WITHOUT: tuple[tuple[str, tuple[str, ...], str], ...] = (
+    ("max_tokens", ("max_tokens",), "the limit goes to it as max_completion_tokens"),
+    ("logprobs", ("logprobs", "top_logprobs"), "it is asked without: mean_top1_prob stays empty"),
+    ("top_logprobs", ("logprobs", "top_logprobs"), "it is asked without: mean_top1_prob stays empty"),
+    ("seed", ("seed",), "it is asked without: another run may draw other replies"),
+)
+"""Fields that not every server knows, what is left out for each, and what that means."""
+log = logging.getLogger(__name__)
+_encoder = msgspec.json.Encoder()
 
 
 class OpenAIEngine:
@@ -98,7 +78,7 @@ class OpenAIEngine:
     ) -> None:
         self._model, self._chat = model, chat or Chat()
         self._parted, self._reasoning_tokens = parted, reasoning_tokens
-        self._answered = False
+        self._answered, self._without = False, set[str]()
         self._server = HttpServer(url, os.environ.get(key_variable, "none"), timeout, retries, max_concurrency)
 
     @property
@@ -108,21 +88,72 @@ class OpenAIEngine:
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`."""
-        extra = _beyond(prompt, self._chat)
         try:
-            content = await self._server.post(PATH, _encoder.encode(self._request(prompt) | extra))
+            reply = await self._asked(prompt)
         except UnicodeError as refused:
             raise PromptRefused(f"the prompt is no Unicode: {refused}") from refused
         except Refused as refused:
-            self._blame_settings(refused, prompt, extra)
-            if refused.status in _OF_THE_PROMPT:
-                raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
-            raise EngineDied(f"the server at {self._server.base} refuses: {refused}") from refused
-        except Gone as gone:
+            await self._refused(refused, prompt)
+        except Unreachable as gone:
             raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
-        reply = self._read(content)
+        except Gone as gone:
+            # one that gives others an answer fails for this prompt
+            if gone.status not in (None, *BUSY) and self._answered and await self._lives():
+                raise PromptRefused(f"the server fails for the prompt: {gone}") from gone
+            raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
         self._answered = True
+        if not reply.choices:
+            raise PromptRefused("the server gives no reply to the prompt")
         return self._completion(reply)
+
+    async def _asked(self, prompt: Prompt) -> Reply:
+        """The server's reply; a field that it does not know is left out, of this request and of all later ones."""
+        extra = _beyond(prompt, self._chat)
+        while True:
+            fields = self._request(prompt) | extra
+            try:
+                return await self._server.post(PATH, _encoder.encode(fields), read_reply)
+            except Refused as refused:
+                if not self._leave_out(refused, fields):
+                    raise
+
+    def _leave_out(self, refused: Refused, fields: Mapping[str, Any]) -> bool:
+        """Whether one of `fields` is what the server does not know; it goes without from now on."""
+        text = str(refused)
+        if refused.status not in (400, 422, 501) or not _UNKNOWN.search(text):
+            return False
+        for name, left_out, meaning in _WITHOUT:
+            if name in fields and re.search(rf"\b{name}\b", text):
+                if name not in self._without:
+                    self._without |= set(left_out)
+                    log.warning("the server at %s knows no %s: %s", self._server.base, name, meaning, extra=TELL)
+                return True
+        return False
+
+    async def _refused(self, refused: Refused, prompt: Prompt) -> NoReturn:
+        """Whose fault it is: the prompt's, or the configuration's, under which no prompt is taken."""
+        status, told = refused.status, f"the server at {self._server.base} refuses: {refused}"
+        name = OF_THE_CONFIGURATION.get(status, "url" if status < 400 else None)
+        if status == 404 and self._model in str(refused):
+            name = "model"
+        if status == 200 and self._answered:
+            raise PromptRefused(f"the server answers something else: {refused}") from refused
+        if name:
+            raise SettingsRefused(f"{name}: {told}") from refused
+        self._blame_settings(refused, prompt)
+        if status == 403 and not self._answered and not await self._lives():
+            raise SettingsRefused(f"api_key_env: {told}") from refused
+        raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
+
+    async def _lives(self) -> bool:
+        """Whether the server completes what every server does."""
+        try:
+            await self._server.post(PATH, _encoder.encode(self._request(PROBE)), read_reply, retries=0)
+        except Gone:
+            return False
+        except Refused as refused:
+            return refused.status != 403
+        return True
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         """OpenAI's own fields, as far as they say anything."""
@@ -140,78 +171,41 @@ class OpenAIEngine:
             "top_logprobs": 1 if measured else None,
             "response_format": _response_format(prompt.form),
         }
-        return {name: value for name, value in fields.items() if value is not None}
+        if "max_tokens" in self._without:
+            fields["max_completion_tokens"] = fields["max_tokens"]
+        return {name: value for name, value in fields.items() if value is not None and name not in self._without}
 
-    def _read(self, content: bytes) -> _Reply:
-        """The reply. One that is none is the prompt's fault where the server has given others before."""
-        try:
-            try:
-                reply = _decoder.decode(content)
-            except msgspec.DecodeError:
-                # halves of surrogate pairs, which some servers send, are no JSON to everybody
-                reply = msgspec.convert(json.loads(content), _Reply)
-        except ValueError as error:
-            blame = PromptRefused if self._answered else EngineDied
-            raise blame(f"the server at {self._server.base} answers something else: {error}") from error
-        if not reply.choices:
-            raise PromptRefused("the server gives no reply to the prompt")
-        return reply
-
-    def _blame_settings(self, refused: Refused, prompt: Prompt, extra: Mapping[str, Any]) -> None:
-        """Raise SettingsRefused where a server that has answered nothing yet refuses all, or a field not all know."""
-        name = _OF_THE_CONFIGURATION.get(refused.status)
-        if name == "url" and self._model in str(refused):
-            name = "model"
-        if name and not self._answered:
-            raise SettingsRefused(f"{name}: the server at {self._server.base} refuses: {refused}") from refused
-        fields = [*extra, *(["presence_penalty"] if prompt.sampling.presence_penalty else [])]
-        fields += ["logprobs"] if prompt.measure_confidence else []
+    def _blame_settings(self, refused: Refused, prompt: Prompt) -> None:
+        """Raise SettingsRefused where a server that has answered nothing yet refuses a field not all know."""
+        fields = [*_beyond(prompt, self._chat), *(["presence_penalty"] if prompt.sampling.presence_penalty else [])]
         fields += ["response_format"] if prompt.form else []
         for name in fields if not self._answered else ():
             if name in str(refused):
                 raise SettingsRefused(f"{name}: the server at {self._server.base} refuses it: {refused}") from refused
 
-    def _completion(self, reply: _Reply) -> Completion:
-        choice, usage = reply.choices[0], reply.usage
-        parted = _parted(choice) if self._parted else Parted("", choice.message.content or "")
-        written = (usage.completion_tokens or 0) if usage else 0
-        thought, tops = _reasoning_tokens(reply, parted, written), _tops(choice)
+    def _completion(self, reply: Reply) -> Completion:
+        choice, usage = reply.choices[0], reply.usage or Usage()
+        ending = choice.finish_reason
+        if not choice.message.content and isinstance(choice.message.refusal, str) and choice.message.refusal:
+            raise ReplyWithheld("model_refusal", f"the model refuses: {choice.message.refusal}")
+        found = parted(choice) if self._parted else Parted("", choice.message.content or "")
+        written = usage.completion_tokens or 0
+        thought, probabilities = reasoning_tokens(reply, found, written), tops(choice)
         return Completion(
-            text=parted.answer,
-            finish_reason="length" if choice.finish_reason == "length" else "stop",
-            prompt_tokens=(usage.prompt_tokens or 0) if usage else 0,
+            text=clean(found.answer),
+            finish_reason=finish(ending),
+            prompt_tokens=usage.prompt_tokens or 0,
             completion_tokens=written,
             # some servers tell the probabilities of the answer's tokens alone
-            confidence=Confidence.of(tops[thought:] if len(tops) == written else tops),
-            reasoning=parted.reasoning,
+            confidence=Confidence.of(probabilities[thought:] if len(probabilities) == written else probabilities),
+            reasoning=found.reasoning.replace("\0", ""),
             reasoning_tokens=thought,
-            reasoning_ended=parted.ended,
+            reasoning_ended=found.ended,
         )
 
     async def close(self) -> None:
         """Close the connections."""
         await self._server.close()
-
-
-def _parted(choice: _Choice) -> Parted:
-    """What a server says was thought and answered; where it tells no thoughts, those inline before the answer.
-
-    Thoughts without an answer did not end.
-    """
-    message, answer = choice.message, choice.message.content or ""
-    reasoning = message.reasoning or message.reasoning_content
-    if not isinstance(reasoning, str) or not reasoning.strip():
-        return part_inline(answer)
-    return Parted(reasoning.strip(), answer.strip(), ended=bool(answer.strip()))
-
-
-def _reasoning_tokens(reply: _Reply, parted: Parted, written: int) -> int:
-    """The server's count; where it has none, the thoughts' share of the characters."""
-    details = reply.usage.completion_tokens_details if reply.usage else None
-    if details and details.reasoning_tokens:
-        return min(details.reasoning_tokens, written)
-    thought, answered = len(parted.reasoning), len(parted.answer)
-    return round(written * thought / (thought + answered)) if thought else 0
 
 
 def _response_format(form: Form | None) -> dict[str, Any] | None:
@@ -235,12 +229,3 @@ def _beyond(prompt: Prompt, chat: Chat) -> dict[str, Any]:
         "repetition_penalty": None if sampling.repetition_penalty == 1 else sampling.repetition_penalty,
     }
     return {name: value for name, value in fields.items() if value is not None} | dict(sampling.extra)
-
-
-def _tops(choice: _Choice) -> list[float]:
-    """The probability of each position's most likely token; empty where the server tells none."""
-    if choice.logprobs is None or not choice.logprobs.content:
-        return []
-    return [
-        math.exp(max([t.logprob, *(other.logprob for other in t.top_logprobs or ())])) for t in choice.logprobs.content
-    ]

@@ -6,19 +6,19 @@ import logging
 import math
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 # Read by vLLM when it is imported: no usage reports, and only its own errors in the log.
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
-from jinja2 import TemplateError
 from vllm import SamplingParams
 from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.inputs import TokensPrompt
 from vllm.logprobs import FlatLogprobs, SampleLogprobs
+from vllm.lora.request import LoRARequest
 from vllm.outputs import CompletionOutput
 from vllm.platforms import current_platform
 from vllm.tokenizers import cached_tokenizer_from_config
@@ -27,12 +27,15 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.engine.exceptions import EngineDeadError
 
 from evolve.confidence import Confidence
+from evolve.engines.adapters import Adapter, read_adapter
 from evolve.engines.chat import Chat
 from evolve.engines.reasoning import AUTO, NONE, Parted, parser_for
+from evolve.engines.rendering import Control, Rendering, own_template
+from evolve.engines.reply_text import clean, finish
 from evolve.engines.vllm_reasoning import Thoughts
 from evolve.engines.vllm_sampling import parameters
-from evolve.errors import EngineDied, PromptRefused, SettingError, SettingsRefused
-from evolve.records import Completion, Message, Prompt
+from evolve.errors import EngineDied, PromptRefused, SettingsRefused
+from evolve.records import Completion, Prompt
 
 MIN_COMPLETION_TOKENS = 1
 log = logging.getLogger(__name__)
@@ -47,7 +50,10 @@ class VllmEngine:
     the name of vLLM's parser of what it thinks aloud, "none", or "auto" to find out from its template.
 
     A model may think for `reasoning_tokens` and answer in as many as the prompt's sampling allows; with None both share
-    these.
+    these. `control` says what becomes of control tokens in texts.
+
+    Prompts are answered under the LoRA adapter in the folder `adapter`, if any, or under that of `adapters` which they
+    name. Raises SettingError where one is none, or of another base.
     """
 
     def __init__(
@@ -57,14 +63,20 @@ class VllmEngine:
         chat: Chat | None = None,
         reasoning: str = AUTO,
         reasoning_tokens: int | None = None,
+        control: Control = "keep",
+        adapter: str | None = None,
+        adapters: Sequence[str] = (),
     ) -> None:
+        self._adapter = adapter or ""
+        loras = [read_adapter(path, model) for path in dict.fromkeys(filter(None, (adapter, *adapters)))]
+        self._loras = {lora.path: LoRARequest(lora.path, number, lora.path) for number, lora in enumerate(loras, 1)}
         self._chat, self._reasoning_tokens = chat or Chat(), reasoning_tokens
-        given = AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **arguments})
+        given = AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **_lora(loras), **arguments})
         if isinstance(given.structured_outputs_config, Mapping):
             given.structured_outputs_config = StructuredOutputsConfig(**given.structured_outputs_config)
         self._tokenizer: Any = cached_tokenizer_from_config(given.create_model_config())
-        self._chat.check(_template(self._tokenizer))
-        self._try_template()
+        self._chat.check(own_template(self._tokenizer))
+        self._rendering = Rendering(self._tokenizer, self._chat, control)
         self._thoughts = self._reading(reasoning)
         if self._thoughts and not given.reasoning_parser:
             # so that a form waits for the end of the thoughts, and that they can be bounded
@@ -84,7 +96,7 @@ class VllmEngine:
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. The completion is cut where the model's context ends, with finish reason "length"."""
-        tokens = self._encode(prompt.messages)
+        tokens = self._rendering.encode(prompt.messages)
         if not tokens:
             raise PromptRefused("the prompt has no tokens")
         opened = self._thoughts.opened(tokens) if self._thoughts else False
@@ -92,8 +104,9 @@ class VllmEngine:
         if room < MIN_COMPLETION_TOKENS:
             raise PromptRefused(f"the prompt has {len(tokens)} tokens, the model's context is {self._context}")
         asked = self._parameters(prompt, room, opened)
+        lora = self._loras.get(self._adapter if prompt.adapter is None else prompt.adapter)
         try:
-            output = await self._complete(tokens, asked)
+            output = await self._complete(tokens, asked, lora)
         except EngineDeadError as dead:
             raise EngineDied(f"vLLM's engine died: {dead}") from dead
         except ValueError as refused:
@@ -104,33 +117,13 @@ class VllmEngine:
         """Stop the engine's processes and free its memory."""
         self._engine.shutdown()
 
-    def _try_template(self) -> None:
-        """Templates may refuse a system prompt, or an argument's value: better here than at every prompt."""
-        try:
-            self._encode((Message("user", "Hello."),))
-        except PromptRefused as refused:
-            raise SettingError(f"chat_template: cannot be used as the engine is set: {refused}") from refused
-
-    def _encode(self, messages: tuple[Message, ...]) -> list[int]:
-        chat, turns = self._chat, self._chat.turns(messages)
-        try:
-            if chat.template is None and _template(self._tokenizer) is None:
-                return list(self._tokenizer.encode("\n\n".join(turn["content"] for turn in turns)))
-            encoded = self._tokenizer.apply_chat_template(
-                turns,
-                chat_template=chat.template,
-                add_generation_prompt=True,
-                return_dict=True,
-                **chat.arguments,
-            )
-        except (UnicodeError, TypeError, TemplateError) as error:
-            raise PromptRefused(f"the prompt cannot be tokenised: {error}") from error
-        return list(encoded["input_ids"])
-
-    async def _complete(self, tokens: list[int], parameters: SamplingParams) -> CompletionOutput:
+    async def _complete(
+        self, tokens: list[int], parameters: SamplingParams, lora: LoRARequest | None
+    ) -> CompletionOutput:
         last: CompletionOutput | None = None
         prompt = TokensPrompt(prompt_token_ids=tokens)
-        async for output in self._engine.generate(prompt, parameters, request_id=uuid.uuid4().hex):
+        asked = self._engine.generate(prompt, parameters, request_id=uuid.uuid4().hex, lora_request=lora)
+        async for output in asked:
             last = output.outputs[0]
         assert last is not None
         return last
@@ -156,12 +149,12 @@ class VllmEngine:
         text, tokens = output.text, output.token_ids
         parted, thought = self._thoughts.part(text, tokens, opened) if self._thoughts else (Parted("", text), 0)
         return Completion(
-            text=parted.answer,
-            finish_reason="length" if output.finish_reason == "length" else "stop",
+            text=clean(parted.answer),
+            finish_reason=finish(output.finish_reason),
             prompt_tokens=prompt_tokens,
             completion_tokens=len(tokens),
             confidence=Confidence.of(_tops(output.logprobs)[thought:]) if output.logprobs else None,
-            reasoning=parted.reasoning,
+            reasoning=parted.reasoning.replace("\0", ""),
             reasoning_tokens=thought,
             reasoning_ended=parted.ended,
         )
@@ -170,19 +163,13 @@ class VllmEngine:
         """How the model's thoughts are read; None where it has none or they are to count as answers."""
         name: str | None = reasoning
         if reasoning == AUTO:
-            name, self.reasoning = parser_for(self._chat.template or _template(self._tokenizer))
+            name, self.reasoning = parser_for(self._chat.template or own_template(self._tokenizer))
         else:
             self.reasoning = "as configured"
         name = name or NONE
         self.reasoning = f"{name} ({self.reasoning})"
         log.info("reasoning: %s", self.reasoning)
         return None if name == NONE else Thoughts(name, self._tokenizer, self._chat.arguments)
-
-
-def _template(tokenizer: Any) -> str | None:
-    """The tokenizer's own chat template; the default one where it has several."""
-    found = tokenizer.chat_template
-    return found.get("default") if isinstance(found, dict) else found
 
 
 def _defaults() -> dict[str, Any]:
@@ -194,6 +181,16 @@ def _defaults() -> dict[str, Any]:
         # generator cannot do: the engine dies as soon as one prompt is cut in pieces
         return {"enable_prefix_caching": True, "enable_chunked_prefill": False, "structured_outputs_config": forms}
     return {"enable_prefix_caching": True, "structured_outputs_config": forms}
+
+
+def _lora(adapters: Sequence[Adapter]) -> dict[str, Any]:
+    """Room for adapters, all of which may be in one batch."""
+    if not adapters:
+        return {}
+    rank = max(adapter.room for adapter in adapters)
+    # vLLM 0.29 on CPUs gives rows of the bare model the last place beside rows with adapters: it must stay empty
+    places = len(adapters) + current_platform.is_cpu()
+    return {"enable_lora": True, "max_loras": places, "max_lora_rank": rank}
 
 
 def _tops(logprobs: SampleLogprobs) -> list[float]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from evolve.described import BEFORE
 from evolve.engine import Engine
 from evolve.errors import SearchError
 from evolve.records import Sampling
@@ -21,7 +22,8 @@ class SearchConfig:
     `rounds` is how often the mini-batch is evolved before it is analysed. `steps` bounds the steps, each with
     `candidates` candidates; `attempts` is how often the optimiser is asked before a candidate counts as lost.
     `rules` turn evolutions down as in a run; such a dev row counts as failed, or a method that changes nothing
-    would never fail. `templates` is a folder whose files replace the shipped prompts.
+    would never fail. `templates` is a folder whose files replace the shipped prompts. With `forms` the optimiser can
+    reply with nothing but a method, and the judge of the rule `equal` with nothing but a verdict.
     """
 
     models: Models
@@ -38,6 +40,7 @@ class SearchConfig:
     respond: Sampling = GREEDY
     rules: Elimination = field(default=Elimination())
     templates: Path | None = None
+    forms: bool = field(default=False, metadata={BEFORE: False})
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Literal
 from evolve.errors import PromptRefused, TemplateError
 from evolve.flow import Flow
 from evolve.prompts import Template, load_template
-from evolve.records import Evolved, Failed, Instruction, Prompt, Round, Sampling
+from evolve.records import Evolved, Failed, Form, Instruction, Prompt, Round, Sampling
 from evolve.strategies.method import check_method
 from evolve.strategies.rounds import draw_seed
 
@@ -20,6 +20,8 @@ ANALYSE_TEMPLATE = "auto_evol/analyse"
 OPTIMISE_TEMPLATE = "auto_evol/optimise"
 TEMPLATES = frozenset({ANALYSE_TEMPLATE, OPTIMISE_TEMPLATE})
 PLACEHOLDER = "{instruction}"
+METHOD_FORM = Form(pattern=r"<method>\n[^{}]*\{instruction\}[^{}]*\n</method>")
+"""A method between its tags, which holds the placeholder once and no other."""
 
 Outcome = Literal["method", "no_failures", "no_method", "refused", "unfinished_reasoning"]
 
@@ -62,21 +64,26 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """The optimiser's two prompts. A reply without a method is asked for again, `attempts` times in all."""
+    """The optimiser's two prompts. A reply without a method is asked for again, `attempts` times in all.
+
+    With `forms` the second can be replied to with nothing but a method.
+    """
 
     analyse: Template
     rewrite: Template
     sampling: Sampling
     attempts: int
+    forms: bool = False
 
     @classmethod
-    def load(cls, sampling: Sampling, attempts: int, templates: Path | None = None) -> Optimiser:
+    def load(cls, sampling: Sampling, attempts: int, templates: Path | None = None, forms: bool = False) -> Optimiser:
         """With the shipped prompts, or those of the folder `templates`. Raises TemplateError."""
         return cls(
             load_template(ANALYSE_TEMPLATE, {"trajectories"}, folder=templates),
             load_template(OPTIMISE_TEMPLATE, {"method", "feedback"}, {"placeholder"}, templates),
             sampling,
             attempts,
+            forms,
         )
 
     def propose(self, method: str, trajectories: Sequence[Trajectory], rng: Random) -> Flow[Proposal]:
@@ -100,7 +107,8 @@ class Optimiser:
         note = ""
         outcome: Outcome = "no_method"
         for attempt in range(1, self.attempts + 1):
-            reply = yield Prompt(question, self.sampling, draw_seed(rng))
+            form = METHOD_FORM if self.forms else None
+            reply = yield Prompt(question, self.sampling, draw_seed(rng), form=form)
             outcome = "no_method" if reply.reasoning_ended else "unfinished_reasoning"
             if not reply.reasoning_ended:
                 continue

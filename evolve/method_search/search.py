@@ -68,7 +68,7 @@ class _Search:
             raise SearchError(f"the mini-batch: {config.minibatch} rows asked for, but there are only {len(pool)}")
         self._config, self._pool, self._dev, self._engines = config, pool, dev, engines
         self._initial = load_method(config.templates)
-        self._optimiser = Optimiser.load(config.optimise, config.attempts, config.templates)
+        self._optimiser = Optimiser.load(config.optimise, config.attempts, config.templates, config.forms)
         self._responder = Responder(config.respond, Elimination.none())
         self.digest = self._digest()
 
@@ -142,7 +142,8 @@ class _Search:
         return score(await _together(map(verdict, range(len(self._dev)))))
 
     def _strategy(self, rounds: int, method: Template) -> AutoEvol:
-        return AutoEvol(rounds, self._config.evolve, self._config.rules, self._config.templates, method)
+        config = self._config
+        return AutoEvol(rounds, config.evolve, config.rules, config.templates, method, config.forms)
 
     def _stop(self, step: int, rate: float) -> Stopped | None:
         if rate == 0:

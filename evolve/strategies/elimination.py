@@ -59,11 +59,13 @@ class Elimination:
     """The response holds nothing but punctuation and stop words."""
     leaked_reasoning: bool = field(default=True, metadata={BEFORE: False})
     """A text holds a mark of a model's thoughts, such as <think>, that what it was made from does not hold."""
+    truncated_response: bool = field(default=True, metadata={BEFORE: False})
+    """The response ran into the token limit."""
 
     @classmethod
     def none(cls) -> Elimination:
         """No rule at all, as in arXiv 2412.11231."""
-        return cls(False, False, False, False, False, False, False)
+        return cls(False, False, False, False, False, False, False, False)
 
     @classmethod
     def wizardlm(cls) -> Elimination:
@@ -88,17 +90,23 @@ class Elimination:
             return "leaked_words"
         return None
 
-    def reject_response(self, text: str, task: str = "") -> str | None:
-        """The name of the first rule that turns the response `text` to `task` down, or None."""
+    def reject_response(self, text: str, task: str = "", cut: bool = False) -> str | None:
+        """The name of the first rule that turns the response `text` to `task` down, or None.
+
+        `cut` says that it ran into its token limit.
+        """
         if not text.strip():
             return "empty_response"
         if self.leaked_reasoning and leaks_reasoning(text, task):
             return "leaked_reasoning"
-        words = _WORD.findall(text.lower())
-        if self.refusal and len(words) < REFUSAL_MAX_WORDS and "sorry" in words:
+        lowered = text.lower()
+        if self.refusal and "sorry" in lowered and _refuses(lowered):
             return "refusal"
-        if self.punctuation_only and all(word in STOP_WORDS for word in words):
+        # ends at the first word that says something, which is near the beginning of almost every text
+        if self.punctuation_only and all(word[0] in STOP_WORDS for word in _WORD.finditer(lowered)):
             return "punctuation_only"
+        if self.truncated_response and cut:
+            return "truncated_response"
         return None
 
 
@@ -113,7 +121,13 @@ def judged_equal(reply: str) -> bool:
 
 def leaks_reasoning(text: str, source: str) -> bool:
     """Whether `text` holds a mark of thoughts, a tag or a channel's, that its `source` does not hold."""
-    return not _marks(text) <= _marks(source)
+    marks = _marks(text)
+    return bool(marks) and not marks <= _marks(source)
+
+
+def _refuses(lowered: str) -> bool:
+    words = _WORD.findall(lowered)
+    return len(words) < REFUSAL_MAX_WORDS and "sorry" in words
 
 
 def _marks(text: str) -> set[str]:

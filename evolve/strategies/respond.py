@@ -46,9 +46,10 @@ class Responder:
         except PromptRefused as refused:
             return Failed(refused.reason, str(refused))
         usage, thoughts = usage_of(reply), reply.reasoning
-        reason = (
-            self.rules.reject_response(reply.text, question(task)) if reply.reasoning_ended else UNFINISHED_REASONING
-        )
+        cut = reply.finish_reason == "length"
+        reason: str | None = UNFINISHED_REASONING
+        if reply.reasoning_ended:
+            reason = self.rules.reject_response(reply.text, question(task), cut)
         if reason is not None:
             return Rejected(reason, reply.text, "", usage, reply.finish_reason, thoughts)
         return Response(reply.text.strip(), reply.finish_reason, usage, thoughts)

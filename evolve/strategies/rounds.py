@@ -94,6 +94,7 @@ class Judge:
             usage,
             draft.reply.confidence,
             draft.trajectory,
+            draft.reply.reasoning,
         )
 
     def _reason(self, draft: Draft, parent: Instruction) -> str | None:

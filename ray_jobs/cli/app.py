@@ -6,14 +6,15 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.cli import analyse, data, optimize, plan, respond, schema, score
+from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score, wait
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
 from ray_jobs.cli.added import Commands
+from ray_jobs.cli.json_output import Json, json_errors, print_json
 from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.cli.terminal import complain, log_handler, say
 from ray_jobs.errors import ConfigError, DamagedOutput, JobError
@@ -30,8 +31,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
     epilog="Exit codes: 0 done, 2 wrong configuration or usage, 3 unreadable seeds, 4 storage, 5 the output is taken "
-    "or damaged, 6 a pool cannot do its work, 7 no cluster, or it was lost, 10 stopped on request, 11 the budget is "
-    "spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the same command goes on.",
+    "or damaged, 6 a pool cannot do its work or nothing useful came out, 7 no cluster, or it was lost, 10 stopped on "
+    "request, 11 the budget is spent, 130 ended by a second signal, 137 killed. After 4, 6, 7, 10, 130 and 137 the "
+    "same command goes on.",
 )
 
 app.add_typer(score.app)
@@ -42,6 +44,8 @@ app.add_typer(optimize.app)
 app.add_typer(plan.app)
 app.add_typer(cli_report.app)
 app.add_typer(schema.app)
+app.add_typer(init.app)
+app.add_typer(wait.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")
@@ -63,7 +67,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Begin a run, or resume it where it stopped: the same command does both."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.jobs.finish import check_finish, finish
     from ray_jobs.jobs.fresh import begin_afresh
     from ray_jobs.jobs.load import load_config
@@ -82,21 +86,30 @@ def run(
         begin_afresh(jobs[-1], delete, partial(_confirm, yes))
         # anew: an output may be gone on with as an earlier version began it, and this one is begun now
         jobs = jobs_of(loaded)
-    print_report(run_all(jobs, verbose, say), loaded.output)
+    print_run(lambda: run_all(jobs, verbose, say), loaded.output)
     finish(loaded, verbose, say)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
-def validate(config: Config, output: Output = None, settings: Overrides = None) -> None:
-    """Check a configuration: fields, templates, models, seeds and output. Starts nothing, writes nothing."""
+def validate(config: Config, output: Output = None, settings: Overrides = None, as_json: Json = False) -> None:
+    """Check a configuration: fields, templates, models, servers, seeds and output. Starts nothing.
+
+    Seeds are read for up to 20 seconds, each server is asked for one token, and a file is written and removed.
+    """
     from ray_jobs.jobs.finish import check_finish
     from ray_jobs.jobs.load import load_config
-    from ray_jobs.jobs.preflight import check_places
     from ray_jobs.jobs.registry import jobs_of
+    from ray_jobs.jobs.validate import check_all
 
-    loaded = load_config(config, settings or [], output)
-    check_finish(loaded)
-    check_places(jobs_of(loaded)[-1])
+    with json_errors(as_json):
+        loaded = load_config(config, settings or [], output)
+        check_finish(loaded)
+        found = list(check_all(jobs_of(loaded)[-1]))
+    if as_json:
+        print_json({"config": str(config), "valid": True, "found": found})
+        return
+    for line in found:
+        say(line)
     say(f"{config}: valid")
 
 
@@ -107,10 +120,16 @@ def show(
     evolver: Annotated[str | None, typer.Option(help="Only rows of this evolver.")] = None,
     storage: Storage = None,
 ) -> None:
-    """Show a few rows side by side: the seed, each round's instruction, its response and scores."""
+    """Show a few rows side by side: the seed, each round's instruction, response and scores; of a search its method."""
     from ray_jobs.cli.show import print_rows
+    from ray_jobs.jobs.method_search import searches
 
-    print_rows(_open(output, storage), rows, evolver)
+    store = _open(output, storage)
+    if not searches.is_search(store):
+        print_rows(store, rows, evolver)
+        return
+    for line in searches.describe_method(store):
+        say(line)
 
 
 @app.command(epilog="Example: evolve status s3://bucket/run")
@@ -120,8 +139,17 @@ def status(
     address: Annotated[
         str | None, typer.Option(metavar="URL", help="A cluster's dashboard: tell of a job there.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
+    if address and as_json:
+        raise typer.BadParameter("--json goes without --address")
+    if as_json:
+        from ray_jobs.cli.status_json import status_document
+
+        with json_errors(as_json):
+            print_json(status_document(_open(output, storage)))
+        return
     if address:
         cli_jobs.show_job(output, address)
         return
@@ -131,8 +159,15 @@ def status(
 
 
 @app.command(epilog="Example: evolve verify out/first && echo sound")
-def verify(output: Target, storage: Storage = None) -> None:
+def verify(output: Target, storage: Storage = None, as_json: Json = False) -> None:
     """Recount a whole output: rows without outcome or with two, checksums, readable files. Exit code 5 if unsound."""
+    if as_json:
+        from ray_jobs.cli.status_json import verify_document
+
+        with json_errors(as_json):
+            document = verify_document(_open(output, storage))
+        print_json(document)
+        raise typer.Exit(0 if document["sound"] else DamagedOutput.exit_code)
     from ray_jobs.jobs.stores import stores_of
     from ray_jobs.output.verify import verify as recount
 
@@ -153,7 +188,7 @@ def verify(output: Target, storage: Storage = None) -> None:
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
 def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.config.load import parse_storage
     from ray_jobs.jobs.registry import run_all, stored_jobs
     from ray_jobs.jobs.stores import stores_of
@@ -164,8 +199,12 @@ def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = Fal
     first, *later = stored_jobs(store, output, parse_storage(storage))
     again = sum(drop_failed(item) for item in stores_of(store).values())
     say(f"{again:,} failed rows run again")
-    report = resume(first, verbose, say)
-    print_report(run_all(later, verbose, say) if later else report, output)
+
+    def run_again() -> dict[str, Any]:
+        report = resume(first, verbose, say)
+        return run_all(later, verbose, say) if later else report
+
+    print_run(run_again, output)
 
 
 @app.command(epilog="Example: evolve repair out/first && evolve run examples/quickstart.yaml --output out/first")

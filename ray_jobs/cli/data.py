@@ -24,6 +24,7 @@ Order = Annotated[
 ]
 Per = Annotated[str | None, typer.Option(help="Rank within groups: some of evolver,round,operator.")]
 DropIfdAbove = Annotated[float | None, typer.Option(help="First leave out records whose IFD is above this.")]
+DropCut = Annotated[bool, typer.Option("--drop-cut", help="Leave out responses that ran into their token limit.")]
 NearDuplicates = Annotated[bool, typer.Option("--near-duplicates", help="Keep one of nearly equal instructions.")]
 Similarity = Annotated[float, typer.Option(min=0.5, max=1, help="From where on instructions are nearly equal.")]
 Decontaminate = Annotated[
@@ -63,6 +64,7 @@ def select(
     order: Order = None,
     per: Per = None,
     drop_ifd_above: DropIfdAbove = None,
+    drop_cut: DropCut = False,
     near_duplicates: NearDuplicates = False,
     similarity: Similarity = 0.7,
     decontaminate: Decontaminate = None,
@@ -85,6 +87,7 @@ def select(
         order=order,
         per=per.split(",") if per else (),
         drop_ifd_above=drop_ifd_above,
+        drop_cut=drop_cut,
         near_duplicates=similarity if near_duplicates else None,
         decontaminate=decontaminate,
         ngram=ngram,
@@ -103,6 +106,7 @@ def export(
     file: FileName = "jsonl",
     validation: Validation = "0%",
     reasoning: Reasoning = "omit",
+    drop_cut: DropCut = False,
     storage: Storage = None,
 ) -> None:
     """Write a dataset in the format of a training program, with the file by which LLaMA-Factory finds it."""
@@ -111,10 +115,20 @@ def export(
 
     options = parse_storage(storage)
     exported = places.export(
-        output, target, format_, file=file, validation=validation, reasoning=reasoning, storage=options
+        output,
+        target,
+        format_,
+        file=file,
+        validation=validation,
+        reasoning=reasoning,
+        drop_cut=drop_cut,
+        storage=options,
+        say=say,
     )
     for name, side in exported.sides.items():
         say(f"{side.records:>12,} {name}")
     if exported.incomplete:
         say(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
+    if exported.cut:
+        say(f"{exported.cut:>12,} left out, for their response ran into its token limit")
     say(f"dataset: {mask_url(target)}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from evolve.masking import mask_text, mask_url
+from evolve.masking import mask_url
 from ray_jobs.cli.terminal import pass_on, say
 from ray_jobs.errors import ConfigError
 from ray_jobs.runner import signals
@@ -91,7 +91,8 @@ def show_job(job_id: str, address: str) -> None:
     """Print how a job stands."""
     from ray_jobs.service.job_client import describe
 
-    say(describe(_connect(address).info(job_id)))
+    client = _connect(address)
+    say(describe(client.info(job_id), client.log(job_id)))
 
 
 def _connect(address: str) -> JobClient:
@@ -102,7 +103,7 @@ def _connect(address: str) -> JobClient:
 
 
 def _follow(client: JobClient, job_id: str) -> int:
-    from ray_jobs.service.job_client import exit_code
+    from ray_jobs.service.job_client import cause_of, exit_code
 
     try:
         with signals.interruptible():
@@ -111,8 +112,8 @@ def _follow(client: JobClient, job_id: str) -> int:
         say(f"\njob {job_id} goes on; evolve stop {job_id} --address {mask_url(client.address)} ends it")
         return 130
     code = exit_code(info)
-    reason = f": {mask_text(info.message.splitlines()[0])}" if code and info.message else ""
-    say(f"job {job_id}: {info.status}, exit code {code}{reason}")
+    cause = cause_of(info) if code else ""
+    say(f"job {job_id}: {info.status}, exit code {code}{f': {cause}' if cause else ''}")
     return code
 
 

@@ -16,9 +16,9 @@ def optimize(config: Config, output: Output = None, settings: Overrides = None, 
     """Search for a better method of Auto Evol-Instruct, or resume a search at its last finished step."""
     from ray_jobs.config.load import read_config
     from ray_jobs.jobs.method_search.config import OptimizeConfig
-    from ray_jobs.jobs.method_search.report import describe_end
     from ray_jobs.jobs.method_search.search import METHOD
     from ray_jobs.jobs.method_search.search import optimize as run_search
+    from ray_jobs.jobs.method_search.searches import describe_end
 
     loaded = read_config(OptimizeConfig, config, settings or [], output)
     report = run_search(loaded, verbose, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,11 @@ def plan(
     output: Output = None,
     settings: Overrides = None,
     sample: Annotated[
-        int | None, typer.Option(min=2, help="Try so many seeds; by default as many as fill the engines four times.")
+        int | None,
+        typer.Option(
+            min=2,
+            help="Try so many seeds (of AutoIF: rows a phase); by default as many as fill the engines four times (30).",
+        ),
     ] = None,
     rates: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Try nothing: take speeds from YAML, or from an earlier --json.")
@@ -32,16 +37,19 @@ def plan(
 ) -> None:
     """Check a run and forecast it from a sample: time, tokens, GPU-hours, cost, and which pool holds the others up."""
     from ray_jobs.config.run import RunConfig
-    from ray_jobs.errors import ConfigError
+    from ray_jobs.forecast.phases import forecast_phases
     from ray_jobs.forecast.plan import Question, forecast_run
-    from ray_jobs.forecast.text import describe
+    from ray_jobs.forecast.text import describe, describe_phases
     from ray_jobs.jobs.load import load_config
 
-    loaded = load_config(config, settings or [], output)
-    if not isinstance(loaded, RunConfig):
-        raise ConfigError(f"{config}: a run of AutoIF has no forecast: its first phase decides how many rows follow")
-    found = forecast_run(loaded, Question(sample, rates, card_gb), verbose, say)
-    for line in describe(found):
+    loaded, question = load_config(config, settings or [], output), Question(sample, rates, card_gb)
+    if isinstance(loaded, RunConfig):
+        found = forecast_run(loaded, question, verbose, say)
+        lines, content = describe(found), found.to_json()
+    else:
+        phases = forecast_phases(loaded, question, verbose, say)
+        lines, content = describe_phases(phases), {name: answer.to_json() for name, answer in phases.items()}
+    for line in lines:
         say(line)
     if json_file:
-        json_file.write_bytes(found.to_json())
+        json_file.write_text(json.dumps(content, indent=1), encoding="utf-8")

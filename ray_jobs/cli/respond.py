@@ -30,7 +30,7 @@ def respond(
     verbose: Verbose = False,
 ) -> None:
     """Answer the instructions of any dataset without evolving them; the same command resumes."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.config.load import parse_storage, replace_setting, validated
     from ray_jobs.config.run import RespondConfig
     from ray_jobs.jobs.answer_tasks import AnswerTasksJob
@@ -47,4 +47,5 @@ def respond(
     }
     for setting in settings or []:
         replace_setting(raw, setting)
-    print_report(run(AnswerTasksJob(validated(RespondConfig, raw, "evolve respond")), verbose, say), output)
+    job = AnswerTasksJob(validated(RespondConfig, raw, "evolve respond"))
+    print_run(lambda: run(job, verbose, say), output)

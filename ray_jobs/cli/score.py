@@ -47,7 +47,7 @@ def score(
     verbose: Verbose = False,
 ) -> None:
     """Score the pairs of any dataset with IFD and IC-IFD; the same command resumes."""
-    from ray_jobs.cli.show import print_report
+    from ray_jobs.cli.show import print_run
     from ray_jobs.config.load import parse_storage, replace_setting, validated
     from ray_jobs.config.run import ScoreConfig
     from ray_jobs.jobs.registry import run_all
@@ -73,7 +73,7 @@ def score(
     for setting in settings or []:
         replace_setting(raw, setting)
     job = ScorePairsJob(validated(ScoreConfig, raw, "evolve score"))
-    print_report(run_all([job], verbose, say), output)
+    print_run(lambda: run_all([job], verbose, say), output)
 
 
 def _share_of_cores(actors: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich.panel import Panel
@@ -11,10 +11,12 @@ from rich.text import Text
 
 from evolve.masking import mask_url
 from ray_jobs.cli.terminal import Screen, printable, printable_values
-from ray_jobs.errors import OutputError
+from ray_jobs.errors import NothingUseful, OutputError
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.output import accept
 from ray_jobs.output.columns import HEADLINES
+from ray_jobs.output.counts import CUT_SHARE
+from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.part_files import pieces
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.storage.store import Store
@@ -27,12 +29,24 @@ def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
     console, shown = Screen(), 0
     for records in _rows(store, evolver):
         if shown == wanted:
-            return
+            break
         console.print(_panel(printable_values(records)))
         shown += 1
+    if shown and not store.exists(SUCCESS):
+        console.print("the run is not finished; this is some of what is committed so far", soft_wrap=True)
     if not shown:
         of = f" of evolver {evolver}" if evolver else ""
         raise OutputError(f"{store.url}: no committed row{of} to show")
+
+
+def print_run(run: Callable[[], dict[str, Any]], output: str) -> None:
+    """Print the report of what `run` runs, also where it has come to nothing. Raises what it raises."""
+    try:
+        report = run()
+    except NothingUseful as error:
+        print_report(error.report, output)
+        raise
+    print_report(report, output)
 
 
 def print_report(report: dict[str, Any], output: str) -> None:
@@ -40,7 +54,8 @@ def print_report(report: dict[str, Any], output: str) -> None:
     console, report = Screen(), printable_values(report)
     records = report["records"]
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("evolver", "round", "kept", "rejected", "failed", *(f"mean {item.label}" for item in HEADLINES)):
+    means_of = [f"mean {item.label}" for item in HEADLINES]
+    for heading in ("evolver", "round", "kept", "rejected", "failed", *means_of, "cut answers"):
         table.add_column(heading, justify="left" if heading == "evolver" else "right")
     for group in report["groups"]:
         counts = [f"{group[status]:,}" for status in (KEPT, REJECTED, FAILED)]
@@ -50,12 +65,17 @@ def print_report(report: dict[str, Any], output: str) -> None:
             str(group["round"]),
             *counts,
             *means,
+            percent(group.get(CUT_SHARE)),
         )
     console.print(table)
     for line in funnel.describe(report.get("funnel", [])):
         console.print(line, soft_wrap=True)
+    examples = report.get("reason_examples", {})
     for reason, count in report["reasons"].items():
-        console.print(f"  {count:,} {reason}")
+        example = examples.get(reason)
+        console.print(f"  {count:,} {reason}" + (f", such as: {example}" if example else ""), soft_wrap=True)
+    if report.get(CUT_SHARE):
+        console.print(f"{percent(report[CUT_SHARE])} of the kept responses ran into their token limit (cut answers)")
     console.print(
         f"{records['planned']:,} records planned: {records['kept']:,} kept, {records['rejected']:,} rejected, "
         f"{records['failed']:,} failed" + ("" if report["reconciles"] else " - these do not add up")
@@ -104,12 +124,16 @@ def _panel(records: list[Record]) -> Panel:
         body.append_text(Text.assemble(("input  ", "bold"), first["input"], "\n"))
     for record in records:
         body.append_text(_round(record))
-    title = f"{first['evolver']}: {first['evolver_model']}" if first["evolver"] else "(unreadable seed)"
+    if first["evolver"]:
+        title = f"{first['evolver']}: {first['evolver_model']}"
+    else:
+        title = "(unreadable seed)" if first.get("stage") == "read" else "(pair of the dataset)"
     return Panel(body, title=title, title_align="left")
 
 
 def _round(record: Record) -> Text:
-    heading = f"\nround {record['round']}, {record['operator'] or 'no operator'}  "
+    operator = record["operator"] or "no operator"
+    heading = f"\nround {record['round']}, {operator}  " if record["round"] else "\nas it is  "
     if status := record.get("status"):
         why = f"{status} at {record['stage']}: {record['reason']} {record['error'] or ''}".rstrip()
         return Text.assemble((heading, "bold red"), f"{why}\n", (record["instruction"] or "", "dim"), "\n")
@@ -123,6 +147,11 @@ def _round(record: Record) -> Text:
         ("  ".join([*scores, record["score_note"] or ""]).rstrip(), "dim"),
         "\n",
     )
+
+
+def percent(share: float | None) -> str:
+    """A share as people read it; "-" where it is not known."""
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _number(value: float | None) -> str:

@@ -47,6 +47,11 @@ class EngineKind(Kind):
     def build(self) -> Engine:
         """Load it, in the actor's process. Imports only what this engine needs. Raises ConfigError."""
 
+    @property
+    def label(self) -> str:
+        """How records name the model."""
+        return self.model
+
     def hidden_texts(self) -> tuple[str, ...]:
         """What no error of the engine may repeat, beside the secrets of its configuration."""
         return ()
@@ -60,16 +65,30 @@ class VllmConfig(ChatConfig, EngineKind):
     """A model in a vLLM engine of each actor's own.
 
     `arguments` go to vLLM as they are; `environment` is set in the actor's process before vLLM is imported. A value of
-    either may be {from: NAME}, the variable NAME of the actor's own environment.
+    either may be {from: NAME}, the variable NAME of the actor's own environment. `control_tokens` in texts of seeds and
+    replies are read as text (`split`), fail their round (`refuse`), or are obeyed (`keep`). `adapter` is the folder of
+    a LoRA adapter, as peft writes it, under which the model answers.
     """
 
     kind: Literal["vllm"] = "vllm"
     model: str
     reasoning: str = Field(AUTO, min_length=1, json_schema_extra={"before": "none"})
     reasoning_tokens: int | None = Field(4096, ge=1, json_schema_extra={"before": None})
+    control_tokens: Literal["split", "refuse", "keep"] = Field("split", json_schema_extra={"before": "keep"})
     arguments: Arguments = Field(default_factory=dict, json_schema_extra={"identity_without": PLACEMENT})
     environment: Environment = Field(default_factory=dict, json_schema_extra=HARMLESS)
+    adapter: str | None = Field(None, min_length=1, json_schema_extra={"before": None})
     holds_weights: ClassVar[bool] = True
+
+    @property
+    def label(self) -> str:
+        """The model, and its adapter."""
+        return f"{self.model} + {self.adapter}" if self.adapter else self.model
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Adapters beside its own that it has ready."""
+        return ()
 
     def build(self) -> Engine:
         """Load the model."""
@@ -77,7 +96,20 @@ class VllmConfig(ChatConfig, EngineKind):
         os.environ.update(revealed(self.environment, "environment"))
         from evolve.engines.vllm_engine import VllmEngine
 
-        return VllmEngine(self.model, arguments, self.chat(), self.reasoning, self.reasoning_tokens)
+        chat, adapters = self.chat(), (self.adapter, self.others)
+        thinking = (self.reasoning, self.reasoning_tokens)
+        return VllmEngine(self.model, arguments, chat, *thinking, self.control_tokens, *adapters)
+
+
+class SharedVllmConfig(VllmConfig):
+    """A vLLM engine on which several answer, each under an adapter of its own. Made by jobs, of what they are given."""
+
+    adapters: tuple[str, ...] = ()
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Those of all who share it."""
+        return self.adapters
 
 
 class OpenAIConfig(ChatConfig, EngineKind):

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
 from ray_jobs.config.base import HARMLESS, GreedyConfig, Kind, Strict, kind_or
-from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.engine_kinds import EngineConfig, VllmConfig
 from ray_jobs.config.kinds import SCORERS
 from ray_jobs.config.secrets import Address, Options
+from ray_jobs.config.sharing import check_shared, same_model
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
 if TYPE_CHECKING:
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ENGINE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-
-
 SeedPath = Annotated[Address, Field(min_length=1)]
 
 
 class SeedsConfig(Strict):
     """Where the seeds are and how to read them.
 
-    `columns` are names or paths such as `instances.0.input`; "" for an input that is there but not wanted.
+    `columns` are names or paths such as `instances.0.input`; "" for an input that is there but not wanted. `gone` says
+    what becomes of rows that were planned from seeds which are removed or corrected since: the run ends and names them,
+    or they are kept, or retracted, their records with them.
     """
 
     path: SeedPath | Annotated[tuple[SeedPath, ...], Field(min_length=1)]
@@ -39,6 +40,7 @@ class SeedsConfig(Strict):
     layout: Literal["columns", "sharegpt", "messages"] = "columns"
     columns: dict[Literal["instruction", "input", "output", "conversation"], str] = Field(default_factory=dict)
     on_error: Literal["fail_row", "stop"] = "fail_row"
+    gone: Literal["refuse", "keep", "retract"] = "refuse"
     limit: int | None = Field(None, ge=1)
     storage: Options = Field(default_factory=Options)
 
@@ -81,9 +83,13 @@ class PoolConfig(Strict):
 
 
 class EvolverConfig(Strict):
-    """One evolver: an engine and its pool. `weight` is its share of the seeds, which counts when they are split."""
+    """One evolver: an engine and its pool. `weight` is its share of the seeds, which counts when they are split.
+
+    `shares` names the evolver whose pool and loaded engine this one uses; of its own it has the engine's adapter.
+    """
 
     engine: EngineConfig
+    shares: str | None = Field(None, json_schema_extra=HARMLESS)
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
     weight: float = Field(1, gt=0, json_schema_extra=HARMLESS)
 
@@ -103,9 +109,13 @@ class PoolResponderConfig(Strict):
 
 
 class SelfResponderConfig(Strict):
-    """Each evolver answers its own instructions, in its own pool."""
+    """Each evolver answers its own instructions, in its own pool.
+
+    `adapter` is the folder of the LoRA adapter under which it answers, "" for the bare model, null for the evolver's.
+    """
 
     kind: Literal["evolver"]
+    adapter: str | None = Field(None, json_schema_extra={"before": None})
     sampling: GreedyConfig = GreedyConfig()
     prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
@@ -133,9 +143,13 @@ PAIRS = "bfloat16_pairs"
 
 
 class ScorerKind(Kind):
-    """What scores pairs, in a pool of its own. `model` names it in records."""
+    """What scores pairs, in a pool of its own. `model` names it in records.
+
+    Answers are scored alone, or `with_reasoning` behind what the responder thought aloud.
+    """
 
     model: str
+    with_reasoning: bool = Field(False, json_schema_extra={"before": False})
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
     @abstractmethod
@@ -184,7 +198,7 @@ class ModelScorerConfig(ScorerKind):
         # How the model will be run belongs into the worker's log, which else holds warnings alone.
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("scoring").setLevel(logging.INFO)
-        settings = self.model_dump(exclude={"kind", "pool", "reward", "instruction_length"})
+        settings = self.model_dump(exclude={"kind", "pool", "reward", "instruction_length", "with_reasoning"})
         scorer = scoring.Scorer(scoring.ScorerConfig(**settings))
         reward = self.reward and scoring.RewardScorer(scoring.RewardConfig(**self.reward.model_dump()))
         return Scoring(
@@ -232,7 +246,8 @@ class LimitsConfig(Strict):
 
     `drain_seconds` is how long rows in flight may take to finish after a request to stop, or when the `budget` is
     about to be spent. Replies of engines are kept from one start to the next: what a kill may cost is what `journal`
-    seconds of work gave; `auto` is 2 for servers and 30 for engines of one's own, `off` keeps none.
+    seconds of work gave; `auto` is 2 for servers and 30 for engines of one's own, `off` keeps none. No more than
+    `planned_rows` rows are planned.
     """
 
     stall_seconds: float = Field(1800, gt=0)
@@ -241,6 +256,7 @@ class LimitsConfig(Strict):
     storage_seconds: float = Field(300, ge=0)
     budget: BudgetConfig = BudgetConfig()
     journal: Annotated[Literal["auto", "off"] | Annotated[float, Field(gt=0)], BeforeValidator(_off)] = "auto"
+    planned_rows: int = Field(10_000_000, ge=1)
 
 
 class RayConfig(Strict):
@@ -288,11 +304,13 @@ class RespondConfig(JobConfig):
 class RunConfig(JobConfig):
     """One run: one output folder and everything that determines what ends up in it.
 
-    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens.
+    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens. With `keep_thoughts`
+    what it thinks aloud is kept in a column of its own.
     """
 
     seed: int = 0
     confidence_share: float = Field(0.05, ge=0, le=1, json_schema_extra={"before": 1.0})
+    keep_thoughts: bool = Field(False, json_schema_extra={"before": False})
     strategy: StrategyConfig = EvolInstructConfig()
     evolvers: dict[Annotated[str, Field(pattern=ENGINE_NAME)], EvolverConfig] = Field(min_length=1)
     sharing: Literal["every", "split"] = "every"
@@ -300,3 +318,14 @@ class RunConfig(JobConfig):
     keep_rounds: Literal["all", "last"] = "all"
     responder: ResponderConfig
     scorer: ScorerConfig | None = None
+
+    @model_validator(mode="after")
+    def _shared_engines(self) -> Self:
+        for name, evolver in self.evolvers.items():
+            if evolver.shares is not None:
+                check_shared(self.evolvers, name, evolver.shares)
+        adapted = isinstance(self.responder, SelfResponderConfig) and self.responder.adapter is not None
+        engines = [evolver.engine for evolver in self.evolvers.values()]
+        if adapted and not (all(isinstance(engine, VllmConfig) for engine in engines) and same_model(engines)):
+            raise ValueError("responder.adapter: expected evolvers of kind vllm with one model, got others")
+        return self

@@ -29,6 +29,7 @@ class EliminationConfig(Strict):
     refusal: bool = True
     punctuation_only: bool = True
     leaked_reasoning: bool = Field(True, json_schema_extra={"before": False})
+    truncated_response: bool = Field(True, json_schema_extra={"before": False})
 
 
 PRESETS = {"none": Elimination.none(), "rules": Elimination(), "wizardlm": Elimination.wizardlm()}

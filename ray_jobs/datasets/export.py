@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -21,6 +21,7 @@ from ray_jobs.datasets.source import Source, open_source
 from ray_jobs.datasets.target import Contents, check_target, new_dataset, write_new
 from ray_jobs.errors import ConfigError
 from ray_jobs.output.card import card_header
+from ray_jobs.output.counts import FINISH
 from ray_jobs.output.file_names import CARD
 from ray_jobs.storage.store import Store
 
@@ -35,7 +36,10 @@ WRITERS: Mapping[FileKind, type[Shards]] = {"jsonl": JsonlShards, "parquet": Par
 
 @dataclass
 class Exported:
-    """The account of an export. `incomplete` counts records that lack a text of the format."""
+    """The account of an export. `incomplete` counts records that lack a text of the format, `cut` those left out.
+
+    `cut` is None where cut responses are not left out.
+    """
 
     format: str
     file: FileKind
@@ -43,15 +47,21 @@ class Exported:
     origin: Mapping[str, Any]
     sides: dict[str, Shards] = field(default_factory=dict)
     incomplete: int = 0
+    cut: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of export.json, without the time."""
+        left_out = {} if self.cut is None else {"cut": self.cut}
         return {
             "format": self.format,
             "file": self.file,
             "validation": f"{self.validation * 100}%",
             "source": dict(self.origin),
-            "counts": {**{name: side.records for name, side in self.sides.items()}, "incomplete": self.incomplete},
+            "counts": {
+                **{name: side.records for name, side in self.sides.items()},
+                "incomplete": self.incomplete,
+                **left_out,
+            },
             "files": [asdict(part) for side in self.sides.values() for part in side.parts],
         }
 
@@ -64,10 +74,13 @@ def export(
     validation: Fraction = Fraction(0),
     shard_bytes: int = SHARD_BYTES,
     reasoning: Reasoning = "omit",
+    drop_cut: bool = False,
+    say: Callable[[str], None] = print,
 ) -> Exported:
     """Write the dataset in `store`, of a run or a selection, to `target` in the format `name`.
 
-    `reasoning` says what becomes of what responders thought, in a format with turns. `validation` is the share of seeds
+    `reasoning` says what becomes of what responders thought, in a format with turns. `drop_cut` leaves out responses
+    that ran into their token limit. `validation` is the share of seeds
     whose records are set aside, at least 0 and below 1. What an export that has failed or was killed has left in
     `target` is made anew. Raises OutputError where anything else is there, `target` lies in `store` or around it, or
     `store` holds no dataset; LeaseHeld where a process is writing there; ConfigError where the data lack what the
@@ -77,19 +90,22 @@ def export(
     source, wanted = open_source(store), with_reasoning(find_format(name), reasoning)
     if wanted is None:
         raise ConfigError(f"--reasoning {reasoning}: only the formats sharegpt and messages can hold it, not {name}")
+    source.tell_unfinished(say)
     source.require((*wanted.needs, "seed_id"), f"--format {name}")
     source.require(wanted.takes, f"--reasoning {reasoning}")
     sides = [TRAIN, VALIDATION] if validation else [TRAIN]
     if validation:
         _check_sides(source, validation)
-    exported = Exported(name, file, validation, source.origin)
+    if drop_cut:
+        source.require((FINISH,), "--drop-cut")
+    exported = Exported(name, file, validation, source.origin, cut=0 if drop_cut else None)
     exported.sides = {side: WRITERS[file](target, side, wanted.schema, shard_bytes) for side in sides}
     with new_dataset(target, CONTENTS, [store]):
         _write(source, wanted, exported)
         if not any(side.records for side in exported.sides.values()):
             needs, hint = ", ".join(wanted.needs), f". {wanted.hint}" if wanted.hint else ""
             raise ConfigError(f"--format {name}: no record of {store.url} has all of {needs}{hint}")
-        _describe(target, wanted, exported)
+        _describe(target, wanted, exported, source.languages())
     return exported
 
 
@@ -126,13 +142,15 @@ def _check_sides(source: Source, validation: Fraction) -> None:
 
 
 def _write(source: Source, wanted: Format, exported: Exported) -> None:
-    columns = [*wanted.needs, *wanted.takes]
+    columns = [*wanted.needs, *wanted.takes, *([] if exported.cut is None else [FINISH])]
     for batch in source.batches([*columns, "seed_id"]):
         texts = pa.RecordBatch.from_arrays([batch.column(name) for name in columns], columns)
         seeds = batch.column("seed_id").to_pylist()
         rows: dict[str, list[dict[str, Any]]] = {side: [] for side in exported.sides}
         for seed_id, row in zip(seeds, texts.to_pylist(), strict=True):
-            if any(row[name] is None for name in wanted.needs):
+            if exported.cut is not None and row[FINISH] == "length":
+                exported.cut += 1
+            elif any(row[name] is None for name in wanted.needs):
                 exported.incomplete += 1
             else:
                 aside = on_validation_side(seed_id, exported.validation)
@@ -143,19 +161,19 @@ def _write(source: Source, wanted: Format, exported: Exported) -> None:
         shards.close()
 
 
-def _describe(target: Store, wanted: Format, exported: Exported) -> None:
+def _describe(target: Store, wanted: Format, exported: Exported, languages: Sequence[str]) -> None:
     """Write what LLaMA-Factory and dataset viewers need, and the account last."""
     entries = {f"{DATASET_NAME}_{side}": wanted.described(side) for side in exported.sides}
     write_new(target, DATASET_INFO, json.dumps(entries, indent=2).encode())
-    write_new(target, CARD, _card(exported).encode())
+    write_new(target, CARD, _card(exported, languages).encode())
     content = {"written_at": datetime.now(UTC).isoformat(), **exported.to_json()}
     write_new(target, EXPORT, json.dumps(content, indent=1).encode())
 
 
-def _card(exported: Exported) -> str:
+def _card(exported: Exported, languages: Sequence[str]) -> str:
     files = [{"split": side, "path": f"{side}/*.{exported.file}"} for side in exported.sides]
     counts = "\n".join(f"| {name} | {side.records:,} |" for name, side in exported.sides.items())
-    return f"""{card_header(files)}{TITLE} {exported.format}
+    return f"""{card_header(files, languages)}{TITLE} {exported.format}
 
 From run `{exported.origin["run_id"]}` (fingerprint of the source: `{exported.origin["fingerprint"]}`).
 

@@ -28,6 +28,7 @@ class Outcome(IntEnum):
     OUTSIDE_RANGE = 4
     CONTAMINATED = 5
     NEAR_DUPLICATE = 6
+    CUT_ANSWER = 7
 
     @property
     def label(self) -> str:

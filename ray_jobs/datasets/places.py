@@ -29,6 +29,7 @@ def select(
     order: Order | None = None,
     per: Sequence[str] = (),
     drop_ifd_above: float | None = None,
+    drop_cut: bool = False,
     near_duplicates: float | None = None,
     decontaminate: str | None = None,
     ngram: int = 13,
@@ -39,6 +40,7 @@ def select(
 
     The arguments are the options of `evolve select` (docs/using_the_data.md): `top` and `random` are a number or a
     share such as "25%", `range` is (low, high) with None for no bound, `per` names some of evolver, round and operator,
+    `drop_cut` leaves out responses that ran into their token limit,
     `near_duplicates` is the similarity from which instructions count as equal (0.7 is usual), and `decontaminate` a
     folder of test sets. `storage` holds options for the file systems. Raises as `datasets.select.select` does.
 
@@ -54,6 +56,7 @@ def select(
         order=order,
         per=tuple(per),
         drop_ifd_above=drop_ifd_above,
+        drop_cut=drop_cut,
         near_duplicates=near_duplicates,
         ngram=ngram if decontaminate else None,
     )
@@ -70,7 +73,9 @@ def export(
     file: FileKind = "jsonl",
     validation: str = "0%",
     reasoning: Reasoning = "omit",
+    drop_cut: bool = False,
     storage: Mapping[str, Any] | None = None,
+    say: Callable[[str], None] = print,
 ) -> Exported:
     """Write the records of `output` to the new folder `target`, in the format of a training program.
 
@@ -83,7 +88,7 @@ def export(
     """
     share, options = _share(validation), storage or {}
     source, written = open_store(output, options), open_store(target, options)
-    return export_records(source, written, format, file, share, reasoning=reasoning)
+    return export_records(source, written, format, file, share, reasoning=reasoning, drop_cut=drop_cut, say=say)
 
 
 def _share(text: str) -> Fraction:

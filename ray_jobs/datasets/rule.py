@@ -19,7 +19,8 @@ Range = tuple[float | None, float | None]
 class Rule:
     """Keep by the score `by`: the `top` of each group, or what lies in `range`; then drop what filters find.
 
-    `order` None is the score's own. `drop_ifd_above` leaves records out before anything is ranked.
+    `order` None is the score's own. `drop_ifd_above` leaves records out before anything is ranked, and so does
+    `drop_cut` those whose response ran into its token limit.
     `near_duplicates` is the similarity from which instructions count as the same; `ngram` is how many words in a row
     may not be those of a benchmark, where benchmarks are to be kept out. `seed` is that of a random selection, whose
     `by` is RANDOM.
@@ -34,6 +35,7 @@ class Rule:
     near_duplicates: float | None = None
     ngram: int | None = None
     seed: int | None = None
+    drop_cut: bool = False
 
     def __post_init__(self) -> None:
         if (self.top is None) == (self.range is None):
@@ -51,7 +53,8 @@ class Rule:
 
     def to_json(self) -> dict[str, Any]:
         """The exact rule in plain values."""
-        seeded = {} if self.seed is None else {"seed": self.seed}
+        seeded: dict[str, Any] = {} if self.seed is None else {"seed": self.seed}
+        seeded |= {"drop_cut": True} if self.drop_cut else {}
         return seeded | {
             "by": self.by,
             "order": self.order,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import partial
 
 import numpy as np
@@ -78,8 +79,28 @@ def score_column(source: Source, name: str) -> ScoreColumn:
         lookup = analyses.load(source.store, beside[name], name)
         order = _stored(name).order or "highest"
         return ScoreColumn(name, ("record_id",), lambda batch: lookup.of(batch.column("record_id")), order)
-    known = ", ".join([*WORKED_OUT, *numbers, *sorted(beside.keys() - numbers)])
-    raise ConfigError(f"--by {name}: expected a score, one of {known}")
+    known = [*WORKED_OUT, *numbers, *sorted(beside.keys() - numbers)]
+    raise ConfigError(f"--by {name}: expected a score, one of {', '.join(known)}{_meant(name, known)}")
+
+
+def require_scores(source: Source, column: ScoreColumn) -> None:
+    """Raise ConfigError where no record has the score, naming the nearest of those that some have."""
+    if any(not np.isnan(column.values(batch)).all() for batch in source.batches(column.needs)):
+        return
+    some = next(source.batches(), None)
+    numbers = [field.name for field in source.schema if analyses.is_number(field.type)]
+    filled = [name for name in numbers if some and some.column(name).null_count < some.num_rows]
+    worked_out = [name for name, of in WORKED_OUT.items() if some and not np.isnan(_of_the_data(of).values(some)).all()]
+    known = [*worked_out, *filled, *analyses.columns(source.store)]
+    raise ConfigError(
+        f"--by {column.name}: no record of {source.store.url} has this score{_meant(column.name, known)}; "
+        f"records have {', '.join(known) or 'none at all'}"
+    )
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, 1, 0.4)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _stored(name: str) -> Column:

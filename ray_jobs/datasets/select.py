@@ -16,13 +16,14 @@ from ray_jobs.datasets.decontaminate import Benchmarks
 from ray_jobs.datasets.near_duplicates import SignatureFile, near_duplicates
 from ray_jobs.datasets.outcomes import Counts, Outcome, Outcomes, count
 from ray_jobs.datasets.rule import Rule
-from ray_jobs.datasets.score_columns import ScoreColumn, random_column, score_column
+from ray_jobs.datasets.score_columns import ScoreColumn, random_column, require_scores, score_column
 from ray_jobs.datasets.selection_files import CONTENTS, Selection, write_selection
 from ray_jobs.datasets.shards import SHARD_BYTES, ParquetShards
 from ray_jobs.datasets.sieve import Sieve, Sifted
 from ray_jobs.datasets.source import open_source
 from ray_jobs.datasets.target import check_target, new_dataset
 from ray_jobs.datasets.words import question
+from ray_jobs.output.counts import FINISH
 from ray_jobs.output.file_names import DATA
 from ray_jobs.storage.store import Store
 from scoring.select import ranking
@@ -52,6 +53,8 @@ def select(
     rule = rule.ordered(column.order)
     index = Benchmarks.load(benchmarks, rule.ngram) if benchmarks and rule.ngram else None
     source.require(_needed(column, rule, bool(index)), f"a selection by {rule.by}")
+    require_scores(source, column)
+    source.tell_unfinished(say)
     say(f"reading {rule.by} of {source.origin['records']:,} records")
     sieve = Sieve(source, rule, column)
     found = None
@@ -63,13 +66,13 @@ def select(
         shards = ParquetShards(target, DATA, source.schema, shard_bytes)
         counts = _copy(sieve, rule, found, shards)
         selection = Selection(rule, source.origin, sieve.cuts, counts, shards.parts, index.files if index else ())
-        write_selection(target, selection)
+        write_selection(target, selection, source.languages())
     return selection
 
 
 def _needed(column: ScoreColumn, rule: Rule, benchmarks: bool) -> list[str]:
     """The columns that the selection reads."""
-    limit = [] if rule.drop_ifd_above is None else ["ifd"]
+    limit = [*([] if rule.drop_ifd_above is None else ["ifd"]), *([FINISH] if rule.drop_cut else [])]
     texts = ["instruction", "input", "output"] if benchmarks or rule.near_duplicates is not None else []
     return ["record_id", *column.needs, *rule.per, *limit, *texts]
 

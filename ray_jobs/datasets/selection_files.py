@@ -71,18 +71,18 @@ class Selection:
         return facts
 
 
-def write_selection(target: Store, selection: Selection) -> None:
+def write_selection(target: Store, selection: Selection, languages: Sequence[str]) -> None:
     """Write the card, and the account last: a folder without it is no finished selection."""
-    write_new(target, CARD, card(selection).encode())
+    write_new(target, CARD, card(selection, languages).encode())
     content = {"written_at": datetime.now(UTC).isoformat(), **selection.to_json()}
     write_new(target, SELECTION, json.dumps(content, indent=1).encode())
 
 
-def card(selection: Selection) -> str:
-    """The dataset card, with the YAML header that dataset viewers read."""
+def card(selection: Selection, languages: Sequence[str]) -> str:
+    """The dataset card, with the YAML header that dataset viewers read, of texts in these languages."""
     origin, rule = selection.origin, selection.rule
     counts = "\n".join(f"| {reason.label} | {count:,} |" for reason, count in selection.totals.items())
-    return f"""{card_header(f"{DATA}/*.parquet")}{TITLE}
+    return f"""{card_header(f"{DATA}/*.parquet", languages)}{TITLE}
 
 {selection.totals[Outcome.KEPT]:,} of {origin["records"]:,} instruction-response pairs of run `{origin["run_id"]}`
 (fingerprint of the source: `{origin["fingerprint"]}`), selected by `{rule.by}`.
@@ -101,6 +101,8 @@ of the source. Whoever publishes this set chooses its licence, within what the s
 def _sentences(selection: Selection) -> str:
     rule = selection.rule
     lines = [_kept_sentence(rule)]
+    if rule.drop_cut:
+        lines.append("Records whose response ran into its token limit were left out before.")
     if rule.drop_ifd_above is not None:
         lines.append(f"Records with an IFD (ratio of losses) above {rule.drop_ifd_above:g} were left out before.")
     if selection.benchmarks:

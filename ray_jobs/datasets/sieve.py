@@ -18,6 +18,7 @@ from ray_jobs.datasets.outcomes import Group, Outcome, Outcomes, Places, split
 from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.score_columns import ScoreColumn
 from ray_jobs.datasets.source import BATCH_ROWS, Source
+from ray_jobs.output.counts import FINISH
 from scoring.select import Cut, Mask, Scores, better, find_cut, first_ids, within
 
 
@@ -62,13 +63,21 @@ class Sieve:
     def _ranked(self, columns: Sequence[str] | None) -> Iterator[Sifted]:
         """All batches, of which it is known which records rank."""
         limit = self._rule.drop_ifd_above
-        reads = [*self._column.needs, *self._rule.per, *([] if limit is None else ["ifd"])]
+        reads = [
+            *self._column.needs,
+            *self._rule.per,
+            *([] if limit is None else ["ifd"]),
+            *([FINISH] if self._rule.drop_cut else []),
+        ]
         for batch in self._source.batches(None if columns is None else [*columns, *reads]):
             scores = self._column.values(batch)
             outcomes = np.where(np.isnan(scores), Outcome.NULL_SCORE, Outcome.KEPT).astype(np.uint8)
             if limit is not None:
                 above = _mask(pc.fill_null(pc.greater(batch.column("ifd"), limit), False))
                 outcomes[above & (outcomes == Outcome.KEPT)] = Outcome.IFD_ABOVE_LIMIT
+            if self._rule.drop_cut:
+                cut = _mask(pc.fill_null(pc.equal(batch.column(FINISH), "length"), False))
+                outcomes[cut & (outcomes == Outcome.KEPT)] = Outcome.CUT_ANSWER
             yield Sifted(batch, scores, outcomes)
 
     def _groups(self, columns: Sequence[str]) -> Iterator[tuple[Group, Sifted, Places]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from ray_jobs.errors import ConfigError, DamagedOutput, OutputError
 from ray_jobs.output import accept
 from ray_jobs.output.checksums import new_checksum
 from ray_jobs.output.file_names import DATA, RUN, SUCCESS
+from ray_jobs.output.languages import languages_of
 from ray_jobs.output.manifest import Manifest, Part
 from ray_jobs.output.part_files import check_part
 from ray_jobs.output.run_files import read_json
@@ -42,6 +43,16 @@ class Source:
         missing = [name for name in dict.fromkeys(columns) if name not in self.schema.names]
         if missing:
             raise ConfigError(f"{what}: {self.store.url} lacks the columns {', '.join(missing)}")
+
+    def languages(self) -> list[str]:
+        """The languages of the first records."""
+        batch = next(self.batches(["instruction"]), None)
+        return languages_of(text for text in batch.column("instruction").to_pylist() if text) if batch else []
+
+    def tell_unfinished(self, say: Callable[[str], None]) -> None:
+        """Say so where the run that the records come from was not finished."""
+        if not self.origin["finished"]:
+            say(f"{self.store.url}: the run is not finished; this is what is committed of it so far")
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
         """The records part by part, in the order of the parts' paths, at most 8192 at a time; all columns, or these.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from ray_jobs.forecast.sample_rates import SeedStats, intervals
 from ray_jobs.jobs.preflight import check_settings, check_writable
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output import accept
+from ray_jobs.pipeline.job import Job
 from ray_jobs.pipeline.pools import logical_cpus
 from ray_jobs.runner.cluster import cluster, starts_here
 from ray_jobs.storage.store import open_store
@@ -31,6 +31,8 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Question:
     """How to answer: from a sample of `sample` seeds (None takes what fills the engines) or from a file of rates.
+
+    Of a job of phases, `sample` counts the rows of each evolver that are tried in each phase.
 
     `card_gb` is what a GPU has, in GB; None asks the pools' accelerator types and the cluster.
     """
@@ -56,12 +58,12 @@ class ForecastAnswer:
     forecast: Forecast | None
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
-    def to_json(self) -> bytes:
+    def to_json(self) -> dict[str, Any]:
         """Everything, for programs; `rates` can be given back to `evolve plan --rates`."""
         content: dict[str, Any] = asdict(self) | {"rates": self.rates.model_dump()}
         if self.forecast:
             content["forecast"] |= headline(self.forecast)
-        return json.dumps(content, indent=1).encode()
+        return content
 
 
 def headline(item: Forecast) -> dict[str, float]:
@@ -96,21 +98,18 @@ def forecast_run(run: RunConfig, question: Question, verbose: bool, say: Say) ->
         notes = [*check_sizes(stages, question.card_gb, {}), "the cluster was not looked at: none is named"]
         for note in notes:
             say(note)
-        return _answer(job, stated, None, left, done, notes)
+        return answered(job, stated, None, left, done, notes)
     with cluster(run.ray, logical_cpus(pools.values()), verbose):
         groups = cluster_groups()
         notes = [*check_cluster(pools, groups), *check_sizes(stages, question.card_gb, cards_of(pools, groups))]
         for note in notes:
             say(note)
         if stated:
-            return _answer(job, stated, None, left, done, notes)
+            return answered(job, stated, None, left, done, notes)
         say(f"trying {len(drawn.seeds):,} seeds on one actor of each pool, one pool after the other")
         sample = run_sample(job, drawn)
     stats = SeedStats.of(sample)
-    outcomes = {
-        f"{status}: {reason}" if reason else status: count for (status, reason), count in sample.outcomes.items()
-    }
-    return _answer(job, stats.rates(), stats, left, done, notes, len(drawn.seeds), outcomes)
+    return answered(job, stats.rates(), stats, left, done, notes, len(drawn.seeds), sample.told())
 
 
 def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
@@ -127,8 +126,8 @@ def rows_left(job: SynthesisJob, drawn: Draw) -> tuple[dict[str, int], int]:
     return {name: max(0, count) for name, count in left.items()}, int(done.sum())
 
 
-def _answer(
-    job: SynthesisJob,
+def answered(
+    job: Job,
     rates: Rates,
     stats: SeedStats | None,
     left: Mapping[str, int],
@@ -137,6 +136,7 @@ def _answer(
     sampled: int = 0,
     outcomes: Mapping[str, int] | None = None,
 ) -> ForecastAnswer:
+    """The answer from rates; with `stats` of a sample, its numbers have ranges. Raises PoolError."""
     pipeline = job.pipeline
     rows = pipeline.passing(left)
     going = {name: pool for name, pool in pipeline.pools().items() if rows[name]}

@@ -29,20 +29,26 @@ from ray_jobs.errors import PoolError, Stalled
 from ray_jobs.forecast.rates import max_concurrency
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.file_names import Tag, new_token
+from ray_jobs.output.manifest import Entry
 from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan import Fanout, planned_rows
-from ray_jobs.output.schema import KEPT, PLAN_SCHEMA, flatten, split_outcomes
+from ray_jobs.output.schema import KEPT, PLAN_SCHEMA
 from ray_jobs.pipeline.actor import ActorContext, BlockActor, PoolActor, Row, RowActor
+from ray_jobs.pipeline.job import Job
 from ray_jobs.pipeline.monitor import Monitor, WorkerStats
 from ray_jobs.pipeline.pools import unschedulable
 from ray_jobs.pipeline.stage import Stage
 from ray_jobs.runner.ray_errors import job_error
 from ray_jobs.seeds.read import Seed, SeedSource, read_seeds
-from ray_jobs.storage.store import open_store
+from ray_jobs.storage.store import Store, open_store
 
 MIN_SEEDS = 30
 FILLS = 4
 """How often the sample fills each evolver's engine."""
+
+
+class SampleTooSmall(PoolError):
+    """Nothing of the sample got as far as a pool."""
 
 
 class SampledActor(PoolActor[Any]):
@@ -91,7 +97,9 @@ class SampledBlocks(SampledActor, BlockActor[Any]):
         """Work on a block, and note it."""
         began, own = time.monotonic(), WorkerStats()
         results = super().work(rows, own)  # type: ignore[safe-super]  # the actor's class comes behind this one
-        self._calls.append(Call("", began, time.monotonic(), own.prompt_tokens, own.completion_tokens))
+        # a model that counts no tokens, a classifier, is measured in rows, as if each were one
+        read = own.prompt_tokens + own.completion_tokens or len(rows)
+        self._calls.append(Call("", began, time.monotonic(), read, 0))
         stats.add(own)
         return results
 
@@ -118,7 +126,7 @@ class Draw:
 class PoolSample:
     """What one pool did with the sample: its calls, and each row's tokens, read and written, by the row's id.
 
-    Its engine runs `max_concurrency` calls at once. `branch` is the one whose rows pass it; None: all rows.
+    Its engine runs `max_concurrency` calls at once. `branches` are those whose rows pass it; none: all rows.
     """
 
     load_seconds: float
@@ -126,7 +134,7 @@ class PoolSample:
     calls: Sequence[Call]
     tokens: Mapping[str, tuple[int, int]]
     max_concurrency: int
-    branch: str | None = None
+    branches: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,10 @@ class Sample:
     bytes: int
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Records by status and reason."""
+
+    def told(self) -> dict[str, int]:
+        """The outcomes by a name that people read."""
+        return {f"{status}: {why}" if why else status: count for (status, why), count in self.outcomes.items()}
 
 
 def wanted_seeds(run: RunConfig) -> int:
@@ -175,21 +187,36 @@ def draw(source: SeedSource, fanout: Fanout, count: int) -> Draw:
 
 def run_sample(job: SynthesisJob, drawn: Draw) -> Sample:
     """Take the drawn seeds through all pools, on the Ray that is connected. Raises PoolError."""
+    blocks = {branch: _planned(drawn, branch, job.fanout(), rows) for branch, rows in job.pipeline.block_rows().items()}
+    with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
+        return sample_blocks(job, blocks, open_store(folder), Tag(0, new_token()))[0]
+
+
+def sample_blocks(job: Job, blocks: Mapping[str, Sequence[pa.Table]], store: Store, tag: Tag) -> tuple[Sample, Entry]:
+    """Take blocks of planned rows, by their branch, through all pools, and write what comes out as one part of `store`.
+
+    One part, for its size: a run joins its small parts. The part's entry is for the caller to commit. Raises PoolError.
+    """
     pipeline, seconds = job.pipeline, job.config.limits.stall_seconds
     monitor = Monitor.create(pipeline.pools())
     pools: dict[str, PoolSample] = {}
 
-    def through(stages: Iterable[Stage], tables: list[pa.Table]) -> list[pa.Table]:
+    def through(stages: Iterable[Stage], tables: Sequence[pa.Table]) -> list[pa.Table]:
         for stage in stages:
             actor = _Actor(stage, stage.context(monitor, stage in pipeline.first), seconds)
             pools[stage.name], tables = actor.work(tables)
-        return tables
+        return list(tables)
 
     tables: list[pa.Table] = []
-    for branch, rows in pipeline.block_rows().items():
-        if blocks := _planned(drawn, branch, job.fanout(), rows):
-            tables += through(pipeline.own(branch), blocks)
-    return _finished(job, pools, through(pipeline.shared, tables))
+    for names, own in pipeline.side_by_side():
+        if of_them := [block for name in names for block in blocks.get(name, ())]:
+            tables += through(own, of_them)
+    whole = pa.concat_tables(through(pipeline.shared, tables))
+    entry = write_part(store, tag, *job.layout("sample").split(whole), whole["plan_row"].to_numpy())
+    outcomes: Counter[tuple[str, str]] = Counter()
+    for (_, _, status, reason), count in entry.outcome_counts.outcomes.items():
+        outcomes[status, reason if status != KEPT else ""] += count
+    return Sample(pools, whole.to_pylist(), sum(part.bytes for part in entry.files), outcomes), entry
 
 
 @dataclass(frozen=True)
@@ -216,7 +243,7 @@ class _Actor:
         finally:
             ray.kill(actor)
         if not calls:
-            raise PoolError(f"pool {stage.name}: not one prompt of the sample was completed")
+            raise SampleTooSmall(f"pool {stage.name}: not one prompt of the sample was completed")
         tables, rows = [table for table, _ in done], issubclass(stage.actor, RowActor)
         sample = PoolSample(
             load_seconds,
@@ -224,7 +251,7 @@ class _Actor:
             calls,
             _tokens(calls) if rows else _scored(tables),
             max_concurrency(stage.model, stage.pool) if rows else 1,
-            stage.branch,
+            stage.branches,
         )
         return sample, tables
 
@@ -249,7 +276,8 @@ def scored_tokens(table: pa.Table) -> dict[str, int]:
 
 
 def _scored(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int]]:
-    return {row_id: (tokens, 0) for table in tables for row_id, tokens in scored_tokens(table).items()}
+    found = {row_id: (tokens, 0) for table in tables for row_id, tokens in scored_tokens(table).items()}
+    return found if any(tokens for tokens, _ in found.values()) else dict.fromkeys(found, (1, 0))
 
 
 def _tokens(calls: Iterable[Call]) -> dict[str, tuple[int, int]]:
@@ -269,15 +297,3 @@ def _planned(drawn: Draw, evolver: str, fanout: Fanout, batch_rows: int) -> list
     ]
     table = pa.Table.from_pylist([{"plan_row": number, **row} for number, row in enumerate(rows)], PLAN_SCHEMA)
     return [table.slice(first, batch_rows) for first in range(0, table.num_rows, batch_rows)]
-
-
-def _finished(job: SynthesisJob, pools: Mapping[str, PoolSample], tables: Sequence[pa.Table]) -> Sample:
-    """Write the sample as one part into a folder that goes again, for its size: a run joins its small parts."""
-    labels, whole = job.labels("sample"), pa.concat_tables(tables)
-    with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
-        records = split_outcomes(flatten(whole, labels.constants, labels.evolver_models))
-        entry = write_part(open_store(folder), Tag(0, new_token()), *records, whole["plan_row"].to_numpy())
-    outcomes: Counter[tuple[str, str]] = Counter()
-    for (_, _, status, reason), count in entry.outcome_counts.outcomes.items():
-        outcomes[status, reason if status != KEPT else ""] += count
-    return Sample(pools, whole.to_pylist(), sum(part.bytes for part in entry.files), outcomes)

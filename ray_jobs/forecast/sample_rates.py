@@ -70,7 +70,7 @@ class SeedStats:
         pools = {}
         for name, pool in sample.pools.items():
             ids = [row["row_id"] for row in sample.rows]
-            mine = [float(pool.branch in (None, row["evolver"])) for row in sample.rows]
+            mine = [float(not pool.branches or row["evolver"] in pool.branches) for row in sample.rows]
             prompt, completion = ([float(pool.tokens.get(item, (0, 0))[side]) for item in ids] for side in (0, 1))
             held = _held(pool)
             pools[name] = PoolStats(*map(add_up, (mine, prompt, completion, [held[item] for item in ids])))

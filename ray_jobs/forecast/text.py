@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from ray_jobs.forecast.forecast import Forecast, PoolForecast
 from ray_jobs.forecast.plan import ForecastAnswer, headline
-from ray_jobs.runner.progress import clock
+from ray_jobs.runner.progress import in_clock
 
 POOL_HEADINGS = ("pool", "actors", "rows", "tokens", "tokens/s", "could do", "busy", "loads in", "GPU-hours", "cost")
 Range = tuple[float, float]
@@ -29,15 +29,30 @@ def describe(found: ForecastAnswer) -> Iterator[str]:
     yield from _grounds(found)
 
 
+def describe_phases(found: Mapping[str, ForecastAnswer]) -> Iterator[str]:
+    """The forecast of a job of several phases: each, and what they come to one after the other."""
+    for name, answer in found.items():
+        yield ""
+        yield f"== {name}: {sum(answer.rows_left.values()):,} rows to do, {answer.rows_done:,} done"
+        yield from describe(answer)
+    going = [answer.forecast for answer in found.values() if answer.forecast]
+    yield ""
+    seconds, tokens = sum(item.seconds for item in going), sum(item.tokens for item in going)
+    yield (
+        f"together   {in_clock(seconds)}, {tokens:,.0f} tokens, "
+        f"{sum(item.gpu_hours for item in going):,.2f} GPU-hours, cost {sum(item.cost for item in going):,.2f}"
+    )
+
+
 def _totals(forecast: Forecast, ranges: Mapping[str, Range]) -> Iterator[str]:
     numbers = headline(forecast)
     shown = {
         "rows": f"{forecast.rows:,}",
         "records": ", ".join(f"{count:,.0f} {status}" for status, count in forecast.records.items()) or "not stated",
         "rows/s": _with_range(numbers["rows_per_second"], ranges.get("rows_per_second"), lambda x: f"{x:,.2f}"),
-        "time": f"{_with_range(forecast.seconds, ranges.get('seconds'), clock)}: {clock(forecast.load_seconds)} "
-        f"models load, {clock(forecast.stream_seconds)} rows stream, {clock(forecast.passage_seconds)} the first and "
-        "last are on their way",
+        "time": f"{_with_range(forecast.seconds, ranges.get('seconds'), in_clock)}: {in_clock(forecast.load_seconds)} "
+        f"models load, {in_clock(forecast.stream_seconds)} rows stream, {in_clock(forecast.passage_seconds)} the first "
+        "and last are on their way",
         "tokens": _with_range(forecast.tokens, ranges.get("tokens"), lambda x: f"{x:,.0f}"),
         "output": _with_range(forecast.bytes / 1e6, _scaled(ranges.get("bytes"), 1e-6), lambda x: f"{x:,.1f}") + " MB",
         "GPU-hours": _with_range(forecast.gpu_hours, ranges.get("gpu_hours"), lambda x: f"{x:,.2f}"),
@@ -69,7 +84,7 @@ def _pool_cells(pool: PoolForecast, forecast: Forecast) -> tuple[str, ...]:
         f"{pool.tokens_per_second:,.0f}",
         f"{pool.most_tokens_per_second:,.0f}",
         f"{pool.stream_seconds / forecast.stream_seconds:.0%}",
-        clock(pool.load_seconds),
+        in_clock(pool.load_seconds),
         f"{pool.gpu_hours:,.2f}",
         f"{pool.cost:,.2f}",
     )
@@ -88,13 +103,14 @@ def _balance(forecast: Forecast) -> Iterator[str]:
 def _grounds(found: ForecastAnswer) -> Iterator[str]:
     if found.sampled_seeds:
         outcomes = ", ".join(f"{count:,} {what}" for what, count in found.outcomes.items())
-        yield f"From {found.sampled_seeds:,} seeds, whose records were: {outcomes}."
+        yield f"From {found.sampled_seeds:,} {'seeds' if found.ranges else 'rows'}, whose records were: {outcomes}."
+    if found.ranges:
         yield (
             "Ranges: 95 % of the forecasts from resampled seeds. They cover how seeds differ in tokens and in the time "
             "that these take, not whether engines keep the speed that one actor had alone, and not waiting for "
             "machines, restarts and lost work."
         )
-    else:
+    elif not found.sampled_seeds:
         yield "From stated rates: no range is known."
     lower = [name for name, rate in found.rates.pools.items() if not rate.full]
     if lower:

@@ -16,6 +16,7 @@ from ray_jobs.jobs.earlier_defaults import as_begun
 from ray_jobs.jobs.preflight import check_models, check_sampling, check_variables
 from ray_jobs.jobs.stages import responding, scoring
 from ray_jobs.jobs.thinking import told
+from ray_jobs.output.card import shown_model
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import RespondTask
 from ray_jobs.pipeline.begun import as_records
@@ -75,4 +76,7 @@ class AnswerTasksJob(SeededJob):
 
     def description(self) -> tuple[str, str]:
         """The responder."""
-        return "Answered instructions", f"Instructions answered by `{self._config.responder.engine.model}`."
+        return (
+            "Answered instructions",
+            f"Instructions answered by `{shown_model(self._config.responder.engine.label)}`.",
+        )

@@ -28,6 +28,7 @@ class SelectConfig(Kind):
     order: Literal["highest", "lowest"] | None = None
     per: tuple[Literal["evolver", "round", "operator"], ...] = ()
     drop_ifd_above: float | None = None
+    drop_cut: bool = False
     near_duplicates: bool = False
     similarity: float = Field(0.7, ge=0.5, le=1)
     decontaminate: Address | None = None
@@ -52,6 +53,7 @@ class SelectConfig(Kind):
             order=self.order,
             per=self.per,
             drop_ifd_above=self.drop_ifd_above,
+            drop_cut=self.drop_cut,
             near_duplicates=self.similarity if self.near_duplicates else None,
             ngram=self.ngram if self.decontaminate else None,
         )

@@ -13,6 +13,7 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.constants import HF_HUB_OFFLINE
 
+from evolve.engines.adapters import read_adapter
 from evolve.engines.chat import found_template
 from evolve.engines.reasoning import AUTO, NONE, parser_for
 from evolve.engines.vllm_build import vllm_build
@@ -99,6 +100,7 @@ def check_loaded(place: str, model: Any) -> None:
             check_model(f"{place}.model", model.model)
     if isinstance(model, VllmConfig):
         check_chat(place, model)
+        check_adapters(place, model)
 
 
 def check_places(job: Job) -> None:
@@ -134,7 +136,7 @@ def check_writable(job: Job) -> None:
 def check_settings(job: Job) -> None:
     """Check that the output was not begun under settings that give other results. Raises SettingsChanged."""
     store = open_store(job.config.output, job.config.storage)
-    refuse_changes(store, accept.load(store), job.settings())
+    refuse_changes(store, accept.load(store), job.noted())
 
 
 def check_variables(config: OutputConfig) -> None:
@@ -164,6 +166,15 @@ def check_chat(place: str, engine: VllmConfig) -> None:
             build.check_parser(engine.reasoning)
     except SettingError as error:
         raise ConfigError(f"{place}.{error}") from None
+
+
+def check_adapters(place: str, engine: VllmConfig) -> None:
+    """Check that the adapters of a vLLM engine are there and of its model. Raises ConfigError, naming `place`."""
+    for adapter in filter(None, (engine.adapter, *engine.others)):
+        try:
+            read_adapter(adapter, engine.model)
+        except SettingError as error:
+            raise ConfigError(f"{place}.{error}") from None
 
 
 def check_sampling(place: str, sampling: SamplingConfig, engines: Iterable[EngineKind]) -> None:

@@ -46,7 +46,7 @@ PHASES = frozenset({AugmentPhase.kind, InstructionPhase.kind, AnswerPhase.kind})
 
 def jobs_of(config: RunConfig | AutoIFConfig) -> list[Job]:
     """The jobs of a configuration. Raises ConfigError."""
-    return autoif_jobs(config) if isinstance(config, AutoIFConfig) else [SynthesisJob(config)]
+    return [*autoif_jobs(config)] if isinstance(config, AutoIFConfig) else [SynthesisJob(config)]
 
 
 def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from ray_jobs.config.identity import result_settings
 from ray_jobs.config.run import ScoreConfig
 from ray_jobs.jobs.preflight import check_models
 from ray_jobs.jobs.stages import scoring
+from ray_jobs.output.card import shown_model
 from ray_jobs.output.layout import Layout, RoundsLayout
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.begun import as_records
@@ -24,6 +25,7 @@ class ScorePairsJob(SeededJob):
     """Every pair of a dataset becomes one record, of round 0, with its scores. Raises ConfigError."""
 
     kind = "score"
+    seed_fields = ("instruction", "input", "output")
 
     def __init__(self, config: ScoreConfig) -> None:
         super().__init__(config)
@@ -50,7 +52,7 @@ class ScorePairsJob(SeededJob):
 
     def description(self) -> tuple[str, str]:
         """The scorer."""
-        return "Scored pairs", f"Pairs scored with IFD and IC-IFD by `{self._scorer.model}`."
+        return "Scored pairs", f"Pairs scored with IFD and IC-IFD by `{shown_model(self._scorer.model)}`."
 
     def layout(self, run_id: str) -> Layout:
         """A record a pair, which tells where the pair stood."""

@@ -10,7 +10,7 @@ from ray_jobs.pipeline.stage import Stage
 
 def responding(responder: PoolResponderConfig, task: RespondTask) -> Stage:
     """A pool of the responder's own."""
-    labels = {"responder_model": responder.engine.model}
+    labels = {"responder_model": responder.engine.label}
     return Stage(RESPOND, "responder.engine", RespondActor, responder.engine, responder.pool, task, labels=labels)
 
 
@@ -19,4 +19,4 @@ def scoring(scorer: ScorerConfig | None) -> list[Stage]:
     if scorer is None:
         return []
     labels = {"scorer_model": scorer.model, "reward_model": scorer.reward_model()}
-    return [Stage(SCORE, "scorer", ScoreActor, scorer, scorer.pool, labels=labels)]
+    return [Stage(SCORE, "scorer", ScoreActor, scorer, scorer.pool, scorer.with_reasoning, labels=labels)]

@@ -11,18 +11,19 @@ from evolve.strategies.method import Method
 from evolve.strategies.respond import BARE
 from ray_jobs.config.engines import build_responder
 from ray_jobs.config.identity import fingerprint, result_settings
-from ray_jobs.config.pool_names import pool_name
 from ray_jobs.config.run import PoolResponderConfig, RunConfig
 from ray_jobs.jobs.earlier_defaults import as_begun
+from ray_jobs.jobs.evolving import evolving, responder_label
 from ray_jobs.jobs.methods import held_out
 from ray_jobs.jobs.preflight import check, check_models
 from ray_jobs.jobs.stages import responding, scoring
 from ray_jobs.jobs.thinking import told
+from ray_jobs.output.card import shown_model
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
-from ray_jobs.pipeline.actors import EvolveActor, EvolveTask, RespondTask
+from ray_jobs.pipeline.actors import EvolveTask, RespondTask
 from ray_jobs.pipeline.job import SeededJob
-from ray_jobs.pipeline.stage import Pipeline, Stage
+from ray_jobs.pipeline.stage import Pipeline
 
 
 class SynthesisJob(SeededJob):
@@ -44,27 +45,17 @@ class SynthesisJob(SeededJob):
 
     @property
     def pipeline(self) -> Pipeline:
-        """Plan, evolve, respond, score: each evolver in a pool of its own, on its own part of the plan."""
+        """Plan, evolve, respond, score: each evolver on its own part of the plan, in its own pool or a shared one."""
         run, own = self._run, None
         respond = RespondTask(build_responder(run, self._response), run.seed)
         if isinstance(run.responder, PoolResponderConfig):
             responders = [responding(run.responder, respond)]
         else:
             responders, own = [], respond
-        evolve = EvolveTask(self._strategy, run.seed, run.keep_rounds, own, run.confidence_share)
-        evolvers = [
-            Stage(
-                pool_name(name),
-                f"evolvers.{name}.engine",
-                EvolveActor,
-                evolver.engine,
-                evolver.pool,
-                evolve,
-                branch=name,
-            )
-            for name, evolver in run.evolvers.items()
-        ]
-        return Pipeline(tuple(run.evolvers), (*evolvers, *responders, *scoring(run.scorer)))
+        evolve = EvolveTask(
+            self._strategy, run.seed, run.keep_rounds, own, run.confidence_share, keep_thoughts=run.keep_thoughts
+        )
+        return Pipeline(tuple(run.evolvers), (*evolving(run, evolve), *responders, *scoring(run.scorer)))
 
     @property
     def records_per_row(self) -> int:
@@ -95,7 +86,7 @@ class SynthesisJob(SeededJob):
 
     def evolver_models(self) -> dict[str, str]:
         """As configured."""
-        return {name: evolver.engine.model for name, evolver in self._run.evolvers.items()}
+        return {name: evolver.engine.label for name, evolver in self._run.evolvers.items()}
 
     def labels(self, run_id: str) -> RunLabels:
         """Where evolvers answer themselves, their models are the responders'."""
@@ -103,6 +94,8 @@ class SynthesisJob(SeededJob):
         if isinstance(self._run.responder, PoolResponderConfig):
             return labels
         constants = {column: value for column, value in labels.constants.items() if column != "responder_model"}
+        if label := responder_label(self._run):
+            constants["responder_model"] = label
         return RunLabels(constants, labels.evolver_models)
 
     def description(self) -> tuple[str, str]:
@@ -110,9 +103,11 @@ class SynthesisJob(SeededJob):
         run = self._run
         responder = "each evolver itself"
         if isinstance(run.responder, PoolResponderConfig):
-            responder = f"`{run.responder.engine.model}`"
-        evolvers = ", ".join(f"`{name}` (`{evolver.engine.model}`)" for name, evolver in run.evolvers.items())
-        scorer = f"`{run.scorer.model}`" if run.scorer else "nothing"
+            responder = f"`{shown_model(run.responder.engine.label)}`"
+        evolvers = ", ".join(
+            f"`{name}` (`{shown_model(evolver.engine.label)}`)" for name, evolver in run.evolvers.items()
+        )
+        scorer = f"`{shown_model(run.scorer.model)}`" if run.scorer else "nothing"
         return (
             "Evolved instructions",
             f"Instructions evolved by `{run.strategy.kind}` over {run.strategy.rounds} round(s).\n"

@@ -197,6 +197,7 @@ _REST = (
     ),
     _shared("reasoning", TEXT, "round", "what the responder thought aloud first ([models.md](models.md)), if it did"),
     _shared("reasoning_tokens", LONG, "round", "of `completion_tokens`, all models' thoughts; null in version 0.1"),
+    Column("evolver_reasoning", TEXT, "round", "what the evolver thought aloud, where `keep_thoughts` asks for it"),
 )
 
 COLUMNS: Sequence[Column] = (*_KEYS, *_OUTCOME, *_TEXTS, *_ENGINES, *_SCORES, *_REST)

@@ -20,6 +20,12 @@ the evolver "" and round 0."""
 PAIRS = "pairs"
 """The sum that counts preference pairs: a record's output against each of its rejected outputs."""
 
+FINISH = "respond_finish_reason"
+CUT = "cut_answers"
+"""The sum that counts kept records whose response ran into its token limit, of those of which that is known."""
+CUT_SHARE = "cut_share"
+"""What part of the kept responses they are, in reports; null where it is not known."""
+
 
 @dataclass(slots=True)
 class OutcomeCounts:
@@ -66,6 +72,12 @@ class OutcomeCounts:
         count = self.counts[(*group, column)]
         return self.sums[(*group, column)] / count if count else None
 
+    def share(self, column: str) -> float | None:
+        """The mean of `column` over the kept records of all groups in which it is defined."""
+        keys = [key for key in self.counts if key[2] == column]
+        count = sum(self.counts[key] for key in keys)
+        return sum(self.sums[key] for key in keys) / count if count else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers."""
         return {
@@ -92,7 +104,9 @@ def count_records(kept: pa.Table, rejected: pa.Table) -> OutcomeCounts:
     outcome_counts = OutcomeCounts(rows=pc.count_distinct(numbers).as_py())
     if "rejected_outputs" in kept.column_names:
         kept = kept.append_column(PAIRS, pc.list_value_length(kept["rejected_outputs"]))
-    summed = [column for column in (*SUMMED, PAIRS) if column in kept.column_names]
+    if FINISH in kept.column_names:
+        kept = kept.append_column(CUT, pc.equal(kept[FINISH], "length").cast(pa.int64()))
+    summed = [column for column in (*SUMMED, PAIRS, CUT) if column in kept.column_names]
     for group in kept.group_by(["evolver", "round"]).aggregate(_sums(summed)).to_pylist():
         key = (group["evolver"] or "", group["round"])
         outcome_counts.outcomes[(*key, KEPT, "")] = group["record_id_count"]

@@ -65,12 +65,12 @@ class Entry:
         schema: str = "",
     ) -> Entry:
         """The entry of a part that holds `rows`, in any order."""
-        return cls(name, tuple(files), _pack(rows), _pack_counts(outcome_counts), extra, schema)
+        return cls(name, tuple(files), pack_rows(rows), _pack_counts(outcome_counts), extra, schema)
 
     @property
     def rows(self) -> Rows:
         """The numbers in the plan of the rows that count, ascending. Unpacked anew each time."""
-        return _unpack(self.packed_rows)
+        return unpack_rows(self.packed_rows)
 
     @property
     def outcome_counts(self) -> OutcomeCounts:
@@ -98,7 +98,7 @@ class Entry:
         """Read a stored entry. Raises DamagedOutput, naming `source`, where it is none or leads out of the output."""
         try:
             files = [Part(**part) for part in raw["files"]]
-            rows = _unpack(base64.b64decode(raw["rows"], validate=True))
+            rows = unpack_rows(base64.b64decode(raw["rows"], validate=True))
             outcome_counts, extra, schema = (
                 OutcomeCounts.from_json(raw["tally"]),
                 raw.get("extra", 0),
@@ -131,12 +131,14 @@ class Manifest:
         return OutcomeCounts.total(entry.outcome_counts for entry in self.entries)
 
 
-def _pack(rows: Rows) -> bytes:
+def pack_rows(rows: Rows) -> bytes:
+    """Row numbers, in any order, as compressed deltas: consecutive ones cost next to nothing."""
     deltas = np.diff(np.sort(rows), prepend=0).astype("<i8")
     return zlib.compress(deltas.tobytes(), 6)
 
 
-def _unpack(packed: bytes) -> Rows:
+def unpack_rows(packed: bytes) -> Rows:
+    """The numbers that `pack_rows` has packed, ascending."""
     deltas = np.frombuffer(zlib.decompress(packed), dtype="<i8")
     return np.cumsum(deltas, dtype=np.int64)
 

@@ -52,7 +52,7 @@ _RUN = (
     r"(run|report)\.json",
     r"README\.md",
     "_SUCCESS",
-    r"sessions/\d{6,}(-\d+)?\.json",
+    r"sessions/\d{6,}(-\d+|-end)?\.json",
     REPLY_FORM,
 )
 _ANALYSIS = (*_RUN, r"summary\.json", rf"data/{_SHARD}\.parquet", rf"data/{NAME}-\d{{10,}}\.parquet")
@@ -76,7 +76,7 @@ PATTERNS: Mapping[Kind, Sequence[str]] = {
         *_HELD,
         STAGED_FORM,
         r"(search|optimize|method|report)\.json",
-        r"sessions/\d{6,}(-\d+)?\.json",
+        r"sessions/\d{6,}(-\d+|-end)?\.json",
     ),
     "selection": (*_HELD, rf"data/{_SHARD}\.parquet", r"README\.md", r"selection\.json", *_BESIDE),
     "export": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ray_jobs.errors import DamagedOutput
+from ray_jobs.errors import DamagedOutput, MissingFile
 from ray_jobs.output.checksums import checksum, new_checksum
 from ray_jobs.output.counts import OutcomeCounts, count_records
 from ray_jobs.output.file_names import DATA, REJECTED
@@ -140,3 +141,14 @@ class _File:
             self._writer.write_table(group, row_group_size=group.num_rows)
             self._waiting = []
             self._waiting_rows = self._waiting_bytes = 0
+
+
+def some_texts(store: Store, wanted: int = 500) -> list[str]:
+    """The instructions of some kept records that plain readers see: the first of the first file."""
+    for path, _ in store.list(DATA):
+        # a run that has taken over may have joined it
+        with suppress(pa.ArrowException, MissingFile), store.open_input(path) as opened:
+            batch = next(pq.ParquetFile(opened).iter_batches(wanted, columns=["instruction"]), None)
+            if batch is not None:
+                return [text for text in batch.column("instruction").to_pylist() if text]
+    return []

@@ -1,8 +1,8 @@
 """The plan: every row of a run, written down before the first model loads.
 
 `plan/EVOLVER/TAG-FIRST-COUNT.parquet` hold the rows of one evolver, numbered through the whole plan. A file counts
-once an entry of the epoch that wrote it names it (accepted.py). Seeds are added, never changed or taken away: a seed
-keeps its index, and a row its number, for as long as the output lives.
+once an entry of the epoch that wrote it names it (accepted.py). Seeds are added; a seed keeps its index, and a row its
+number, for as long as the output lives. Rows whose seed is gone stay, or are retracted: see gone.py.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from itertools import compress
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ray_jobs.errors import DamagedOutput, SeedError
+from ray_jobs.errors import ConfigError, SeedError
 from ray_jobs.output.checksums import checksum
 from ray_jobs.output.epochs import Epoch
+from ray_jobs.output.gone import OnGone, settle_gone
+from ray_jobs.output.plan_files import read_plan_file
 from ray_jobs.output.plan_index import UNREADABLE, PlanFile, PlanIndex
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.seeds.idset import IdSet
@@ -28,6 +31,8 @@ from ray_jobs.storage.store import Store
 QUERY_FELL = "query_"
 """What the reason of a seed there begins with that could be read but fell by a rule, such as query_too_short."""
 ROWS_PER_GROUP = 256
+HELD_ROWS = 500_000
+"""So many rows of one evolver are held in memory at most before they are written."""
 
 
 class Plans(Protocol):
@@ -43,6 +48,9 @@ class Plans(Protocol):
 
     def add(self, evolver: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema = PLAN_SCHEMA) -> None:
         """Number rows and write them as one file. They count once they are committed."""
+
+    def check(self) -> None:
+        """Raise what ends the work, if it is to end."""
 
     def commit(self) -> None:
         """Make the files that were added, and the counts of the index, count."""
@@ -67,9 +75,13 @@ class PlanWriter:
         self.index.files.append(file)
         self.index.rows += file.rows
 
+    def check(self) -> None:
+        """Raise what ends the work, if it is to end."""
+        self._may_go_on()
+
     def commit(self) -> None:
         """Make the files that were added, and the counts of the index, count."""
-        self._may_go_on()
+        self.check()
         self._epoch.add_plan(self.index, self._committed)
         self._committed = len(self.index.files)
 
@@ -96,6 +108,10 @@ class Fanout:
             return list(self.evolvers)
         return [max(self.evolvers, key=lambda name: self._luck(seed_id, name))]
 
+    def rows_of(self, seeds: int) -> int:
+        """How many rows so many seeds become."""
+        return seeds * self.samples * (1 if self.split else len(self.evolvers))
+
     def row_id(self, seed_id: str, evolver: str, sample: int) -> str:
         """BLAKE2b-128 of all that determines a row."""
         return digest(seed_id, self.strategy_fingerprint, evolver, str(sample))
@@ -110,31 +126,55 @@ class Fanout:
         return float(draw ** (1 / self.evolvers[evolver]))
 
 
-def make_plan(writer: Plans, source: SeedSource, fanout: Fanout) -> PlanIndex:
-    """Plan the seeds that are not planned yet, and return the index of the whole plan.
+def make_plan(
+    writer: Plans, source: SeedSource, fanout: Fanout, gone: OnGone = "refuse", most: int | None = None
+) -> PlanIndex:
+    """Plan the seeds that are not planned yet, no more than `most` rows, and return the index of the whole plan.
 
-    Reads the seeds only where their files have changed since they were read whole. Streams: memory is 16 bytes a
-    seed. Raises SeedError as `read_seeds` does, and where all seeds are held out; and as the writer does.
+    Reads the seeds only where their files have changed since they were read whole; what then becomes of rows whose seed
+    is not among them, `gone` says. Streams: memory is 16 bytes a seed, twice that where there was a plan. Raises
+    SeedsChanged as `settle_gone` does, SeedError as `read_seeds` does, and where all seeds are held out, ConfigError
+    where there are more rows; and as the writer does.
     """
     index = writer.index
     now = signature(source)
     if index.signature == now:
         return index
-    known = _planned_ids(writer.store, index)
+    before = list(index.files)
+    known, seen = _planned_ids(writer.store, index), IdSet()
     index.held_out = 0
     for batch in read_seeds(source):
         offered = _without(batch, fanout.held_out)
         index.held_out += len(batch.seeds) - len(offered.seeds)
-        _append(writer, _unplanned(offered, known), fanout)
+        new = _unplanned(offered, known)
+        check_size(index.rows + fanout.rows_of(len(new.seeds)) + len(new.bad), most, index.seeds + len(new.seeds))
+        if before:
+            seen.add([bytes.fromhex(seed.seed_id) for seed in offered.seeds])
+            seen.add([bytes.fromhex(bad.seed_id) for bad in offered.bad])
+        _append(writer, new, fanout)
         index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
-        writer.commit()
+        # nothing is added to a plan that may be refused in the end
+        if before:
+            writer.check()
+        else:
+            writer.commit()
     if index.held_out and not index.rows:
         raise SeedError(
             f"{', '.join(source.paths)}: all {index.held_out:,} seeds are dev rows of the method: none is left"
         )
+    settle_gone(writer.store, index, before, seen, gone)
     index.signature = now
     writer.commit()
     return index
+
+
+def check_size(rows: int, most: int | None, seeds: int) -> None:
+    """Raise ConfigError where `seeds` seeds come to more `rows` than `most`."""
+    if most is not None and rows > most:
+        raise ConfigError(
+            f"limits.planned_rows: expected at most {most:,} planned rows, {seeds:,} seeds come to {rows:,} "
+            "(seeds x evolvers x samples); raise it if so many are meant"
+        )
 
 
 def _without(batch: SeedBatch, held_out: frozenset[str]) -> SeedBatch:
@@ -154,13 +194,19 @@ def _append(writer: Plans, batch: SeedBatch, fanout: Fanout) -> None:
     rows: dict[str, list[dict[str, Any]]] = {}
     for place, seed in enumerate(batch.seeds, start=index.seeds):
         for evolver in fanout.chosen(seed.seed_id):
-            rows.setdefault(evolver, []).extend(planned_rows(seed, place, evolver, fanout))
+            planned = rows.setdefault(evolver, [])
+            for row in planned_rows(seed, place, evolver, fanout):
+                planned.append(row)
+                if len(planned) == HELD_ROWS:
+                    writer.add(evolver, planned)
+                    planned.clear()
     if batch.bad:
         rows[UNREADABLE] = [unreadable(bad) for bad in batch.bad]
         index.unreadable.update(bad.reason for bad in batch.bad)
     index.seeds += len(batch.seeds)
     for evolver, planned in rows.items():
-        writer.add(evolver, planned)
+        if planned:
+            writer.add(evolver, planned)
 
 
 def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterator[dict[str, Any]]:
@@ -201,30 +247,13 @@ def encode_plan(rows: Sequence[Mapping[str, Any]], first: int, schema: pa.Schema
     return buffer.getvalue()
 
 
-def read_plan_file(store: Store, file: PlanFile, columns: Sequence[str] | None = None) -> pa.Table:
-    """Rows of one file of the plan, all columns or some. Raises DamagedOutput where it is not what was written."""
-    data = store.read_bytes(file.path)
-    if file.checksum and checksum(data) != file.checksum:
-        raise damaged(store, file, "its checksum differs")
-    try:
-        return pq.read_table(pa.BufferReader(data), columns=None if columns is None else list(columns))
-    except pa.ArrowException as error:
-        raise damaged(store, file, str(error)) from None
-
-
-def damaged(store: Store, file: PlanFile, why: str) -> DamagedOutput:
-    """What a file of the plan is that is not what was written."""
-    return DamagedOutput(
-        f"{store.url_of(file.path)}: is not what was written ({why}); it plans rows {file.first:,} to "
-        f"{file.end - 1:,}; put the file back, or see `evolve repair`"
-    )
-
-
 def _planned_ids(store: Store, index: PlanIndex) -> IdSet:
-    known = IdSet()
+    """The seeds of the plan. One that is back after its rows were retracted is planned again."""
+    known, retracted = IdSet(), pa.array(index.retracted)
     for file in index.files:
-        column = read_plan_file(store, file, ["seed_id"])["seed_id"]
-        known.add([bytes.fromhex(seed_id) for seed_id in column.unique().to_pylist()])
+        rows = read_plan_file(store, file, ["plan_row", "seed_id"])
+        asked = rows.filter(pc.invert(pc.is_in(rows["plan_row"], retracted)))
+        known.add([bytes.fromhex(seed_id) for seed_id in asked["seed_id"].unique().to_pylist()])
     return known
 
 

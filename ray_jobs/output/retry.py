@@ -1,4 +1,4 @@
-"""Taking failed rows out of an output, so that the next run does them again."""
+"""Taking rows out of an output: failed ones, so that the next run does them again, and retracted ones for good."""
 
 from __future__ import annotations
 
@@ -40,6 +40,19 @@ def drop_failed_rows(epoch: Epoch) -> int:
     for entry, rows in failed:
         _rewrite(epoch, entry, rows)
     return sum(len(rows) for _, rows in failed)
+
+
+def drop_retracted_rows(epoch: Epoch) -> int:
+    """Take the records of rows that are planned no more out of the output; of how many rows there were some.
+
+    A run that was cut short may have left them. Raises LeaseLost, and DamagedOutput.
+    """
+    retracted = epoch.accepted.index.retracted
+    held = [(entry, np.intersect1d(entry.rows, retracted)) for entry in epoch.accepted.parts if len(retracted)]
+    for entry, rows in held:
+        if len(rows):
+            _rewrite(epoch, entry, pa.array(rows))
+    return sum(len(rows) for _, rows in held)
 
 
 def _failed_of(epoch: Epoch, entry: Entry) -> pa.Array:

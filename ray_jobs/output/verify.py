@@ -17,7 +17,7 @@ from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import DATA, REJECTED, STAGING, SUCCESS
 from ray_jobs.output.manifest import Entry
 from ray_jobs.output.part_files import count_piece, read_part, read_pieces
-from ray_jobs.output.plan import read_plan_file
+from ray_jobs.output.plan_files import read_plan_file
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.output.schema import RECORD_SCHEMA
 from ray_jobs.storage.store import Store
@@ -53,13 +53,16 @@ def verify(store: Store) -> Verdict:
         problems += [f"part {entry.name}: {problem}" for problem in _part_problems(store, entry, plan, rounds)]
         records += sum(part.records for part in entry.files)
     problems += _column_problems(store, found)
-    missing = np.flatnonzero(~found.manifest.done(plan.rows))
+    done = found.manifest.done(plan.rows)
+    missing = np.flatnonzero(~plan.settled(done))
     if finished:
-        problems += _finish_problems(found, missing.tolist())
-    return Verdict(plan.rows, plan.rows - missing.size, records, len(found.parts), finished, problems)
+        problems += _finish_problems(found, missing.tolist(), plan.retracted[done[plan.retracted]].tolist())
+    return Verdict(plan.asked_rows, plan.asked_rows - missing.size, records, len(found.parts), finished, problems)
 
 
-def _finish_problems(found: Accepted, missing: Sequence[int]) -> Iterator[str]:
+def _finish_problems(found: Accepted, missing: Sequence[int], retracted: Sequence[int]) -> Iterator[str]:
+    if retracted:
+        yield f"the run is marked as finished, but {len(retracted):,} retracted rows are there: {_examples(retracted)}"
     if missing:
         yield f"the run is marked as finished, but {len(missing):,} rows have no outcome: {_examples(missing)}"
     if staged := [part.path for entry in found.parts for part in entry.files if part.path.startswith(STAGING)]:

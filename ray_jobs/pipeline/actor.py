@@ -29,9 +29,10 @@ from evolve.replies import REPLIES, JournalEngine
 from ray_jobs.config.engine_kinds import EngineConfig, is_server
 from ray_jobs.config.engines import build_engine
 from ray_jobs.errors import EngineRefuses
-from ray_jobs.pipeline.gate import Gate
+from ray_jobs.pipeline.gate import Gate, Turns
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
-from ray_jobs.pipeline.monitor import Monitor, StatsReporter, WorkerStats, one_line
+from ray_jobs.pipeline.monitor import Monitor, WorkerStats
+from ray_jobs.pipeline.stats_reporter import StatsReporter, one_line
 
 ENGINE_DIED = 70
 """The exit code of an actor whose engine died."""
@@ -113,7 +114,8 @@ class RowActor(PoolActor[Result]):
         """Load the engine."""
         self._engine: Engine = JournalEngine(self.engine(model))
         self._journal = Journal(self._context.journal) if self._context.journal else None
-        self._turns = asyncio.Semaphore(rows_at_once(self._engine))
+        self._turns = Turns(rows_at_once(self._engine))
+        self._reporter.stats.slots = self._engine.max_concurrency or 0
         self._gate, self._under_way, self._is_sound = Gate(), set[int](), False
 
     def engine(self, config: EngineConfig) -> Engine:

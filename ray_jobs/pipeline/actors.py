@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from random import Random
 from typing import ClassVar, Literal
@@ -17,6 +17,7 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 
 from evolve.engine import Engine
+from evolve.engines.adapted_engine import AdaptedEngine
 from evolve.flow import Strategy, drive
 from evolve.records import Instruction, Usage
 from evolve.strategies.respond import Responder
@@ -77,11 +78,13 @@ class FirstActor(RoundsRowActor):
     async def work(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
         """The rounds of a row."""
         failed = partial(failed_rounds, range(1, self.rounds_per_row + 1), self.step)
-        rounds = await self.outcome(self.rounds(row), self.step, failed)
-        for item in rounds:
-            stats.spend(item["prompt_tokens"], item["completion_tokens"])
-        rounds = self.chosen(rounds)
+        rounds = self.chosen(await self.outcome(self._spent_on(row, stats), self.step, failed))
         stats.count(rounds)
+        return rounds
+
+    async def _spent_on(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
+        rounds = await self.rounds(row)
+        stats.spend(sum(item["prompt_tokens"] for item in rounds), sum(item["completion_tokens"] for item in rounds))
         return rounds
 
     @property
@@ -128,7 +131,9 @@ class RespondTask:
 class EvolveTask:
     """How rows are evolved, and which rounds go on. With `respond` evolvers answer themselves.
 
-    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens.
+    `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens. Evolvers that share the
+    engine have `adapters`, by their names, "" for the bare model; answers are given under `respond_adapter`, if any.
+    What evolvers think aloud is kept with `keep_thoughts` alone.
     The strategy travels whole, for a worker on another machine may not have the folder of its templates.
     """
 
@@ -137,6 +142,9 @@ class EvolveTask:
     keep_rounds: Literal["all", "last"]
     respond: RespondTask | None = None
     confidence_share: float = 1.0
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    respond_adapter: str | None = None
+    keep_thoughts: bool = False
 
 
 class EvolveActor(FirstActor):
@@ -148,13 +156,18 @@ class EvolveActor(FirstActor):
     def load(self, model: EngineConfig) -> None:
         """Load the engine."""
         super().load(model)
-        self._answers = Answers(self._task.respond, self._engine) if self._task.respond else None
+        engine = _under(self._engine, self._task.respond_adapter)
+        self._answers = Answers(self._task.respond, engine) if self._task.respond else None
 
     async def work(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
         """The rounds of a row, answered if they are to be."""
         rounds = await super().work(row, stats)
         if self._answers:
-            await self.each_kept(row, rounds, stats, self._answers.answer, RespondActor.step)
+            answers = self._answers
+            if self._task.respond_adapter is None:
+                # who evolves answers
+                answers = replace(answers, engine=_under(self._engine, self._task.adapters.get(row["evolver"])))
+            await self.each_kept(row, rounds, stats, answers.answer, RespondActor.step)
         return rounds
 
     @property
@@ -168,7 +181,9 @@ class EvolveActor(FirstActor):
         rng = Random(f"{self._task.seed} evolve {row['row_id']}")
         flow = self._task.strategy.evolve(seed, row["seed_index"], rng)
         measured = in_share(row["row_id"], self._task.confidence_share)
-        return round_rows(await drive(flow, self._engine, measured))
+        engine = _under(self._engine, self._task.adapters.get(row["evolver"]))
+        rounds = round_rows(await drive(flow, engine, measured))
+        return rounds if self._task.keep_thoughts else [item | {"evolver_reasoning": None} for item in rounds]
 
     def chosen(self, rounds: list[RoundRow]) -> list[RoundRow]:
         """As the run says."""
@@ -209,7 +224,8 @@ class Answers:
 class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
     """Scores pairs with IFD and IC-IFD, and with what else the run asks for. Undefined scores are null, with a note.
 
-    Blocks take turns with the model; while one has it, the next is tokenised.
+    Blocks take turns with the model; while one has it, the next is tokenised. A true task asks for scores of answers
+    with what was thought aloud before them.
     """
 
     def load(self, model: ScorerConfig) -> None:
@@ -219,11 +235,15 @@ class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
     def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[list[RoundRow]]:
         """Score every round that is still kept."""
         rounds = [(row, item) for row in rows for item in kept(row["rounds"])]
-        score_rounds(self._scoring, rounds)
+        score_rounds(self._scoring, rounds, with_reasoning=bool(self._task))
         for _, item in rounds:
             stats.spend((item["n_q"] or 0) + (item["n_a"] or 0), 0)
         stats.count(item for _, item in rounds)
         return [row["rounds"] for row in rows]
+
+
+def _under(engine: Engine, adapter: str | None) -> Engine:
+    return engine if adapter is None else AdaptedEngine(engine, adapter)
 
 
 def in_share(row_id: str, share: float) -> bool:

@@ -12,10 +12,13 @@ from typing import Any, ClassVar
 
 from ray_jobs.config.run import JobConfig, OutputConfig, SeedsConfig
 from ray_jobs.output import ownership
+from ray_jobs.output.begun_with import seed_mapping
 from ray_jobs.output.card import make_card
 from ray_jobs.output.file_names import CARD
+from ray_jobs.output.languages import languages_of
 from ray_jobs.output.layout import Layout, RoundsLayout, RunLabels
 from ray_jobs.output.manifest import Manifest
+from ray_jobs.output.part_files import some_texts
 from ray_jobs.output.plan import Fanout, PlanWriter, make_plan
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.pipeline.stage import Pipeline
@@ -45,6 +48,10 @@ class PooledJob(ABC):
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """The settings that change results, by dotted path."""
+
+    def noted(self) -> dict[str, Any]:
+        """The settings that a run which goes on with the output must have."""
+        return self.settings()
 
     def check_machine(self, say: Callable[[str], None]) -> None:  # noqa: B027  # most jobs need nothing of it
         """Check what this machine must offer beside Ray, before anything else, and tell. Raises ConfigError."""
@@ -79,9 +86,17 @@ class Job(PooledJob):
     """A run whose rows come from seeds, and end in the schema of evolved records."""
 
     config: JobConfig
+    seed_fields: ClassVar[tuple[str, ...]] = ("instruction", "input")
+    """What of a seed the job reads."""
 
     def __init__(self, config: JobConfig) -> None:
         self.config = config
+
+    def noted(self) -> dict[str, Any]:
+        """Those that change results, and how the seeds are read."""
+        seeds = self.config.seeds
+        columns = {str(field): name for field, name in seeds.columns.items()}
+        return self.settings() | seed_mapping(seeds.layout, columns, self.seed_fields)
 
     @abstractmethod
     def description(self) -> tuple[str, str]:
@@ -109,9 +124,9 @@ class Job(PooledJob):
         """A record a round."""
         return RoundsLayout(self.labels(run_id))
 
-    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:  # noqa: ARG002
+    def documents(self, store: Store, result: dict[str, Any]) -> dict[str, bytes]:
         """The dataset card."""
-        return {CARD: make_card(result, *self.description())}
+        return {CARD: make_card(result, *self.description(), languages_of(some_texts(store)))}
 
 
 class SeededJob(Job):
@@ -123,7 +138,8 @@ class SeededJob(Job):
 
     def plan(self, writer: PlanWriter) -> PlanIndex:
         """Plan what the seed files hold and the plan does not."""
-        return make_plan(writer, self.seed_source(), self.fanout())
+        config = self.config
+        return make_plan(writer, self.seed_source(), self.fanout(), config.seeds.gone, config.limits.planned_rows)
 
 
 def seed_source(seeds: SeedsConfig, output: str = "") -> SeedSource:

@@ -6,30 +6,36 @@ second from a thread, so a row costs no message. `Monitor` is the handle that tr
 
 from __future__ import annotations
 
-import gc
-import threading
 import time
-import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import ray
-from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.manifest import Entry, Rows
 from ray_jobs.output.rounds import RoundRow
-from ray_jobs.output.schema import KEPT
+from ray_jobs.output.schema import FAILED, KEPT
 
 REPORT_SECONDS = 1.0
 MAX_CAUSE_CHARACTERS = 400
 ANSWER_SECONDS = 120.0
 """How long the driver waits for the monitor: longer than Ray takes to start it again."""
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many rounds failed for one reason, and what the first of them says."""
+
+    count: int = 0
+    example: str = ""
+
+    def __add__(self, other: Failures) -> Failures:
+        return Failures(self.count + other.count, self.example or other.example[:MAX_CAUSE_CHARACTERS])
 
 
 @dataclass
@@ -51,6 +57,12 @@ class WorkerStats:
     given_again: int = 0
     """Completions that came from the journal: their tokens were paid for before, and are not among those here."""
     outcomes: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, Failures] = field(default_factory=dict)
+    """Those of the outcomes that failed, by their reasons; a rule that turns a round down is no failure."""
+    slots: int = 0
+    """How many prompts its engine works on at once, as far as it tells."""
+    told: dict[str, None] = field(default_factory=dict)
+    """What its engine has to say to whoever runs it, each once."""
 
     @property
     def busy_seconds(self) -> float:
@@ -69,7 +81,11 @@ class WorkerStats:
 
     def count(self, rounds: Iterable[RoundRow]) -> None:
         """Count how rounds left this stage: kept, or the reason why not."""
-        self.outcomes.update(KEPT if item["status"] == KEPT else item["reason"] for item in rounds)
+        for item in rounds:
+            self.outcomes[KEPT if item["status"] == KEPT else item["reason"]] += 1
+            if item["status"] == FAILED:
+                reason = item["reason"]
+                self.failures[reason] = self.failures.get(reason, Failures()) + Failures(1, item.get("error") or "")
 
     def add(self, other: WorkerStats) -> None:
         """Take another worker's figures in."""
@@ -80,6 +96,10 @@ class WorkerStats:
         self.held_seconds += other.held_seconds
         self.given_again += other.given_again
         self.outcomes.update(other.outcomes)
+        self.slots += other.slots
+        self.told |= other.told
+        for reason, failures in other.failures.items():
+            self.failures[reason] = self.failures.get(reason, Failures()) + failures
 
 
 @dataclass
@@ -98,6 +118,10 @@ class PoolState:
     busy_seconds: float = 0.0
     cause: str = ""
     """Why a worker of it ended last, as far as it could say so."""
+    not_loaded: int = 0
+    """How many workers could not load their model since one could last."""
+    refused: str = ""
+    """What the model or its server says of the configuration under which it cannot be used at all."""
 
 
 @dataclass
@@ -115,6 +139,8 @@ class MonitorActor:
     def __init__(self, pools: Iterable[str]) -> None:
         self._workers: dict[str, dict[str, tuple[WorkerStats, float]]] = {pool: {} for pool in pools}
         self._causes: dict[str, str] = {}
+        self._not_loaded: Counter[str] = Counter()
+        self._refused: dict[str, str] = {}
         self._committed = OutcomeCounts()
         self._parts: set[str] = set()
         self._rows: list[Rows] = []
@@ -123,11 +149,20 @@ class MonitorActor:
     def report(self, pool: str, worker: str, stats: WorkerStats) -> bool:
         """Keep a worker's latest figures; answers whether the run is to stop."""
         self._workers.setdefault(pool, {})[worker] = (stats, time.monotonic())
+        if stats.ready:
+            self._not_loaded[pool] = 0
         return self._stopping
 
     def ended(self, pool: str, cause: str) -> None:
         """Keep why a worker ends."""
         self._causes[pool] = cause
+
+    def not_loaded(self, pool: str, cause: str, refused: str) -> None:
+        """Keep why a worker could not load its model, and what is `refused` of its configuration, if it is that."""
+        self._causes[pool] = cause
+        self._not_loaded[pool] += 1
+        if refused:
+            self._refused[pool] = refused
 
     def committed(self, name: str, outcome_counts: OutcomeCounts, rows: Rows) -> None:
         """Count a committed part once."""
@@ -148,7 +183,12 @@ class MonitorActor:
     def snapshot(self) -> Snapshot:
         """Everything, summed by pool."""
         pools = {
-            name: replace(pool_state(workers.values(), time.monotonic()), cause=self._causes.get(name, ""))
+            name: replace(
+                pool_state(workers.values(), time.monotonic()),
+                cause=self._causes.get(name, ""),
+                not_loaded=self._not_loaded[name],
+                refused=self._refused.get(name, ""),
+            )
             for name, workers in self._workers.items()
         }
         return Snapshot(pools, self._committed, len(self._parts))
@@ -204,73 +244,3 @@ class Monitor:
         """The state of all pools."""
         snapshot: Snapshot = ray.get(self.actor.snapshot.remote(), timeout=ANSWER_SECONDS)
         return snapshot
-
-
-class StatsReporter:
-    """A worker's stats, which a thread sends to the monitor once a second. `stopped` is the monitor's latest answer."""
-
-    def __init__(self, monitor: Monitor, pool: str) -> None:
-        self.stats = WorkerStats()
-        self.stopped = False
-        self._monitor, self._pool, self._worker = monitor, pool, uuid.uuid4().hex
-        self._started = time.monotonic()
-        self._thread = threading.Thread(target=self._keep, name="stats", daemon=True)
-        self._thread.start()
-
-    @contextmanager
-    def loading(self) -> Iterator[None]:
-        """The block loads the model: tell the monitor why it failed, or that the worker is ready.
-
-        Libraries and model stay as long as the worker: from here on the garbage collector leaves them out. Otherwise
-        each of its full passes, which every few hundred rows bring about, would walk all of them again.
-        """
-        try:
-            yield
-        except Exception as error:
-            self.ended(f"its model cannot be loaded: {one_line(error)}")
-            raise
-        gc.collect()
-        gc.freeze()
-        self.stats.ready = True
-
-    def ended(self, cause: str) -> None:
-        """Tell the monitor why this worker ends."""
-        # the cause helps whoever reads it; the worker ends all the same
-        with suppress(RayError):
-            ray.get(self._monitor.actor.ended.remote(self._pool, cause), timeout=5 * REPORT_SECONDS)
-
-    @contextmanager
-    def rows(self, count: int) -> Iterator[WorkerStats]:
-        """Count `count` rows as in flight while the block runs, and as done after it."""
-        if self.stats.first_began is None:
-            self.stats.first_began = time.monotonic()
-        self.stats.began += count
-        yield self.stats
-        self.stats.done += count
-        self.stats.last_done = time.monotonic()
-
-    def row(self) -> AbstractContextManager[WorkerStats]:
-        """Count one row, as `rows` does."""
-        return self.rows(1)
-
-    def report(self) -> None:
-        """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
-        self.stats.held_seconds = time.monotonic() - self._started
-        # without the monitor the display misses this worker for a moment; its work goes on
-        with suppress(RayError):
-            self.stopped = ray.get(self._monitor.actor.report.remote(self._pool, self._worker, self.stats))
-
-    def _keep(self) -> None:
-        # a call without a Ray would start one, so the thread ends with the Ray it reports to
-        while ray.is_initialized():
-            try:
-                self.report()
-            except Exception:  # no class of its own: this process has another Ray by now, without the monitor
-                return
-            time.sleep(REPORT_SECONDS)
-
-
-def one_line(error: BaseException) -> str:
-    """An error's class and the first line of its message, for people."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    return f"{type(error).__name__}: {text[:MAX_CAUSE_CHARACTERS]}"

@@ -14,7 +14,8 @@ from ray.data import DataContext
 from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
-from ray_jobs.output.plan import ROWS_PER_GROUP, damaged
+from ray_jobs.output.plan import ROWS_PER_GROUP
+from ray_jobs.output.plan_files import damaged
 from ray_jobs.output.plan_index import PlanFile
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.storage.store import Store

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
+from ray_jobs.config.engine_kinds import VllmConfig
 from ray_jobs.config.run import ModelScorerConfig, PoolConfig
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.actor import ActorContext, PoolActor
@@ -23,8 +24,8 @@ class Stage:
     """One pool of actors, and the rows that pass it.
 
     Each actor loads `model`, the configuration of an engine or of a model, which stands in the configuration at
-    `place`; it is told `task` beside. `branch` is the one branch of the plan whose rows pass: they begin here. Without
-    it all rows pass. `labels` are the columns in which records name the model.
+    `place`; it is told `task` beside. `branches` are those of the plan whose rows pass: they begin here. Without any
+    all rows pass. `labels` are the columns in which records name the model.
     """
 
     name: str
@@ -33,7 +34,7 @@ class Stage:
     model: Any
     pool: PoolConfig
     task: Any = None
-    branch: str | None = None
+    branches: tuple[str, ...] = ()
     labels: Mapping[str, str | None] = field(default_factory=dict)
 
     def context(self, monitor: Monitor, first: bool, journal: JournalPlace | None = None) -> ActorContext:
@@ -55,12 +56,22 @@ class Pipeline:
 
     def own(self, branch: str) -> list[Stage]:
         """The stages that the rows of one branch alone pass."""
-        return [stage for stage in self.stages if stage.branch == branch]
+        return [stage for stage in self.stages if branch in stage.branches]
+
+    def side_by_side(self) -> list[tuple[tuple[str, ...], list[Stage]]]:
+        """The stages that some branches alone pass, with the names of those branches."""
+        found: list[tuple[tuple[str, ...], list[Stage]]] = []
+        for branch in self.branches:
+            own = self.own(branch)
+            names = own[0].branches if own else (branch,)
+            if names not in [known for known, _ in found]:
+                found.append((names, own))
+        return found
 
     @property
     def shared(self) -> list[Stage]:
         """The stages that all rows pass."""
-        return [stage for stage in self.stages if stage.branch is None]
+        return [stage for stage in self.stages if not stage.branches]
 
     @property
     def first(self) -> list[Stage]:
@@ -75,7 +86,8 @@ class Pipeline:
         """The pools in the order in which a row passes them, those that share the rows among them together."""
         depth = max((len(self.own(branch)) for branch in self.branches), default=0)
         side_by_side = [
-            [own[step].name for branch in self.branches if len(own := self.own(branch)) > step] for step in range(depth)
+            list(dict.fromkeys(own[step].name for branch in self.branches if len(own := self.own(branch)) > step))
+            for step in range(depth)
         ]
         return [*side_by_side, *([stage.name] for stage in self.shared)]
 
@@ -85,10 +97,7 @@ class Pipeline:
 
     def passing(self, rows: Mapping[str, int]) -> dict[str, int]:
         """How many rows pass each pool, where each branch has so many."""
-        return {
-            stage.name: sum(rows.values()) if stage.branch is None else rows.get(stage.branch, 0)
-            for stage in self.stages
-        }
+        return {stage.name: sum(rows.get(branch, 0) for branch in stage.branches or rows) for stage in self.stages}
 
     def labels(self) -> dict[str, str | None]:
         """The columns in which records name the models of stages that all rows pass."""
@@ -101,6 +110,8 @@ def absolute(config: AnyModel) -> AnyModel:
     folder = Path(config.model)
     if folder.is_dir():
         changed["model"] = str(folder.resolve())
+    if isinstance(config, VllmConfig) and config.adapter:
+        changed["adapter"] = str(Path(config.adapter).resolve())
     if isinstance(config, ModelScorerConfig) and config.reward:
         changed["reward"] = absolute(config.reward)
     found: AnyModel = config.model_copy(update=changed)

@@ -29,7 +29,7 @@ def stream(
     """The finished rows of everything that is pending. Lazy, as Ray Data is. `journal` says where replies are kept.
 
     Each branch reads its own part of the plan, so that all of them run side by side and no row travels through a pool
-    that is not its own.
+    that is not its own. Branches that share their pools become one stream.
     """
     first = pipeline.first
 
@@ -38,9 +38,12 @@ def stream(
             rows = through_pool(rows, stage, stage.context(monitor, stage in first, journal(stage)))
         return rows
 
+    def begun(names: Iterable[str]) -> Dataset | None:
+        read = pending.branches
+        return union(_planned(pipeline, store, name, read[name]) for name in names if name in read)
+
     rows = union(
-        through(_planned(pipeline, store, name, blocks), pipeline.own(name))
-        for name, blocks in pending.branches.items()
+        through(planned, own) for names, own in pipeline.side_by_side() if (planned := begun(names)) is not None
     )
     ended = [through(rows, pipeline.shared)] if rows else []
     finished = union([*ended, *unreadable_rows(store, pending)])

@@ -37,7 +37,7 @@ def funnel_section(view: View) -> Section:
     ]
     headings = ["evolver", *STAGES, "kept of planned", "without outcome yet"]
     table = Table("Records by stage. One row of a run gives a record a round.", headings, rows)
-    return Section("funnel", title, [picture, table, *_reasons(view), *_unreadable(view)])
+    return Section("funnel", title, [picture, table, *_cut(view), *_reasons(view), *_unreadable(view)])
 
 
 def _funnel(view: View, evolver: str) -> list[int]:
@@ -53,6 +53,20 @@ def _funnel(view: View, evolver: str) -> list[int]:
 def _pending(view: View, evolver: str) -> int:
     planned = view.inputs.planned()
     return planned[evolver] - view.gathered.ended(evolver) if planned else 0
+
+
+def _cut(view: View) -> list[Note]:
+    """What share of the kept responses ran into their limit, by evolver."""
+    found = view.gathered.finished
+    shares = []
+    for evolver in view.evolvers:
+        ended = sum(number for (name, _), number in found.items() if name == evolver)
+        if ended:
+            shares.append(f"{view.title(evolver)} {percent(found[evolver, 'length'], ended)}")
+    cut = any(reason == "length" for _, reason in found)
+    return (
+        [Note(f"Kept responses that ran into their token limit: {', '.join(shares)}.", warning=cut)] if shares else []
+    )
 
 
 def _reasons(view: View) -> list[Table | Note]:
@@ -80,7 +94,7 @@ def _unreadable(view: View) -> list[Note]:
     if not plan:
         return []
     unreadable = plan.unreadable.total()
-    told = f"{count(plan.seeds)} usable seeds, {count(plan.duplicates)} duplicates left out, {count(unreadable)}"
+    told = f"{count(plan.usable_seeds)} usable seeds, {count(plan.duplicates)} duplicates left out, {count(unreadable)}"
     reasons = ", ".join(f"{reason} {number:,}" for reason, number in plan.unreadable.most_common())
     return [Note(f"{told} that could not be read{f' ({reasons})' if reasons else ''}.", warning=unreadable > 0)]
 

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from ray_jobs.datasets.outcomes import split
 from ray_jobs.datasets.score_columns import summed_counts
+from ray_jobs.output.counts import FINISH
 from ray_jobs.output.schema import KEPT
 from ray_jobs.report.examples import SHOWN, SameSeeds, Tail
 from ray_jobs.report.histogram import Floats, Histogram
@@ -43,7 +44,8 @@ class Gathered:
     `positions` are the top-1 probabilities of the positions of replies, by the column of their counts.
 
     `endings` counts records; `tokens` are prompt and completion tokens of kept and of all records; `operators`
-    counts (evolver, operator, status) and `operator_scores` have IC-IFD by evolver and operator.
+    counts (evolver, operator, status) and `operator_scores` have IC-IFD by evolver and operator. `finished` counts
+    kept records by how their response ended, where that is known.
     """
 
     sums: SeedSums | None
@@ -53,6 +55,7 @@ class Gathered:
     tokens: Counter[tuple[str, str, bool]] = field(default_factory=Counter)
     operators: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     operator_scores: dict[tuple[str, str], Histogram] = field(default_factory=dict)
+    finished: Counter[tuple[str, str]] = field(default_factory=Counter)
     lowest: defaultdict[str, Tail] = field(default_factory=lambda: defaultdict(lambda: Tail(highest=False)))
     highest: defaultdict[str, Tail] = field(default_factory=lambda: defaultdict(lambda: Tail(highest=True)))
     same_seeds: SameSeeds = field(default_factory=SameSeeds)
@@ -86,10 +89,12 @@ def gather(inputs: Inputs, say: Say) -> Gathered:
     """Read everything. Raises DamagedOutput and StorageError."""
     sums = make_sums(inputs.plan.seeds, inputs.evolvers, inputs.rounds, list(MEASURES)) if inputs.plan else None
     gathered = Gathered(sums)
+    if not inputs.finished:
+        say(f"{inputs.store.url}: the run is not finished; this is what is committed of it so far")
     if inputs.kept:
         say(f"reading {inputs.kept.origin['records']:,} kept records")
         measured = (name for record_measure in RECORD_MEASURES for name in record_measure.needs)
-        needs = dict.fromkeys([*_COUNTED, *SHOWN, *POSITIONS, *measured])
+        needs = dict.fromkeys([*_COUNTED, FINISH, *SHOWN, *POSITIONS, *measured])
         for batch in batches(inputs.kept, list(needs)):
             _add_kept(gathered, batch)
     if inputs.rejected:
@@ -112,6 +117,8 @@ def _add_kept(gathered: Gathered, batch: pa.RecordBatch) -> None:
             histogram.add_counts(summed_counts(batch.column(name).take(pa.array(places))))
     for (evolver,), places in split(batch, ("evolver",)):
         name = str(evolver or NOBODY)
+        counted = pc.value_counts(batch.column(FINISH).take(pa.array(places)).drop_null())
+        gathered.finished.update({(name, item["values"]): item["counts"] for item in counted.to_pylist()})
         _add_tails(gathered, name, batch.take(pa.array(places)), values[IC_IFD][places])
     _add_operators(gathered, batch, pa.array([KEPT] * batch.num_rows), values[IC_IFD])
     _add_tokens(gathered, batch, kept=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from ray_jobs.datasets.source import SELECTION, Source, open_source, run_source
@@ -59,10 +60,12 @@ class Inputs:
         if self.plan is None:
             return None
         each, counts = int(self.run.get("records_per_row", 1)), Counter[str]()
+        retracted = self.plan.retracted
         for file in self.plan.files:
-            unreadable = file.evolver == UNREADABLE
+            first, end = np.searchsorted(retracted, [file.first, file.end])
+            rows = file.rows - int(end - first)
             name = file.evolver if file.evolver in self.evolvers else NOBODY
-            counts[name] += file.rows if unreadable else file.rows * each
+            counts[name] += rows if file.evolver == UNREADABLE else rows * each
         return counts
 
 

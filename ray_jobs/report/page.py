@@ -127,7 +127,7 @@ def _cards(view: View) -> list[tuple[str, str, str]]:
     of = "planned" if planned else "with an outcome"
     cards = [("kept records", count(kept), f"{percent(kept, whole)} of {count(whole)} {of}")]
     if view.inputs.plan:
-        cards.append(("seeds", count(view.inputs.plan.seeds), f"through {len(view.evolvers)} evolvers"))
+        cards.append(("seeds", count(view.inputs.plan.usable_seeds), f"through {len(view.evolvers)} evolvers"))
     if tokens:
         each = count(tokens / kept) if kept else NONE
         cards.append(("tokens a kept record", each, f"{count(tokens)} in all, lost records included"))

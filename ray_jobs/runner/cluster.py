@@ -31,7 +31,7 @@ QUIET = ("ray", "ray.train", "vllm", "transformers")
 
 KNOCK_SECONDS = 10.0
 POLL_SECONDS = 0.1
-STOP_SECONDS = 15.0
+STOP_SECONDS = 3.0
 """How long Ray's start may go on once the run is asked to stop."""
 LEAVE_SECONDS = 30.0
 IDLE_WORKER_MS = "60000"
@@ -169,6 +169,17 @@ def _knock(address: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+
+
+def check_address(config: RayConfig) -> None:
+    """Refuse what is no cluster to join but a dashboard's URL, before anything is written. Raises ClusterError."""
+    address = config.address or os.environ.get("RAY_ADDRESS") or ""
+    if address.startswith(("http://", "https://")):
+        named = "ray.address" if config.address else "RAY_ADDRESS"
+        raise ClusterError(
+            f"{named} {address}: is a dashboard's URL, to which `evolve submit --address` sends jobs; a run joins "
+            "HOST:PORT or ray://HOST:PORT, or starts a Ray of its own where nothing is said"
+        )
 
 
 def starts_here(address: str | None) -> bool:

@@ -16,18 +16,21 @@ import numpy as np
 import numpy.typing as npt
 
 from ray_jobs.config.identity import fingerprint
-from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, StorageError
+from ray_jobs.errors import JobError, LeaseLost, OutputError, PoolError, SeedsChanged, StorageError
 from ray_jobs.output import run_files
 from ray_jobs.output.begun_with import refuse_changes
-from ray_jobs.output.epochs import Epoch
+from ray_jobs.output.epochs import Epoch, Repairs
+from ray_jobs.output.examples import reason_examples
 from ray_jobs.output.file_names import REPORT, RUN, SEARCH
 from ray_jobs.output.first_version import FORMAT
 from ray_jobs.output.join import join_parts, small_parts
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.replies import remove_done
+from ray_jobs.output.retry import drop_retracted_rows
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.runner.report import make_report
+from ray_jobs.runner.useful import check_useful
 
 Say = Callable[[str], None]
 Done = npt.NDArray[np.bool_]
@@ -53,18 +56,17 @@ class Drive:
         """Put right what earlier runs left, plan, work off what is pending, publish it, and return the report.
 
         Without `plans` the plan is taken as it is. What is committed, by earlier runs too, is published whatever ends
-        planning and work, unless that is the store, another run or a kill.
+        planning and work, unless that is the store, another run, seeds that are gone or a kill.
         """
         repairs = self.epoch.clean()
         self._settle_settings()
         try:
             plan = self.job.plan(PlanWriter(self.epoch, self.may_go_on)) if plans else self._planned()
-            done = self.epoch.accepted.manifest.done(plan.rows)
-            left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
-            rows = f"{plan.rows:,} rows, {int(done.sum()):,} done ({repairs})"
-            self.say(f"plan: {plan.seeds:,} seeds, {left_alone}{rows}")
+            self._drop_retracted(plan)
+            done = plan.settled(self.epoch.accepted.manifest.done(plan.rows))
+            self.say(_described(plan, int(done.sum()) - len(plan.retracted), repairs))
             self._work_off(plan, done)
-        except (StorageError, LeaseLost):
+        except (StorageError, LeaseLost, SeedsChanged):
             raise
         except JobError:
             self._publish_what_is_done()
@@ -77,6 +79,14 @@ class Drive:
             raise OutputError(f"{self.epoch.store.url}: there is no run here (no plan)")
         return self.epoch.accepted.plan
 
+    def _drop_retracted(self, plan: PlanIndex) -> None:
+        if not len(plan.retracted):
+            return
+        self.epoch.refresh()
+        if dropped := drop_retracted_rows(self.epoch):
+            self.epoch.refresh()
+            self.say(f"{dropped:,} rows taken out, whose seeds are gone")
+
     def _work_off(self, plan: PlanIndex, done: Done) -> None:
         executions = 0
         self._shorten_journal(done)
@@ -86,7 +96,7 @@ class Drive:
             executions += 1
             self.execute(plan, done, executions)
             before = int(done.sum())
-            done = self.epoch.refresh().manifest.done(plan.rows)
+            done = plan.settled(self.epoch.refresh().manifest.done(plan.rows))
             self._shorten_journal(done)
             if int(done.sum()) == before:
                 raise PoolError("a whole pass over the pending rows has committed none of them")
@@ -101,10 +111,10 @@ class Drive:
 
         An output is begun once rows are planned: until then, as after seeds that cannot be read, any settings do.
         """
-        settings, store = self.job.settings(), self.epoch.store
+        settings, noted, store = self.job.settings(), self.job.noted(), self.epoch.store
         if store.exists(SEARCH):
             raise OutputError(f"{store.url}: this is the output of a search; give the run one of its own")
-        refuse_changes(store, self.epoch.accepted, settings)
+        refuse_changes(store, self.epoch.accepted, noted)
         content = {
             "format": FORMAT,
             "job": self.job.kind,
@@ -117,7 +127,7 @@ class Drive:
             "versions": run_files.versions(),
         }
         self.epoch.publish(RUN, json.dumps(content, indent=1).encode())
-        self.epoch.settle(settings)
+        self.epoch.settle(noted)
 
     def _join(self, may_go_on: Callable[[], None]) -> None:
         """Join small parts and publish staged ones, while no task writes."""
@@ -138,9 +148,24 @@ class Drive:
         store, found = self.epoch.store, self.epoch.accepted.manifest
         labels = self.job.labels(fingerprint(self.job.settings()))
         result = make_report(plan, self.job.records_per_row, labels, found, run_files.load_sessions(store))
+        result["reason_examples"] = reason_examples(self.epoch, list(result["reasons"]))
         result |= self.job.summary(store, found)
         documents = {REPORT: json.dumps(result, indent=1).encode(), **self.job.documents(store, result)}
         for path, content in documents.items():
             self.epoch.publish(path, content)
+        try:
+            check_useful(self.job, self.epoch, plan, result)
+        except JobError:
+            # an earlier version has marked it as finished, perhaps
+            self.epoch.unmark()
+            raise
         self.epoch.finish()
         return result
+
+
+def _described(plan: PlanIndex, done: int, repairs: Repairs) -> str:
+    left_alone = f"{plan.held_out:,} held out, " if plan.held_out else ""
+    retracted = f"{len(plan.retracted):,} retracted, " if len(plan.retracted) else ""
+    return (
+        f"plan: {plan.usable_seeds:,} seeds, {left_alone}{plan.asked_rows:,} rows, {retracted}{done:,} done ({repairs})"
+    )

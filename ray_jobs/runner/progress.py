@@ -6,8 +6,9 @@ import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Self
 
 from rich.console import Console, Group
@@ -21,7 +22,23 @@ from ray_jobs.pipeline.queues import Queues
 
 NO_QUEUES = Queues()
 LINE_SECONDS = 10.0
+SILENT_SECONDS = 300.0
+"""After how long a log hears that nothing has changed."""
 WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be done: rows of each pool, rows of the run, those that were done `already`, what feeds which pool.
+
+    `ready_last_time` is after how many seconds of an earlier session each pool had its first actor.
+    """
+
+    totals: Mapping[str, int]
+    rows: int
+    already: int
+    queues: Queues = NO_QUEUES
+    ready_last_time: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -33,17 +50,22 @@ class PoolLine:
     total: int
     in_flight: int
     tokens_per_second: float
-    rejected_count: int
+    not_kept: int
     eta_seconds: float | None
     state: str
 
 
 class Display(ABC):
-    """Shows snapshots of the monitor. `totals` are the rows that each pool has before it."""
+    """Shows snapshots of the monitor."""
 
-    def __init__(self, totals: Mapping[str, int], rows: int, already: int, queues: Queues = NO_QUEUES) -> None:
-        self._totals, self._rows, self._already, self._queues = totals, rows, already, queues
+    def __init__(self, work: Work, clock: Callable[[], float] = time.monotonic) -> None:
+        self._work, self._clock, self._began = work, clock, clock()
         self._history: deque[tuple[float, Snapshot]] = deque()
+
+    @property
+    def elapsed(self) -> float:
+        """The seconds since the display began."""
+        return self._clock() - self._began
 
     @abstractmethod
     def observe(self, snapshot: Snapshot) -> None:
@@ -60,7 +82,7 @@ class Display(ABC):
 
     def lines(self, snapshot: Snapshot) -> list[PoolLine]:
         """One line a pool, with rates over the last minute."""
-        now = time.monotonic()
+        now = self._clock()
         self._history.append((now, snapshot))
         while len(self._history) > 2 and now - self._history[0][0] > WINDOW_SECONDS:
             self._history.popleft()
@@ -71,8 +93,9 @@ class Display(ABC):
                 pool,
                 before.pools.get(name, PoolState()),
                 now - then,
-                self._totals.get(name, 0),
-                self._queues.words(name, snapshot),
+                self._work.totals.get(name, 0),
+                self._work.queues.words(name, snapshot),
+                self._work.ready_last_time.get(name),
             )
             for name, pool in snapshot.pools.items()
         ]
@@ -82,46 +105,67 @@ class Display(ABC):
         committed = snapshot.committed
         kept = committed.by_status()
         outcomes = ", ".join(f"{count:,} {status}" for status, count in sorted(kept.items()))
-        done = self._already + committed.rows
-        return f"committed {done:,} of {self._rows:,} rows in {snapshot.parts:,} new parts" + (
+        done = self._work.already + committed.rows
+        return f"committed {done:,} of {self._work.rows:,} rows in {snapshot.parts:,} new parts" + (
             f" (records: {outcomes})" if outcomes else ""
         )
 
 
 class LineDisplay(Display):
-    """A line a pool every ten seconds, for logs."""
+    """A line for each pool of which something has changed, every ten seconds, for logs.
 
-    _shown = 0.0
+    Each has the time of day, the time since the run's engines were started, and an estimate of what is left.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        clock: Callable[[], float] = time.monotonic,
+        time_of_day: Callable[[], datetime] = datetime.now,
+    ) -> None:
+        super().__init__(work, clock)
+        self._time_of_day = time_of_day
+        self._shown: dict[str, str] = {}
+        self._looked, self._said = -LINE_SECONDS, -LINE_SECONDS
 
     def observe(self, snapshot: Snapshot) -> None:
-        """Print the lines when ten seconds have gone by."""
-        lines = self.lines(snapshot)
-        if time.monotonic() - self._shown < LINE_SECONDS:
+        """Print what has changed, when ten seconds have gone by."""
+        lines, elapsed = self.lines(snapshot), self.elapsed
+        if elapsed - self._looked < LINE_SECONDS:
             return
-        self._shown = time.monotonic()
-        for line in lines:
-            print(
-                f"{line.name}: {line.done:,}/{line.total:,} rows, {line.in_flight:,} in flight, "
-                f"{line.tokens_per_second:,.0f} tokens/s, {line.rejected_count:,} turned down, "
-                f"ETA {clock(line.eta_seconds)}, {line.state}",
-                flush=True,
-            )
-        print(self.summary(snapshot), flush=True)
+        self._looked = elapsed
+        new = [line for line in lines if self._shown.get(line.name) != _facts(line)]
+        self._shown = {line.name: _facts(line) for line in lines}
+        if new:
+            for line in new:
+                rest = f"{line.tokens_per_second:,.0f} tokens/s, ETA {in_clock(line.eta_seconds)}"
+                self._print(f"{line.name}: {_facts(line)}, {rest}")
+            left = [line.eta_seconds for line in lines]
+            eta = None if None in left else max((seconds or 0.0 for seconds in left), default=None)
+            self._print(f"{self.summary(snapshot)}, ETA {in_clock(eta)}")
+        elif elapsed - self._said >= SILENT_SECONDS:
+            self._print(f"nothing has changed for {in_clock(elapsed - self._said)}")
+
+    def _print(self, text: str) -> None:
+        self._said = self.elapsed
+        print(f"{self._time_of_day():%Y-%m-%d %H:%M:%S} +{in_clock(self._said)} {text}", flush=True)
+
+
+def _facts(line: PoolLine) -> str:
+    return f"{line.done:,}/{line.total:,} rows, {line.in_flight:,} in flight, {line.not_kept:,} not kept, {line.state}"
 
 
 class LiveDisplay(Display):
     """A table of bars that is drawn again in place."""
 
-    def __init__(
-        self, totals: Mapping[str, int], rows: int, already: int, console: Console, queues: Queues = NO_QUEUES
-    ) -> None:
-        super().__init__(totals, rows, already, queues)
+    def __init__(self, work: Work, console: Console) -> None:
+        super().__init__(work)
         self._live = Live(console=console, refresh_per_second=4, transient=False)
 
     def observe(self, snapshot: Snapshot) -> None:
         """Draw all pools."""
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("pool", "", "rows", "in flight", "tokens/s", "turned down", "ETA", "state"):
+        for heading in ("pool", "", "rows", "in flight", "tokens/s", "not kept", "ETA", "state"):
             table.add_column(heading, justify="left" if heading in ("pool", "", "state") else "right")
         for line in self.lines(snapshot):
             table.add_row(
@@ -130,11 +174,11 @@ class LiveDisplay(Display):
                 f"{line.done:,}/{line.total:,}",
                 f"{line.in_flight:,}",
                 f"{line.tokens_per_second:,.0f}",
-                f"{line.rejected_count:,}",
-                clock(line.eta_seconds),
+                f"{line.not_kept:,}",
+                in_clock(line.eta_seconds),
                 line.state,
             )
-        self._live.update(Group(table, self.summary(snapshot)))
+        self._live.update(Group(table, f"{in_clock(self.elapsed)} {self.summary(snapshot)}"))
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -145,14 +189,12 @@ class LiveDisplay(Display):
         self._live.stop()
 
 
-def make_display(totals: Mapping[str, int], rows: int, already: int, queues: Queues = NO_QUEUES) -> Display:
+def make_display(work: Work) -> Display:
     """Bars where standard output is a terminal, lines elsewhere."""
-    if sys.stdout.isatty():
-        return LiveDisplay(totals, rows, already, Console(), queues)
-    return LineDisplay(totals, rows, already, queues)
+    return LiveDisplay(work, Console()) if sys.stdout.isatty() else LineDisplay(work)
 
 
-def clock(seconds: float | None) -> str:
+def in_clock(seconds: float | None) -> str:
     """Seconds as 1:02:03; "-" where they are not known."""
     if seconds is None:
         return "-"
@@ -161,7 +203,9 @@ def clock(seconds: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _line(name: str, pool: PoolState, before: PoolState, seconds: float, total: int, queue: str) -> PoolLine:
+def _line(
+    name: str, pool: PoolState, before: PoolState, seconds: float, total: int, queue: str, last_time: float | None
+) -> PoolLine:
     stats, past = pool.stats, before.stats
     tokens = stats.prompt_tokens + stats.completion_tokens - past.prompt_tokens - past.completion_tokens
     rate = (stats.done - past.done) / seconds if seconds > 0 else 0.0
@@ -172,13 +216,13 @@ def _line(name: str, pool: PoolState, before: PoolState, seconds: float, total: 
         total=total,
         in_flight=pool.in_flight,
         tokens_per_second=tokens / seconds if seconds > 0 else 0.0,
-        rejected_count=sum(count for outcome, count in stats.outcomes.items() if outcome != KEPT),
+        not_kept=sum(count for outcome, count in stats.outcomes.items() if outcome != KEPT),
         eta_seconds=0.0 if left <= 0 else left / rate if rate > 0 else None,
-        state=_state(pool, left, queue),
+        state=_state(pool, left, queue, last_time),
     )
 
 
-def _state(pool: PoolState, left: int, queue: str) -> str:
+def _state(pool: PoolState, left: int, queue: str, last_time: float | None) -> str:
     if left <= 0:
         return "done"
     if pool.ready and not pool.in_flight and "full" not in queue:
@@ -186,4 +230,7 @@ def _state(pool: PoolState, left: int, queue: str) -> str:
     parts = [f"{pool.ready} ready"] if pool.ready else []
     parts += [f"{pool.loading} loading"] if pool.loading else []
     parts += [queue] if queue else []
-    return ", ".join(parts) or "waiting for its first actor"
+    words = ", ".join(parts) or "waiting for its first actor"
+    if pool.ready or last_time is None:
+        return words
+    return f"{words} (ready after {in_clock(last_time)} last time)"

@@ -14,7 +14,8 @@ from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.join import join_parts, small_parts
 from ray_jobs.output.manifest import Entry
 from ray_jobs.output.part_files import read_part
-from ray_jobs.output.plan import encode_plan, make_plan, read_plan_file
+from ray_jobs.output.plan import encode_plan, make_plan
+from ray_jobs.output.plan_files import read_plan_file
 from ray_jobs.output.plan_index import PlanFile, PlanIndex
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.job import PooledJob, SeededJob
@@ -116,6 +117,9 @@ class _Collector:
         if (name := checksum(data)) in self._wanted:
             self.files[name] = data
         self.index.rows += len(rows)
+
+    def check(self) -> None:
+        """Nothing ends it."""
 
     def commit(self) -> None:
         """Nothing is to be kept."""

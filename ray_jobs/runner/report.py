@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ray_jobs.output.columns import MEANS
-from ray_jobs.output.counts import OutcomeCounts
+from ray_jobs.output.counts import CUT, CUT_SHARE, OutcomeCounts
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
@@ -27,21 +27,23 @@ def make_report(
     outcome_counts = found.outcome_counts()
     by_status = outcome_counts.by_status()
     unreadable = plan.unreadable.total()
-    planned = (plan.rows - unreadable) * records_per_row + unreadable
+    planned = (plan.asked_rows - unreadable) * records_per_row + unreadable
     return {
         "run_id": labels.constants["run_id"],
         "written_at": datetime.now(UTC).isoformat(),
         "seeds": {
-            "usable": plan.seeds,
+            "usable": plan.usable_seeds,
             "duplicates": plan.duplicates,
             "held_out": plan.held_out,
+            "gone": plan.gone_seeds,
             "unreadable": dict(plan.unreadable),
         },
         "seed_notes": plan.seed_notes,
-        "rows": {"planned": plan.rows, "done": outcome_counts.rows},
+        "rows": {"planned": plan.asked_rows, "done": outcome_counts.rows},
         "records": {"planned": planned, **{status: by_status[status] for status in (KEPT, REJECTED, FAILED)}},
-        "reconciles": outcome_counts.rows == plan.rows and by_status.total() == planned,
+        "reconciles": outcome_counts.rows == plan.asked_rows and by_status.total() == planned,
         "reasons": reasons(outcome_counts),
+        CUT_SHARE: outcome_counts.share(CUT),
         "groups": _groups(labels, outcome_counts),
         "pools": pools(sessions),
         "seconds": round(sum(session.seconds for session in sessions), 1),
@@ -59,5 +61,6 @@ def _groups(labels: RunLabels, outcome_counts: OutcomeCounts) -> list[dict[str, 
         model = labels.evolver_models.get(evolver)
         means = {column.mean_name: outcome_counts.mean((evolver, number), column.name) for column in MEANS}
         statuses = {status: counts[status] for status in (KEPT, REJECTED, FAILED)}
-        groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means})
+        cut = {CUT_SHARE: outcome_counts.mean((evolver, number), CUT)}
+        groups.append({"evolver": evolver, "evolver_model": model, "round": number, **statuses, **means, **cut})
     return groups

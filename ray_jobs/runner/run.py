@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import ray
 from ray.exceptions import RayError
 
 from ray_jobs.config.identity import fingerprint
+from ray_jobs.errors import JobError, PoolError, StorageError
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
@@ -24,17 +28,20 @@ from ray_jobs.pipeline.sink import PartsSink
 from ray_jobs.pipeline.stage import Stage
 from ray_jobs.pipeline.stream import stream
 from ray_jobs.runner.budget import Budget, spent_by
-from ray_jobs.runner.cluster import cluster, configure_data
+from ray_jobs.runner.cluster import check_address, cluster, configure_data, starts_here
 from ray_jobs.runner.drive import Drive, Say
 from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
-from ray_jobs.runner.progress import make_display
+from ray_jobs.runner.progress import Work, make_display
 from ray_jobs.runner.ray_errors import pool_error
+from ray_jobs.runner.ray_log import kept_apart, with_log_folder
+from ray_jobs.runner.servers import check_servers
 from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
+from ray_jobs.runner.told import Told
 from ray_jobs.runner.watch import Execution, watch
 from ray_jobs.runner.watchdog import Watchdog
-from ray_jobs.storage.store import open_store
+from ray_jobs.storage.store import Store, open_store
 
 UNREADABLE_BLOCK_ROWS = 1024
 WRITER_CPUS, WRITERS = 0.25, 6
@@ -61,19 +68,34 @@ def resume(job: PooledJob, verbose: bool = False, say: Say = print) -> dict[str,
 
 def _hold(job: PooledJob, verbose: bool, say: Say, plans: bool) -> dict[str, Any]:
     job.check_machine(say)
+    check_address(job.config.ray)
+    if starts_here(job.config.ray.address) and not ray.is_initialized():
+        # the machines of a cluster may reach what this one does not
+        check_servers(job.pipeline.stages)
     store = open_store(job.config.output, job.config.storage)
     ownership.claim(store, job.holds)
     holder = lease.acquire(store)
     try:
-        with StopRequest().listening() as request:
-            # heartbeats cannot wait for a store that is away; everything else can
-            retrying = store.retrying(job.config.limits.storage_seconds)
-            check_store(retrying, holder.lease.tag, say)
-            epoch = begin(retrying, holder.lease)
-            run = _Run(job, epoch, holder, request, verbose)
-            return Drive(job, epoch, run.execute, holder.check, run.may_go_on, say).complete(plans)
+        return _work(job, store, holder, verbose, say, plans)
+    except JobError as error:
+        # a store that does not take it has ended the run, or would
+        with suppress(StorageError):
+            run_files.note_end(store, holder.lease.number, str(error))
+        raise
     finally:
         holder.release()
+
+
+def _work(
+    job: PooledJob, store: Store, holder: lease.LeaseHolder, verbose: bool, say: Say, plans: bool
+) -> dict[str, Any]:
+    with StopRequest().listening() as request:
+        # heartbeats cannot wait for a store that is away; everything else can
+        retrying = store.retrying(job.config.limits.storage_seconds)
+        check_store(retrying, holder.lease.tag, say)
+        epoch = begin(retrying, holder.lease)
+        run = _Run(job, epoch, holder, request, verbose, say)
+        return Drive(job, epoch, run.execute, holder.check, run.may_go_on, say).complete(plans)
 
 
 @dataclass
@@ -85,6 +107,7 @@ class _Run:
     holder: lease.LeaseHolder
     request: StopRequest
     verbose: bool
+    say: Say
 
     def may_go_on(self) -> None:
         """Raise LeaseLost, or Stopped where the run was asked to stop: it may not, or need not, write any more."""
@@ -113,26 +136,35 @@ class _Run:
     def execute(self, plan: PlanIndex, done: npt.NDArray[np.bool_], number: int) -> None:
         """Pass number `number` over everything that is pending."""
         job, limits, pipeline = self.job, self.job.config.limits, self.job.pipeline
-        pending, pools, already = self._pending(plan, done), pipeline.pools(), int(done.sum())
-        spent = spent_by(run_files.load_sessions(self.epoch.store))
-        budget = Budget(limits, pools, spent, self.request.ask)
+        pending, pools = self._pending(plan, done), pipeline.pools()
+        already = int(done.sum()) - len(plan.retracted)
+        sessions = run_files.load_sessions(self.epoch.store)
+        budget = Budget(limits, pools, spent_by(sessions), self.request.ask)
         budget.check_start()
-        with cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
+        # a cluster of our own never grows; what another one may grow to, only its operators know
+        alone = starts_here(job.config.ray.address) and not ray.is_initialized()
+        self.say(f"starting Ray, then the pools {', '.join(pools)}")
+        with kept_apart(self.verbose), cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             monitor = Monitor.create(pools)
             execution = Execution(self._stream(pending, monitor))
             execution.start()
-            queues = Queues.of(pipeline)
-            with make_display(pipeline.passing(pending.rows()), plan.rows, already, queues) as display:
+            last_time = run_files.ready_last_time(sessions)
+            work = Work(pipeline.passing(pending.rows()), plan.asked_rows, already, Queues.of(pipeline), last_time)
+            first = [stage.name for stage in pipeline.first]
+            with make_display(work) as display:
                 session = SessionLog(self.holder.lease, number, pools)
-                metrics = RunMetrics(fingerprint(job.settings()), plan.rows, already)
+                metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
-                watchdog = Watchdog(limits, sizes, lambda: unschedulable(pools))
-                observers = (session, display, metrics, budget)
+                lacking = partial(unschedulable, pools)
+                watchdog = Watchdog(limits, sizes, lacking, lacking if alone else tuple)
+                observers = (session, display, metrics, budget, Told(self.say))
                 try:
                     with kept_short(self.epoch.store, done, monitor, self.holder.check):
-                        watch(execution, monitor, observers, watchdog, self.request, self.holder.check)
+                        watch(execution, monitor, observers, watchdog, self.request, self.holder.check, first)
                 except RayError as error:
-                    raise pool_error(error, session.latest) from error
+                    raise _with_log(pool_error(error, session.latest)) from error
+                except PoolError as error:
+                    raise _with_log(error) from None
                 finally:
                     execution.end()
                     session.save()
@@ -148,3 +180,9 @@ class _Run:
             rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
         return work
+
+
+def _with_log(error: JobError) -> JobError:
+    if isinstance(error, PoolError):
+        error.args = (with_log_folder(str(error)),)
+    return error

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 from ray_jobs.config.run import PoolConfig
 from ray_jobs.errors import StorageError
 from ray_jobs.output.lease import Lease
-from ray_jobs.output.run_files import Session
+from ray_jobs.output.run_files import READY_AFTER, Session
 from ray_jobs.pipeline.monitor import PoolState, Snapshot
 
 SAVE_SECONDS = 30.0
@@ -30,12 +31,16 @@ class SessionLog:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lease, self._execution, self._pools, self._clock = lease, execution, pools, clock
-        self._started, self._saved = datetime.now(UTC), clock()
+        self._started, self._began, self._saved = datetime.now(UTC), clock(), clock()
+        self._ready = dict[str, float]()
         self.latest: Snapshot | None = None
 
     def observe(self, snapshot: Snapshot) -> None:
         """Take the state in, and write it down when that is due."""
         self.latest = snapshot
+        for name, pool in snapshot.pools.items():
+            if pool.ready:
+                self._ready.setdefault(name, round(self._clock() - self._began, 1))
         if self._clock() - self._saved > SAVE_SECONDS:
             self.save()
 
@@ -45,14 +50,21 @@ class SessionLog:
         # figures about the run, which must neither end it nor keep its watch waiting
         with suppress(StorageError):
             if self.latest:
-                session = session_of(self._lease.number, self._started, self.latest, self._pools)
+                session = session_of(self._lease.number, self._started, self.latest, self._pools, self._ready)
                 session.save(self._lease.store, self._execution)
 
 
 def session_of(
-    number: int, started_at: datetime, snapshot: Snapshot, pools: Mapping[str, PoolConfig] | None = None
+    number: int,
+    started_at: datetime,
+    snapshot: Snapshot,
+    pools: Mapping[str, PoolConfig] | None = None,
+    ready_after: Mapping[str, float] = MappingProxyType({}),
 ) -> Session:
-    """The session as the monitor shows it now; what it has cost where `pools` say what an actor does."""
+    """The session as the monitor shows it now; what it has cost where `pools` say what an actor does.
+
+    `ready_after` is after how many seconds each pool had its first actor.
+    """
     seconds = (datetime.now(UTC) - started_at).total_seconds()
     stats = {
         name: {
@@ -62,6 +74,7 @@ def session_of(
             "prompt_tokens": pool.stats.prompt_tokens,
             "completion_tokens": pool.stats.completion_tokens,
             "replies_given_again": pool.stats.given_again,
+            **({READY_AFTER: ready_after[name]} if name in ready_after else {}),
             **_spending(pool, pools[name] if pools else None),
         }
         for name, pool in snapshot.pools.items()

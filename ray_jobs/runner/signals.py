@@ -31,11 +31,15 @@ Act = Callable[[], None]
 
 
 class StopRequest:
-    """Set by SIGINT or SIGTERM; a second one ends the process at once. `why` is what to raise in the end."""
+    """Set by SIGINT or SIGTERM; a second one ends the process at once. `why` is what to raise in the end.
+
+    `in_flight` is how many rows are under way, as far as somebody knows and says it here.
+    """
 
     def __init__(self) -> None:
         self.name: str | None = None
         self.why: Stopped | None = None
+        self.in_flight = 0
 
     def ask(self, why: Stopped) -> None:
         """Ask for a stop, unless one is asked for already."""
@@ -67,6 +71,8 @@ class StopRequest:
         if self.name is not None:
             return False
         self.name = signal.Signals(number).name
+        doing = f"finishing {self.in_flight:,} rows" if self.in_flight else "nothing is in flight, ending"
+        _tell(f"{self.name}: {doing}; again to stop now")
         self.ask(Stopped(f"stopped by {self.name}; what was finished is committed, and the same command goes on"))
         return True
 
@@ -165,13 +171,17 @@ def end_at_once(message: str, code: int) -> NoReturn:
     if not _state.ending.acquire(blocking=False):
         threading.Event().wait()  # another thread is at it
     _state.leaving()
-    # no lock of a stream that the main thread may hold
-    with suppress(OSError):
-        os.write(_terminal(), f"error: {message}\n".encode(errors="replace"))
+    _tell(f"error: {message}")
     acts = threading.Thread(target=_act, daemon=True)
     acts.start()
     acts.join(ACT_SECONDS)
     os._exit(code)
+
+
+def _tell(message: str) -> None:
+    # no lock of a stream that the main thread may hold
+    with suppress(OSError):
+        os.write(_terminal(), f"{message}\n".encode(errors="replace"))
 
 
 def leaving() -> None:

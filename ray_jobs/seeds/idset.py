@@ -44,6 +44,10 @@ class IdSet:
         self._push(unique[unseen])
         return new
 
+    def holds(self, ids: Sequence[bytes]) -> npt.NDArray[np.bool_]:
+        """For each of these ids, of 16 bytes each and in any order, whether it is in the set."""
+        return self._holds(np.frombuffer(b"".join(ids), dtype=f"S{ID_BYTES}"))
+
     def _holds(self, sorted_ids: _Run) -> npt.NDArray[np.bool_]:
         held = np.zeros(len(sorted_ids), dtype=np.bool_)
         for run in self._runs:

@@ -50,6 +50,8 @@ def open_store(url: str, options: Mapping[str, Any] | None = None, retry_seconds
     the server asks. Opens no connection. Raises StorageError where no client for the URL is installed or it does not
     take the options.
     """
+    if "\0" in url:
+        raise StorageError(f"{url!r}: expected a path or a URL, which holds no NUL")
     options = dict(options or {})
     protocol = fsspec.utils.get_protocol(url)
     is_s3 = protocol in ("s3", "s3a")

@@ -27,7 +27,7 @@ def make(folder: Path, cluster: Nodes, **engine: Any) -> Job:
     config = autoif_config(folder).model_dump(mode="json")
     config["ray"] = {"address": cluster.address}
     for model in (*config["evolvers"].values(), config["responder"], config["judge"]):
-        model["engine"] |= engine
+        model["engine"]["testing"] |= engine
         model["pool"]["cpus"] = 0.25
     return Job(folder, config)
 

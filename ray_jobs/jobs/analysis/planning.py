@@ -10,7 +10,8 @@ from typing import Any
 from evolve.strategies.trajectories import described
 from ray_jobs.datasets.source import Source
 from ray_jobs.jobs.analysis.tables import PLAN
-from ray_jobs.output.plan import PlanWriter, read_plan_file
+from ray_jobs.output.plan import PlanWriter
+from ray_jobs.output.plan_files import read_plan_file
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.seeds.idset import ID_BYTES, IdSet
 from ray_jobs.storage.store import Store

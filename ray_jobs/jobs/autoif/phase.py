@@ -50,12 +50,12 @@ class Phase(Job):
 
     def evolver_models(self) -> dict[str, str]:
         """As configured."""
-        return {name: evolver.engine.model for name, evolver in self.run.evolvers.items()}
+        return {name: evolver.engine.label for name, evolver in self.run.evolvers.items()}
 
     def evolving(self, actor: type[PoolActor[Any]]) -> list[Stage]:
         """Every evolver in a pool of its own, on its own part of the plan."""
         return [
-            self.stage(pool_name(name), f"evolvers.{name}", actor, evolver, branch=name)
+            self.stage(pool_name(name), f"evolvers.{name}", actor, evolver, branches=(name,))
             for name, evolver in self.run.evolvers.items()
         ]
 

@@ -22,14 +22,14 @@ from ray_jobs.jobs.autoif.preparation import guards, prepare
 from ray_jobs.jobs.autoif.stores import AUGMENT, INSTRUCTIONS, funnel_of
 from ray_jobs.jobs.stages import scoring
 from ray_jobs.jobs.thinking import told
+from ray_jobs.output.card import shown_model
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
-from ray_jobs.pipeline.job import Job
 from ray_jobs.pipeline.stage import Pipeline, Stage
 from ray_jobs.storage.store import Store
 
 
-def autoif_jobs(run: AutoIFConfig) -> list[Job]:
+def autoif_jobs(run: AutoIFConfig) -> list[Phase]:
     """The phases of a run, in order: each is to be finished before the next is planned. Raises ConfigError."""
     prepared = prepare(*as_begun(run))
     return [AugmentPhase(prepared), InstructionPhase(prepared), AnswerPhase(prepared)]
@@ -132,7 +132,7 @@ class AnswerPhase(Phase):
     def pipeline(self) -> Pipeline:
         """Plan, respond and verify, judge, score; one pool answers, whoever made the instructions."""
         run = self.run
-        labels = {"responder_model": run.responder.engine.model}
+        labels = {"responder_model": run.responder.engine.label}
         respond = self.stage(RESPOND, "responder", AnswerActor, run.responder, labels=labels)
         judge = [self.judging(QUALITY, QualityActor)] if self.prepared.rules.quality else []
         return Pipeline(tuple(run.evolvers), (respond, *judge, *scoring(run.scorer)))
@@ -146,9 +146,11 @@ class AnswerPhase(Phase):
 
     def description(self) -> tuple[str, str]:
         """Evolvers and responder."""
-        evolvers = ", ".join(f"`{name}` (`{evolver.engine.model}`)" for name, evolver in self.run.evolvers.items())
+        evolvers = ", ".join(
+            f"`{name}` (`{shown_model(evolver.engine.label)}`)" for name, evolver in self.run.evolvers.items()
+        )
         return (
             "Instructions that code can check, with responses",
             f"Made by AutoIF with the constants `{self.run.strategy.preset}`. Instructions by {evolvers}. "
-            f"Answered by `{self.run.responder.engine.model}`.",
+            f"Answered by `{shown_model(self.run.responder.engine.label)}`.",
         )

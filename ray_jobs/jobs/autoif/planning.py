@@ -24,7 +24,8 @@ from ray_jobs.jobs.autoif.rounds import as_json
 from ray_jobs.output import accept
 from ray_jobs.output.file_names import DATA
 from ray_jobs.output.part_files import pieces
-from ray_jobs.output.plan import QUERY_FELL, PlanWriter, digest, read_plan_file, unreadable
+from ray_jobs.output.plan import QUERY_FELL, PlanWriter, digest, unreadable
+from ray_jobs.output.plan_files import read_plan_file
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.seeds.read import Seed, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.storage.store import Store

@@ -62,7 +62,8 @@ class SearchSettings(Strict):
     """How the search goes; see evolve.method_search.config.SearchConfig.
 
     `dev_rows` seeds measure the methods, up to `pool_rows` others give the mini-batches. `elimination` is a preset's
-    name or the rules one by one.
+    name or the rules one by one. With `forms` the optimiser can reply with nothing but a method, and the judge of the
+    rule `equal` with nothing but a verdict, where the engine can.
     """
 
     dev_rows: int = Field(50, ge=1)
@@ -73,6 +74,7 @@ class SearchSettings(Strict):
     steps: int = Field(10, ge=1)
     attempts: int = Field(3, ge=1)
     elimination: RulesConfig = EliminationConfig()
+    forms: bool = Field(True, json_schema_extra={"before": False})
 
     def rules(self) -> Elimination:
         """The rules that are on."""

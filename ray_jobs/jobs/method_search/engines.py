@@ -14,8 +14,9 @@ from evolve.records import Completion, Prompt
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.jobs.method_search.config import SearchEngineConfig
 from ray_jobs.pipeline.actor import end_actor, load_engine
-from ray_jobs.pipeline.monitor import Monitor, StatsReporter
+from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.stage import absolute
+from ray_jobs.pipeline.stats_reporter import StatsReporter
 
 REFUSED = "refused"
 SPARE_CALLS = 4

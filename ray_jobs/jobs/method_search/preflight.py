@@ -34,7 +34,7 @@ class Prepared:
         """What the search loop is given. `created_at` is when the search began, as ISO 8601."""
         config, search = self.config, self.config.search
         evolver, optimiser, responder = (
-            config.engines[config.engine_of(role)].engine.model for role in ("evolver", "optimiser", "responder")
+            config.engines[config.engine_of(role)].engine.label for role in ("evolver", "optimiser", "responder")
         )
         source = ", ".join(mask_url(path) for path in seed_source(config.seeds).paths)
         return SearchConfig(
@@ -52,6 +52,7 @@ class Prepared:
             respond=config.sampling.responder.build(),
             rules=search.rules(),
             templates=config.templates,
+            forms=search.forms,
         )
 
 

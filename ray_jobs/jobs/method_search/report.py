@@ -1,4 +1,4 @@
-"""What people see of a search: a line a step, its engines while they work, and report.json at the end."""
+"""What people see of a search: its engines while they work, and report.json at the end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from evolve.method_search.state import Candidate, OptimiserState, StepLog
+from evolve.method_search.state import OptimiserState, StepLog
 from ray_jobs.output.run_files import Session, pools
 from ray_jobs.pipeline.monitor import PoolState, Snapshot
 from ray_jobs.runner.sessions import session_of
@@ -50,23 +50,6 @@ def _line(name: str, pool: PoolState) -> str:
     )
 
 
-def describe_step(step: StepLog) -> str:
-    """One step in a line: its candidates, and the failure rate that it ended with."""
-    failures = ", ".join(f"{count:,} {rule}" for rule, count in step.score.failures.items()) or "none failed"
-    measured = f"failure rate {step.score.rate:.4f} over {step.score.rows:,} dev rows ({failures})"
-    if not step.step:
-        return f"step 0: the initial method {step.method}: {measured}"
-    candidates = ", ".join(_candidate(candidate) for candidate in step.candidates)
-    kept = (
-        "no candidate is better, the method stays" if step.chosen is None else f"candidate {step.chosen} is the method"
-    )
-    return f"step {step.step}: candidates: {candidates}; {kept} {step.method}: {measured}"
-
-
-def _candidate(candidate: Candidate) -> str:
-    return f"{candidate.score.rate:.4f}" if candidate.score else candidate.proposal.outcome
-
-
 def search_report(state: OptimiserState, sessions: Sequence[Session]) -> dict[str, Any]:
     """The content of report.json. `optimiser` counts candidates by how the optimiser's pass for them ended."""
     candidates = [candidate for step in state.log for candidate in step.candidates]
@@ -105,18 +88,3 @@ def _step(step: StepLog) -> dict[str, Any]:
             for candidate in step.candidates
         ],
     }
-
-
-def describe_end(report: dict[str, Any]) -> list[str]:
-    """The end of a search in lines for people."""
-    rates = " -> ".join(f"{rate:.4f}" for rate in report["failure_rates"])
-    optimiser = ", ".join(f"{count:,} {name}" for name, count in report["optimiser"].items())
-    lines = [
-        f"method    {report['method']['fingerprint']}, of step {report['method']['step']}",
-        f"rates     {rates} (stopped: {report['stopped']})",
-        f"optimiser {optimiser}",
-    ]
-    for name, pool in report["pools"].items():
-        tokens = f"{pool['completion_tokens']:,} tokens written"
-        lines.append(f"engine    {name}: {pool['rows']:,} prompts, {tokens}, {pool['actor_starts']} actor starts")
-    return lines

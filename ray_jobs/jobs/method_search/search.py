@@ -21,13 +21,14 @@ from evolve.method_search.config import Engines
 from evolve.method_search.search import optimise
 from evolve.method_search.state import OptimiserState
 from ray_jobs.config.identity import changes
-from ray_jobs.errors import DamagedOutput, OutputError, SettingsChanged, Stopped
+from ray_jobs.errors import OutputError, SettingsChanged, Stopped
 from ray_jobs.jobs.earlier_defaults import with_defaults_of
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.method_search.engines import SearchPools
 from ray_jobs.jobs.method_search.preflight import Prepared, prepare
-from ray_jobs.jobs.method_search.report import SearchDisplay, describe_step, search_report
+from ray_jobs.jobs.method_search.report import SearchDisplay, search_report
 from ray_jobs.jobs.method_search.rows import task
+from ray_jobs.jobs.method_search.searches import describe_step, saved_state
 from ray_jobs.jobs.thinking import told
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin
@@ -86,7 +87,7 @@ class _Search:
         """Go on with what is saved until the search has ended, then write method and report."""
         self.epoch.clean()
         self._settle_settings()
-        self.state = self._saved()
+        self.state = saved_state(self.store)
         rows = self.prepared.rows
         self.say(f"search: {rows.seeds:,} seeds, {len(rows.dev):,} dev rows, {len(rows.pool):,} for mini-batches")
         for step in self.state.log if self.state else ():
@@ -117,14 +118,6 @@ class _Search:
             "versions": run_files.versions(),
         }
         self.epoch.publish(SETTINGS, json.dumps(content, indent=1).encode())
-
-    def _saved(self) -> OptimiserState | None:
-        if not self.store.exists(SEARCH):
-            return None
-        try:
-            return OptimiserState.from_json(self.store.read_bytes(SEARCH), self.store.url_of(SEARCH))
-        except SearchError as error:
-            raise DamagedOutput(str(error)) from None
 
     def _execute(self) -> None:
         """Load the engines and search until the end."""

@@ -12,7 +12,7 @@ import pytest
 
 from evolve.engines.chat import Chat, found_template, variables
 from evolve.engines.openai_engine import OpenAIEngine
-from evolve.errors import EngineDied, PromptRefused, SettingError, SettingsRefused
+from evolve.errors import PromptRefused, SettingError, SettingsRefused
 from evolve.records import Completion, Form, Message, Prompt, Sampling
 from tests.evolve.engines.loopback import completion, loopback
 
@@ -116,18 +116,17 @@ def test_a_server_that_refuses_a_setting_takes_no_prompt() -> None:
         refusing(top_k, Prompt.user("Count.", Sampling(top_k=20), 1))
     with pytest.raises(PromptRefused):
         refusing(top_k, Prompt.user("Count.", Sampling(), 1))
-    with pytest.raises(SettingsRefused, match="logprobs: "):
-        refusing("logprobs is not supported", Prompt.user("Count.", Sampling(), 1, measure_confidence=True))
 
 
-@pytest.mark.parametrize(("status", "field"), [(401, "api_key_env"), (403, "api_key_env"), (404, "url")])
+@pytest.mark.parametrize(("status", "field"), [(401, "api_key_env"), (403, "api_key_env"), (404, "url"), (405, "url")])
 def test_a_server_that_refuses_whatever_it_is_asked_is_told_by_the_setting(status: int, field: str) -> None:
     with (
         loopback(lambda body: (status, {"error": {"message": "no"}})) as server,
         pytest.raises(SettingsRefused, match=f"^{field}: the server at .* refuses: {status}: no"),
     ):
         ask(server.url, Prompt.user("Count.", Sampling(), 1))
-    assert len(server.bodies) == 1
+    # 403 is a word for one prompt as well, unless the plainest one gets it too
+    assert len(server.bodies) == (2 if status == 403 else 1)
 
 
 @pytest.mark.parametrize("body", [{"choices": []}, {"choices": [{"message": {}}], "usage": None}])
@@ -138,24 +137,6 @@ def test_an_answer_without_text_is_no_error_of_the_engine(body: dict[str, Any]) 
         else:
             with pytest.raises(PromptRefused, match="no reply"):
                 ask(server.url, Prompt.user("Count.", Sampling(), 1))
-
-
-def test_one_answer_that_is_none_fails_its_prompt_and_a_server_that_gives_no_other_is_dead() -> None:
-    async def main(url: str) -> None:
-        engine = OpenAIEngine(url, "m", "NO_SUCH_KEY", 20, 0)
-        try:
-            with pytest.raises(EngineDied, match="answers something else"):
-                await engine.generate(prompt)
-            await engine.generate(prompt)
-            with pytest.raises(PromptRefused, match="answers something else"):
-                await engine.generate(prompt)
-        finally:
-            await engine.close()
-
-    prompt, odd = Prompt.user("Count.", Sampling(), 1), (200, {"error": {"message": "overloaded"}})
-    answers = iter([odd, completion(content="One."), odd])
-    with loopback(lambda _: next(answers)) as server:
-        asyncio.run(main(server.url))
 
 
 def test_halves_of_surrogate_pairs_in_an_answer_are_read() -> None:

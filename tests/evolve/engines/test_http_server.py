@@ -61,7 +61,7 @@ def serve(
 
 
 def post(server: HttpServer) -> Awaitable[bytes]:
-    return server.post("/chat/completions", b"{}")
+    return server.post("/chat/completions", b"{}", bytes)
 
 
 class Answers:
@@ -220,7 +220,7 @@ from evolve.engines.http_server import Gone, HttpServer
 async def ask():
     server = HttpServer(sys.argv[1], "key", timeout=5, retries=0, most=1)
     try:
-        print((await server.post("/chat/completions", b"{}")).decode())
+        print((await server.post("/chat/completions", b"{}", bytes)).decode())
     except Gone as gone:
         print(gone)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from random import Random
 
@@ -10,8 +11,8 @@ import pytest
 
 from evolve.errors import TemplateError
 from evolve.flow import drive
-from evolve.method_search.propose import Optimiser, Proposal, Trajectory, parse_method, render
-from evolve.records import Evolved, Failed, Prompt, Rejected, Sampling, Usage
+from evolve.method_search.propose import METHOD_FORM, Optimiser, Proposal, Trajectory, parse_method, render
+from evolve.records import Evolved, Failed, Form, Prompt, Rejected, Sampling, Usage
 from evolve.testing.scripted_engine import Script, ScriptedEngine
 
 METHOD = "Make it harder: {instruction}"
@@ -64,6 +65,23 @@ def test_analysis_and_rewriting() -> None:
     assert "four steps" not in rewrite.text
     assert {prompt.sampling for prompt in prompts} == {SAMPLING}
     assert analyse.seed != rewrite.seed
+
+
+def test_with_forms_only_a_method_with_its_placeholder_fits() -> None:
+    forms: list[Form | None] = []
+
+    def reply(prompt: Prompt) -> str:
+        forms.append(prompt.form)
+        return "Task 1 failed." if len(forms) == 1 else f"<method>\n{BETTER}\n</method>"
+
+    optimiser = Optimiser.load(SAMPLING, attempts=1, forms=True)
+    flow = optimiser.propose(METHOD, TRAJECTORIES, Random("candidate"))
+    assert asyncio.run(drive(flow, ScriptedEngine(None, reply))).text == BETTER
+    assert forms == [None, METHOD_FORM]
+    fits = re.compile(METHOD_FORM.pattern).fullmatch
+    assert fits(f"<method>\n{BETTER}\n</method>")
+    assert not fits("<method>\nMake it harder.\n</method>")
+    assert not fits(f"<method>\n{BETTER} {{task}}\n</method>")
 
 
 def test_a_reply_without_a_method_is_asked_for_again() -> None:

@@ -133,5 +133,13 @@ def test_a_mark_of_thoughts_that_the_source_does_not_hold_is_caught(mark: str) -
 
 def test_the_rule_on_thoughts_shows_in_fingerprints_only_where_it_is_on() -> None:
     rules = "equal=False, leaked_words=True, truncated=True, unchanged=True, refusal=True, punctuation_only=True"
-    assert described(replace(Elimination(), leaked_reasoning=False)) == f"Elimination({rules})"
-    assert described(Elimination()) == f"Elimination({rules}, leaked_reasoning=True)"
+    before = replace(Elimination(), leaked_reasoning=False, truncated_response=False)
+    assert described(before) == f"Elimination({rules})"
+    assert described(replace(before, leaked_reasoning=True)) == f"Elimination({rules}, leaked_reasoning=True)"
+
+
+def test_a_response_that_ran_into_its_limit_is_turned_down_and_not_in_the_papers_setting() -> None:
+    text = "The Nile rises in the highlands of Burundi and"
+    assert ALL.reject_response(text, PARENT, cut=True) == "truncated_response"
+    assert ALL.reject_response(text, PARENT) is None
+    assert Elimination.none().reject_response(text, PARENT, cut=True) is None

@@ -44,8 +44,12 @@ def test_an_answer_is_stripped_and_counted() -> None:
     ]
 
 
-def test_a_truncated_answer_stands_and_says_so() -> None:
-    result = answer(ScriptedEngine(Script(median_tokens=GREEDY.max_tokens + 1)))
+def test_a_truncated_answer_is_turned_down_or_stands_and_says_so() -> None:
+    engine = ScriptedEngine(Script(median_tokens=GREEDY.max_tokens + 1))
+    turned_down = answer(engine)
+    assert isinstance(turned_down, Rejected)
+    assert (turned_down.reason, turned_down.finish_reason) == ("truncated_response", "length")
+    result = answer(engine, Elimination(truncated_response=False))
     assert isinstance(result, Response)
     assert (result.finish_reason, result.usage.completion_tokens) == ("length", GREEDY.max_tokens)
 

@@ -74,8 +74,9 @@ def test_help_shows_an_example(capsys: pytest.CaptureFixture[str], command: list
 
 
 def test_a_valid_configuration_is_said_to_be_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main_returned = called(capsys, "validate", folder / "run.yaml")
-    assert main_returned == (0, f"{folder / 'run.yaml'}: valid\n", "")
+    code, said, error = called(capsys, "validate", folder / "run.yaml")
+    assert (code, error) == (0, "")
+    assert said.endswith(f"{folder / 'run.yaml'}: valid\n")
     assert not (folder / "out").exists()
 
 
@@ -247,6 +248,7 @@ def test_a_stopped_run_leaves_with_10_and_goes_on(folder: Path, slow: subprocess
     out, error = slow.communicate(timeout=120)
     assert slow.returncode == 10, (out, error)
     assert told(error) == "error: stopped by SIGTERM; what was finished is committed, and the same command goes on"
+    assert re.search(r"^SIGTERM: finishing \d+ rows; again", error, re.MULTILINE)
     done = records(folder)
     assert 0 < len(done) < 3 * len(SEEDS)
     assert len(done) % 3 == 0
@@ -278,7 +280,7 @@ def test_an_engine_that_always_dies_leaves_with_6(folder: Path) -> None:
     assert done.returncode == 6, done.stderr
     assert re.fullmatch(
         r"error: pool evolve_a: its actors were started again \d+ times and finished no row in between, "
-        r"limits\.engine_restarts allows 2; the log of its actors may say why",
+        r"limits\.engine_restarts allows 2; the log of its actors may say why; Ray's log: \S+",
         told(done.stderr),
     )
     assert not (folder / "out" / "_SUCCESS").exists()

@@ -199,7 +199,7 @@ def test_an_id_is_taken_once(place: Place) -> None:
 def test_a_job_that_is_not_there_is_told(place: Place) -> None:
     done = place.evolve("status", "nowhere", "--address", place.head.address)
     assert done.returncode == 7
-    assert "nowhere does not exist" in done.stderr
+    assert "knows no job 'nowhere'" in done.stderr
 
 
 def test_a_cluster_is_not_asked_without_its_token(place: Place) -> None:

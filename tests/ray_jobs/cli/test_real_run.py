@@ -57,7 +57,11 @@ def test_what_a_model_thinks_reaches_no_text(tmp_path: Path, smollm2_dir: Path) 
     config = {
         "output": str(tmp_path / "out"),
         "seeds": {"path": str(tmp_path / "seeds.jsonl")},
-        "strategy": {"rounds": 2, "sampling": sampling, "elimination": {"truncated": False}},
+        "strategy": {
+            "rounds": 2,
+            "sampling": sampling,
+            "elimination": {"truncated": False, "truncated_response": False},
+        },
         "evolvers": {"small": {"engine": engine}},
         "responder": {"kind": "evolver", "sampling": sampling},
     }
@@ -75,7 +79,7 @@ def test_what_a_model_thinks_reaches_no_text(tmp_path: Path, smollm2_dir: Path) 
     unfinished = [record for record in rejected if record["reason"] == "unfinished_reasoning"]
     assert all(record["reasoning_tokens"] for record in unfinished)
     # so small a model repeats the mark in its answers: there the rule catches it
-    known = {"unfinished_reasoning", "leaked_reasoning", "empty", "empty_response", "unchanged"}
+    known = {"truncated_response", "unfinished_reasoning", "leaked_reasoning", "empty", "empty_response", "unchanged"}
     assert {record["reason"] for record in rejected} <= known
 
 

@@ -23,7 +23,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "confidence_share, evolvers, finish, keep_rounds, limits, output, ray, responder, samples, scorer, seed, seeds, "
+    "confidence_share, evolvers, finish, keep_rounds, keep_thoughts, limits, output, ray, responder, samples, scorer, "
+    "seed, seeds, "
     "sharing, storage, strategy"
 )
 ENGINE = "kind: scripted"
@@ -55,7 +56,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "seeds: {path: x, limt: 3}",
             "seeds.limt: unknown field; did you mean limit? "
-            "(allowed: columns, format, layout, limit, on_error, path, storage)",
+            "(allowed: columns, format, gone, layout, limit, on_error, path, storage)",
         ),
         (
             "strategy: {sampling: {temprature: 1}}",
@@ -66,7 +67,8 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "strategy: {elimination: {equall: true}}",
             "strategy.elimination.equall: unknown field; did you mean equal? "
-            "(allowed: equal, leaked_reasoning, leaked_words, punctuation_only, refusal, truncated, unchanged)",
+            "(allowed: equal, leaked_reasoning, leaked_words, punctuation_only, refusal, truncated, "
+            "truncated_response, unchanged)",
         ),
         (
             "evolvers: {a: {engine: {kind: scripted}, pool: {sise: 1}}}",
@@ -76,8 +78,8 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
             "evolvers.a.engine.argument: unknown field; did you mean arguments? "
-            "(allowed: arguments, chat_template, environment, kind, model, reasoning, reasoning_tokens, system, "
-            "template_arguments)",
+            "(allowed: adapter, arguments, chat_template, control_tokens, environment, kind, model, reasoning, "
+            "reasoning_tokens, system, template_arguments)",
         ),
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
@@ -92,16 +94,16 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         (
             "responder: {kind: evolver, samplng: {}}",
-            "responder.samplng: unknown field; did you mean sampling? (allowed: kind, prompt, sampling)",
+            "responder.samplng: unknown field; did you mean sampling? (allowed: adapter, kind, prompt, sampling)",
         ),
         (
             "scorer: {kind: scripted, pol: {}}",
-            "scorer.pol: unknown field; did you mean pool? (allowed: kind, model, pool)",
+            "scorer.pol: unknown field; did you mean pool? (allowed: kind, model, pool, with_reasoning)",
         ),
         (
             "limits: {stall_second: 1}",
             "limits.stall_second: unknown field; did you mean stall_seconds? "
-            "(allowed: budget, drain_seconds, engine_restarts, journal, stall_seconds, storage_seconds)",
+            "(allowed: budget, drain_seconds, engine_restarts, journal, planned_rows, stall_seconds, storage_seconds)",
         ),
         # missing
         ("seeds: {}", "seeds.path: is missing"),

@@ -45,8 +45,9 @@ def test_a_chat_template_is_read_when_the_configuration_is(tmp_path: Path) -> No
 
 def test_what_a_model_is_told_counts_only_where_it_is_told_something(tmp_path: Path) -> None:
     before = settings(tmp_path)
-    assert set(before) == {f"responder.engine.{name}" for name in ("kind", "model", "reasoning", "reasoning_tokens")}
-    old = settings(tmp_path, reasoning="none", reasoning_tokens=None)
+    told_of = ("kind", "model", "reasoning", "reasoning_tokens", "control_tokens")
+    assert set(before) == {f"responder.engine.{name}" for name in told_of}
+    old = settings(tmp_path, reasoning="none", reasoning_tokens=None, control_tokens="keep")
     assert set(old) == {"responder.engine.kind", "responder.engine.model"}
     told = settings(tmp_path, system="Be short.", template_arguments={"enable_thinking": False})
     assert told.items() - before.items() == {

@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 
 from ray_jobs.cli.app import app
+from ray_jobs.datasets import places
+from ray_jobs.datasets.outcomes import Outcome
 from ray_jobs.datasets.rule import Range, Rule, format_top, parse_range, parse_top
 from ray_jobs.errors import ConfigError
-from ray_jobs.storage.store import Store
+from ray_jobs.storage.store import Store, open_store
 from scoring.select import Top
+from tests.ray_jobs.datasets.outputs import record, write_output
 
 
 def evolve(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -104,3 +107,15 @@ def test_other_ranges_are_refused(text: str) -> None:
 def test_a_rule_takes_a_top_or_a_range() -> None:
     with pytest.raises(ConfigError, match="not both"):
         Rule("ifd", top=1, range=(0.0, 1.0))
+
+
+def test_cut_answers_are_left_out_of_selections_and_exports(target: Store, tmp_path: Path) -> None:
+    store = open_store(str(tmp_path / "cut"))
+    endings = ["length", "stop", None, "length"]
+    write_output(store, [[record(n, respond_finish_reason=ending) for n, ending in enumerate(endings)]])
+    chosen = places.select(store.url, target.url, by="ic_ifd", top="100%", drop_cut=True, say=lambda line: None)
+    assert (chosen.totals[Outcome.KEPT], chosen.totals[Outcome.CUT_ANSWER]) == (2, 2)
+    assert json.loads(target.read_bytes("selection.json"))["rule"]["drop_cut"] is True
+    exported = places.export(store.url, str(tmp_path / "sft"), "alpaca", drop_cut=True)
+    assert (exported.sides["train"].records, exported.cut) == (2, 2)
+    assert json.loads((tmp_path / "sft" / "export.json").read_text())["counts"]["cut"] == 2

@@ -163,6 +163,22 @@ def test_wrong_scores_are_told(output: Store, target: Store) -> None:
     assert target.list() == []
 
 
+def test_a_score_that_no_record_has_is_told_with_the_near_one(target: Store, tmp_path: Path) -> None:
+    output = open_store(str(tmp_path / "out"))
+    write_output(output, [[record(number, reward=None, loss_q=None) for number in range(6)]])
+    with pytest.raises(ConfigError, match=r"--by ic_ifd: no record of .* has this score; did you mean ifd\?.* ifd_ppl"):
+        select(output, target, Rule("ic_ifd", top=1), say=quiet)
+    with pytest.raises(ConfigError, match=r"did you mean ic_ifd\?"):
+        select(output, target, Rule("icifd", top=1), say=quiet)
+
+
+def test_a_selection_of_an_unfinished_run_says_so(output: Store, target: Store) -> None:
+    said = list[str]()
+    output.delete(["_SUCCESS"])
+    select(output, target, Rule("ic_ifd", top=1), say=said.append)
+    assert "not finished" in said[0]
+
+
 def test_only_a_dataset_is_read_and_only_an_empty_folder_written(output: Store, target: Store, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is what is read"):
         select(output, output, QUARTER, say=quiet)

@@ -8,11 +8,13 @@ from collections import Counter, defaultdict
 from fractions import Fraction
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ray_jobs.datasets.rule import Rule
 from ray_jobs.datasets.select import select
+from ray_jobs.errors import ConfigError
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.datasets.outputs import Record, ids, read_records, record, write_output
 
@@ -93,6 +95,10 @@ def test_a_selection_keeps_what_a_plain_sort_keeps(
     with tempfile.TemporaryDirectory() as folder:
         store, target = open_store(f"{folder}/run"), open_store(f"{folder}/best")
         write_output(store, [part for number in range(parts) if (part := of_part(records, number, parts))])
+        if all(score(item, rule.by) is None for item in records):
+            with pytest.raises(ConfigError, match=rule.by):
+                select(store, target, rule, say=lambda _: None)
+            return
         selection = select(store, target, rule, say=lambda _: None)
         kept = read_records(target)
         expected, ends = oracle(records, rule)

@@ -114,7 +114,7 @@ def test_stated_rates_need_no_cluster_and_can_be_given_back(tmp_path: Path) -> N
     lines = list(describe(found))
     assert "output     0.2 MB" in lines
     assert "From stated rates: no range is known." in lines
-    (tmp_path / "plan.json").write_bytes(found.to_json())
+    (tmp_path / "plan.json").write_text(json.dumps(found.to_json()))
     again = asked(config(tmp_path), rates=tmp_path / "plan.json")
     assert again.forecast is not None
     assert headline(again.forecast) == headline(found.forecast)

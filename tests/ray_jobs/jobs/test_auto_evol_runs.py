@@ -77,7 +77,7 @@ def test_a_run_with_a_saved_method(tmp_path: Path) -> None:
     report = run(SynthesisJob(config))
 
     assert report["reconciles"]
-    assert report["seeds"] == {"usable": 17, "duplicates": 0, "held_out": 3, "unreadable": {}}
+    assert report["seeds"] == {"usable": 17, "duplicates": 0, "held_out": 3, "gone": 0, "unreadable": {}}
     assert report["records"]["planned"] == 17 * 2 * 2 * 2
     kept, rejected = records(tmp_path, "data"), records(tmp_path, "rejected")
     assert not {item["seed_instruction"] for item in (*kept, *rejected)} & set(DEV)

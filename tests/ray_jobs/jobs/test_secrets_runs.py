@@ -165,7 +165,7 @@ def test_a_server_that_repeats_what_it_was_sent_gives_it_to_nobody(place: Place,
     done = place.evolve("run", str(place.config(finish=[])))
     text = done.stdout + done.stderr
     if status == 400:
-        assert done.returncode == 0, text
+        assert done.returncode == 6, text
         assert "6 failed: PromptRefused" in done.stdout
         [rejected] = [path for path, _ in place.store("run").list("rejected")]
         assert "never for" in as_text(rejected, place.store("run").read_bytes(rejected))

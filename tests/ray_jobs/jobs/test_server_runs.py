@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
-from ray_jobs.errors import ConfigError
+from ray_jobs.errors import ConfigError, NothingUseful
 from ray_jobs.jobs.registry import jobs_of, run_all
 from tests.evolve.engines.loopback import Answer, completion, loopback
 from tests.ray_jobs.samples import run_config, write_seeds
@@ -52,3 +52,11 @@ def test_a_setting_that_the_server_refuses_ends_the_run_as_a_wrong_configuration
     refusal = 400, {"error": {"message": "unknown field: top_k"}}
     with loopback(lambda body: refusal) as server, pytest.raises(ConfigError, match="top_k: the server"):
         run_on(tmp_path, server.url, top_k=20)
+
+
+def test_a_run_whose_replies_a_filter_has_all_ended_comes_to_nothing_and_says_why(tmp_path: Path) -> None:
+    filtered = completion("content_filter", content="Name a riv")
+    with loopback(lambda body: filtered) as server, pytest.raises(NothingUseful, match="2 failed: content_filter"):
+        run_on(tmp_path, server.url)
+    assert (tmp_path / "out" / "report.json").exists()
+    assert not (tmp_path / "out" / "_SUCCESS").exists()

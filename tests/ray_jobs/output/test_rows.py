@@ -55,6 +55,7 @@ def test_each_kind_of_result_fills_its_columns() -> None:
             "mean_top1_prob": 0.25,
             "top1_counts_first": [0] * 5 + [5] + [0] * 14,
             "top1_counts_rest": [0] * 5 + [1] + [0] * 14,
+            "evolver_reasoning": None,
             "trajectory": '{"steps": 1}',
             "prompt_tokens": 7,
             "completion_tokens": 3,

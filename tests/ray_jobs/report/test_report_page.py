@@ -271,6 +271,14 @@ def test_pairs_that_were_only_scored(target: Store) -> None:
     assert "as given" in parsed.text
 
 
+def test_answers_that_were_cut_are_told_apart(target: Store) -> None:
+    endings = ["length"] * 3 + ["stop"] * 9 + [None] * 4
+    rows = [record(number, evolver="only", respond_finish_reason=ending) for number, ending in enumerate(endings)]
+    write_output(target, [rows])
+    _, parsed = page_of(target)
+    assert "ran into their token limit: only 25.0%" in " ".join(parsed.text.split())
+
+
 def test_a_selection_has_a_page_too(output: Store, target: Store) -> None:
     select(output, target, Rule("ic_ifd", top=10), say=lambda _: None)
     _, parsed = page_of(target)

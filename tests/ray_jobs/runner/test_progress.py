@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,18 @@ from ray_jobs.pipeline.actors import ScoreActor
 from ray_jobs.pipeline.monitor import MonitorActor, PoolState, Snapshot, WorkerStats, pool_state
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.stage import Pipeline, Stage
-from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, clock, make_display
+from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, Work, in_clock, make_display
+
+
+@dataclass
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
 
 TOTALS = {"evolve_a": 100, "respond": 100}
 
@@ -34,29 +46,30 @@ def pool(done: int, tokens: int = 0, **state: Any) -> PoolState:
 
 def after(seconds: float, first: Snapshot, then: Snapshot) -> list[PoolLine]:
     """The lines of the second of two snapshots that lie `seconds` apart."""
-    display = LineDisplay(TOTALS, 100, 0)
+    now = Clock()
+    display = LineDisplay(Work(TOTALS, 100, 0), now)
     display.lines(first)
-    time.sleep(seconds)
+    now.seconds += seconds
     return display.lines(then)
 
 
 def test_rates_and_eta_are_those_of_the_last_minute() -> None:
     (line,) = after(0.2, snapshot(evolve_a=pool(10, 100)), snapshot(evolve_a=pool(20, 300, ready=1, in_flight=5)))
-    assert (line.done, line.total, line.in_flight, line.rejected_count) == (20, 100, 5, 3)
+    assert (line.done, line.total, line.in_flight, line.not_kept) == (20, 100, 5, 3)
     assert 400 / line.tokens_per_second == pytest.approx(0.2, rel=0.5)
     # 10 rows took that long, 80 are left
     assert line.eta_seconds == pytest.approx(8 * 400 / line.tokens_per_second)
 
 
 def test_before_anything_has_happened_no_rate_is_known() -> None:
-    (line,) = LineDisplay(TOTALS, 100, 0).lines(snapshot(evolve_a=pool(0)))
+    (line,) = LineDisplay(Work(TOTALS, 100, 0)).lines(snapshot(evolve_a=pool(0)))
     assert (line.tokens_per_second, line.eta_seconds) == (0.0, None)
     (line,) = after(0.05, snapshot(evolve_a=pool(7)), snapshot(evolve_a=pool(7)))
     assert line.eta_seconds is None
 
 
 def test_a_pool_that_is_done_has_nothing_to_wait_for() -> None:
-    (line,) = LineDisplay(TOTALS, 100, 0).lines(snapshot(evolve_a=pool(100, ready=1)))
+    (line,) = LineDisplay(Work(TOTALS, 100, 0)).lines(snapshot(evolve_a=pool(100, ready=1)))
     assert (line.eta_seconds, line.state) == (0.0, "done")
 
 
@@ -70,7 +83,7 @@ def test_a_pool_that_is_done_has_nothing_to_wait_for() -> None:
     ],
 )
 def test_states(state: dict[str, int], words: str) -> None:
-    (line,) = LineDisplay(TOTALS, 100, 0).lines(snapshot(evolve_a=pool(1, **state)))
+    (line,) = LineDisplay(Work(TOTALS, 100, 0)).lines(snapshot(evolve_a=pool(1, **state)))
     assert line.state == words
 
 
@@ -78,7 +91,7 @@ def test_a_display_says_whose_queue_is_empty_or_full() -> None:
     slow = PoolConfig(size=1, batch_rows=10, batches_in_flight=2)
     evolvers = (stage("evolve_a", slow, "a"), stage("evolve_b", slow, "b"))
     pipeline = Pipeline(("a", "b"), (*evolvers, stage("respond", slow), stage("score", slow)))
-    display = LineDisplay(dict.fromkeys(pipeline.pools(), 1000), 1000, 0, Queues.of(pipeline))
+    display = LineDisplay(Work(dict.fromkeys(pipeline.pools(), 1000), 1000, 0, Queues.of(pipeline)))
 
     def states(score_began: int, respond_began: int, ready: int = 1) -> list[str]:
         evolve = PoolState(WorkerStats(began=60, done=50), ready=1, in_flight=10)
@@ -102,7 +115,9 @@ def test_a_display_says_whose_queue_is_empty_or_full() -> None:
 
 
 def stage(name: str, pool: PoolConfig, branch: str | None = None) -> Stage:
-    return Stage(name, name, ScoreActor, ScriptedScorerConfig(kind="scripted"), pool, branch=branch)
+    return Stage(
+        name, name, ScoreActor, ScriptedScorerConfig(kind="scripted"), pool, branches=(branch,) if branch else ()
+    )
 
 
 def test_pools_that_all_rows_pass_are_a_chain() -> None:
@@ -114,21 +129,55 @@ def test_pools_that_all_rows_pass_are_a_chain() -> None:
     }
 
 
-def test_lines_come_every_ten_seconds_and_say_everything(capsys: pytest.CaptureFixture[str]) -> None:
+def shown_lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    return capsys.readouterr().out.splitlines()
+
+
+def test_lines_have_time_elapsed_and_eta(capsys: pytest.CaptureFixture[str]) -> None:
     committed = OutcomeCounts(rows=1200, outcomes=Counter({("a", 1, "kept", ""): 1100, ("a", 1, "failed", "E"): 100}))
-    display = LineDisplay({"evolve_a": 5000}, 10_000, already=300)
-    for _ in range(3):
-        display.observe(snapshot(12, committed, evolve_a=pool(1500, ready=1, in_flight=64)))
-    assert capsys.readouterr().out == (
-        "evolve_a: 1,500/5,000 rows, 64 in flight, 0 tokens/s, 3 turned down, ETA -, 1 ready\n"
-        "committed 1,500 of 10,000 rows in 12 new parts (records: 100 failed, 1,100 kept)\n"
-    )
+    now = Clock()
+    display = LineDisplay(Work({"evolve_a": 5000}, 10_000, 300), now, lambda: datetime(2026, 5, 4, 3, 2, 1))
+    now.seconds += 80
+    display.observe(snapshot(12, committed, evolve_a=pool(1500, ready=1, in_flight=64)))
+    assert shown_lines(capsys) == [
+        "2026-05-04 03:02:01 +1:20 evolve_a: 1,500/5,000 rows, 64 in flight, 3 not kept, 1 ready, 0 tokens/s, ETA -",
+        "2026-05-04 03:02:01 +1:20 committed 1,500 of 10,000 rows in 12 new parts (records: 100 failed, 1,100 kept), "
+        "ETA -",
+    ]
+
+
+def test_lines_come_every_ten_seconds_and_again_only_where_something_has_changed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = Clock()
+    display = LineDisplay(Work(TOTALS, 100, 0), now)
+
+    def pools_told(after: float, **pools: PoolState) -> list[str]:
+        now.seconds += after
+        display.observe(snapshot(**pools))
+        return [line.split(" ")[3].rstrip(":") for line in shown_lines(capsys)]
+
+    first = {"evolve_a": pool(1, ready=1), "respond": pool(0)}
+    assert pools_told(0, **first) == ["evolve_a", "respond", "committed"]
+    assert pools_told(9, **first | {"evolve_a": pool(2, ready=1)}) == []
+    assert pools_told(1, **first | {"evolve_a": pool(2, ready=1)}) == ["evolve_a", "committed"]
+    assert pools_told(200, **first | {"evolve_a": pool(2, ready=1)}) == []
+    assert pools_told(101, **first | {"evolve_a": pool(2, ready=1)}) == ["nothing"]
+
+
+@pytest.mark.parametrize("state", [{}, {"loading": 1}])
+def test_what_is_waited_for_in_start_up_says_how_long_it_took_last_time(state: dict[str, int]) -> None:
+    work = Work(TOTALS, 100, 0, ready_last_time={"evolve_a": 48.2})
+    (line,) = LineDisplay(work).lines(snapshot(evolve_a=pool(0, **state)))
+    assert "0:48 last time" in line.state
+    (line,) = LineDisplay(work).lines(snapshot(evolve_a=pool(0, ready=1)))
+    assert "last time" not in line.state
 
 
 def test_bars_on_a_terminal() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=120, color_system=None)
-    with LiveDisplay(TOTALS, 100, 0, console) as display:
+    with LiveDisplay(Work(TOTALS, 100, 0), console) as display:
         display.observe(snapshot(evolve_a=pool(50, ready=1, in_flight=4), respond=pool(0)))
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
     assert re.search(r"evolve_a +━+ *50/100 +4 +0 +3 +- +1 ready", shown)
@@ -137,15 +186,15 @@ def test_bars_on_a_terminal() -> None:
 
 
 def test_lines_where_there_is_no_terminal() -> None:
-    assert isinstance(make_display(TOTALS, 1, 0), LineDisplay)
+    assert isinstance(make_display(Work(TOTALS, 1, 0)), LineDisplay)
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(None, "-"), (0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (3600, "1:00:00"), (90_061, "25:01:01")],
 )
-def test_clock(seconds: float | None, shown: str) -> None:
-    assert clock(seconds) == shown
+def test_seconds_in_clock_form(seconds: float | None, shown: str) -> None:
+    assert in_clock(seconds) == shown
 
 
 def test_rows_of_a_worker_that_is_lost_begin_again() -> None:

@@ -255,7 +255,9 @@ def test_added_seeds_alone_are_run(again: Finished) -> None:
 
 def test_settings_that_change_results_are_refused(again: Finished) -> None:
     changed = configured(again.folder, samples=2, keep_rounds="last")
-    before = sorted(path for path in again.output.rglob("*") if not {"epochs", "staging", "entries"} & set(path.parts))
+    before = sorted(
+        path for path in again.output.rglob("*") if not {"epochs", "staging", "entries", "sessions"} & set(path.parts)
+    )
     with pytest.raises(SettingsChanged) as raised:
         run(SynthesisJob(changed))
     assert str(raised.value) == (
@@ -265,6 +267,10 @@ def test_settings_that_change_results_are_refused(again: Finished) -> None:
     )
     assert raised.value.exit_code == 2
     assert (
-        sorted(path for path in again.output.rglob("*") if not {"epochs", "staging", "entries"} & set(path.parts))
+        sorted(
+            path
+            for path in again.output.rglob("*")
+            if not {"epochs", "staging", "entries", "sessions"} & set(path.parts)
+        )
         == before
     )

@@ -112,7 +112,7 @@ def test_two_signals_within_a_second_end_a_run_at_once_whoever_gets_them() -> No
     time.sleep(0.5)
     os.kill(worker, signal.SIGINT)
     code, error = ended(process)
-    assert (code, error.count("\n")) == (ENDED_AT_ONCE, 1)
+    assert (code, error.count("\n")) == (ENDED_AT_ONCE, 2)
     assert "at once" in error
 
 
@@ -122,7 +122,9 @@ def test_a_signal_for_the_group_asks_once_even_where_the_main_thread_is_busy_in_
     process, _ = started(f"{busy}; assert request.name == 'SIGTERM'; signals.leave(10)")
     listening(process)
     os.killpg(process.pid, signal.SIGTERM)
-    assert ended(process) == (10, "")
+    code, error = ended(process)
+    assert (code, error.count("\n")) == (10, 1)
+    assert error.startswith("SIGTERM: nothing is in flight")
 
 
 def test_an_exit_from_within_is_told_and_has_a_code_of_the_table() -> None:
@@ -158,3 +160,12 @@ def state_of(pid: int) -> str:
     except FileNotFoundError:
         return ""
     return "" if found == "Z" else found
+
+
+@pytest.mark.parametrize(("in_flight", "words"), [(12, "finishing 12 rows"), (0, "nothing is in flight")])
+def test_a_request_to_stop_is_answered_at_once(in_flight: int, words: str, capfd: pytest.CaptureFixture[str]) -> None:
+    request = StopRequest()
+    request.in_flight = in_flight
+    request.take(signal.SIGINT)
+    assert words in (said := capfd.readouterr().err)
+    assert "again to stop now" in said

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from ray_jobs.config.run import LimitsConfig
-from ray_jobs.errors import Stalled, TooManyRestarts
+from ray_jobs.errors import EngineRefuses, PoolError, Stalled, TooManyRestarts
 from ray_jobs.output.counts import OutcomeCounts
-from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
-from ray_jobs.runner.watch import Execution, Stop
+from ray_jobs.pipeline.monitor import Failures, PoolState, Snapshot, WorkerStats
+from ray_jobs.runner.told import Told
+from ray_jobs.runner.watch import Execution, Stop, nothing_under_way
 from ray_jobs.runner.watchdog import Watchdog, waiting_for
 
 
@@ -104,6 +106,67 @@ def test_actors_that_start_again_and_again_end_the_run() -> None:
     )
 
 
+def failing(reason: str, count: int, slots: int = 0, **others: int) -> PoolState:
+    stats = WorkerStats(done=count, outcomes=Counter({reason: count, **others}), slots=slots)
+    stats.failures = {reason: Failures(count, "the server refuses the prompt: 400: no")}
+    return PoolState(stats, ready=1)
+
+
+def test_a_pool_whose_first_outcomes_all_failed_for_one_reason_is_given_up() -> None:
+    for early in (failing("PromptRefused", 63), failing("PromptRefused", 64, slots=256)):
+        watchdog(Clock()).observe(snapshot({"evolve_a": early}))
+    with pytest.raises(PoolError, match=r"evolve_a.* first 64 outcomes .*PromptRefused: the server .*400: no"):
+        watchdog(Clock()).observe(snapshot({"evolve_a": failing("PromptRefused", 64)}))
+
+
+def test_rules_never_end_a_pool_nor_do_failures_beside_other_outcomes() -> None:
+    turned_down = PoolState(WorkerStats(done=500, outcomes=Counter({"refusal": 500})), ready=1)
+    mixed = failing("PromptRefused", 99, kept=1)
+    watchdog(Clock()).observe(snapshot({"evolve_a": turned_down, "respond": mixed}))
+
+
+def test_workers_count_failures_apart_with_the_first_ones_words() -> None:
+    stats, whole = WorkerStats(slots=8), WorkerStats()
+    failed = {"status": "failed", "reason": "PromptRefused"}
+    stats.count([{"status": "rejected", "reason": "refusal"}, failed | {"error": "first"}, failed | {"error": "later"}])
+    for _ in range(2):
+        whole.add(stats)
+    assert whole.failures == {"PromptRefused": Failures(4, "first")}
+    assert whole.slots == 16
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_twice() -> None:
+    def loading(times: int, **state: Any) -> Snapshot:
+        return snapshot({"evolve_a": pool(not_loaded=times, cause="its model cannot be loaded: OSError", **state)})
+
+    watchdog(Clock()).observe(loading(1))
+    watchdog(Clock()).observe(loading(2, ready=1))
+    with pytest.raises(PoolError, match="evolve_a: its model cannot be loaded: OSError"):
+        watchdog(Clock()).observe(loading(2))
+    with pytest.raises(EngineRefuses, match=r"engine.chat_template: drops"):
+        watchdog(Clock()).observe(loading(1, refused="engine.chat_template: drops what the user says"))
+
+
+def test_actors_that_no_node_can_hold_end_the_run_in_seconds_where_none_can_come() -> None:
+    clock, sentence = Clock(), "pool evolve_a: no node of the cluster has what an actor of it asks for (4 GPU)"
+    hopeless = Watchdog(LimitsConfig(), {"evolve_a": 1}, hopeless=lambda: [sentence], clock=clock)
+    in_time = Watchdog(LimitsConfig(), {"evolve_a": 1}, hopeless=lambda: [sentence], clock=clock)
+    for watching in (hopeless, in_time):
+        watching.observe(snapshot({"evolve_a": pool()}))
+    clock.now += 6
+    in_time.observe(snapshot({"evolve_a": pool(starts=1)}))
+    with pytest.raises(Stalled, match=r"4 GPU.* no autoscaler"):
+        hopeless.observe(snapshot({"evolve_a": pool()}))
+
+
+def test_what_engines_have_to_say_is_said_once() -> None:
+    said: list[str] = []
+    told, stats = Told(said.append), WorkerStats(told={"the server knows no seed": None})
+    for _ in range(2):
+        told.observe(snapshot({"evolve_a": PoolState(stats), "evolve_b": PoolState(stats)}))
+    assert said == ["the server knows no seed"]
+
+
 def test_a_stop_lets_rows_in_flight_finish() -> None:
     clock = Clock()
     stop = Stop(drain_seconds=60, quiet_seconds=5, clock=clock)
@@ -126,6 +189,37 @@ def test_what_is_still_committed_keeps_a_stop_waiting() -> None:
     for parts in range(3):
         clock.now += 6
         assert not stop.is_over(snapshot({"a": pool(done=3)}, parts=parts))
+
+
+def began(rows: int, done: int | None = None, **state: Any) -> PoolState:
+    return PoolState(WorkerStats(began=rows, done=rows if done is None else done), **state)
+
+
+@pytest.mark.parametrize(
+    ("pools", "committed", "over"),
+    [
+        ({"a": began(0), "b": began(0), "respond": began(0, loading=1)}, 0, True),
+        ({"a": began(3), "b": began(2), "respond": began(5)}, 5, True),
+        ({"a": began(3), "b": began(2), "respond": began(3)}, 3, False),
+        ({"a": began(3), "b": began(2), "respond": began(5)}, 4, False),
+        ({"a": began(3, 2, in_flight=1), "b": began(2), "respond": began(4)}, 5, False),
+    ],
+)
+def test_a_stop_waits_for_nothing_where_all_that_has_begun_is_committed(
+    pools: dict[str, PoolState], committed: int, over: bool
+) -> None:
+    seen = Snapshot(pools, OutcomeCounts(rows=committed), 1)
+    assert nothing_under_way(seen, ["a", "b"]) is over
+    clock = Clock()
+    stop = Stop(60, clock=clock, first=["a", "b"])
+    assert not stop.is_over(seen)
+    clock.now += 3
+    assert stop.is_over(seen) is over
+
+
+def test_seeds_that_could_not_be_read_are_no_rows_that_came_through() -> None:
+    counts = OutcomeCounts(rows=5, outcomes=Counter({("", 0, "failed", "wrong_type"): 2, ("a", 1, "kept", ""): 3}))
+    assert not nothing_under_way(Snapshot({"a": began(5)}, counts, 1), ["a"])
 
 
 def test_a_stop_ends_when_its_time_is_up() -> None:

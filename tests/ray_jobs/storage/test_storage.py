@@ -199,6 +199,7 @@ def test_local_listing_follows_links_to_files_alone(tmp_path: Path) -> None:
     [
         ("nosuch://x/y", "nosuch://x/y: cannot open: Protocol not known: nosuch"),
         ("s3://", "names no bucket, expected s3://BUCKET/PATH"),
+        ("out\0put", "which holds no NUL"),
     ],
 )
 def test_unusable_url(url: str, message: str) -> None:

@@ -9,21 +9,30 @@ lost or still under way; and may let a request that is under way arrive. All of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any
 
 RULES = ("void", "clean staged", "only earlier", "look to publish", "look to delete", "look to finish", "copy mark")
+RETRACTING = "rewrite"
+"""The rule that is needed where rows are retracted."""
 Request = tuple[Any, ...]
 File = tuple[str, int, str, tuple[int, ...]]
 """Where it lies ("staged" or "data"), the epoch that made it, its name, the rows in it."""
 Store = frozenset[tuple[Any, ...]]
-"""("lease", e), ("seal", e, files, rows) or ("seal", e, None), ("entry", e, kind, ...), ("file", File), ("mark", e)."""
+"""("lease", e), ("seal", e, files, rows) or ("seal", e, None), ("entry", e, kind, ...), ("file", File), ("mark", e).
+
+An entry of kind "plan" adds rows and retracts others.
+"""
 Answers = tuple[Any, ...]
 Driver = Callable[[], Generator[Request, Any, None]]
 
 
-def driver(asked: tuple[int, ...], without: frozenset[str]) -> Driver:
-    """What a run does that is asked for these rows, request by request."""
+def driver(asked: tuple[int, ...], without: frozenset[str], retracts: bool = False, numbered: bool = False) -> Driver:
+    """What a run does that is asked for the rows of these seeds, request by request.
+
+    Where it `retracts`, rows of other seeds are planned no more. Rows are their seeds, or `numbered`, with the epoch in
+    which they were planned: a seed that is back gets another row.
+    """
 
     def run() -> Generator[Request, Any, None]:
         e = (yield ("latest lease",)) + 1
@@ -38,17 +47,21 @@ def driver(asked: tuple[int, ...], without: frozenset[str]) -> Driver:
             yield from _clean("staged", e, live)
         yield ("unmark",)
         yield from _clean("data", e, live, "only earlier" not in without)
-        if new := tuple(row for row in asked if row not in plan):
-            yield ("put", ("entry", e, "plan", new))
-            plan = tuple(sorted(plan + new))
+        there = {row % 10 for row in plan}
+        new = tuple(seed + 10 * e * numbered for seed in asked if seed not in there)
+        gone = tuple(row for row in plan if retracts and row % 10 not in asked)
+        if new or gone:
+            yield ("put", ("entry", e, "plan", new, gone))
+            plan = tuple(sorted({*plan, *new} - {*gone}))
         for row in plan:
             if row not in rows_of(live):
                 part: File = ("staged", e, "part", (row,))
                 yield ("put", ("file", part))
                 yield ("put", ("entry", e, "add", part))
                 live |= {part}
-        if len(live) != 1 or next(iter(live))[0] != "data":
-            joined = yield from _join(e, live, without)
+        held = rows_of(live) if "rewrite" in without else [row for row in rows_of(live) if row in plan]
+        if len(live) != 1 or next(iter(live))[0] != "data" or held != rows_of(live):
+            joined = yield from _join(e, live, tuple(held), without)
             if joined is None:
                 return
         yield from _finish(e, without)
@@ -62,8 +75,9 @@ def _clean(place: str, e: int, live: frozenset[File], only_earlier: bool = True)
             yield ("delete", ("file", file))
 
 
-def _join(e: int, live: frozenset[File], without: frozenset[str]) -> Generator[Request, Any, File | None]:
-    rows = tuple(rows_of(live))
+def _join(
+    e: int, live: frozenset[File], rows: tuple[int, ...], without: frozenset[str]
+) -> Generator[Request, Any, File | None]:
     staged, published = (("staged", e, "joined", rows), ("data", e, "joined", rows))
     yield ("put", ("file", staged))
     if "look to publish" not in without and (yield ("exists", ("lease", e + 1))):
@@ -103,7 +117,8 @@ def accepted(store: Store, below: int) -> tuple[frozenset[File], tuple[int, ...]
     planned = {row for entry in entries if entry[2] == "plan" for row in entry[3]}
     added = {entry[3] for entry in entries if entry[2] in ("add", "swap")}
     gone = {file for entry in entries if entry[2] == "swap" for file in entry[4]}
-    return frozenset((files | added) - gone), tuple(sorted({*plan, *planned}))
+    retracted = {row for entry in entries if entry[2] == "plan" for row in entry[4]}
+    return frozenset((files | added) - gone), tuple(sorted({*plan, *planned} - retracted))
 
 
 def apply(store: Store, request: Request) -> tuple[Store, Any]:
@@ -151,12 +166,20 @@ def broken(store: Store) -> str | None:
     return None
 
 
-def search(asked: list[tuple[int, ...]], without: frozenset[str] = frozenset(), limit: int = 50_000_000) -> str | int:
+def search(
+    asked: list[tuple[int, ...]],
+    without: frozenset[str] = frozenset(),
+    limit: int = 50_000_000,
+    retracting: Collection[int] = (),
+) -> str | int:
     """Search everything: how many states there are, or what is wrong with the first bad one that is met.
 
-    Raises AssertionError where more than `limit` states are met.
+    The drivers with the numbers `retracting` retract what they are not asked for. Raises AssertionError where more than
+    `limit` states are met.
     """
-    drivers = [driver(rows, without) for rows in asked]
+    drivers = [
+        driver(rows, without, number in retracting, numbered=bool(retracting)) for number, rows in enumerate(asked)
+    ]
     # a driver is what it was answered so far, or what of it is still under way after its death
     start = (frozenset[tuple[Any, ...]](), tuple(("alive", ()) for _ in drivers))
     seen, waiting = {hash(start)}, [start]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO, Literal
 
 from ray_jobs.errors import JobError, MissingFile, StoreAway
@@ -82,7 +83,7 @@ class Driver(threading.Thread):
 
     def kill(self) -> Callable[[], Any]:
         """End the driver before its next request, and return that request, which may still arrive."""
-        late = self._waiting or (lambda: None)
+        late = _arriving(self._waiting)
         if not self.ended:
             self._killed = True
             self.advance(1)
@@ -91,7 +92,7 @@ class Driver(threading.Thread):
 
     def lose_answer(self) -> Callable[[], Any]:
         """Tell the driver that its next request got no answer, and return the request, which may still arrive."""
-        late = self._waiting or (lambda: None)
+        late = _arriving(self._waiting)
         if not self.ended:
             self._fault = StoreAway("no answer")
             self.advance(1)
@@ -222,3 +223,14 @@ class MemoryStore(Store):
             return self.files[path]
         except KeyError:
             raise MissingFile(f"memory:/{path}: there is no such file") from None
+
+
+def _arriving(request: Callable[[], Any] | None) -> Callable[[], None]:
+    """The request as the store sees it; nobody hears the answer, also not that a file to be read is gone."""
+
+    def arrive() -> None:
+        with suppress(MissingFile):
+            if request:
+                request()
+
+    return arrive

@@ -32,12 +32,13 @@ ROWS_A_PART = 2
 FAILED = {**rejected_round(2, 1, "PromptRefused"), "status": "failed"}
 
 
-def job(folder: Path, seeds: int) -> SynthesisJob:
-    """A run of so many seeds through one evolver, two records a row."""
+def job(folder: Path, seeds: int, gone: str = "refuse") -> SynthesisJob:
+    """A run of so many seeds through one evolver, two records a row; rows of other seeds are dealt with as `gone`."""
     folder.mkdir(exist_ok=True)
     write_seeds(folder / "seeds.jsonl", [f"Name river {number}." for number in range(seeds)])
     engine = {"engine": {"kind": "scripted"}, "pool": {"size": 1}}
-    return SynthesisJob(run_config(folder, evolvers={"a": engine}, strategy={"rounds": 2}))
+    source = {"path": str(folder / "seeds.jsonl"), "gone": gone}
+    return SynthesisJob(run_config(folder, evolvers={"a": engine}, strategy={"rounds": 2}, seeds=source))
 
 
 def driver(of: SynthesisJob, fails: Sequence[int] = ()) -> Callable[[Store], None]:
@@ -95,7 +96,8 @@ def check(files: Files) -> None:
     gone = [part.path for entry in found.parts for part in entry.files if part.path not in files]
     assert not gone, f"accepted and gone: {gone}"
     if SUCCESS in files:
-        planned = {(folder, row) for folder in (DATA, REJECTED) for row in range(found.index.rows)}
+        asked = set(range(found.index.rows)) - set(found.index.retracted.tolist())
+        planned = {(folder, row) for folder in (DATA, REJECTED) for row in asked}
         assert plain_rows(files) == Counter(planned), "marked as finished"
 
 

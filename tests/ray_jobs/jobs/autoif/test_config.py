@@ -145,13 +145,6 @@ def test_a_phase_knows_the_settings_that_change_its_results(tmp_path: Path) -> N
     assert changed({"sandbox": {"memory_mb": 99}}) == [2, 3]
 
 
-def test_a_forecast_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exited:
-        main(["plan", str(ROOT / "examples" / "autoif.yaml")])
-    assert exited.value.code == 2
-    assert "a run of AutoIF has no forecast" in capsys.readouterr().err
-
-
 def test_fields_that_came_later_change_no_settings_at_the_old_behaviour(tmp_path: Path) -> None:
     settings = prepare(autoif_config(tmp_path)).settings(3)
     assert settings["strategy.near_duplicate"] == 0.8

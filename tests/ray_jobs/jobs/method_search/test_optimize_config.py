@@ -97,7 +97,7 @@ def test_what_is_wrong_is_told(tmp_path: Path, changes: str, message: str) -> No
         (
             "search: {candidate: 3}",
             "search.candidate: unknown field; did you mean candidates? (allowed: attempts, candidates, dev_rows, "
-            "elimination, minibatch, pool_rows, rounds, steps)",
+            "elimination, forms, minibatch, pool_rows, rounds, steps)",
         ),
         ("engines: {}", "engines: expected at least 1, got {}"),
         ("engines: {one: {engine: {kind: scriptd}}}", "engines.one.engine.kind: expected one of"),

@@ -1,0 +1,223 @@
+"""What an OpenAI-compatible server answers with 200, read as far as servers agree on it.
+
+A good reply is decoded as it comes, at next to no cost. What deviates from the form is read once more, with whatever is
+missing or odd in it left out; an error in the place of a reply is told from a reply.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from evolve.engines.http_server import Odd, said
+from evolve.engines.reasoning import Parted, part_inline
+
+BAD_GATEWAY = 502
+SHOWN = 200
+"""How many characters of a page are shown that is no JSON."""
+
+
+class Details(msgspec.Struct):
+    """How many tokens were thought."""
+
+    reasoning_tokens: int | None = None
+
+
+class Usage(msgspec.Struct):
+    """Counts; servers leave them out, or send null for them."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    completion_tokens_details: Details | None = None
+
+
+class Likely(msgspec.Struct):
+    """One of a position's most likely tokens."""
+
+    logprob: float
+
+
+class Token(msgspec.Struct):
+    """A position of the reply."""
+
+    logprob: float
+    top_logprobs: list[Likely] | None = None
+
+
+class Logprobs(msgspec.Struct):
+    """The positions of the reply."""
+
+    content: list[Token] | None = None
+
+
+class Message(msgspec.Struct):
+    """What was said."""
+
+    content: str | None = None
+    refusal: Any = None
+    reasoning: Any = None
+    reasoning_content: Any = None
+
+
+class Choice(msgspec.Struct):
+    """One reply."""
+
+    message: Message
+    finish_reason: str | None = None
+    logprobs: Logprobs | None = None
+    error: Any = None
+
+
+class Reply(msgspec.Struct):
+    """What is read of a server's reply."""
+
+    choices: list[Choice] = []
+    usage: Usage | None = None
+    error: Any = None
+
+
+_decoder = msgspec.json.Decoder(Reply)
+
+
+def read_reply(content: bytes) -> Reply:
+    """The reply. Raises Odd where it is none: an error, a page of a proxy, or nothing at all."""
+    try:
+        reply = _decoder.decode(content)
+    except msgspec.DecodeError:
+        reply = _leniently(content)
+    broken = reply.error or (reply.choices and reply.choices[0].error)
+    if broken and not (reply.choices and _has_text(reply.choices[0])):
+        raise Odd(_status(broken), said(json.dumps(broken).encode()))
+    if reply.choices and reply.choices[0].finish_reason in ("error", "insufficient_system_resource"):
+        raise Odd(BAD_GATEWAY, "the reply broke off by an error of the server")
+    return reply
+
+
+def parted(choice: Choice) -> Parted:
+    """What a server says was thought and answered; where it tells no thoughts, those inline before the answer.
+
+    Thoughts without an answer did not end.
+    """
+    message, answer = choice.message, choice.message.content or ""
+    reasoning = message.reasoning or message.reasoning_content
+    if not isinstance(reasoning, str) or not reasoning.strip():
+        return part_inline(answer)
+    return Parted(reasoning.strip(), answer.strip(), ended=bool(answer.strip()))
+
+
+def reasoning_tokens(reply: Reply, found: Parted, written: int) -> int:
+    """The server's count; where it has none, the thoughts' share of the characters."""
+    details = reply.usage.completion_tokens_details if reply.usage else None
+    if details and details.reasoning_tokens:
+        return min(details.reasoning_tokens, written)
+    thought, answered = len(found.reasoning), len(found.answer)
+    return round(written * thought / (thought + answered)) if thought else 0
+
+
+def tops(choice: Choice) -> list[float]:
+    """The probability of each position's most likely token; empty where the server tells none."""
+    if choice.logprobs is None or not choice.logprobs.content:
+        return []
+    return [
+        math.exp(min(0.0, max([t.logprob, *(other.logprob for other in t.top_logprobs or ())])))
+        for t in choice.logprobs.content
+    ]
+
+
+def _has_text(choice: Choice) -> bool:
+    return bool(choice.message.content) and choice.finish_reason != "error"
+
+
+def _status(error: Any) -> int:
+    """The status that an error in a 200 stands for; that of a gateway where it says none."""
+    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    number = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 0
+    return number if 400 <= number < 600 else BAD_GATEWAY
+
+
+def _leniently(content: bytes) -> Reply:
+    """What can be read of a reply in another form; also of one with halves of surrogate pairs, no JSON to everybody."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        page = re.sub(r"\s+", " ", content.decode(errors="replace")).strip()[:SHOWN] or "nothing"
+        raise Odd(BAD_GATEWAY, f"expected JSON, got {page}", page=True) from None
+    if not isinstance(found, dict):
+        raise Odd(BAD_GATEWAY, f"expected a JSON object, got {json.dumps(found)[:SHOWN]}", page=True)
+    choices = found.get("choices")
+    return Reply(
+        [_choice(item) for item in choices if isinstance(item, dict)] if isinstance(choices, list) else [],
+        _usage(found.get("usage")),
+        found.get("error"),
+    )
+
+
+def _choice(found: Mapping[str, Any]) -> Choice:
+    message = _mapping(found.get("message"))
+    reason = found.get("finish_reason")
+    return Choice(
+        Message(
+            _text(message.get("content", found.get("text"))),
+            message.get("refusal"),
+            _text(message.get("reasoning")),
+            _text(message.get("reasoning_content")),
+        ),
+        None if reason is None else str(reason),
+        _logprobs(_mapping(found.get("logprobs")).get("content")),
+        found.get("error"),
+    )
+
+
+def _text(content: Any) -> str | None:
+    """A text, or the texts of its parts one after the other."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        texts = [part if isinstance(part, str) else _mapping(part).get("text") for part in content]
+        return "".join(text for text in texts if isinstance(text, str))
+    return None
+
+
+def _logprobs(content: Any) -> Logprobs | None:
+    """The positions, if each tells a number."""
+    if not isinstance(content, list):
+        return None
+    tokens = []
+    for item in map(_mapping, content):
+        others = item.get("top_logprobs")
+        found = [_number(_mapping(other).get("logprob")) for other in others] if isinstance(others, list) else []
+        known = [number for number in (_number(item.get("logprob")), *found) if number is not None]
+        if not known:
+            return None
+        tokens.append(Token(max(known)))
+    return Logprobs(tokens)
+
+
+def _usage(found: Any) -> Usage:
+    counts = _mapping(found)
+    details = _mapping(counts.get("completion_tokens_details"))
+    return Usage(
+        _count(counts.get("prompt_tokens")),
+        _count(counts.get("completion_tokens")),
+        Details(_count(details.get("reasoning_tokens"))),
+    )
+
+
+def _count(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None or number < 0 else int(number)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -1,0 +1,57 @@
+"""What of a reply's text and ending is the model's answer, whichever engine it came from."""
+
+from __future__ import annotations
+
+import re
+
+from evolve.errors import ReplyWithheld
+from evolve.records import FinishReason
+
+TELL = {"tell": True}
+"""Marks, as a log record's `extra`, what whoever runs the engine is told once."""
+_END_TOKENS = (
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|end|>",
+    "<|return|>",
+    "<|user|>",
+    "<|END_OF_TURN_TOKEN|>",
+    "<end_of_turn>",
+    "<turn|>",
+    "<eos>",
+    "</s>",
+    "<｜end▁of▁sentence｜>",
+    "[EOS]",
+)
+"""What ends a turn in the templates of common models, and is left in texts by servers that do not know it."""
+_LEFT_OVER = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _END_TOKENS))}))+\s*\Z")
+_ENDED = frozenset({"", "stop", "eos", "eos_token", "stop_sequence", "stop_token", "end_turn", "complete", "completed"})
+_CUT = frozenset({"length", "max_tokens", "max_token", "model_length", "max_length", "max_output_tokens"})
+
+
+def clean(text: str) -> str:
+    """`text` without NUL characters, which no seed may hold, and without the end tokens that stand behind it."""
+    if "\0" in text:
+        text = text.replace("\0", "")
+    left = _LEFT_OVER.search(text)
+    # a text that strikes words out ends with the same tag as a turn of Llama's
+    return text if left is None or (left[0].strip() == "</s>" and "<s>" in text) else text[: left.start()]
+
+
+def finish(reason: str | None) -> FinishReason:
+    """How a reply ended, by the engine's own word; one that says nothing has ended.
+
+    Raises ReplyWithheld where it was neither finished nor cut at its limit, such as by a filter.
+    """
+    word = (reason or "").lower()
+    if word in _ENDED:
+        return "stop"
+    if word in _CUT:
+        return "length"
+    known = {"function_call": "tool_calls", "tool_call": "tool_calls", "safety": "content_filter"}
+    reason = known.get(word, word)
+    shown = reason if re.fullmatch(r"[a-z_]{1,40}", reason) else "unknown_finish_reason"
+    raise ReplyWithheld(shown, f"the reply is no finished answer: it ended with {word[:80]!r}")

@@ -1,0 +1,102 @@
+"""All that `evolve validate` finds out before a run: seeds, size, models, servers, output."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from evolve.errors import EngineDied, PromptRefused, SettingsRefused
+from ray_jobs.config.engine_kinds import EngineKind, OpenAIConfig
+from ray_jobs.config.engines import build_engine
+from ray_jobs.config.run import ScriptedScorerConfig
+from ray_jobs.errors import ConfigError, JobError
+from ray_jobs.jobs.preflight import check_places, check_settings, check_writable
+from ray_jobs.output.plan import check_size
+from ray_jobs.pipeline.actor import PROBE
+from ray_jobs.pipeline.job import Job, SeededJob
+from ray_jobs.pipeline.stage import Stage
+from ray_jobs.runner.cluster import starts_here
+from ray_jobs.runner.servers import check_servers
+from ray_jobs.seeds.read import read_seeds
+
+READ_SECONDS = 20.0
+"""How long seeds are read before what was read stands for the rest."""
+ASK_SECONDS = 30.0
+MODEL = "model"
+
+
+def check_all(job: Job) -> Iterator[str]:
+    """Check what a run of `job` needs, and tell of each thing; what could not be checked is told as that.
+
+    Raises ConfigError, SeedError, StorageError, OutputError.
+    """
+    check_places(job)
+    check_settings(job)
+    yield from _seeds(job)
+    yield from _models(job)
+    check_writable(job)
+    yield f"output: {job.config.output} can be written to"
+
+
+def _seeds(job: Job) -> Iterator[str]:
+    ends_at, whole, report = time.monotonic() + READ_SECONDS, True, None
+    for batch in read_seeds(job.seed_source()):
+        report = batch.report
+        if time.monotonic() > ends_at:
+            whole = False
+            break
+    seeds = report.seeds if report else 0
+    about = "" if whole else "at least "
+    yield f"seeds: {about}{seeds:,} usable of {report.read if report else 0:,} rows read"
+    yield from (f"  {line}" for line in (report.lines() if report else []))
+    if isinstance(job, SeededJob):
+        rows = job.fanout().rows_of(seeds)
+        check_size(rows, job.config.limits.planned_rows, seeds)
+        yield f"rows: {about}{rows:,} planned, {rows * job.records_per_row:,} records"
+
+
+def _models(job: Job) -> Iterator[str]:
+    here = starts_here(job.config.ray.address)
+    if here:
+        check_servers(job.pipeline.stages)
+    seen = set[str]()
+    for stage in job.pipeline.stages:
+        name = getattr(stage.model, MODEL, "")
+        if (told := f"{stage.place}: {_found(stage, name, here)}") not in seen:
+            seen.add(told)
+            yield told
+
+
+def _found(stage: Stage, name: str, here: bool) -> str:
+    if isinstance(stage.model, OpenAIConfig):
+        return _answer(stage, stage.model) if here else f"{name}: not checked, only the cluster's machines ask it"
+    if isinstance(stage.model, ScriptedScorerConfig) or (
+        isinstance(stage.model, EngineKind) and not stage.model.holds_weights
+    ):
+        return f"{name}: needs no model"
+    return f"{name}: a model's folder" if Path(name).is_dir() else f"{name}: not checked, no folder on this machine"
+
+
+def _answer(stage: Stage, config: OpenAIConfig) -> str:
+    """What the server says to the plainest prompt there is. Raises ConfigError where it would take none."""
+
+    async def ask() -> None:
+        engine = build_engine(config.model_copy(update={"retries": 0, "timeout_seconds": ASK_SECONDS}))
+        try:
+            await engine.generate(PROBE)
+        finally:
+            await engine.close()
+
+    try:
+        asyncio.run(ask())
+    except SettingsRefused as refused:
+        raise ConfigError(f"{stage.place}.{refused}") from None
+    except PromptRefused as refused:
+        return f"{config.model}: not checked, {refused}"
+    except EngineDied as died:
+        return f"{config.model}: not checked, {died}"
+    except JobError as error:
+        raise ConfigError(f"{stage.place}: {error}") from None
+    return f"{config.model}: the server answers"

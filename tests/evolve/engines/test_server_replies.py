@@ -1,0 +1,222 @@
+"""What servers answer beside good replies, and whose fault each is: the prompt's, the server's, the configuration's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from evolve.engines.openai_engine import OpenAIEngine
+from evolve.engines.openai_reply import parted, read_reply
+from evolve.engines.reply_text import clean, finish
+from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
+from evolve.records import Completion, Prompt, Sampling
+from tests.evolve.engines.loopback import Answer, completion, loopback
+
+GOOD = "Name a river and its source."
+
+
+def asked(url: str, *texts: str, measured: bool = False) -> list[Completion | BaseException]:
+    """What the engine makes of prompts, one after the other."""
+
+    async def main() -> list[Completion | BaseException]:
+        engine = OpenAIEngine(url, "m", "NO_SUCH_KEY", 5, 0)
+        try:
+            return [(await asyncio.gather(engine.generate(prompt(text)), return_exceptions=True))[0] for text in texts]
+        finally:
+            await engine.close()
+
+    def prompt(text: str) -> Prompt:
+        return Prompt.user(text, Sampling(), 1, measure_confidence=measured)
+
+    return asyncio.run(main())
+
+
+def one(answer: Answer, measured: bool = False) -> Completion | BaseException:
+    with loopback(lambda _: answer) as server:
+        return asked(server.url, "Count.", measured=measured)[0]
+
+
+def with_choice(**fields: Any) -> Answer:
+    status, body = completion(content=GOOD)
+    body["choices"][0] |= fields
+    return status, body
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        *[(word, "stop") for word in ("stop", None, "", "STOP", "eos_token", "stop_sequence", "end_turn")],
+        *[(word, "length") for word in ("length", "max_tokens", "MAX_TOKENS", "model_length")],
+        *[(word, word) for word in ("content_filter", "tool_calls", "abort", "recitation")],
+        ("function_call", "tool_calls"),
+        ("SAFETY", "content_filter"),
+        ("odd word {", "unknown_finish_reason"),
+    ],
+)
+def test_a_reply_ends_finished_cut_or_withheld(reason: str | None, outcome: str) -> None:
+    if outcome in ("stop", "length"):
+        assert finish(reason) == outcome
+        return
+    with pytest.raises(ReplyWithheld, match="ended with") as raised:
+        finish(reason)
+    assert raised.value.reason == outcome
+
+
+def test_a_reply_that_a_filter_has_cut_is_no_completion() -> None:
+    found = one(completion("content_filter", content="Name a riv"))
+    assert isinstance(found, ReplyWithheld)
+    assert found.reason == "content_filter"
+    refused = one(completion(content=None, refusal="I cannot."))
+    assert isinstance(refused, PromptRefused)
+    assert "I cannot." in str(refused)
+
+
+@pytest.mark.parametrize(
+    "usage", [{}, {"completion_tokens": None}, {"prompt_tokens": 3}, {"completion_tokens": "12"}, ["odd"], "odd"]
+)
+def test_counts_that_are_missing_or_odd_cost_no_reply(usage: Any) -> None:
+    found = one(completion(content=GOOD, usage=usage))
+    assert isinstance(found, Completion)
+    assert (found.text, found.completion_tokens) == (GOOD, 0)
+
+
+@pytest.mark.parametrize(
+    "tops", [{}, {"top_logprobs": []}, {"top_logprobs": None}, {"top_logprobs": [{"logprob": None}]}]
+)
+def test_a_position_without_others_is_measured_by_its_own_token(tops: dict[str, Any]) -> None:
+    found = one(with_choice(logprobs={"content": [{"token": "a", "logprob": -0.1, **tops}]}), measured=True)
+    assert isinstance(found, Completion)
+    assert found.mean_top1_prob == pytest.approx(0.905, abs=0.01)
+
+
+@pytest.mark.parametrize("logprobs", [None, {}, {"content": None}, {"content": [{"token": "a"}]}, [], "odd"])
+def test_probabilities_that_are_no_numbers_are_not_measured(logprobs: Any) -> None:
+    found = one(with_choice(logprobs=logprobs), measured=True)
+    assert isinstance(found, Completion)
+    assert (found.text, found.mean_top1_prob) == (GOOD, None)
+
+
+def test_content_as_parts_is_read() -> None:
+    parts = [{"type": "text", "text": "Name a river"}, {"type": "image_url"}, " and its source."]
+    found = one(completion(content=parts))
+    assert isinstance(found, Completion)
+    assert found.text == GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Name\0 a\0 river.", "Name a river."),
+        ("A river.<|im_end|>", "A river."),
+        ("A river. <|eot_id|>\n<|im_end|>\n", "A river."),
+        ("A river.</s>", "A river."),
+        ("Strike <s>this</s>", "Strike <s>this</s>"),
+        ("What does <|im_end|> mean?", "What does <|im_end|> mean?"),
+    ],
+)
+def test_what_is_no_answer_is_taken_from_the_text(text: str, answer: str) -> None:
+    assert clean(text) == answer
+    found = one(completion(content=text))
+    assert isinstance(found, Completion)
+    assert found.text == answer
+
+
+def test_an_error_in_the_place_of_a_reply_is_the_servers_own_word() -> None:
+    down = 200, {"error": {"message": "Provider returned error", "code": 502}}
+    found = one(down)
+    assert isinstance(found, EngineDied)
+    assert "Provider returned error" in str(found)
+    status, body = completion(content="")
+    body["choices"][0]["error"] = {"message": "Upstream is down"}
+    assert "Upstream is down" in str(one((status, body)))
+    filtered = one((200, {"error": {"message": "The policy forbids it", "code": 403}}))
+    assert isinstance(filtered, SettingsRefused)  # the plainest prompt gets it too
+
+
+def test_a_page_is_named_with_the_url_and_costs_one_prompt_where_others_are_answered() -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        # JSON, but no object, as a page is none
+        return (200, "<html>502 Bad Gateway</html>") if "odd" in str(body) else completion(content=GOOD)  # type: ignore[return-value]
+
+    with loopback(answer) as server:
+        first, *_ = asked(server.url, "odd")
+        good, later = asked(server.url, "plain", "odd")
+        assert isinstance(good, Completion)
+    assert isinstance(first, EngineDied)
+    assert server.url in str(first)
+    assert "Bad Gateway" in str(first)
+    assert isinstance(later, PromptRefused)
+
+
+def test_a_page_that_is_no_json_is_an_error_of_its_own() -> None:
+    with pytest.raises(Exception, match="expected JSON, got <html>"):
+        read_reply(b"<html>\n 502 </html>")
+    assert parted(read_reply(b'{"choices": [{"text": "old form"}]}').choices[0]).answer == "old form"
+
+
+@pytest.mark.parametrize("status", [400, 403, 413, 422, 451])
+def test_what_a_server_says_of_one_prompt_fails_that_one(status: int) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        return (status, {"error": {"message": "blocked"}}) if "BOMB" in str(body) else completion(content=GOOD)
+
+    with loopback(answer) as server:
+        bomb, good, again = asked(server.url, "BOMB", "plain", "BOMB")
+    assert isinstance(good, Completion)
+    for found in (bomb, again):
+        assert isinstance(found, PromptRefused)
+        assert "blocked" in str(found)
+
+
+def test_a_server_that_fails_for_one_prompt_alone_lives() -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        return (500, {"error": {"message": "oops"}}) if "BOMB" in str(body) else completion(content=GOOD)
+
+    with loopback(answer) as server:
+        good, bomb = asked(server.url, "plain", "BOMB")
+    assert isinstance(good, Completion)
+    assert isinstance(bomb, PromptRefused)
+    assert isinstance(one((500, {"error": {"message": "oops"}})), EngineDied)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_key_or_model_that_is_gone_later_is_the_configurations(status: int) -> None:
+    answers = iter([completion(content=GOOD), (status, {"error": {"message": "gone"}})])
+    with loopback(lambda _: next(answers)) as server:
+        good, later = asked(server.url, "one", "two")
+    assert isinstance(good, Completion)
+    assert isinstance(later, SettingsRefused)
+
+
+def test_nobody_pays() -> None:
+    found = one((429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}))
+    assert isinstance(found, SettingsRefused)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        ("logprobs", "logprobs is not supported with this model"),
+        ("seed", "Unrecognized request argument supplied: seed"),
+        ("max_tokens", "Unsupported parameter: 'max_tokens' is not supported. Use 'max_completion_tokens' instead."),
+    ],
+)
+def test_a_field_that_a_server_does_not_know_is_left_out_and_said_once(
+    field: str, message: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        return (400, {"error": {"message": message}}) if field in body else completion(content=GOOD)
+
+    with caplog.at_level(logging.WARNING), loopback(answer) as server:
+        assert all(isinstance(found, Completion) for found in asked(server.url, "one", "two", measured=True))
+    assert len(server.bodies) == 3
+    assert ("max_completion_tokens" in server.bodies[-1]) == (field == "max_tokens")
+    told = [record for record in caplog.records if field in record.getMessage()]
+    assert len(told) == 1
+
+
+def test_a_limit_that_is_too_large_is_no_field_that_is_not_known() -> None:
+    found = one((400, {"error": {"message": "max_tokens is too large: 9000. This model supports at most 4096"}}))
+    assert isinstance(found, PromptRefused)
