@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 from ray.job_submission import JobStatus
 
-from evolve.masking import mask_text
-from ray_jobs.service.job_client import JobClient, exit_code
+from ray_jobs.service.job_client import JobClient, cause_of, exit_code
 from ray_jobs.service.submit import PACKED_CONFIG, STOP_MARGIN_SECONDS, STOP_WAIT, add_configuration, pack
 
 RUN = "slm_evolve_run"
@@ -114,7 +113,7 @@ class RayJobs:
             state = {JobStatus.PENDING: "waiting", JobStatus.RUNNING: "running", JobStatus.STOPPED: "stopped"}.get(
                 status, "ended"
             )
-            why = mask_text(info.message.splitlines()[0]) if code and info.message else None
+            why = (cause_of(info) or None) if code else None
             began = info.start_time / 1000 if info.start_time else None
             found[str((info.metadata or {})[RUN])] = JobState(str(info.submission_id), state, began, code, why)
         return found
