@@ -16,7 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "scoring": ("scoring/", "ray_jobs/"),
     "ray_jobs": ("ray_jobs/",),
     # One seam, one heavy dependency.
-    "ray": tuple(f"ray_jobs/{room}/" for room in ("pipeline", "runner", "jobs", "forecast", "cli")),
+    "ray": tuple(f"ray_jobs/{room}/" for room in ("pipeline", "runner", "jobs", "forecast", "service", "cli")),
     "pyarrow": ("ray_jobs/", "scoring/"),
     "vllm": ("evolve/engines/vllm_",),
     "fsspec": ("ray_jobs/storage/store.py",),
@@ -42,7 +42,8 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "report": (*_TABLE, "datasets"),
         "jobs": _JOBS[:-1],
         "forecast": _JOBS,
-        "cli": (*_JOBS, "forecast"),
+        "service": (*_JOBS, "forecast"),
+        "cli": (*_JOBS, "forecast", "service"),
     },
     # what lies beside the rooms of `evolve` is the ground on which they stand
     "evolve": {

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs.cli.submit import check_output
 from ray_jobs.jobs.load import load_config
+from ray_jobs.service.submit import check_output
 from tests.test_lock_files import pins
 
 ROOT = Path(__file__).parents[1]
