@@ -106,6 +106,11 @@ def shipped_names(shipped: Path = SHIPPED) -> set[str]:
     return {path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.txt")}
 
 
+def placeholders_of(text: str) -> list[str]:
+    """The placeholders of a text, each once, in order."""
+    return list(dict.fromkeys(_PLACEHOLDER.findall(text)))
+
+
 def check_folder(folder: TemplateSource, known: set[str]) -> None:
     """Refuse a template folder that does not exist or holds files that no template is named after.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -14,15 +13,13 @@ from ray_jobs.config.values import parsed
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.load import load_config
 from ray_jobs.output.run_files import read_run
-from ray_jobs.service.answers import NotFound, Refused
+from ray_jobs.service.answers import NotFound
+from ray_jobs.service.guard import refuse
 from ray_jobs.service.jobs import RunJobs
 from ray_jobs.service.runs import ID, Runs
 from ray_jobs.service.state import ServiceState
 from ray_jobs.storage.store import open_store
 
-RESERVED = frozenset({"environment", "finish", "ray", "storage", "templates"})
-"""Settings that clients may not send, for they name what only the operator should."""
-PLACES = frozenset({"file", "folder", "method", "model", "path", "template"})
 SEEDS = "_seeds"
 """Where below the first root seeds lie that clients sent."""
 MAX_SEEDS = 10_000
@@ -39,32 +36,6 @@ def read_body(body: bytes) -> dict[str, Any]:
     return raw
 
 
-def refuse(raw: Any, own: Any, path: Sequence[str] = ()) -> None:
-    """Refuse what clients may not set, unless the service's `own` settings say the same. Raises Refused."""
-    if raw == own:
-        return
-    name = path[-1] if path else ""
-    shown = ".".join(path)
-    if name in RESERVED and raw not in (None, {}, [], ()):
-        raise Refused(f"{shown}: is for the operator of this service to set")
-    if name in PLACES and isinstance(raw, str) and _is_local(raw):
-        raise Refused(f"{shown}: names a place on the service's disk")
-    if name == "kind" and isinstance(raw, str) and (":" in raw or "." in raw):
-        raise Refused(f"{shown}: names code")
-    if isinstance(raw, Mapping):
-        for key, value in raw.items():
-            refuse(value, own.get(key) if isinstance(own, Mapping) else None, (*path, str(key)))
-    elif isinstance(raw, list | tuple):
-        for number, value in enumerate(raw):
-            refuse(value, None, (*path, str(number)))
-
-
-def _is_local(place: str) -> bool:
-    if "://" in place:
-        return place.startswith(("file:", "local:"))
-    return place.startswith(("/", "~", ".")) or Path(place).exists()
-
-
 class Starting:
     """Starts, resumes and stops the runs of a service."""
 
@@ -78,19 +49,20 @@ class Starting:
             raise NotFound("this service has no cluster to start runs on; `evolve run` starts them on this machine")
         return self._state.jobs
 
-    def settings(self, raw: Mapping[str, Any], run_id: str) -> dict[str, Any]:
+    def settings(self, raw: Mapping[str, Any], run_id: str, folder: str | None = None) -> dict[str, Any]:
         """The whole configuration of a new run: what a client sent over what the service was started with.
 
-        `seeds` may be a list of seeds. Raises ConfigError, and Refused.
+        `seeds` may be a list of seeds, which are written below `folder`, or where runs lie. Raises ConfigError, and
+        Refused.
         """
         if not ID.fullmatch(run_id):
             raise ConfigError(f"the run's id is wrong\n  id: expected letters, digits, '.', '_' and '-', got {run_id}")
         sent = {name: value for name, value in raw.items() if name not in ("id", "output")}
         seeds = sent.pop("seeds", None)
-        refuse({**sent, "seeds": {} if isinstance(seeds, list) else seeds}, self._state.settings)
+        refuse({**sent, "seeds": {} if isinstance(seeds, list) else seeds}, self._state.settings, self._state.allow)
         whole = {**self._state.settings, **sent, "output": f"{self._state.roots[0].rstrip('/')}/{run_id}"}
         if isinstance(seeds, list):
-            whole["seeds"] = {"path": self._keep(seeds)}
+            whole["seeds"] = {"path": self._keep(seeds, folder or self._state.roots[0])}
         elif seeds is not None:
             whole["seeds"] = seeds
         if "://" in whole["output"] and self._state.storage:
@@ -98,7 +70,7 @@ class Starting:
         load_config(whole)
         return whole
 
-    def _keep(self, seeds: Sequence[Any]) -> str:
+    def _keep(self, seeds: Sequence[Any], root: str) -> str:
         """Write seeds that a client sent under a name that says what they are, and return where."""
         if not seeds or len(seeds) > MAX_SEEDS or not all(_is_seed(seed) for seed in seeds):
             raise ConfigError(
@@ -107,7 +79,6 @@ class Starting:
             )
         lines = "".join(json.dumps({"input": "", **seed}) + "\n" for seed in seeds).encode()
         path = f"{SEEDS}/{blake2b(lines, digest_size=12).hexdigest()}.jsonl"
-        root = self._state.roots[0]
         store = open_store(root, self._state.storage if "://" in root else {})
         store.write_bytes(path, lines)
         return f"{root.rstrip('/')}/{path}"
