@@ -11,9 +11,11 @@ from ray_jobs.config.secret_names import is_reference
 from ray_jobs.service.answers import Refused
 from ray_jobs.service.config import Allowances
 
+NOTHING = Allowances()
 OPERATORS = frozenset({"finish", "ray", "service"})
 """Settings that are the operator's alone."""
-VARIABLES = frozenset({"api_key_env", "environment", "key_variable"})
+SENT_ELSEWHERE = frozenset({"api_key_env", "environment", "key_variable", "url"})
+"""Variables, and where what they hold would be sent."""
 PLACES = frozenset({"adapter", "chat_template", "file", "folder", "method", "model", "path", "template", "templates"})
 CODE = frozenset({"trust_remote_code"})
 ARGUMENTS = "arguments"
@@ -23,55 +25,53 @@ _NAME_CHARACTERS = 255
 _PATHLIKE = re.compile(r"[/~.]")
 
 
-def refuse(raw: Any, own: Any, allow: Allowances, path: Sequence[str] = ()) -> None:
-    """Refuse what clients may not set, unless the service's `own` settings say the same. Raises Refused.
+def refuse(raw: Any, own: Any, path: Sequence[str] = (), allow: Allowances = NOTHING) -> None:
+    """Refuse what clients may not set, unless it is allowed or the service's `own` settings say the same.
 
     What takes values from the environment passes only with all that stands beside it in `own`: a key may not be sent
-    to an address that the operator did not write beside it.
+    to an address that the operator did not write beside it. Raises Refused, naming the field.
     """
     if raw == own and not _from_environment(path, raw):
         return
-    if problem := _problem(raw, allow, path):
-        raise Refused(f"{'.'.join(path)}: {problem}")
+    told, allowance = _problem(raw, path)
+    if told and not (allowance and getattr(allow, allowance)):
+        raise Refused(f"{'.'.join(path)}: {told}{f' (service.allow.{allowance})' if allowance else ''}")
     if isinstance(raw, Mapping):
         for key, value in raw.items():
-            inner = own.get(key) if isinstance(own, Mapping) else None
-            refuse(value, inner, allow, (*path, str(key)))
+            refuse(value, own.get(key) if isinstance(own, Mapping) else None, (*path, str(key)), allow)
     elif isinstance(raw, list | tuple):
         for number, value in enumerate(raw):
-            refuse(value, None, allow, (*path, str(number)))
+            refuse(value, None, (*path, str(number)), allow)
 
 
-def _problem(raw: Any, allow: Allowances, path: Sequence[str]) -> str | None:
+def _problem(raw: Any, path: Sequence[str]) -> tuple[str, str | None]:
+    """What a setting names that clients may not, empty for nothing, and which of the Allowances lets it pass."""
     name = path[-1] if path else ""
-    empty = raw in (None, {}, [], ())
-    if name in OPERATORS and not empty:
-        return "is for the operator of this service to set"
-    if name == "storage" and not (empty or allow.storage):
-        return "is for the operator of this service to set"
-    if not empty and not allow.environment and _from_environment(path, raw):
-        return "takes values from the service's environment"
-    if not allow.plugins and ((name in CODE and raw) or (name == "kind" and _is_code(raw))):
-        return "names code"
-    if not allow.paths and isinstance(raw, str) and (name in PLACES or ARGUMENTS in path) and _is_local(raw):
-        return "names a place on the service's disk"
-    return None
+    if raw in (None, {}, [], (), False):
+        return "", None
+    if name in OPERATORS:
+        return "is for the operator of this service to set", None
+    if name == "storage":
+        return "is for the operator of this service to set", "storage"
+    if _from_environment(path, raw):
+        return "takes values from the service's environment, or says where they go", "environment"
+    if name in CODE or (name == "kind" and isinstance(raw, str) and (":" in raw or "." in raw)):
+        return "names code", "plugins"
+    if isinstance(raw, str) and (name in PLACES or ARGUMENTS in path) and _is_local(raw):
+        return "names a place on the service's disk", "paths"
+    return "", None
 
 
 def _from_environment(path: Sequence[str], raw: Any) -> bool:
     """Whether a setting is a variable, or a text that holds one."""
-    if isinstance(raw, str):
-        return bool(path and path[-1] in VARIABLES) or _VARIABLE in raw.replace(_ESCAPED, "")
-    return is_reference(raw) or bool(path and path[-1] in VARIABLES and raw)
-
-
-def _is_code(kind: Any) -> bool:
-    return isinstance(kind, str) and (":" in kind or "." in kind)
+    if bool(path and path[-1] in SENT_ELSEWHERE and raw):
+        return True
+    return is_reference(raw) or (isinstance(raw, str) and _VARIABLE in raw.replace(_ESCAPED, ""))
 
 
 def _is_local(place: str) -> bool:
     if "://" in place:
         return place.startswith(_LOCAL_SCHEMES)
-    if "\n" in place or len(place) > _NAME_CHARACTERS:
-        return bool(_PATHLIKE.match(place)) and "\n" not in place
-    return bool(_PATHLIKE.match(place)) or Path(place).exists()
+    if "\n" in place:
+        return False
+    return bool(_PATHLIKE.match(place)) or (len(place) <= _NAME_CHARACTERS and Path(place).exists())

@@ -14,7 +14,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.load import load_config
 from ray_jobs.output.run_files import read_run
 from ray_jobs.service.answers import NotFound
-from ray_jobs.service.guard import refuse
+from ray_jobs.service.guard import NOTHING, refuse
 from ray_jobs.service.jobs import RunJobs
 from ray_jobs.service.runs import ID, Runs
 from ray_jobs.service.state import ServiceState
@@ -59,7 +59,8 @@ class Starting:
             raise ConfigError(f"the run's id is wrong\n  id: expected letters, digits, '.', '_' and '-', got {run_id}")
         sent = {name: value for name, value in raw.items() if name not in ("id", "output")}
         seeds = sent.pop("seeds", None)
-        refuse({**sent, "seeds": {} if isinstance(seeds, list) else seeds}, self._state.settings, self._state.allow)
+        allow = self._state.config.service.allow if self._state.config else NOTHING
+        refuse({**sent, "seeds": {} if isinstance(seeds, list) else seeds}, self._state.settings, allow=allow)
         whole = {**self._state.settings, **sent, "output": f"{self._state.roots[0].rstrip('/')}/{run_id}"}
         if isinstance(seeds, list):
             whole["seeds"] = {"path": self._keep(seeds, folder or self._state.roots[0])}

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray_jobs.service.config import Allowances
 from ray_jobs.service.jobs import RunJobs
 
 
@@ -16,8 +15,7 @@ class ServiceState:
 
     `roots` are the folders or URLs below which runs lie, new ones below the first. `settings` are those of the run
     that the service was started with, `storage` the options for URLs. Without `jobs` no run can be started here.
-    `allow` is what configurations of clients may name. `cache` is a folder for indexes that may be thrown away; None
-    makes one that goes with the process.
+    `cache` is a folder for indexes that may be thrown away; None makes one that goes with the process.
     """
 
     roots: tuple[str, ...]
@@ -27,4 +25,3 @@ class ServiceState:
     engines: Any = None
     config: Any = None
     cache: str | None = None
-    allow: Allowances = field(default_factory=Allowances)

@@ -118,7 +118,7 @@ def test_what_cannot_be_compared_is_told(client: TestClient, name: str, status: 
         ({"evolvers": {"a": {"engine": {"arguments": {"download_dir": "/root"}}}}}, "download_dir", "paths"),
         ({"strategy": {"templates": {"evol_instruct/deepen": "{instruction} ${KEY}"}}}, "deepen", "environment"),
         ({"evolvers": {"a": {"engine": {"headers": {"X": {"from": "KEY"}}}}}}, "headers.X", "environment"),
-        ({"evolvers": {"a": {"engine": {**SERVER, "url": "http://evil/v1"}}}}, "api_key_env", "environment"),
+        ({"evolvers": {"a": {"engine": {**SERVER, "url": "http://evil/v1"}}}}, "(api_key_env|url)", "environment"),
         ({"strategy": {"kind": "os.path:join"}}, "strategy.kind", "plugins"),
         ({"scorer": {"arguments": {"trust_remote_code": True}}}, "trust_remote_code", "plugins"),
         ({"storage": {"key": "k"}}, "storage", "storage"),
@@ -130,16 +130,16 @@ def test_what_clients_may_not_name_passes_only_where_the_operator_allows_it(
 ) -> None:
     own = {"evolvers": {"a": {"engine": SERVER}}}
     with pytest.raises(Refused, match=place):
-        refuse(sent, own, Allowances())
+        refuse(sent, own)
     if allowed:
-        refuse(sent, own, Allowances.model_validate({allowed: True}))
+        refuse(sent, own, allow=Allowances.model_validate({allowed: True}))
 
 
 def test_what_the_service_itself_is_set_to_may_be_sent_back() -> None:
     own = {"evolvers": {"a": {"engine": SERVER, "weight": 1}}, "seeds": {"path": "/data/seeds.jsonl"}}
     sent = {"evolvers": {"a": {"engine": SERVER, "weight": 2}}, "seeds": {"path": "/data/seeds.jsonl", "limit": 5}}
-    refuse(sent, own, Allowances())
-    refuse({"strategy": {"templates": {**DEEPEN, "evol_instruct/system": "costs $${5}"}}}, own, Allowances())
+    refuse(sent, own)
+    refuse({"strategy": {"templates": {**DEEPEN, "evol_instruct/system": "costs $${5}"}}}, own)
 
 
 @pytest.mark.parametrize(
