@@ -2,10 +2,11 @@
 import { html, useEffect, useRef, useState } from "/static/vendor/htm-preact.js";
 export { html, useEffect, useRef, useState };
 
+const toLogin = () => { if (location.pathname !== "/login") go("/login?to=" + encodeURIComponent(location.pathname + location.search)); };
 export async function api(path, options) {
   let answer;
   try { answer = await fetch(path, options); } catch { throw { message: "The service does not answer. It may be restarting; this page tries again.", type: "unavailable" }; }
-  if (answer.status === 401 && location.pathname !== "/login") go("/login?to=" + encodeURIComponent(location.pathname + location.search));
+  if (answer.status === 401) toLogin();
   const text = await answer.text();
   let body; try { body = JSON.parse(text); } catch { body = {}; }
   if (!answer.ok) throw body.error || { message: answer.status + " " + answer.statusText, type: "unavailable" };
@@ -16,6 +17,7 @@ export const post = (path, body) => api(path, { method: "POST", headers: { "Cont
 // server-sent events of a POST: calls on(event, data) as they come
 export async function stream(path, body, on, signal) {
   const answer = await fetch(path, { method: "POST", signal, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  if (answer.status === 401) toLogin();
   if (!answer.ok) throw (await answer.json().catch(() => ({}))).error || { message: "the service answered " + answer.status };
   const reader = answer.body.getReader(), decoder = new TextDecoder();
   let rest = "";
@@ -71,7 +73,7 @@ export function duration(seconds) {
 }
 export const ago = time => { const seconds = (Date.now() - new Date(time)) / 1000; return seconds < 60 ? "just now" : seconds < 86400 ? duration(Math.round(seconds / 60) * 60).replace(" 0 s", "") + " ago" : new Date(time).toLocaleDateString(); };
 export const clock = time => new Date(time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const SIGNS = { ready: "✓", loading: "…", kept: "✓", rejected: "✕", failed: "!", running: "●", finished: "✓", stopped: "■", silent: "?", waiting: "…", unreadable: "!" };
+const SIGNS = { done: "✓", ready: "✓", loading: "…", kept: "✓", rejected: "✕", failed: "!", running: "●", finished: "✓", stopped: "■", silent: "?", waiting: "…", unreadable: "!" };
 const WORDS = { silent: "not heard from" };
 export const State = ({ of }) => html`<span class="state ${of}"><span aria-hidden="true">${SIGNS[of] || "·"}</span> ${WORDS[of] || of}</span>`;
 

@@ -1,45 +1,152 @@
 // Workbench: seeds through evolvers that are warm, round by round as they are made; then the same as a run.
-import { count, Diff, duration, go, html, Link, Loading, number, State, stream, Trouble, useData, useRef, useState } from "/static/base.js";
+import { api, Ask, count, Diff, duration, go, html, Link, Loading, number, percent, post, State, stream, Trouble, useData, useEffect, useRef, useState } from "/static/base.js";
+import { Approved, keyOf, Marks } from "/static/marks.js";
+import { Templates } from "/static/templates.js";
 
-const split = text => text.split(/\n\s*\n|\n/).map(line => line.trim()).filter(Boolean).slice(0, 20);
+const MOST = 20, AT_ONCE = 4, STORE = "workbench";
+const START = { text: "Explain why the sky is blue.", off: [], kind: "evol_instruct", rounds: 2, seed: 0, breadth: true, complicate_input: false, elimination: "", temperature: "", top_p: "", max_tokens: "", respond: true, score: true, templates: {}, live: true };
+
+// the recipe survives a reload; what a field does not say is as the service was started with
+function useRecipe() {
+  const [recipe, set] = useState(() => { try { return { ...START, ...JSON.parse(localStorage.getItem(STORE)) }; } catch { return START; } });
+  const change = changes => set(old => { const next = { ...old, ...changes }; try { localStorage.setItem(STORE, JSON.stringify(next)); } catch { /* a full storage keeps what it had */ } return next; });
+  return [recipe, change];
+}
+export const seedsOf = text => text.split("\n").map(line => line.trim()).filter(Boolean).slice(0, MOST);
+function strategyOf(recipe) {
+  const sampling = Object.fromEntries(["temperature", "top_p", "max_tokens"].filter(name => recipe[name] !== "").map(name => [name, +recipe[name]]));
+  const own = Object.fromEntries(Object.entries(recipe.templates).filter(([name]) => !name.startsWith(recipe.kind === "evol_instruct" ? "auto_evol/" : "evol_instruct/")));
+  return {
+    kind: recipe.kind, rounds: +recipe.rounds,
+    ...(recipe.kind === "evol_instruct" ? { breadth: recipe.breadth, complicate_input: recipe.complicate_input } : {}),
+    ...(recipe.elimination ? { elimination: recipe.elimination } : {}),
+    ...(Object.keys(sampling).length ? { sampling } : {}),
+    ...(Object.keys(own).length ? { templates: own } : {}),
+  };
+}
+
+// trials: a few seeds at once, each cell filled as its events come
+function useTrials() {
+  const [results, set] = useState([]), [busy, setBusy] = useState(false), [trouble, setTrouble] = useState(null), control = useRef(null);
+  const cell = (place, name, change) => set(old => old.map((item, at) => at === place ? { ...item, cells: { ...item.cells, [name]: change(item.cells[name]) } } : item));
+  const hear = place => (event, value) => {
+    if (event === "round") cell(place, value.evolver, old => ({ ...old, rounds: [...old.rounds, value] }));
+    if (event === "result") cell(place, value.evolver, () => ({ rounds: value.rounds, result: value }));
+    if (event === "error") setTrouble(value.error || value);
+  };
+  const run = async (seeds, evolvers, body) => {
+    control.current?.abort();
+    const own = control.current = new AbortController();
+    const queue = seeds.map((instruction, place) => ({ instruction, place }));
+    set(seeds.map(instruction => ({ instruction, cells: Object.fromEntries(evolvers.map(name => [name, { rounds: [], result: null }])) })));
+    setBusy(true); setTrouble(null);
+    const work = async () => {
+      for (let next = queue.shift(); next && !own.signal.aborted; next = queue.shift())
+        await stream("/v1/evolve", { ...body, instruction: next.instruction, index: next.place, evolvers, stream: true }, hear(next.place), own.signal);
+    };
+    try { await Promise.all(Array.from({ length: Math.min(AT_ONCE, seeds.length) }, work)); }
+    catch (error) { if (error.name !== "AbortError") { own.abort(); setTrouble(error.message ? error : { message: String(error) }); } }
+    if (control.current === own) setBusy(false);
+  };
+  return { results, busy, trouble, run, stop: () => { control.current?.abort(); setBusy(false); } };
+}
 
 export function Workbench({ values }) {
-  const { data, error } = useData("/v1/engines", 5), from = useData(values.run ? "/v1/runs/" + encodeURIComponent(values.run) + "/records?round=1" : null);
-  const [text, setText] = useState(localStorage.getItem("seeds") || "Explain why the sky is blue."), [off, setOff] = useState([]), [rounds, setRounds] = useState(2), [seed, setSeed] = useState(0), [respond, setRespond] = useState(true), [score, setScore] = useState(true), [breadth, setBreadth] = useState(true), [results, setResults] = useState([]), [busy, setBusy] = useState(false), [trouble, setTrouble] = useState(null), stop = useRef(null);
+  const { data, error } = useData("/v1/engines", 5), [recipe, change] = useRecipe(), trials = useTrials(), tried = useRef(false);
+  const engines = data ? data.engines : [], evolvers = engines.filter(item => item.role === "evolver");
+  const chosen = evolvers.filter(item => !recipe.off.includes(item.name)).map(item => item.name), seeds = seedsOf(recipe.text);
+  const scorer = engines.some(item => item.role === "scorer"), strategy = strategyOf(recipe);
+  const run = () => { tried.current = true; trials.run(seeds, chosen, { input: "", strategy, rounds: strategy.rounds, seed: +recipe.seed, respond: recipe.respond, score: scorer && recipe.respond && recipe.score }); };
+  const edited = JSON.stringify(recipe.templates);
+  useEffect(() => {
+    if (!tried.current || !recipe.live || !chosen.length) return;
+    const timer = setTimeout(run, 900);
+    return () => clearTimeout(timer);
+  }, [edited]);
   if (!data) return error ? html`<${Trouble} error=${error} doing="The engines cannot be seen." />` : html`<${Loading} what="the engines" />`;
-  const evolvers = data.engines.filter(item => item.role === "evolver"), chosen = evolvers.filter(item => !off.includes(item.name)).map(item => item.name), seeds = split(text);
-  const strategy = { kind: "evol_instruct", rounds: +rounds, breadth };
-  const setSeeds = value => { setText(value); localStorage.setItem("seeds", value); };
-  const take = () => { const lines = [...new Set(((from.data && from.data.records) || []).map(item => item.instruction.replace(/\s+/g, " ")))]; if (lines.length) setSeeds(lines.slice(0, 20).join("\n")); };
-  const run = async () => {
-    const control = new AbortController(); stop.current = control; setBusy(true); setTrouble(null); setResults([]);
+  return html`<div class="head"><h1>Workbench</h1><span class="quiet">Seeds through warm engines, as a run would take them</span></div>
+    <div class="bench"><div class="stack">
+      <${Seeds} recipe=${recipe} change=${change} from=${values.run} seeds=${seeds} />
+      <${Recipe} recipe=${recipe} change=${change} evolvers=${evolvers} scorer=${scorer} />
+      <div class="panel acts try">${trials.busy ? html`<button onClick=${trials.stop}>Stop</button>` : ""}<button class="primary" disabled=${!seeds.length || !chosen.length} onClick=${run}>Try ${seeds.length === 1 ? "the seed" : count(seeds.length) + " seeds"}</button></div></div>
+    <div class="stack"><${Templates} kind=${recipe.kind} own=${recipe.templates} live=${recipe.live} change=${change} />
+      ${trials.trouble && html`<${Trouble} error=${trials.trouble} doing="The engines did not take it." />`}
+      <${Results} results=${trials.results} strategy=${strategy} />
+      <${AsRun} seeds=${seeds} strategy=${strategy} seed=${+recipe.seed} chosen=${chosen} all=${evolvers.map(item => item.name)} /></div></div>`;
+}
+
+function Seeds({ recipe, change, from, seeds }) {
+  const runs = useData("/v1/runs"), [id, setId] = useState(from || ""), [error, setError] = useState(null), lines = recipe.text.split("\n").filter(line => line.trim()).length;
+  const put = texts => change({ text: [...new Set(texts.map(text => text.replace(/\s+/g, " ").trim()).filter(Boolean))].slice(0, MOST).join("\n") });
+  const take = async () => {
+    setError(null);
     try {
-      for (const [place, instruction] of seeds.entries()) {
-        const cells = Object.fromEntries(chosen.map(name => [name, { rounds: [], result: null }])), put = () => setResults(old => { const next = [...old]; next[place] = { instruction, cells: { ...cells } }; return next; });
-        put();
-        await stream("/v1/evolve", { instruction, input: "", evolvers: chosen, strategy, rounds: +rounds, seed: +seed, respond, score, stream: true }, (event, value) => {
-          if (event === "round") cells[value.evolver] = { ...cells[value.evolver], rounds: [...cells[value.evolver].rounds, value] };
-          if (event === "result") cells[value.evolver] = { rounds: value.rounds, result: value };
-          if (event === "error") setTrouble(value.error || value);
-          put();
-        }, control.signal);
-      }
-    } catch (error) { if (error.name !== "AbortError") setTrouble(error.message ? error : { message: String(error) }); }
-    setBusy(false);
+      const page = await api("/v1/runs/" + encodeURIComponent(id) + "/records?round=1");
+      if (page.indexing) throw { message: "An index of this run is being made; try again in a moment." };
+      const rows = await Promise.all(page.records.slice(0, MOST).map(item => api("/v1/runs/" + encodeURIComponent(id) + "/records/" + encodeURIComponent(item.row_id))));
+      put(rows.map(row => row.rounds[0].seed_instruction));
+    } catch (error) { setError(error); }
   };
-  const start = () => {
-    const id = "bench-" + new Date().toISOString().slice(0, 16).replace(/[-:T]/g, "");
-    sessionStorage.setItem("new-run", JSON.stringify({ id, seed: +seed, seeds: seeds.map(instruction => ({ instruction })), strategy }, null, 2)); go("/new");
+  const read = async event => {
+    const text = await event.target.files[0].text();
+    put(text.split("\n").filter(Boolean).slice(0, MOST).map(line => { try { const item = JSON.parse(line); return item.instruction || item.prompt || String(line); } catch { return line; } }));
   };
-  const done = results.flatMap(item => Object.entries(item.cells)).filter(([, cell]) => cell.result), slowest = chosen.map(name => done.filter(([of]) => of === name).reduce((sum, [, cell], index, all) => sum + cell.result.seconds / all.length, 0));
-  return html`<div class="head"><h1>Workbench</h1><span class="quiet">Seeds through warm engines, as a run would take them</span></div><div class="bench"><div class="panel stack">
-      <label><span>Seeds, one a line, at most 20</span><textarea rows="6" value=${text} onInput=${event => setSeeds(event.target.value)} /></label>${values.run && html`<button onClick=${take} disabled=${!from.data}>Take seeds from ${values.run}</button>`}
-      <div><h2>Evolvers</h2>${evolvers.length === 0 && html`<span class="quiet">none is served</span>`}${evolvers.map(item => html`<label class="check" key=${item.name}><input type="checkbox" checked=${!off.includes(item.name)} onChange=${() => setOff(off.includes(item.name) ? off.filter(name => name !== item.name) : [...off, item.name])} /><span>${item.name} <${State} of=${item.state} /></span></label>`)}</div>
-      <div class="columns"><label><span>Rounds</span><input type="number" min="1" max="10" value=${rounds} onInput=${event => setRounds(event.target.value)} /></label><label><span>Random seed</span><input type="number" value=${seed} onInput=${event => setSeed(event.target.value)} /></label></div>
-      <label class="check"><input type="checkbox" checked=${breadth} onChange=${() => setBreadth(!breadth)} /><span>in breadth, too</span></label><label class="check"><input type="checkbox" checked=${respond} onChange=${() => setRespond(!respond)} /><span>answer the last round</span></label><label class="check"><input type="checkbox" checked=${score} disabled=${!respond} onChange=${() => setScore(!score)} /><span>score the pair</span></label>
-      <div class="acts">${busy ? html`<button onClick=${() => stop.current.abort()}>Stop</button>` : html`<button class="primary" disabled=${!seeds.length || !chosen.length} onClick=${run}>Try ${seeds.length === 1 ? "the seed" : count(seeds.length) + " seeds"}</button>`}</div></div>
-    <div class="stack">${trouble && html`<${Trouble} error=${trouble} doing="The engines did not take it." />`}
-      <div class="panel">${results.length === 0 ? html`<div class="note quiet">Results stand here as they are made: a row a seed, a column an evolver.</div>` : results.map(item => html`<section class="result" key=${item.instruction}><p class="pre"><strong>${item.instruction}</strong></p><div class="columns">${Object.entries(item.cells).map(([name, cell]) => html`<div key=${name}><div class="facts"><strong>${name}</strong>${cell.result ? html`<${State} of=${cell.result.outcome} /><span>${duration(cell.result.seconds)}</span>${cell.result.scores && html`<span>IC-IFD ${number(cell.result.scores.ic_ifd)}</span><span>IFD ${number(cell.result.scores.ifd)}</span>`}` : html`<span role="status">at work…</span>`}</div>
-        ${cell.rounds.map((round, index) => html`<div key=${round.round}><div class="facts"><span>round ${round.round}${round.operator ? ", " + round.operator.replace(/_/g, " ") : ""}</span>${round.reason && html`<span class="rejected">✕ ${round.reason}</span>`}</div><${Diff} before=${index ? cell.rounds[index - 1].instruction : item.instruction} after=${round.instruction || ""} /></div>`)}${cell.result && cell.result.response && html`<details open><summary>Response</summary><p class="pre">${cell.result.response}</p></details>`}</div>`)}</div></section>`)}</div>
-      <div class="panel head"><span>${done.length ? "One after the other, a seed takes " + duration(Math.max(...slowest)) + " here; a run takes many at once." : "As a run: the same seeds and strategy, all of the service's engines, written to an output."}</span><button class="push" disabled=${!seeds.length} onClick=${start}>Start this as a run…</button></div></div></div>`;
+  return html`<div class="panel stack"><label><span>Seeds, one a line${lines > MOST ? ": the first " + MOST + " of " + count(lines) : ", at most " + MOST}</span><textarea rows="6" value=${recipe.text} onInput=${event => change({ text: event.target.value })} /></label>
+    <div class="cmd"><select aria-label="Take seeds of a run" value=${id} onChange=${event => setId(event.target.value)}><option value="">seeds of a run…</option>${(runs.data ? runs.data.runs : []).filter(run => run.rows).map(run => html`<option value=${run.id} selected=${run.id === id}>${run.id}</option>`)}</select><button disabled=${!id} onClick=${take}>Take ${MOST}</button></div>
+    <label class="file small quiet"><span>Or a file: a seed a line, or JSONL with "instruction"</span><input type="file" accept=".txt,.jsonl,.json" onChange=${read} /></label>
+    ${error && html`<${Trouble} error=${error} doing="No seeds were taken." />`}<span class="quiet small">${count(seeds.length)} to try</span></div>`;
+}
+
+function Recipe({ recipe, change, evolvers, scorer }) {
+  const field = (name, title, more) => html`<label><span>${title}</span><input type="number" value=${recipe[name]} onInput=${event => change({ [name]: event.target.value })} ...${more} /></label>`;
+  const check = (name, title, more) => html`<label class="check"><input type="checkbox" checked=${recipe[name]} onChange=${() => change({ [name]: !recipe[name] })} ...${more || {}} /><span>${title}</span></label>`;
+  const choose = (name, title, options) => html`<label><span>${title}</span><select value=${recipe[name]} onChange=${event => change({ [name]: event.target.value })}>${options.map(([value, word]) => html`<option value=${value} selected=${recipe[name] === value}>${word}</option>`)}</select></label>`;
+  const turn = name => change({ off: recipe.off.includes(name) ? recipe.off.filter(item => item !== name) : [...recipe.off, name] });
+  return html`<div class="panel stack"><fieldset><legend>Evolvers</legend>${evolvers.length === 0 && html`<span class="quiet">none is served</span>`}${evolvers.map(item => html`<label class="check" key=${item.name}><input type="checkbox" checked=${!recipe.off.includes(item.name)} onChange=${() => turn(item.name)} /><span>${item.name} <${State} of=${item.state} /></span></label>`)}</fieldset>
+    <div class="two">${choose("kind", "Strategy", [["evol_instruct", "Evol-Instruct"], ["auto_evol", "Auto Evol-Instruct"]])}${choose("elimination", "Rejection rules", [["", "as configured"], ["none", "none"], ["rules", "rules"], ["wizardlm", "rules and judge"]])}${field("rounds", "Rounds", { min: 1, max: 20 })}${field("seed", "Random seed")}</div>
+    ${recipe.kind === "evol_instruct" && html`<fieldset><legend>Operators: four in depth, and</legend>${check("breadth", "breadth: another task of the same kind")}${check("complicate_input", "complicated input")}</fieldset>`}
+    <fieldset><legend>At the end</legend>${check("respond", "answer the last round")}${check("score", scorer ? "score the pair" : "score the pair (no scorer is served)", { disabled: !recipe.respond || !scorer })}</fieldset>
+    <details><summary>Sampling</summary><div class="two">${field("temperature", "Temperature", { min: 0, step: 0.1, placeholder: "as configured" })}${field("top_p", "Top p", { min: 0, max: 1, step: 0.05, placeholder: "as configured" })}${field("max_tokens", "Most tokens a round", { min: 1, placeholder: "as configured" })}</div></details></div>`;
+}
+
+function Results({ results, strategy }) {
+  const cells = results.flatMap(item => Object.values(item.cells)).map(cell => cell.result).filter(Boolean), kept = cells.filter(item => ["kept", "done"].includes(item.outcome)).length;
+  const total = results.reduce((sum, item) => sum + Object.keys(item.cells).length, 0);
+  return html`<div class="panel"><div class="head"><h2>Results</h2>${total > 0 && html`<span class="quiet" role="status">${count(cells.length)} of ${count(total)} done, ${percent(kept, cells.length)} kept</span>`}<span class="push"></span><${Approved} /></div>
+    ${results.length === 0 ? html`<div class="note quiet">Results stand here as they are made: a row a seed, a column an evolver, differences between rounds marked.</div>` : results.map(item => html`<section class="result" key=${item.instruction}><p class="pre"><strong>${item.instruction}</strong></p><div class="columns">${Object.entries(item.cells).map(([name, cell]) => html`<${Cell} key=${name} name=${name} cell=${cell} seed=${item.instruction} strategy=${strategy} />`)}</div></section>`)}</div>`;
+}
+function Cell({ name, cell, seed, strategy }) {
+  const { result, rounds } = cell, scores = result && result.scores;
+  const parent = place => { for (let at = place - 1; at >= 0; at--) if (rounds[at].outcome === "kept") return rounds[at].instruction; return seed; };
+  const item = result && { seed_instruction: seed, instruction: result.instruction, input: "", output: result.response || "", evolver: name, strategy, scores, source: "workbench" };
+  return html`<div class="cell"><div class="facts"><strong>${name}</strong>${result ? html`<${State} of=${result.outcome} />${result.reason && html`<span>${result.reason.replace(/_/g, " ")}</span>`}<span>${duration(result.seconds)}</span>${scores && html`<span>IC-IFD ${number(scores.ic_ifd)}</span><span>IFD ${number(scores.ifd)}</span>`}` : html`<span role="status">at work${rounds.length ? " on round " + (rounds.length + 1) : ""}…</span>`}</div>
+    ${rounds.map((round, at) => html`<div key=${round.round}><div class="facts"><span>round ${round.round}${round.operator ? ", " + round.operator.replace(/_/g, " ") : ""}</span>${round.reason && html`<span class=${round.outcome}>${round.outcome === "failed" ? "!" : "✕"} ${round.reason.replace(/_/g, " ")}</span>`}</div><${Diff} before=${parent(at)} after=${round.instruction || ""} />${round.error && html`<p class="pre failed small">${round.error}</p>`}</div>`)}
+    ${result && result.response && html`<details open><summary>Response</summary><p class="pre">${result.response}</p></details>`}${result && result.reasoning && html`<details><summary>Reasoning</summary><p class="pre quiet">${result.reasoning}</p></details>`}
+    ${item && html`<${Marks} id=${"w" + keyOf(seed + "\n" + name + "\n" + result.instruction)} item=${item} />`}</div>`;
+}
+
+// the same as a run, with what it would take beside the button
+function AsRun({ seeds, strategy, seed, chosen, all }) {
+  const [own, setOwn] = useState(true), [id, setId] = useState(() => "bench-" + new Date().toISOString().slice(0, 16).replace(/[-:T]/g, "")), [plan, setPlan] = useState(null), [error, setError] = useState(null), [ask, setAsk] = useState(null);
+  const settings = { id, seed, strategy, ...(own ? { seeds: seeds.map(instruction => ({ instruction })) } : {}) };
+  const asked = JSON.stringify(settings);
+  useEffect(() => {
+    setPlan(null); setError(null);
+    if (own && !seeds.length) return;
+    let live = true;
+    const timer = setTimeout(async () => { try { const found = await post("/v1/plan?check=true", settings); if (!live) return; if (found.valid) setPlan(found); else setError(found.error); } catch (error) { if (live) setError(error); } }, 600);
+    return () => { live = false; clearTimeout(timer); };
+  }, [asked]);
+  const edit = () => { sessionStorage.setItem("new-run", JSON.stringify(settings, null, 2)); go("/new"); };
+  const confirm = () => setAsk({ title: "Start " + id + "?", text: plan.rows ? count(plan.rows.to_do) + " rows, " + told(plan) : told(plan), command: "evolve run " + id + ".yaml", word: "Start " + id, act: async () => { await post("/v1/runs", settings); go("/runs/" + encodeURIComponent(id)); } });
+  return html`<div class="panel stack"><div class="asrun"><h2>As a run</h2><select aria-label="Which seeds" value=${own ? "own" : "all"} onChange=${event => setOwn(event.target.value === "own")}><option value="own">these ${count(seeds.length)} seeds</option><option value="all">the seeds that the service is configured with</option></select>
+      <label class="inline"><span class="hidden">Name of the run</span><input value=${id} onInput=${event => setId(event.target.value)} aria-label="Name of the run" /></label><div class="acts"><button onClick=${edit}>As settings…</button><button class="primary" disabled=${!plan || (own && !seeds.length)} onClick=${confirm}>Start this as a run</button></div></div>
+    ${chosen.length < all.length && html`<span class="small quiet">A run uses all ${all.length} evolvers; “As settings…” is where to leave some out.</span>`}
+    ${error ? html`<${Trouble} error=${error} doing="These settings would not run." />` : plan ? html`<${Forecast} plan=${plan} />` : html`<span class="quiet" role="status">${own && !seeds.length ? "No seed yet." : "Asking what it would take…"}</span>`}<${Ask} ask=${ask} close=${() => setAsk(null)} /></div>`;
+}
+const told = plan => plan.forecast ? duration(plan.forecast.seconds) + " and " + count(plan.forecast.tokens) + " tokens" + (plan.forecast.cost > 0 ? ", " + plan.forecast.cost.toFixed(2) + " to pay" : "") + ", going by " + plan.from.join(", ") + "." : plan.why + ".";
+export function Forecast({ plan }) {
+  const found = plan.forecast, rows = plan.rows;
+  return html`<div class="forecast" role="status">${rows && html`<div><strong>${count(rows.to_do)}</strong><span class="quiet small">rows${rows.done ? ", " + count(rows.done) + " are done" : ""}</span></div>`}
+    ${found ? html`<div><strong>${duration(found.seconds)}</strong><span class="quiet small">once machines are there</span></div><div><strong>${count(found.tokens)}</strong><span class="quiet small">tokens</span></div>${found.gpu_hours > 0 && html`<div><strong>${number(found.gpu_hours, 1)}</strong><span class="quiet small">GPU-hours</span></div>`}${found.cost > 0 && html`<div><strong>${found.cost.toFixed(2)}</strong><span class="quiet small">to pay</span></div>`}<div><strong>${count(found.kept_records)}</strong><span class="quiet small">records kept</span></div><span class="quiet small">${found.bottleneck.replace("evolve_", "")} is the pool that others wait for. Speeds as in ${plan.from.map((id, at) => html`${at ? ", " : ""}<${Link} to=${"/runs/" + encodeURIComponent(id)}>${id}<//>`)}; a row of other rounds is taken in proportion.</span>` : html`<span class="quiet">No forecast: ${plan.why}.</span>`}</div>`;
 }

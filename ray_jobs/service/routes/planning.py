@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse
 
 from evolve.prompts import SHIPPED, placeholders_of, shipped_names
 from ray_jobs.config.secret_names import concealed_setting
+from ray_jobs.errors import ConfigError, SeedError
 from ray_jobs.jobs.schemas import schema
-from ray_jobs.service.answers import Told
+from ray_jobs.service.answers import Refused, Told, told_body
 from ray_jobs.service.compare import Asked, compared
 from ray_jobs.service.planning import Planning
 from ray_jobs.service.routes.records import INDEX_SECONDS
@@ -33,9 +34,18 @@ def router(runs: Runs, starting: Starting) -> APIRouter:
         return {"valid": True, "settings": shown}
 
     @routes.post("/plan")
-    async def plan(request: Request) -> dict[str, Any]:
-        """Check settings as POST /v1/runs does, and say what the run would take: rows, tokens, seconds, money."""
-        return await run_in_threadpool(planning.plan, read_body(await request.body()))
+    async def plan(request: Request, check: bool = False) -> dict[str, Any]:
+        """Check settings as POST /v1/runs does, and say what the run would take: rows, tokens, seconds, money.
+
+        With `check` wrong settings are an answer, for whoever asks while they are being written: `valid` is false, and
+        `error` is what an error would hold.
+        """
+        try:
+            return await run_in_threadpool(planning.plan, read_body(await request.body()))
+        except (ConfigError, Refused, SeedError) as error:
+            if not check:
+                raise
+            return {"valid": False, **told_body(error)}
 
     @routes.get("/schema")
     def schema_of(kind: str = "run") -> dict[str, Any]:

@@ -75,6 +75,15 @@ class Person:
         await self.value(f"{field}.focus(), {field}.select()")
         await self._page.call("Input.insertText", text=text)
 
+    async def choose(self, label: str, value: str) -> None:
+        """Choose one of a list's values, once it has that, by the list's label."""
+        wanted = f"{json.dumps(f'select[aria-label={json.dumps(label)}]')}"
+        field, deadline = f"document.querySelector({wanted})", time.monotonic() + WAIT_SECONDS
+        while not await self.value(f"[...({field}?.options ?? [])].some(o => o.value === {json.dumps(value)})"):
+            assert time.monotonic() < deadline, f"no {value} in {label}"
+        change = "dispatchEvent(new Event('change', {bubbles: true}))"
+        await self.value(f"{field}.focus(), {field}.value = {json.dumps(value)}, {field}.{change}")
+
     async def press(self, key: str) -> None:
         """Press a key."""
         text = {"Enter": "\r"}.get(key, key)

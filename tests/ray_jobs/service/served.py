@@ -134,7 +134,8 @@ def application(state: ServiceState) -> FastAPI:
     @app.get("/v1/engines")
     def engines() -> Any:
         each = {"model": "scripted", "state": "ready", "replicas": 1, "ongoing": 0, "tokens_per_second": 1200}
-        return {"engines": [{"name": name, "role": "evolver", **each} for name in ("small", "large")]}
+        roles = {"small": "evolver", "large": "evolver", "score": "scorer"}
+        return {"engines": [{"name": name, "role": role, **each} for name, role in roles.items()]}
 
     @app.post("/v1/evolve")
     async def evolve(request: Request) -> StreamingResponse:
