@@ -10,22 +10,32 @@ from typing import Any
 
 import yaml
 
+from ray_jobs.config.secret_names import FROM
 from ray_jobs.config.values import parsed
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.load import load_config
 from ray_jobs.output.run_files import read_run
 from ray_jobs.service.answers import NotFound, Refused
+from ray_jobs.service.config import Allowances
 from ray_jobs.service.jobs import RunJobs
 from ray_jobs.service.runs import ID, Runs
 from ray_jobs.service.state import ServiceState
 from ray_jobs.storage.store import open_store
 
-RESERVED = frozenset({"environment", "finish", "ray", "storage", "templates"})
-"""Settings that clients may not send, for they name what only the operator should."""
-PLACES = frozenset({"file", "folder", "method", "model", "path", "template"})
+RESERVED: Mapping[str, str | None] = {
+    **dict.fromkeys(("finish", "ray", "service")),
+    # a server that a client names would be sent the key of the environment
+    **dict.fromkeys(("environment", "api_key_env", "key_variable", "url", FROM), "environment"),
+    "storage": "storage",
+    "templates": "paths",
+    "trust_remote_code": "plugins",
+}
+"""Settings that clients may not send, for they name what only the operator should, and what would allow each."""
+PLACES = frozenset({"adapter", "chat_template", "file", "folder", "method", "model", "path", "template"})
 SEEDS = "_seeds"
 """Where below the first root seeds lie that clients sent."""
 MAX_SEEDS = 10_000
+NOTHING = Allowances()
 
 
 def read_body(body: bytes) -> dict[str, Any]:
@@ -39,24 +49,37 @@ def read_body(body: bytes) -> dict[str, Any]:
     return raw
 
 
-def refuse(raw: Any, own: Any, path: Sequence[str] = ()) -> None:
-    """Refuse what clients may not set, unless the service's `own` settings say the same. Raises Refused."""
+def refuse(raw: Any, own: Any, path: Sequence[str] = (), allow: Allowances = NOTHING) -> None:
+    """Refuse what clients may not set, unless it is allowed or the service's `own` settings say the same.
+
+    Raises Refused, naming the field.
+    """
     if raw == own:
         return
     name = path[-1] if path else ""
     shown = ".".join(path)
-    if name in RESERVED and raw not in (None, {}, [], ()):
-        raise Refused(f"{shown}: is for the operator of this service to set")
-    if name in PLACES and isinstance(raw, str) and _is_local(raw):
-        raise Refused(f"{shown}: names a place on the service's disk")
-    if name == "kind" and isinstance(raw, str) and (":" in raw or "." in raw):
-        raise Refused(f"{shown}: names code")
+    if name in RESERVED and raw not in (None, {}, [], (), False) and not _allowed(RESERVED[name], allow):
+        raise Refused(f"{shown}: is for the operator of this service to set{_unless(RESERVED[name])}")
+    if name in PLACES and isinstance(raw, str) and _is_local(raw) and not allow.paths:
+        raise Refused(f"{shown}: names a place on the service's disk{_unless('paths')}")
+    if isinstance(raw, str) and "${" in raw and not allow.environment:
+        raise Refused(f"{shown}: names a variable of the environment{_unless('environment')}")
+    if name == "kind" and isinstance(raw, str) and (":" in raw or "." in raw) and not allow.plugins:
+        raise Refused(f"{shown}: names code{_unless('plugins')}")
     if isinstance(raw, Mapping):
         for key, value in raw.items():
-            refuse(value, own.get(key) if isinstance(own, Mapping) else None, (*path, str(key)))
+            refuse(value, own.get(key) if isinstance(own, Mapping) else None, (*path, str(key)), allow)
     elif isinstance(raw, list | tuple):
         for number, value in enumerate(raw):
-            refuse(value, None, (*path, str(number)))
+            refuse(value, None, (*path, str(number)), allow)
+
+
+def _allowed(what: str | None, allow: Allowances) -> bool:
+    return what is not None and bool(getattr(allow, what))
+
+
+def _unless(what: str | None) -> str:
+    return f" (service.allow.{what})" if what else ""
 
 
 def _is_local(place: str) -> bool:
@@ -87,7 +110,8 @@ class Starting:
             raise ConfigError(f"the run's id is wrong\n  id: expected letters, digits, '.', '_' and '-', got {run_id}")
         sent = {name: value for name, value in raw.items() if name not in ("id", "output")}
         seeds = sent.pop("seeds", None)
-        refuse({**sent, "seeds": {} if isinstance(seeds, list) else seeds}, self._state.settings)
+        allow = self._state.config.service.allow if self._state.config else NOTHING
+        refuse({**sent, "seeds": {} if isinstance(seeds, list) else seeds}, self._state.settings, allow=allow)
         whole = {**self._state.settings, **sent, "output": f"{self._state.roots[0].rstrip('/')}/{run_id}"}
         if isinstance(seeds, list):
             whole["seeds"] = {"path": self._keep(seeds)}
