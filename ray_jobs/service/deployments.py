@@ -107,15 +107,16 @@ class ScoreReplica:
 class ServedEngines:
     """Engines in replicas."""
 
-    def __init__(self, roster: Roster, handles: Mapping[str, DeploymentHandle]) -> None:
+    def __init__(self, roster: Roster, handles: Mapping[str, DeploymentHandle[Any]]) -> None:
         self.roster, self._handles = roster, handles
-        self.figures = {name: Figures() for name in handles}
+        self.figures: Mapping[str, Figures] = {name: Figures() for name in handles}
         self._seen: tuple[float, Mapping[str, Condition]] = (0.0, {})
 
     async def trial(self, loaded: str, trial: Trial) -> AsyncIterator[RoundRow | Trouble]:
         """As Engines says."""
         with _reaching(loaded):
-            async for item in self._handles[loaded].trial.options(stream=True).remote(trial):
+            asked: Any = self._handles[loaded].trial.options(stream=True).remote(trial)
+            async for item in asked:
                 yield item
 
     async def answer(self, loaded: str, question: Question) -> RoundRow | Trouble:
@@ -133,7 +134,8 @@ class ServedEngines:
     async def stream(self, loaded: str, call: Call) -> AsyncIterator[str | Completion | Trouble]:
         """As Engines says."""
         with _reaching(loaded):
-            async for item in self._handles[loaded].stream.options(stream=True).remote(call):
+            asked: Any = self._handles[loaded].stream.options(stream=True).remote(call)
+            async for item in asked:
                 yield item
 
     async def score(self, loaded: str, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
@@ -155,7 +157,7 @@ class ServedEngines:
 class Gateway:
     """The ingress: all routes, with the engines behind handles."""
 
-    def __init__(self, setup: Setup, handles: Mapping[str, DeploymentHandle]) -> None:
+    def __init__(self, setup: Setup, handles: Mapping[str, DeploymentHandle[Any]]) -> None:
         if setup.folder.is_dir():
             os.chdir(setup.folder)
         logger = logging.getLogger("ray_jobs")
@@ -181,13 +183,14 @@ def gateway(setup: Setup) -> serve.Application:
     for item in setup.roster.loaded:
         options = {"name": item.name, **_options(item), **drain}
         if isinstance(item.model, ScorerKind):
-            replica = serve.deployment(ScoreReplica).options(**options)
+            replica = serve.deployment(**options)(ScoreReplica)
             handles[item.name] = replica.bind(item.model, item.with_reasoning)
         else:
-            replica = serve.deployment(EngineReplica).options(**options)
+            replica = serve.deployment(**options)(EngineReplica)
             handles[item.name] = replica.bind(item.model, settings.free_sequences)
     options = {"name": GATEWAY, "max_ongoing_requests": QUEUED, "ray_actor_options": {"num_cpus": 1}, **drain}
-    return serve.deployment(serve.ingress()(Gateway)).options(**options).bind(setup, handles)
+    front: serve.Application = serve.deployment(**options)(serve.ingress()(Gateway)).bind(setup, handles)
+    return front
 
 
 def conditions(names: Sequence[str]) -> Mapping[str, Condition]:

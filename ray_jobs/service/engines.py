@@ -165,7 +165,7 @@ class LocalEngines:
 
     def __init__(self, roster: Roster, workers: Mapping[str, EngineWorker], scorer: ScoreWorker | None = None) -> None:
         self.roster, self._workers, self._scorer = roster, workers, scorer
-        self.figures = {item.name: Figures() for item in roster.loaded}
+        self.figures: Mapping[str, Figures] = {item.name: Figures() for item in roster.loaded}
 
     def trial(self, loaded: str, trial: Trial) -> AsyncIterator[RoundRow | Trouble]:
         """As Engines says."""
