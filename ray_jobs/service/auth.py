@@ -59,14 +59,17 @@ class Open:
 
 
 class Usage:
-    """Who has how much under way, and what was refused."""
+    """Who has how much under way, and what was refused. Once it is `closing` nothing more begins."""
 
     def __init__(self, requests: int, share: float) -> None:
         self._most, self._each = requests, max(1, int(requests * share))
         self.under_way, self.asked, self.refused = Counter[str](), Counter[str](), Counter[str]()
+        self.closing = False
 
     def enter(self, name: str) -> None:
-        """A request begins. Raises Refusal where more are under way than may be."""
+        """A request begins. Raises Refusal where more are under way than may be, or none may begin any more."""
+        if self.closing:
+            raise Refusal(503, "unavailable", "closing", "the service ends; try again in a moment")
         if self.under_way.total() >= self._most:
             raise Refusal(429, "too_many", "requests", f"{self._most} requests are under way, which is the limit")
         if self.under_way[name] >= self._each:
@@ -104,14 +107,17 @@ class Guard:
         began, name = time.monotonic(), "-"
         try:
             name = self._admitted(scope, headers)
-            await self._let_through(name, scope, self._limited(headers, receive), answer)
+            await self._let_through(name, scope, self._limited(scope, headers, receive, answer), answer)
         except Refusal as refusal:
-            self._usage.refused[refusal.counted] += 1
-            await answer.refuse(refusal)
+            await self._refuse(refusal, answer)
         finally:
             spent = 1000 * (time.monotonic() - began)
             asked = f"{scope['method']} {scope['path']}".encode("unicode_escape").decode()
             access.info("%s %s %s %d %.0f ms", answer.request_id, name, asked, answer.status, spent)
+
+    async def _refuse(self, refusal: Refusal, answer: _Answer) -> None:
+        self._usage.refused[refusal.counted] += 1
+        await answer.refuse(refusal)
 
     async def _let_through(self, name: str, scope: Scope, receive: Receive, answer: _Answer) -> None:
         self._usage.enter(name)
@@ -135,8 +141,11 @@ class Guard:
             raise Refusal(401, "unauthorized", "token", said)
         return name or "-"
 
-    def _limited(self, headers: Mapping[str, str], receive: Receive) -> Receive:
-        """`receive` that takes no more than a body may have. Raises Refusal."""
+    def _limited(self, scope: Scope, headers: Mapping[str, str], receive: Receive, answer: _Answer) -> Receive:
+        """`receive` that takes no more than a body may have. Raises Refusal where its length is told beforehand.
+
+        Streams of news, which have no end of their own, are told that nobody listens once the service ends.
+        """
         most, came = self._settings.limits.body_bytes, 0
         too_large = Refusal(413, "too_many", "body", f"the body has more than {most:,} bytes")
         length = headers.get("content-length", "")
@@ -145,11 +154,15 @@ class Guard:
 
         async def limited() -> Message:
             nonlocal came
+            if self._usage.closing and scope["method"] == "GET":
+                return {"type": "http.disconnect"}
             message = await receive()
             came += len(message.get("body", b""))
-            if came > most:
-                raise too_large
-            return message
+            if came <= most:
+                return message
+            # whoever reads the body would take what is raised for an error of its own
+            await self._refuse(too_large, answer)
+            return {"type": "http.disconnect"}
 
         return limited
 
@@ -158,10 +171,14 @@ class _Answer:
     """The answer to one request: it has our headers, whoever writes it."""
 
     def __init__(self, send: Send, request_id: str) -> None:
-        self._send, self.request_id, self.status = send, request_id, 0
+        self._send, self.request_id, self.status, self._refused = send, request_id, 0, False
 
     async def send(self, message: Message) -> None:
-        """Pass a message on."""
+        """Pass a message of the application on, unless its request was refused."""
+        if not self._refused:
+            await self._pass_on(message)
+
+    async def _pass_on(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             there = {name.lower() for name, _ in message["headers"]}
@@ -174,11 +191,12 @@ class _Answer:
         """Say why a request goes no further, if nothing is said yet."""
         if self.status:
             return
+        self._refused = True
         body = json.dumps({"error": {"message": str(refusal), "type": refusal.kind, "details": []}}).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         headers += {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")]}.get(refusal.status, [])
-        await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-        await self.send({"type": "http.response.body", "body": body})
+        await self._pass_on({"type": "http.response.start", "status": refusal.status, "headers": headers})
+        await self._pass_on({"type": "http.response.body", "body": body})
 
 
 def _request_id(given: str) -> str:

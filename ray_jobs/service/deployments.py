@@ -28,6 +28,7 @@ from ray_jobs.config.run import PoolConfig, ScorerKind
 from ray_jobs.errors import ClusterError
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import load_engine
+from ray_jobs.service.auth import Usage
 from ray_jobs.service.config import ServedRunConfig
 from ray_jobs.service.engine_worker import EngineWorker
 from ray_jobs.service.engines import Condition, Figures, Loaded, Roster
@@ -44,6 +45,9 @@ QUEUED = 100_000
 TARGET = 128
 """How many requests of a replica are its share where its engine's configuration does not say."""
 CONDITION_SECONDS = 1.0
+DRAIN_POLL_SECONDS = 0.05
+RETRIES = 2
+"""How often a model that cannot be loaded is tried again."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,17 @@ class Gateway:
         logger = logging.getLogger("ray_jobs")
         logger.setLevel(logging.INFO)
         logger.handlers = logging.getLogger("ray.serve").handlers
+        limits = setup.config.service.limits
         self._setup, self._engines = setup, ServedEngines(setup.roster, handles)
+        self._usage = Usage(limits.requests, limits.share)
+
+    async def drain(self, seconds: float) -> int:
+        """Take no more requests, and wait so long for those under way; how many are left."""
+        self._usage.closing = True
+        deadline = time.monotonic() + seconds
+        while (left := self._usage.under_way.total()) and time.monotonic() < deadline:
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        return left
 
     def __serve_build_asgi_app__(self) -> ASGIApp:  # Serve's name
         setup = self._setup
@@ -172,7 +186,7 @@ class Gateway:
         state = ServiceState(
             config.roots(), setup.settings, config.storage, jobs=jobs, engines=self._engines, config=config
         )
-        return application(state, lambda: {**kept.digests(), **setup.digests})
+        return application(state, lambda: {**kept.digests(), **setup.digests}, self._usage)
 
 
 def gateway(setup: Setup) -> serve.Application:
@@ -220,6 +234,7 @@ def _options(item: Loaded) -> dict[str, Any]:
         "ray_actor_options": _actor(item.pool),
         # three that fail end a replica
         "health_check_period_s": 1,
+        "max_constructor_retry_count": RETRIES,
     }
 
 

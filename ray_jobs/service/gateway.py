@@ -21,10 +21,13 @@ OPEN = ("/healthz", "/v1/login", "/v1/logout", "/static/{name}", *console.PAGES)
 _KINDS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "bad_request"}
 
 
-def application(state: ServiceState, digests: Digests) -> ASGIApp:
-    """The service as one ASGI application. `digests` gives those of all tokens that count now."""
+def application(state: ServiceState, digests: Digests, usage: Usage | None = None) -> ASGIApp:
+    """The service as one ASGI application. `digests` gives those of all tokens that count now.
+
+    Whoever gives a `usage` sees in it what is under way, and can close the service.
+    """
     settings = state.config.service if state.config else ServiceConfig()
-    usage, known = Usage(settings.limits.requests, settings.limits.share), Runs(state)
+    usage, known = usage or Usage(settings.limits.requests, settings.limits.share), Runs(state)
     # the page that FastAPI has for its routes asks other sites for its scripts
     app = FastAPI(title="slm-evolve", docs_url=None, redoc_url=None)
     for router in (
@@ -54,8 +57,9 @@ async def _wrong(_: Request, error: Exception) -> JSONResponse:
 
 def _detail(item: Any) -> dict[str, Any]:
     # the first part of the place is "body" or "query"
-    place = ".".join(map(str, item["loc"][1:])) or "the body"
-    came = concealed_setting(item["loc"][1:], item.get("input"))
+    path = [str(part) for part in item["loc"][1:]]
+    place = ".".join(path) or "the body"
+    came = concealed_setting(path, item.get("input"))
     shown = came[:80] if isinstance(came, str) else came
     plain = isinstance(came, str | int | float | bool)
     return {"field": place, "came": shown if plain else None, "allowed": item["msg"].removeprefix("Value error, ")}
