@@ -29,10 +29,10 @@ NUMBERS = ("ic_ifd", "ifd", "loss_q", "prompt_tokens", "completion_tokens")
 """The columns that records are sorted by and ranges are of, besides the instruction's length."""
 LENGTH, CREATED = "instruction_characters", "created_at"
 SORTS = (*NUMBERS, LENGTH, CREATED)
-_READ = ("row_id", "plan_row", "evolver", "round", "status", "reason", "instruction", CREATED, *NUMBERS)
+_READ = ("row_id", "plan_row", "evolver", "round", "status", "stage", "reason", "instruction", CREATED, *NUMBERS)
 TEN_SECONDS = 10
 _KEY_CHARACTERS = 8
-_VERSION = "1"
+_VERSION = "2"
 Floats = npt.NDArray[np.float64]
 
 
@@ -43,11 +43,11 @@ def key_of(row_id: str) -> int:
 
 @dataclass(frozen=True)
 class FileIndex:
-    """The index of one file. `endings` are (status, reason); `starts` the first record of each row group."""
+    """The index of one file. `endings` are (status, stage, reason); `starts` the first record of each row group."""
 
     table: pa.Table
     evolvers: list[str]
-    endings: list[tuple[str, str]]
+    endings: list[tuple[str, str, str]]
     starts: npt.NDArray[np.int64]
 
     def column(self, name: str) -> npt.NDArray[Any]:
@@ -71,7 +71,7 @@ def read_index(path: Path) -> FileIndex:
     table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     facts = json.loads(table.schema.metadata[b"facts"])
     return FileIndex(
-        table, facts["evolvers"], [(status, reason) for status, reason in facts["endings"]], np.array(facts["starts"])
+        table, facts["evolvers"], [tuple(ending) for ending in facts["endings"]], np.array(facts["starts"])
     )
 
 
@@ -88,7 +88,7 @@ def index_of(store: Store, part: Part, folder: Path) -> FileIndex:
 
 
 def _make(store: Store, part: Part) -> pa.Table:
-    evolvers, endings = dict[str, int](), dict[tuple[str, str], int]()
+    evolvers, endings = dict[str, int](), dict[tuple[str, str, str], int]()
     pieces, starts, count = list[pa.RecordBatch](), list[int](), 0
     try:
         with store.open_input(part.path) as opened, pq.ParquetFile(opened) as file:
@@ -117,13 +117,13 @@ _SCHEMA = pa.schema(
 )
 
 
-def _piece(table: pa.Table, evolvers: dict[str, int], endings: dict[tuple[str, str], int]) -> pa.RecordBatch:
+def _piece(table: pa.Table, evolvers: dict[str, int], endings: dict[tuple[str, str, str], int]) -> pa.RecordBatch:
     table = table.combine_chunks()
     kept = "status" not in table.column_names
     columns: dict[str, Any] = {
         "evolver": _codes(pc.fill_null(table["evolver"], ""), evolvers, 255),
         "round": pc.cast(table["round"], pa.uint8(), safe=False),
-        "ending": np.full(table.num_rows, endings.setdefault((KEPT, ""), len(endings)), np.uint16)
+        "ending": np.full(table.num_rows, endings.setdefault((KEPT, "", ""), len(endings)), np.uint16)
         if kept
         else _endings(table, endings),
         "plan_row": table["plan_row"],
@@ -159,14 +159,14 @@ def _codes(values: Any, known: dict[Any, int], limit: int) -> npt.NDArray[Any]:
     return codes
 
 
-def _endings(table: pa.Table, endings: dict[tuple[str, str], int]) -> npt.NDArray[Any]:
-    joined = pc.binary_join_element_wise(table["status"], table["reason"], "\n")
+def _endings(table: pa.Table, endings: dict[tuple[str, str, str], int]) -> npt.NDArray[Any]:
+    joined = pc.binary_join_element_wise(table["status"], table["stage"], table["reason"], "\n")
     found = dict[str, int]()
     codes = _codes(joined, found, 65535)
     places = []
     for text in found:
-        status, _, reason = text.partition("\n")
-        places.append(endings.setdefault((status, reason), len(endings)))
+        status, stage, reason = text.split("\n", 2)
+        places.append(endings.setdefault((status, stage, reason), len(endings)))
     numbers: npt.NDArray[Any] = np.array(places or [0])[codes]
     return numbers
 

@@ -21,6 +21,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.output.accepted import Accepted
 from ray_jobs.output.columns import BY_NAME, MEASURES
 from ray_jobs.output.manifest import Entry, Part
+from ray_jobs.output.schema import KEPT
 from ray_jobs.service.answers import NotFound
 from ray_jobs.service.index import SORTS, TEN_SECONDS, FileIndex, index_of, key_of, tokens_by_time
 from ray_jobs.storage.store import Store
@@ -66,7 +67,7 @@ class Records:
     """The records of `found` in `store`, with indexes in `folder`."""
 
     def __init__(self, store: Store, found: Accepted, folder: Path) -> None:
-        self._store, self._found, self._folder = store, found, folder
+        self.store, self._found, self._folder = store, found, folder
         self._files = sorted(
             ((entry, part) for entry in found.parts for part in entry.files), key=lambda item: item[1].path
         )
@@ -81,7 +82,7 @@ class Records:
                 if part.path not in self._indexes:
                     if clock() > deadline:
                         break
-                    self._indexes[part.path] = index_of(self._store, part, self._folder)
+                    self._indexes[part.path] = index_of(self.store, part, self._folder)
         return len(self._indexes), len(self._files)
 
     def facets(self, wanted: Filter) -> dict[str, list[dict[str, Any]]]:
@@ -134,7 +135,7 @@ class Records:
 
     def _mask(self, entry: Entry, index: FileIndex, wanted: Filter) -> Mask:
         endings = [
-            wanted.outcome in (None, status) and wanted.reason in (None, reason) for status, reason in index.endings
+            wanted.outcome in (None, status) and wanted.reason in (None, reason) for status, _, reason in index.endings
         ]
         mask = np.ones(index.rows, dtype=bool)
         if not all(endings):
@@ -152,10 +153,10 @@ class Records:
 
     def _listed(self, places: Sequence[Place]) -> list[Record]:
         names = (*LISTED, *NUMBERED)
-        records = [_shortened(record) for record in self._read(places, names)]
+        records = [_shortened(record) for record in self.read(places, names)]
         return [{"outcome": record.pop("status") or "kept", **record} for record in records]
 
-    def _read(self, places: Sequence[Place], columns: Sequence[str]) -> list[Record]:
+    def read(self, places: Sequence[Place], columns: Sequence[str]) -> list[Record]:
         """The records at these places, in their order; columns that a file lacks are null."""
         wanted: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for number, place in enumerate(places):
@@ -166,7 +167,7 @@ class Records:
         try:
             for (path, group), both in wanted.items():
                 if path not in opened:
-                    opened[path] = pq.ParquetFile(self._store.open_input(path))
+                    opened[path] = pq.ParquetFile(self.store.open_input(path))
                 there = [name for name in columns if name in opened[path].schema_arrow.names]
                 table = opened[path].read_row_group(group, columns=there)
                 rows = table.take(pa.array([inside for _, inside in both])).to_pylist()
@@ -177,6 +178,11 @@ class Records:
                 file.close(force=True)
         return found
 
+    def masks(self, wanted: Filter) -> Iterator[tuple[Part, Mask]]:
+        """Every file, with which of its records pass."""
+        for entry, part in self._files:
+            yield part, self._mask(entry, self._indexes[part.path], wanted)
+
     def row(self, row_id: str) -> list[Record]:
         """All records of a row by round, whole. Raises NotFound."""
         key, places = key_of(row_id), list[Place]()
@@ -184,9 +190,9 @@ class Records:
             index = self._indexes[part.path]
             mask = self._mask(entry, index, Filter()) & (index.column("key") == np.uint64(key))
             places += [Place(part, position) for position in np.flatnonzero(mask).tolist()]
-        rounds = [record for record in self._read(places, list(BY_COLUMN)) if record["row_id"] == row_id]
+        rounds = [record for record in self.read(places, list(BY_COLUMN)) if record["row_id"] == row_id]
         if not rounds:
-            raise NotFound(f"{self._store.url}: has no row {row_id}")
+            raise NotFound(f"{self.store.url}: has no row {row_id}")
         rounds = [{"outcome": item["status"] or "kept", **_plain(item)} for item in rounds]
         return sorted(rounds, key=lambda item: int(item["round"]))
 
@@ -205,7 +211,7 @@ class Records:
                 yield {"looked": looked}
 
     def _hits(self, part: Part, group: int, mask: Mask, text: str) -> list[int]:
-        with self._store.open_input(part.path) as opened, pq.ParquetFile(opened) as file:
+        with self.store.open_input(part.path) as opened, pq.ParquetFile(opened) as file:
             table = file.read_row_group(group, columns=list(SEARCHED))
         for name in SEARCHED:
             found = pc.fill_null(pc.match_substring(table[name], text, ignore_case=True), False)
@@ -229,6 +235,20 @@ class Records:
         return [
             {"at": first + number * step, "tokens_per_second": tokens / step} for number, tokens in enumerate(steps)
         ]
+
+    def fallen(self) -> dict[str, list[dict[str, Any]]]:
+        """By the stage at which they fell, the records that were not kept: their outcomes and reasons, counted."""
+        totals: Counter[tuple[str, str, str]] = Counter()
+        for part, mask in self.masks(Filter()):
+            index = self._indexes[part.path]
+            codes = index.column("ending")[mask]
+            for ending, count in zip(index.endings, np.bincount(codes, minlength=len(index.endings)), strict=True):
+                totals[ending] += int(count)
+        found = dict[str, list[dict[str, Any]]]()
+        for (status, stage, reason), count in totals.most_common():
+            if status != KEPT and count:
+                found.setdefault(stage, []).append({"outcome": status, "reason": reason, "count": count})
+        return found
 
     @cached_property
     def distributions(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,11 @@ from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output import accept, lease
 from ray_jobs.output.accepted import Accepted
 from ray_jobs.output.columns import HEADLINES
-from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import RUN, SUCCESS
-from ray_jobs.output.plan_index import UNREADABLE
-from ray_jobs.output.run_files import Session, load_sessions, pools, read_json
+from ray_jobs.output.run_files import load_sessions, pools, read_json
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.service.answers import NotFound
+from ray_jobs.service.figures import Found, eta, groups, mean, planned, pool_lines, reasons
 from ray_jobs.service.jobs import JobState
 from ray_jobs.service.records import Records
 from ray_jobs.service.state import ServiceState
@@ -37,18 +35,6 @@ ID = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 SILENT_SECONDS = 20.0
 """How long a holder's heartbeat may stand still before the run counts as not heard from."""
 FRESH_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Found:
-    """One output as it was read: which store has its records, and what counts there."""
-
-    store: Store
-    place: str
-    run: Mapping[str, Any]
-    accepted: Accepted
-    sessions: list[Session]
-    finished: bool
 
 
 class Runs:
@@ -152,9 +138,9 @@ class Runs:
             "heard_at": heard,
             "job": job.job_id if job else None,
             "rows": {"planned": plan.rows, "done": counts.rows},
-            "records": {"planned": _planned(found), **{name: status[name] for name in (KEPT, REJECTED, FAILED)}},
-            "means": {item.name: _mean(counts, item.name) for item in HEADLINES},
-            "eta_seconds": _eta(found, counts) if state == "running" else None,
+            "records": {"planned": planned(found), **{name: status[name] for name in (KEPT, REJECTED, FAILED)}},
+            "means": {item.name: mean(counts, item.name) for item in HEADLINES},
+            "eta_seconds": eta(found, counts) if state == "running" else None,
             "started_at": found.sessions[0].started_at if found.sessions else None,
             "seconds": round(sum(session.seconds for session in found.sessions), 1),
             "spent": {
@@ -216,11 +202,12 @@ class Runs:
                 "held_out": plan.held_out,
                 "unreadable": dict(plan.unreadable),
             },
-            "groups": _groups(found, counts),
-            "reasons": _reasons(counts),
-            "pools": _pools(found),
+            "groups": groups(found, counts),
+            "reasons": reasons(counts),
+            "pools": pool_lines(found, line["state"] == "running"),
             "speed": records.speed() if ready else None,
             "scores": records.distributions if ready else None,
+            "fallen": records.fallen() if ready else None,
             "indexing": None if ready else {"done": indexed, "of": files},
             "versions": found.run.get("versions"),
         }
@@ -246,62 +233,3 @@ def _only_job(run_id: str, job: JobState) -> dict[str, Any]:
         "job": job.job_id,
         "started_at": began,
     }
-
-
-def _planned(found: Found) -> int:
-    each, plan = int(found.run.get("records_per_row", 1)), found.accepted.index
-    unreadable = sum(file.rows for file in plan.files if file.evolver == UNREADABLE)
-    return (plan.rows - unreadable) * each + unreadable
-
-
-def _mean(counts: OutcomeCounts, name: str) -> float | None:
-    total = sum(value for (_, _, column), value in counts.sums.items() if column == name)
-    number = sum(value for (_, _, column), value in counts.counts.items() if column == name)
-    return total / number if number else None
-
-
-def _eta(found: Found, counts: OutcomeCounts) -> float | None:
-    """Seconds that are left at the speed of the session under way; None where it has not said a speed yet."""
-    last = found.sessions[-1] if found.sessions else None
-    if last is None or not last.committed_rows or not last.seconds:
-        return None
-    return (found.accepted.index.rows - counts.rows) / (last.committed_rows / last.seconds)
-
-
-def _groups(found: Found, counts: OutcomeCounts) -> list[dict[str, Any]]:
-    evolvers = (found.run.get("configuration") or {}).get("evolvers") or {}
-    lines = []
-    for evolver, number in counts.groups():
-        status = {KEPT: 0, REJECTED: 0, FAILED: 0}
-        for (name, place, outcome, _), count in counts.outcomes.items():
-            if (name, place) == (evolver, number):
-                status[outcome] = status.get(outcome, 0) + count
-        means = {item.name: counts.mean((evolver, number), item.name) for item in HEADLINES}
-        model = ((evolvers.get(evolver) or {}).get("engine") or {}).get("model")
-        lines.append({"evolver": evolver, "round": number, "model": model, **status, "means": means})
-    return lines
-
-
-def _reasons(counts: OutcomeCounts) -> list[dict[str, Any]]:
-    totals: dict[tuple[str, str], dict[str, int]] = {}
-    for (evolver, _, status, reason), count in counts.outcomes.items():
-        if status != KEPT:
-            of = totals.setdefault((status, reason), {})
-            of[evolver] = of.get(evolver, 0) + count
-    lines = [
-        {"outcome": status, "reason": reason, "count": sum(of.values()), "evolvers": of}
-        for (status, reason), of in totals.items()
-    ]
-    return sorted(lines, key=lambda line: -int(line["count"]))
-
-
-def _pools(found: Found) -> list[dict[str, Any]]:
-    configuration = found.run.get("configuration") or {}
-    parts = {**(configuration.get("evolvers") or {}), "respond": configuration.get("responder") or {}}
-    parts["score"] = configuration.get("scorer") or {}
-    lines = []
-    for name, stats in pools(found.sessions).items():
-        part = parts.get(name) or {}
-        model = (part.get("engine") or {}).get("model") or part.get("model")
-        lines.append({"name": name, "model": model, **stats})
-    return lines

@@ -82,7 +82,7 @@ def planned_row(wish: Wish, evolver: str) -> dict[str, Any]:
 
 async def _trial(engines: Engines, wish: Wish, evolver: Served, tell: Tell) -> None:
     began, rounds = time.monotonic(), list[RoundRow]()
-    last: RoundRow = {}
+    last: RoundRow = {"round": 0}
     scores, trouble = None, None
     row = planned_row(wish, evolver.name)
     try:
@@ -106,6 +106,7 @@ async def _trial(engines: Engines, wish: Wish, evolver: Served, tell: Tell) -> N
             "response": last.get("output"),
             "reasoning": last.get("reasoning"),
             "scores": scores,
+            "tokens": _tokens([last if item["round"] == last["round"] else item for item in rounds]),
             "seconds": round(time.monotonic() - began, 3),
         },
     )
@@ -155,6 +156,10 @@ async def _scored(engines: Engines, row: Mapping[str, Any], last: RoundRow) -> d
     pair = {name: last.get(name) for name in ("instruction", "output", "reasoning")} | {"input": row["input"]}
     with engines.figures[scorer.loaded].one():
         return (await engines.score(scorer.loaded, [pair]))[0]
+
+
+def _tokens(rounds: Sequence[RoundRow]) -> dict[str, int]:
+    return {name: sum(item[f"{name}_tokens"] for item in rounds) for name in ("prompt", "completion")}
 
 
 def _told(item: RoundRow) -> Told:

@@ -13,11 +13,11 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from ray_jobs.errors import JobError
-from ray_jobs.jobs.schemas import schema
 from ray_jobs.output.verify import verify
 from ray_jobs.report.make import FOLDER
 from ray_jobs.report.page import INDEX
 from ray_jobs.service.answers import Told
+from ray_jobs.service.routes import planning
 from ray_jobs.service.runs import Runs
 from ray_jobs.service.starting import Starting, read_body
 from ray_jobs.service.state import ServiceState
@@ -29,9 +29,10 @@ QUIET_UPDATES = 15
 
 
 def router(state: ServiceState, runs: Runs) -> APIRouter:
-    """The routes below /v1/runs, and the schema of configurations."""
+    """The routes below /v1/runs, and those that start nothing."""
     routes = APIRouter(prefix="/v1", route_class=Told)
     starting = Starting(state, runs)
+    routes.include_router(planning.router(runs, starting))
 
     @routes.get("/runs")
     def listed() -> dict[str, Any]:
@@ -43,18 +44,6 @@ def router(state: ServiceState, runs: Runs) -> APIRouter:
         """Begin a run: settings in YAML or JSON, with `id`; what is not said is as the service was started with."""
         raw = read_body(await request.body())
         return await run_in_threadpool(starting.start, raw)
-
-    @routes.post("/validate")
-    async def validate(request: Request) -> dict[str, Any]:
-        """Check settings as POST /v1/runs does, and start nothing."""
-        raw = read_body(await request.body())
-        whole = await run_in_threadpool(starting.settings, raw, str(raw.get("id") or "new"))
-        return {"valid": True, "settings": {name: value for name, value in whole.items() if name != "storage"}}
-
-    @routes.get("/schema")
-    def schema_of(kind: str = "run") -> dict[str, Any]:
-        """The JSON schema of configurations of a kind."""
-        return schema(kind)
 
     @routes.get("/runs/{run_id}")
     def one(run_id: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
         ]
         entry = write_part(store, epoch.lease.tag, *tables, np.arange(low, high))
         assert add_part(store, epoch.lease, entry)
-    configuration = {**SETTINGS, "limits": {"budget": {}}}
+    configuration = {**SETTINGS, "strategy": {"kind": "evol_instruct", "rounds": 3}, "limits": {"budget": {}}}
     content = {
         "job": "run",
         "run_id": "0" * 16,
@@ -83,7 +83,10 @@ def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
         "completion_tokens": 4500,
         "cost": 1.25,
     }
-    Session(1, "2026-11-29T03:00:00+00:00", 120.0, rows, {"small": stats, "large": stats}).save(store)
+    now = {"loading": 1, "ready": 0, "in_flight": 0, "slots": 0, "cause": ""}
+    Session(
+        1, "2026-11-29T03:00:00+00:00", 120.0, rows, {"evolve_small": stats, "evolve_large": stats | {"now": now}}
+    ).save(store)
     if finished:
         epoch.refresh()
         store.write_bytes("_SUCCESS", b"")

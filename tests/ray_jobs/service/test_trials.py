@@ -49,6 +49,7 @@ def test_a_seed_goes_through_all_evolvers(client: TestClient) -> None:
         assert item["instruction"] == item["rounds"][-1]["instruction"]
         assert item["response"]
         assert item["scores"]["ic_ifd"] > 0
+        assert item["tokens"]["completion"] == 4 * 40
         assert item["seconds"] >= 0
 
 
@@ -93,7 +94,7 @@ def test_a_template_may_be_a_text(client: TestClient) -> None:
             400,
             "strategy.templates.evol_instruct/deepen",
         ),
-        ({"strategy": {"templates": {"../../etc/passwd": "x"}}}, 400, "strategy.templates"),
+        ({"strategy": {"templates": {"../../etc/passwd": "x"}}}, 400, "strategy.templates.../../etc/passwd"),
         ({"strategy": {"templates": "examples"}}, 403, "strategy.templates"),
         ({"strategy": {"kind": "auto_evol", "method": "/etc/passwd"}}, 403, "strategy.method"),
         ({"strategy": {"kind": "os:path"}}, 403, "strategy.kind"),
