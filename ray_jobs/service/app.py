@@ -81,7 +81,7 @@ def serve_until_stopped(setup: Setup, say: Say, verbose: bool = False) -> None:
         logging.getLogger("ray.serve").setLevel(logging.INFO if verbose else logging.ERROR)
         say(f"loading {', '.join(item.name for item in setup.roster.loaded)}")
         try:
-            _deploy(replace(setup, dashboard=f"http://{get_dashboard_url()}"))
+            _deploy(replace(setup, dashboard=f"http://{get_dashboard_url()}"))  # type: ignore[no-untyped-call]
             if _until_ready(setup, request):
                 say(f"ready: http://{service.host}:{service.port}/")
                 if made:
@@ -120,7 +120,7 @@ def _end(service: ServiceConfig, alone: bool) -> None:
         seconds = service.limits.drain_seconds
         serve.get_app_handle(APP).drain.remote(seconds).result(timeout_s=seconds + MARGIN_SECONDS)
     if alone:
-        serve.shutdown()
+        serve.shutdown()  # type: ignore[no-untyped-call]
     else:
         # others may have applications there
         serve.delete(APP)
