@@ -14,6 +14,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.load import load_config
 from ray_jobs.output.run_files import read_run
 from ray_jobs.service.answers import NotFound
+from ray_jobs.service.asked_strategy import over_own
 from ray_jobs.service.guard import NOTHING, refuse
 from ray_jobs.service.jobs import RunJobs
 from ray_jobs.service.runs import ID, Runs
@@ -61,6 +62,9 @@ class Starting:
         seeds = sent.pop("seeds", None)
         allow = self._state.config.service.allow if self._state.config else NOTHING
         refuse({**sent, "seeds": {} if isinstance(seeds, list) else seeds}, self._state.settings, allow=allow)
+        if isinstance(sent.get("strategy"), Mapping):
+            # as a trial takes it
+            sent["strategy"] = over_own(sent["strategy"], self._state.settings.get("strategy") or {})
         whole = {**self._state.settings, **sent, "output": f"{self._state.roots[0].rstrip('/')}/{run_id}"}
         if isinstance(seeds, list):
             whole["seeds"] = {"path": self._keep(seeds, folder or self._state.roots[0])}

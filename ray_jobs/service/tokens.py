@@ -18,6 +18,8 @@ from ray_jobs.errors import ConfigError
 
 VARIABLE = "EVOLVE_SERVICE_TOKENS"
 """The variable with tokens as "NAME=TOKEN, NAME=TOKEN"; one without a name is called `environment`."""
+FILE_VARIABLE = "EVOLVE_SERVICE_TOKEN_FILE"
+"""The variable that names the file of tokens."""
 MIN_CHARACTERS = 16
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}")
 
@@ -53,6 +55,13 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> dict[str, s
             )
         found[name] = digest(token)
     return found
+
+
+def token_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Where tokens are kept on this machine, for its user."""
+    if named := environment.get(FILE_VARIABLE):
+        return Path(named).absolute()
+    return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "slm-evolve" / "tokens.json"
 
 
 class TokenFile:
