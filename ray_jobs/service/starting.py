@@ -30,6 +30,10 @@ def read_body(body: bytes) -> dict[str, Any]:
     """Settings in YAML, of which JSON is a part. Raises ConfigError."""
     try:
         raw = parsed(body.decode())
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise ConfigError(f"the body is wrong\n  line:{line}: is not YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise ConfigError("the body: expected settings in YAML or JSON") from None
     if not isinstance(raw, dict):

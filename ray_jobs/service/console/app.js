@@ -40,6 +40,6 @@ function App() {
 function Login({ to }) {
   const [token, set] = useState(""), [error, setError] = useState(null);
   const enter = async event => { event.preventDefault(); try { await post("/v1/login", { token }); localStorage.setItem(LOGGED, "1"); go(to && to.startsWith("/") && !to.startsWith("//") ? to : "/"); } catch (error) { setError(error); } };
-  return html`<form class="panel login stack" onSubmit=${enter}><h1>Log in</h1><p class="quiet">The service printed a token when it was started.</p><label><span>Token</span><input type="password" autocomplete="current-password" value=${token} onInput=${event => set(event.target.value)} required /></label>${error && html`<${Trouble} error=${error} doing="The token was not taken." />`}<button class="primary">Log in</button></form>`;
+  return html`<form class="panel login stack" onSubmit=${enter}><h1>Log in</h1><p class="quiet">The service printed a token when it was started.</p><input class="hidden" type="text" autocomplete="username" value="slm-evolve" tabindex="-1" aria-hidden="true" readonly /><label><span>Token</span><input type="password" autocomplete="current-password" value=${token} onInput=${event => set(event.target.value)} required /></label>${error && html`<${Trouble} error=${error} doing="The token was not taken." />`}<button class="primary">Log in</button></form>`;
 }
 render(html`<${App} />`, document.getElementById("app"));

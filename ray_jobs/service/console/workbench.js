@@ -52,17 +52,14 @@ function useTrials() {
 }
 
 export function Workbench({ values }) {
-  const { data, error } = useData("/v1/engines", 5), [recipe, change] = useRecipe(), trials = useTrials(), tried = useRef(false);
+  const { data, error } = useData("/v1/engines", 5), [recipe, change] = useRecipe(), trials = useTrials(), tried = useRef(null), checked = useRef(null);
   const engines = data ? data.engines : [], evolvers = engines.filter(item => item.role === "evolver");
   const chosen = evolvers.filter(item => !recipe.off.includes(item.name)).map(item => item.name), seeds = seedsOf(recipe.text);
   const scorer = engines.some(item => item.role === "scorer"), strategy = strategyOf(recipe);
-  const run = () => { tried.current = true; trials.run(seeds, chosen, { input: "", strategy, rounds: strategy.rounds, seed: +recipe.seed, respond: recipe.respond, score: scorer && recipe.respond && recipe.score }); };
   const edited = JSON.stringify(recipe.templates);
-  useEffect(() => {
-    if (!tried.current || !recipe.live || !chosen.length) return;
-    const timer = setTimeout(run, 900);
-    return () => clearTimeout(timer);
-  }, [edited]);
+  const run = () => { tried.current = edited; trials.run(seeds, chosen, { input: "", strategy, rounds: strategy.rounds, seed: +recipe.seed, respond: recipe.respond, score: scorer && recipe.respond && recipe.score }); };
+  // an edited prompt is tried again once it is known to be right
+  checked.current = () => { if (recipe.live && chosen.length && tried.current !== null && tried.current !== edited) run(); };
   if (!data) return error ? html`<${Trouble} error=${error} doing="The engines cannot be seen." />` : html`<${Loading} what="the engines" />`;
   return html`<div class="head"><h1>Workbench</h1><span class="quiet">Seeds through warm engines, as a run would take them</span></div>
     <div class="bench"><div class="stack">
@@ -72,7 +69,7 @@ export function Workbench({ values }) {
     <div class="stack"><${Templates} kind=${recipe.kind} own=${recipe.templates} live=${recipe.live} change=${change} />
       ${trials.trouble && html`<${Trouble} error=${trials.trouble} doing="The engines did not take it." />`}
       <${Results} results=${trials.results} strategy=${strategy} />
-      <${AsRun} seeds=${seeds} strategy=${strategy} seed=${+recipe.seed} chosen=${chosen} all=${evolvers.map(item => item.name)} /></div></div>`;
+      <${AsRun} seeds=${seeds} strategy=${strategy} seed=${+recipe.seed} chosen=${chosen} all=${evolvers.map(item => item.name)} checked=${checked} /></div></div>`;
 }
 
 function Seeds({ recipe, change, from, seeds }) {
@@ -119,14 +116,14 @@ function Cell({ name, cell, seed, strategy }) {
   const { result, rounds } = cell, scores = result && result.scores;
   const parent = place => { for (let at = place - 1; at >= 0; at--) if (rounds[at].outcome === "kept") return rounds[at].instruction; return seed; };
   const item = result && { seed_instruction: seed, instruction: result.instruction, input: "", output: result.response || "", evolver: name, strategy, scores, source: "workbench" };
-  return html`<div class="cell"><div class="facts"><strong>${name}</strong>${result ? html`<${State} of=${result.outcome} />${result.reason && html`<span>${result.reason.replace(/_/g, " ")}</span>`}<span>${duration(result.seconds)}</span>${scores && html`<span>IC-IFD ${number(scores.ic_ifd)}</span><span>IFD ${number(scores.ifd)}</span>`}` : html`<span role="status">at work${rounds.length ? " on round " + (rounds.length + 1) : ""}…</span>`}</div>
+  return html`<div class="cell"><div class="facts"><strong>${name}</strong>${result ? html`<${State} of=${result.outcome} />${result.reason && html`<span>${result.reason.replace(/_/g, " ")}</span>`}<span>${duration(result.seconds)}</span>${result.tokens && html`<span>${count(result.tokens.prompt + result.tokens.completion)} tokens</span>`}${scores && html`<span>IC-IFD ${number(scores.ic_ifd)}</span><span>IFD ${number(scores.ifd)}</span>`}` : html`<span role="status">at work${rounds.length ? " on round " + (rounds.length + 1) : ""}…</span>`}</div>
     ${rounds.map((round, at) => html`<div key=${round.round}><div class="facts"><span>round ${round.round}${round.operator ? ", " + round.operator.replace(/_/g, " ") : ""}</span>${round.reason && html`<span class=${round.outcome}>${round.outcome === "failed" ? "!" : "✕"} ${round.reason.replace(/_/g, " ")}</span>`}</div><${Diff} before=${parent(at)} after=${round.instruction || ""} />${round.error && html`<p class="pre failed small">${round.error}</p>`}</div>`)}
     ${result && result.response && html`<details open><summary>Response</summary><p class="pre">${result.response}</p></details>`}${result && result.reasoning && html`<details><summary>Reasoning</summary><p class="pre quiet">${result.reasoning}</p></details>`}
     ${item && html`<${Marks} id=${"w" + keyOf(seed + "\n" + name + "\n" + result.instruction)} item=${item} />`}</div>`;
 }
 
 // the same as a run, with what it would take beside the button
-function AsRun({ seeds, strategy, seed, chosen, all }) {
+function AsRun({ seeds, strategy, seed, chosen, all, checked }) {
   const [own, setOwn] = useState(true), [id, setId] = useState(() => "bench-" + new Date().toISOString().slice(0, 16).replace(/[-:T]/g, "")), [plan, setPlan] = useState(null), [error, setError] = useState(null), [ask, setAsk] = useState(null);
   const settings = { id, seed, strategy, ...(own ? { seeds: seeds.map(instruction => ({ instruction })) } : {}) };
   const asked = JSON.stringify(settings);
@@ -134,7 +131,7 @@ function AsRun({ seeds, strategy, seed, chosen, all }) {
     setPlan(null); setError(null);
     if (own && !seeds.length) return;
     let live = true;
-    const timer = setTimeout(async () => { try { const found = await post("/v1/plan?check=true", settings); if (!live) return; if (found.valid) setPlan(found); else setError(found.error); } catch (error) { if (live) setError(error); } }, 600);
+    const timer = setTimeout(async () => { try { const found = await post("/v1/plan?check=true", settings); if (!live) return; if (!found.valid) return setError(found.error); setPlan(found); checked.current(); } catch (error) { if (live) setError(error); } }, 600);
     return () => { live = false; clearTimeout(timer); };
   }, [asked]);
   const edit = () => { sessionStorage.setItem("new-run", JSON.stringify(settings, null, 2)); go("/new"); };

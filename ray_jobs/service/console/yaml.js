@@ -39,7 +39,8 @@ function itemNumber(lines, number, column) {
 
 // the line on which a field stands, or that of the nearest group above it; 0 where there is none
 export function lineOf(text, field) {
-  const lines = text.split("\n");
+  const lines = text.split("\n"), named = /^line:(\d+)$/.exec(field);
+  if (named) return Math.min(+named[1], lines.length) - 1;
   let best = 0, length = -1;
   lines.forEach((line, number) => {
     if (!line.trim() || line.trim().startsWith("#")) return;
@@ -81,9 +82,10 @@ function groupsAt(root, lines, path) {
   return nodes;
 }
 
+const WORDS = { object: "group", string: "text", array: "list", null: "nothing" };
 function told(root, group, name) {
   const node = group.properties[name];
-  const kinds = [...new Set(choices(root, node).map(item => item.type || (item.const ? "text" : "group")))];
+  const kinds = [...new Set(choices(root, node).map(item => WORDS[item.type] || item.type || (item.const ? "text" : "group")))];
   const words = [kinds.join(" or ")];
   if (node.default !== undefined && (node.default === null || typeof node.default !== "object")) words.push("by default " + node.default);
   if ((group.required || []).includes(name)) words.push("needed");

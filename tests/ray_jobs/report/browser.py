@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,8 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("CI") != "true",
+    reason="no Chromium here: `apt install chromium` (CI installs it, and fails without)",
+)
 _PORT_FILE = "DevToolsActivePort"
 _QUESTION = """(() => ({
   width: document.documentElement.scrollWidth,
@@ -99,7 +105,7 @@ class Session:
 @asynccontextmanager
 async def session() -> AsyncIterator[Session]:
     """A Chromium of its own, with one empty page."""
-    assert CHROMIUM
+    assert CHROMIUM, "expected Chromium on the PATH; .ci/run installs Debian's"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
         command += ["--hide-scrollbars", "--no-first-run", f"--user-data-dir={folder}", "about:blank"]

@@ -15,10 +15,11 @@ WAIT_SECONDS = 20.0
 
 
 class Person:
-    """One page in one window. What the console says is in `complaints`."""
+    """One page in one window. What the console says is in `complaints`; nothing is waited for beyond `patience`."""
 
     def __init__(self, page: Session) -> None:
         self._page = page
+        self.patience = WAIT_SECONDS
 
     async def window(self, width: int, dark: bool) -> None:
         """A window so wide, in light or dark."""
@@ -39,22 +40,24 @@ class Person:
         return found["result"].get("value")
 
     async def sees(self, text: str) -> None:
-        """Wait until a text is in sight."""
-        quoted, deadline = json.dumps(text.lower()), time.monotonic() + WAIT_SECONDS
-        while not await self.value(f"(document.body?.innerText ?? '').toLowerCase().includes({quoted})"):
-            assert time.monotonic() < deadline, f"never saw {text}: {await self.value('document.body.innerText')}"
+        """Wait until a text is in sight, in whatever case."""
+        await self.finds(f"(document.body?.innerText ?? '').toLowerCase().includes({json.dumps(text.lower())})")
+
+    async def finds(self, expression: str) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + self.patience
+        while not await self.value(expression):
+            assert time.monotonic() < deadline, f"never {expression}: {await self.value('document.body.innerText')}"
             await self.value("new Promise(done => setTimeout(done, 50))")
 
     async def gone(self, selector: str) -> None:
         """Wait until there is no such element."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while await self.value(f"!!document.querySelector({json.dumps(selector)})"):
-            assert time.monotonic() < deadline, f"{selector} stays: {await self.value('document.body.innerText')}"
+        await self.finds(f"!document.querySelector({json.dumps(selector)})")
 
     async def click(self, text: str, within: str = "button, a, label, summary") -> None:
         """Click on the first thing that is called so, with the mouse."""
         find = f"[...document.querySelectorAll({json.dumps(within)})].find(e => e.innerText.trim().startsWith({json.dumps(text)}) && e.offsetParent)"  # noqa: E501
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + self.patience
         while not await self.value(f"!!{find} && !{find}.disabled"):
             assert time.monotonic() < deadline, f"nothing to click called {text}"
             await self.value("new Promise(done => setTimeout(done, 50))")
@@ -69,7 +72,7 @@ class Person:
 
     async def type(self, selector: str, text: str) -> None:
         """Replace what is in a field, once it is there."""
-        field, deadline = f"document.querySelector({json.dumps(selector)})", time.monotonic() + WAIT_SECONDS
+        field, deadline = f"document.querySelector({json.dumps(selector)})", time.monotonic() + self.patience
         while not await self.value(f"!!{field}"):
             assert time.monotonic() < deadline, f"no field {selector}"
         await self.value(f"{field}.focus(), {field}.select()")
@@ -78,7 +81,7 @@ class Person:
     async def choose(self, label: str, value: str) -> None:
         """Choose one of a list's values, once it has that, by the list's label."""
         wanted = f"{json.dumps(f'select[aria-label={json.dumps(label)}]')}"
-        field, deadline = f"document.querySelector({wanted})", time.monotonic() + WAIT_SECONDS
+        field, deadline = f"document.querySelector({wanted})", time.monotonic() + self.patience
         while not await self.value(f"[...({field}?.options ?? [])].some(o => o.value === {json.dumps(value)})"):
             assert time.monotonic() < deadline, f"no {value} in {label}"
         change = "dispatchEvent(new Event('change', {bubbles: true}))"

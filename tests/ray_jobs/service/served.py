@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from ray_jobs.output.epochs import add_part
 from ray_jobs.output.file_names import RUN
@@ -22,6 +22,7 @@ from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.run_files import Session
 from ray_jobs.output.schema import RECORD_SCHEMA, REJECTED_SCHEMA
+from ray_jobs.service import gateway
 from ray_jobs.service.jobs import JobState
 from ray_jobs.service.routes import console, records
 from ray_jobs.service.routes import runs as run_routes
@@ -30,6 +31,7 @@ from ray_jobs.service.state import ServiceState
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.datasets.outputs import record
 from tests.ray_jobs.samples import new_epoch
+from tests.ray_jobs.service.warm import Warm
 
 HOSTILE = (
     "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script> **bold** javascript:alert(1)"
@@ -125,51 +127,28 @@ class Recorder:
 
 
 def application(state: ServiceState) -> FastAPI:
-    """The routes of runs, records and console, with engines that answer by rule."""
+    """The routes of runs, records and console, behind no guard."""
     app, runs = FastAPI(), Runs(state)
     app.include_router(run_routes.router(state, runs))
     app.include_router(records.router(runs))
     app.include_router(console.router())
 
-    @app.get("/v1/engines")
-    def engines() -> Any:
-        each = {"model": "scripted", "state": "ready", "replicas": 1, "ongoing": 0, "tokens_per_second": 1200}
-        roles = {"small": "evolver", "large": "evolver", "score": "scorer"}
-        return {"engines": [{"name": name, "role": role, **each} for name, role in roles.items()]}
-
-    @app.post("/v1/evolve")
-    async def evolve(request: Request) -> StreamingResponse:
-        return StreamingResponse(_evolved(await request.json()), media_type="text/event-stream")
-
     return app
 
 
-async def _evolved(asked: dict[str, Any]) -> AsyncIterator[str]:
-    for name in asked["evolvers"]:
-        text, rounds = asked["instruction"], []
-        for number in range(1, asked["rounds"] + 1):
-            text = f"{text.rstrip('.')}, and say how step {number} is checked."
-            rounds.append(
-                {"round": number, "operator": "add_constraint", "instruction": text, "outcome": "kept", "reason": None}
-            )
-            yield f"event: round\ndata: {json.dumps({'evolver': name, **rounds[-1]})}\n\n"
-        scores = {"ifd": 0.71, "ic_ifd": 0.31}
-        result = {
-            "evolver": name,
-            "outcome": "kept",
-            "reason": None,
-            "rounds": rounds,
-            "instruction": text,
-            "response": HOSTILE,
-            "scores": scores,
-            "seconds": 0.4,
-        }
-        yield f"event: result\ndata: {json.dumps(result)}\n\n"
-    yield "event: done\ndata: {}\n\n"
+def whole_application(root: Path, jobs: Recorder, cache: Path) -> ASGIApp:
+    """All of the service over the runs below `root`, with scripted engines in this process and `warm.TOKEN`."""
+    path = root / "_seeds.jsonl"
+    path.write_text("".join(json.dumps({"instruction": f"Explain step {number}."}) + "\n" for number in range(40)))
+    warm = Warm({"roots": [str(root)]}, seeds={"path": str(path)}, strategy={"rounds": 2})
+    state = ServiceState(
+        (str(root),), warm.settings, jobs=jobs, config=warm.config, engines=warm.engines, cache=str(cache)
+    )
+    return gateway.application(state, lambda: warm.digests)
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
+def served(app: ASGIApp) -> Iterator[str]:
     """The application on loopback; its address."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, daemon=True)

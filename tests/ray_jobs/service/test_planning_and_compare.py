@@ -69,6 +69,15 @@ def test_a_wrong_configuration_is_told_field_by_field(client: TestClient) -> Non
     assert all(item["allowed"] for item in details)
 
 
+def test_what_is_no_yaml_is_told_by_its_line_and_to_whoever_is_writing_as_an_answer(client: TestClient) -> None:
+    body = b"id: x\nstrategy:\n  rounds: 2\n  elimi"
+    assert client.post("/v1/plan", content=body).status_code == 400
+    answer = client.post("/v1/plan", params={"check": True}, content=body)
+    assert answer.status_code == 200
+    assert answer.json()["valid"] is False
+    assert answer.json()["error"]["details"][0]["field"] == "line:4"
+
+
 @pytest.mark.parametrize("text", ["no placeholder", "{instruction} {secret}"])
 def test_a_wrong_template_is_told_by_its_name(client: TestClient, text: str) -> None:
     sent = {"strategy": {"kind": "evol_instruct", "templates": {"evol_instruct/deepen": text}}}

@@ -45,6 +45,7 @@ class Warm:
         self.workers = {name: EngineWorker(build_engine(model), free) for name, model in models.items()}
         self.engines = LocalEngines(found, self.workers, ScoreWorker(scorer.build()) if scorer else None)
         self.digests = {"anna": digest(TOKEN), "bert": digest(OTHER)}
+        self.settings = raw
         state = ServiceState(self.config.roots(), raw, config=self.config, engines=self.engines)
         self.app = application(state, lambda: self.digests)
 
