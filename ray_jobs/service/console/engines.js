@@ -13,6 +13,6 @@ function Askers() {
   const { data } = useData("/v1/usage", 2);
   if (!data) return null;
   const names = Object.entries(data.tokens), refused = Object.entries(data.refused);
-  return html`<div class="panel scroll"><h2>Who asks</h2>${names.length === 0 ? html`<span class="quiet">Nobody has since the service was started.</span>` : html`<table><thead><tr><th>token</th><th class="right">requests since the start</th><th class="right">under way</th></tr></thead><tbody>${names.map(([name, item]) => html`<tr key=${name}><td>${name}</td><td class="right">${count(item.requests)}</td><td class="right">${count(item.under_way)}</td></tr>`)}</tbody></table>`}
+  return html`<div class="panel scroll"><h2>Who asks</h2>${names.length === 0 ? html`<span class="quiet">Nobody has since the service was started.</span>` : html`<table><thead><tr><th>token</th><th class="right">requests since the start</th><th class="right">under way</th></tr></thead><tbody>${names.map(([name, item]) => html`<tr key=${name}><td>${name === "-" ? html`<span class="quiet">without a token: pages and their files</span>` : name}</td><td class="right">${count(item.requests)}</td><td class="right">${count(item.under_way)}</td></tr>`)}</tbody></table>`}
     ${refused.length > 0 && html`<p class="flat quiet small">Refused: ${refused.map(([cause, number]) => count(number) + " for " + cause.replace(/_/g, " ")).join(", ")}.</p>`}</div>`;
 }

@@ -7,7 +7,7 @@ const SORTS = { "": "as written", ic_ifd: "IC-IFD", ifd: "IFD", loss_q: "L(Q)", 
 
 export function RecordsView({ id, values }) {
   const { row, q, ...asked } = values, base = "/v1/runs/" + encodeURIComponent(id), here = "/records/" + encodeURIComponent(id);
-  const { data, error, at } = useData(base + "/records" + query(asked)), found = useSearch(base, asked, q), box = useRef(null);
+  const { data, error, at } = useData(base + "/records" + query(asked)), found = useSearch(base, asked, q), box = useRef(null), wide = useWide();
   const set = (changes, replace) => go(here + query({ ...values, ...changes }), replace);
   const narrow = changes => set({ ...changes, page: null, row: null });
   const records = q ? found.hits : (data && data.records) || [];
@@ -28,12 +28,19 @@ export function RecordsView({ id, values }) {
   return html`<div class="head"><h1>Records of <${Link} to=${"/runs/" + encodeURIComponent(id)}>${id}<//></h1><span class="quiet">${q ? count(found.hits.length) + " hits for “" + q + "”" + (found.done ? "" : ", looked through " + count(found.looked)) : data.total != null ? count(data.total) + " records" : ""}</span>
     <form class="push cmd" role="search" onSubmit=${event => { event.preventDefault(); narrow({ q: box.current.value }); }}><input ref=${box} type="search" placeholder="Search texts ( / )" defaultValue=${q || ""} aria-label="Search texts" /><button>Search</button>${q && html`<button type="button" onClick=${() => { box.current.value = ""; narrow({ q: null }); }}>${found.done ? "Clear" : "Stop"}</button>`}</form></div>
     ${error && html`<${Stale} since=${at} error=${error} />`}<p class="flat"><${Approved} /></p>
-    <div class="records"><aside class="panel" aria-label="Filters"><details class="facets" open=${matchMedia("(min-width: 1024px)").matches}><summary>Filters</summary>${Object.entries(FIELDS).map(([name, title]) => (data.facets[name].length > 0 || values[name]) && html`<h2>${title}</h2>${data.facets[name].map(item => html`<button key=${item.value} class="facet" aria-pressed=${String(values[name]) === String(item.value)} onClick=${() => narrow({ [name]: String(values[name]) === String(item.value) ? null : item.value })}><span>${name === "outcome" ? html`<${State} of=${item.value} />` : item.value}</span><span class="quiet">${count(item.count)}</span></button>`)}`)}
+    <div class="records"><aside class="panel" aria-label="Filters"><details class="facets" open=${wide}><summary>Filters</summary>${Object.entries(FIELDS).map(([name, title]) => (data.facets[name].length > 0 || values[name]) && html`<h2>${title}</h2>${data.facets[name].map(item => html`<button key=${item.value} class="facet" aria-pressed=${String(values[name]) === String(item.value)} onClick=${() => narrow({ [name]: String(values[name]) === String(item.value) ? null : item.value })}><span>${name === "outcome" ? html`<${State} of=${item.value} />` : item.value}</span><span class="quiet">${count(item.count)}</span></button>`)}`)}
       <h2>IC-IFD</h2><div class="cmd"><input type="number" step="any" aria-label="least IC-IFD" placeholder="least" value=${values.min_ic_ifd || ""} onChange=${event => narrow({ min_ic_ifd: event.target.value })} /><input type="number" step="any" aria-label="greatest IC-IFD" placeholder="most" value=${values.max_ic_ifd || ""} onChange=${event => narrow({ max_ic_ifd: event.target.value })} /></div></details></aside>
     <section class="panel list" aria-label="Records"><div class="bar"><select aria-label="Sort by" value=${values.sort || ""} onChange=${event => narrow({ sort: event.target.value })}>${Object.entries(SORTS).map(([value, name]) => html`<option value=${value} selected=${(values.sort || "") === value}>${name}</option>`)}</select>${values.sort && html`<button onClick=${() => narrow({ order: values.order === "asc" ? null : "asc" })}>${values.order === "asc" ? "↑ lowest first" : "↓ highest first"}</button>`}</div>
       ${data.indexing ? html`<${Loading} what=${"an index, made once: " + data.indexing.done + " of " + data.indexing.of + " files"} />` : records.length === 0 ? html`<div class="note">${q && !found.done ? "Looking…" : html`No record passes these filters. <button class="link" onClick=${() => go(here)}>Show all</button>`}</div>` : records.map(item => html`<button key=${item.record_id} id=${"r" + item.record_id} class="row" aria-selected=${item.record_id === row} onClick=${() => set({ row: item.record_id }, true)}><span class="text">${item.instruction || "(no text)"}</span><span class="facts"><${State} of=${item.outcome} />${item.reason && html`<span>${item.reason}</span>`}<span>${item.evolver || "–"}, round ${item.round}</span>${item.ic_ifd != null && html`<span>IC-IFD ${number(item.ic_ifd)}</span>`}</span></button>`)}
       ${!q && pages > 1 && html`<div class="bar"><button disabled=${page <= 1} onClick=${() => set({ page: page - 1, row: null })}>Back</button><span class="quiet">page ${count(page)} of ${count(pages)}</span><button disabled=${page >= pages} onClick=${() => set({ page: page + 1, row: null })}>Next</button></div>`}</section>
     <section class=${row ? "panel one" : "panel"} aria-label="One row">${row ? html`<${Row} key=${whole} base=${base} id=${whole} round=${chosen ? chosen.round : null} />` : html`<div class="note quiet">Choose a record. j and k move, c copies a link to this view.</div>`}</section></div>`;
+}
+
+// whether there is room for the filters beside the list; where there is not they fold
+function useWide() {
+  const media = matchMedia("(min-width: 1024px)"), [wide, set] = useState(media.matches);
+  useEffect(() => { const change = () => set(media.matches); media.addEventListener("change", change); return () => media.removeEventListener("change", change); }, []);
+  return wide;
 }
 
 function useSearch(base, asked, q) {
