@@ -11,7 +11,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from ray_jobs.service.auth import Usage
 from ray_jobs.service.engines import Figures
 
-SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
 
 
 class ServiceMetrics:
