@@ -97,7 +97,7 @@ def test_installing_the_project_brings_its_templates_and_its_command(tmp_path: P
 
 def test_compose_services_refer_to_each_other_and_to_files_that_exist() -> None:
     services = COMPOSE["services"]
-    assert set(services) == {"s3", "bucket", "models", "head", "job"}
+    assert set(services) == {"s3", "bucket", "models", "head", "job", "serve"}
     needed = {name for service in services.values() for name in service.get("depends_on", ())}
     assert needed <= set(services)
     build = services["head"]["build"]

@@ -81,6 +81,10 @@ class Usage:
         """A request has ended."""
         self.under_way[name] -= 1
 
+    def refuse(self, cause: str) -> None:
+        """A request went no further."""
+        self.refused[cause] += 1
+
     def told(self) -> dict[str, Any]:
         """All of it as data."""
         names = sorted(self.asked)
@@ -116,7 +120,7 @@ class Guard:
             access.info("%s %s %s %d %.0f ms", answer.request_id, name, asked, answer.status, spent)
 
     async def _refuse(self, refusal: Refusal, answer: _Answer) -> None:
-        self._usage.refused[refusal.counted] += 1
+        self._usage.refuse(refusal.counted)
         await answer.refuse(refusal)
 
     async def _let_through(self, name: str, scope: Scope, receive: Receive, answer: _Answer) -> None:

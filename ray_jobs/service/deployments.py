@@ -25,20 +25,21 @@ from starlette.types import ASGIApp
 from evolve.records import Completion
 from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
 from ray_jobs.config.run import PoolConfig, ScorerKind
-from ray_jobs.errors import ClusterError
+from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import load_engine
-from ray_jobs.service.auth import Usage
 from ray_jobs.service.config import ServedRunConfig
 from ray_jobs.service.engine_worker import EngineWorker
 from ray_jobs.service.engines import Condition, Figures, Loaded, Roster
 from ray_jobs.service.gateway import application
 from ray_jobs.service.jobs import RayJobs
+from ray_jobs.service.metrics import MeteredFigures, MeteredUsage, ServiceMetrics
 from ray_jobs.service.score_worker import Pair, ScoreWorker
 from ray_jobs.service.state import ServiceState
 from ray_jobs.service.tokens import TokenFile
 from ray_jobs.service.work import Call, Question, Trial, Trouble
 
+log = logging.getLogger(__name__)
 APP, GATEWAY = "slm_evolve", "gateway"
 QUEUED = 100_000
 """How much a replica takes at once: the engine has a queue of its own, by priority, and the guard bounds requests."""
@@ -111,16 +112,16 @@ class ScoreReplica:
 class ServedEngines:
     """Engines in replicas."""
 
-    def __init__(self, roster: Roster, handles: Mapping[str, DeploymentHandle[Any]]) -> None:
+    def __init__(self, roster: Roster, handles: Mapping[str, DeploymentHandle[Any]], metrics: ServiceMetrics) -> None:
         self.roster, self._handles = roster, handles
-        self.figures: Mapping[str, Figures] = {name: Figures() for name in handles}
+        self.figures: Mapping[str, Figures] = {name: MeteredFigures(name, metrics) for name in handles}
         self._seen: tuple[float, Mapping[str, Condition]] = (0.0, {})
 
     async def trial(self, loaded: str, trial: Trial) -> AsyncIterator[RoundRow | Trouble]:
         """As Engines says."""
         with _reaching(loaded):
             asked: Any = self._handles[loaded].trial.options(stream=True).remote(trial)
-            async for item in asked:
+            async for item in _until_left(asked):
                 yield item
 
     async def answer(self, loaded: str, question: Question) -> RoundRow | Trouble:
@@ -139,7 +140,7 @@ class ServedEngines:
         """As Engines says."""
         with _reaching(loaded):
             asked: Any = self._handles[loaded].stream.options(stream=True).remote(call)
-            async for item in asked:
+            async for item in _until_left(asked):
                 yield item
 
     async def score(self, loaded: str, pairs: Sequence[Pair]) -> list[dict[str, Any]]:
@@ -168,8 +169,10 @@ class Gateway:
         logger.setLevel(logging.INFO)
         logger.handlers = logging.getLogger("ray.serve").handlers
         limits = setup.config.service.limits
-        self._setup, self._engines = setup, ServedEngines(setup.roster, handles)
-        self._usage = Usage(limits.requests, limits.share)
+        metrics = ServiceMetrics()
+        self._setup, self._engines = setup, ServedEngines(setup.roster, handles, metrics)
+        self._kept = TokenFile(setup.token_file)
+        self._usage = MeteredUsage(limits.requests, limits.share, metrics)
 
     async def drain(self, seconds: float) -> int:
         """Take no more requests, and wait so long for those under way; how many are left."""
@@ -182,11 +185,18 @@ class Gateway:
     def __serve_build_asgi_app__(self) -> ASGIApp:  # Serve's name
         setup = self._setup
         jobs = RayJobs(setup.dashboard, setup.folder) if setup.dashboard else None
-        config, kept = setup.config, TokenFile(setup.token_file)
+        config = setup.config
         state = ServiceState(
             config.roots(), setup.settings, config.storage, jobs=jobs, engines=self._engines, config=config
         )
-        return application(state, lambda: {**kept.digests(), **setup.digests}, self._usage)
+        return application(state, self._digests, self._usage)
+
+    def _digests(self) -> Mapping[str, str]:
+        try:
+            return {**self._kept.digests(), **self._setup.digests}
+        except ConfigError as error:
+            log.error("%s; its tokens do not count", error)
+            return self._setup.digests
 
 
 def gateway(setup: Setup) -> serve.Application:
@@ -258,6 +268,18 @@ def _by_priority(model: EngineKind) -> EngineKind:
         return model
     arguments = {"scheduling_policy": "priority", **model.arguments}
     return model.model_copy(update={"arguments": arguments})
+
+
+async def _until_left(asked: Any) -> AsyncIterator[Any]:
+    """What a replica sends; it is told when nobody listens any more."""
+    whole = False
+    try:
+        async for item in asked:
+            yield item
+        whole = True
+    finally:
+        if not whole:
+            asked.cancel()
 
 
 @contextmanager

@@ -111,6 +111,9 @@ class Figures:
         """So many tokens have come."""
         self._written.append((self.clock(), tokens))
 
+    def first_after(self, began: float) -> None:
+        """The first piece has come, of a chat that `began` at this monotonic time."""
+
     @property
     def rate(self) -> float:
         """Tokens a second, lately."""

@@ -29,7 +29,7 @@ def router(digests: Digests, usage: Usage) -> APIRouter:
         """Take a token into a cookie."""
         name = owner(asked.token, digests())
         if name is None:
-            usage.refused["login"] += 1
+            usage.refuse("login")
             wrong = {"message": "this token is not, or no longer, known", "type": "unauthorized", "details": []}
             return JSONResponse({"error": wrong}, 401)
         answer = JSONResponse({"name": name})

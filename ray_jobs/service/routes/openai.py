@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -75,10 +76,14 @@ def _model(item: Served) -> dict[str, Any]:
 
 async def _pieces(engines: Engines, served: Served, call: Call, figures: Figures) -> AsyncIterator[str | Completion]:
     """The pieces of a completion, and then all of it. Raises what a Trouble says."""
+    began, first = time.monotonic(), True
     with figures.one():
         async for item in engines.stream(served.loaded, call):
             if isinstance(item, Trouble):
                 raise item.error()
+            if first:
+                figures.first_after(began)
+                first = False
             if isinstance(item, Completion):
                 figures.wrote(item.completion_tokens)
             yield item
