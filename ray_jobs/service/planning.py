@@ -23,7 +23,8 @@ from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.plan import check_size
 from ray_jobs.output.run_files import ready_last_time
 from ray_jobs.pipeline.stage import Stage
-from ray_jobs.service.runs import Found, Runs, pool_lines
+from ray_jobs.service.figures import Found, pool_lines
+from ray_jobs.service.runs import Runs
 from ray_jobs.service.starting import Starting
 
 UNKNOWN = "no run here has used {} yet, so nobody knows how fast it is; `evolve plan` tries a sample"
@@ -122,7 +123,8 @@ def _rate(job: SynthesisJob, found: Found, line: Mapping[str, Any]) -> PoolRate:
 
 
 def _rounds(job: SynthesisJob) -> int:
-    return int(job.config.strategy.rounds)
+    assert isinstance(job.config, RunConfig), "a synthesis is made of one"
+    return job.config.strategy.rounds
 
 
 def _rounds_of(found: Found) -> int:

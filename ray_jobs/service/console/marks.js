@@ -1,5 +1,5 @@
 // What a person thought of results: kept, rejected, rated, edited. It stays in this browser, also after a restart.
-import { count, html, State, useEffect, useState } from "/static/base.js";
+import { count, html, useEffect, useState } from "/static/base.js";
 
 const STORE = "marks";
 let known = null;
@@ -48,6 +48,6 @@ export function Approved() {
   const marks = Object.values(useMarks()), kept = marks.filter(item => item.mark === "kept"), rejected = marks.length - kept.length;
   const [sure, ask] = useState(false);
   if (!marks.length) return html`<span class="quiet small">Keep, reject, rate or edit results; what you keep can be exported. Marks stay in this browser.</span>`;
-  return html`<div class="facts approved"><${State} of="kept" /><span>${count(kept.length)} approved, ${count(rejected)} rejected by you</span><button class="small" disabled=${!kept.length} onClick=${() => download(kept)}>Export ${count(kept.length)} as JSONL</button>
+  return html`<div class="facts approved"><span>Your marks: ${count(kept.length)} approved, ${count(rejected)} rejected</span><button class="small" disabled=${!kept.length} onClick=${() => download(kept)}>Export ${count(kept.length)} as JSONL</button>
     ${sure ? html`<button class="small" onClick=${() => { save({}); ask(false); }}>Forget ${count(marks.length)} marks</button><button class="small" onClick=${() => ask(false)}>Leave them</button>` : html`<button class="small" onClick=${() => ask(true)}>Clear…</button>`}</div>`;
 }

@@ -68,7 +68,7 @@ export function Workbench({ values }) {
       <div class="panel acts try">${trials.busy ? html`<button onClick=${trials.stop}>Stop</button>` : ""}<button class="primary" disabled=${!seeds.length || !chosen.length} onClick=${run}>Try ${seeds.length === 1 ? "the seed" : count(seeds.length) + " seeds"}</button></div></div>
     <div class="stack"><${Templates} kind=${recipe.kind} own=${recipe.templates} live=${recipe.live} change=${change} />
       ${trials.trouble && html`<${Trouble} error=${trials.trouble} doing="The engines did not take it." />`}
-      <${Results} results=${trials.results} strategy=${strategy} />
+      <${Results} results=${trials.results} busy=${trials.busy} strategy=${strategy} />
       <${AsRun} seeds=${seeds} strategy=${strategy} seed=${+recipe.seed} chosen=${chosen} all=${evolvers.map(item => item.name)} checked=${checked} /></div></div>`;
 }
 
@@ -106,17 +106,17 @@ function Recipe({ recipe, change, evolvers, scorer }) {
     <details><summary>Sampling</summary><div class="two">${field("temperature", "Temperature", { min: 0, step: 0.1, placeholder: "as configured" })}${field("top_p", "Top p", { min: 0, max: 1, step: 0.05, placeholder: "as configured" })}${field("max_tokens", "Most tokens a round", { min: 1, placeholder: "as configured" })}</div></details></div>`;
 }
 
-function Results({ results, strategy }) {
+function Results({ results, busy, strategy }) {
   const cells = results.flatMap(item => Object.values(item.cells)).map(cell => cell.result).filter(Boolean), kept = cells.filter(item => ["kept", "done"].includes(item.outcome)).length;
   const total = results.reduce((sum, item) => sum + Object.keys(item.cells).length, 0);
   return html`<div class="panel"><div class="head"><h2>Results</h2>${total > 0 && html`<span class="quiet" role="status">${count(cells.length)} of ${count(total)} done, ${percent(kept, cells.length)} kept</span>`}<span class="push"></span><${Approved} /></div>
-    ${results.length === 0 ? html`<div class="note quiet">Results stand here as they are made: a row a seed, a column an evolver, differences between rounds marked.</div>` : results.map(item => html`<section class="result" key=${item.instruction}><p class="pre"><strong>${item.instruction}</strong></p><div class="columns">${Object.entries(item.cells).map(([name, cell]) => html`<${Cell} key=${name} name=${name} cell=${cell} seed=${item.instruction} strategy=${strategy} />`)}</div></section>`)}</div>`;
+    ${results.length === 0 ? html`<div class="note quiet">Results stand here as they are made: a row a seed, a column an evolver, differences between rounds marked.</div>` : results.map(item => html`<section class="result" key=${item.instruction}><p class="pre"><strong>${item.instruction}</strong></p><div class="columns">${Object.entries(item.cells).map(([name, cell]) => html`<${Cell} key=${name} name=${name} cell=${cell} seed=${item.instruction} busy=${busy} strategy=${strategy} />`)}</div></section>`)}</div>`;
 }
-function Cell({ name, cell, seed, strategy }) {
+function Cell({ name, cell, seed, busy, strategy }) {
   const { result, rounds } = cell, scores = result && result.scores;
   const parent = place => { for (let at = place - 1; at >= 0; at--) if (rounds[at].outcome === "kept") return rounds[at].instruction; return seed; };
   const item = result && { seed_instruction: seed, instruction: result.instruction, input: "", output: result.response || "", evolver: name, strategy, scores, source: "workbench" };
-  return html`<div class="cell"><div class="facts"><strong>${name}</strong>${result ? html`<${State} of=${result.outcome} />${result.reason && html`<span>${result.reason.replace(/_/g, " ")}</span>`}<span>${duration(result.seconds)}</span>${result.tokens && html`<span>${count(result.tokens.prompt + result.tokens.completion)} tokens</span>`}${scores && html`<span>IC-IFD ${number(scores.ic_ifd)}</span><span>IFD ${number(scores.ifd)}</span>`}` : html`<span role="status">at work${rounds.length ? " on round " + (rounds.length + 1) : ""}…</span>`}</div>
+  return html`<div class="cell"><div class="facts"><strong>${name}</strong>${result ? html`<${State} of=${result.outcome} />${result.reason && html`<span>${result.reason.replace(/_/g, " ")}</span>`}<span>${duration(result.seconds)}</span>${result.tokens && html`<span>${count(result.tokens.prompt + result.tokens.completion)} tokens</span>`}${scores && html`<span>IC-IFD ${number(scores.ic_ifd)}</span><span>IFD ${number(scores.ifd)}</span>`}` : html`<span role="status">${busy ? "at work" + (rounds.length ? " on round " + (rounds.length + 1) : "") + "…" : "not finished"}</span>`}</div>
     ${rounds.map((round, at) => html`<div key=${round.round}><div class="facts"><span>round ${round.round}${round.operator ? ", " + round.operator.replace(/_/g, " ") : ""}</span>${round.reason && html`<span class=${round.outcome}>${round.outcome === "failed" ? "!" : "✕"} ${round.reason.replace(/_/g, " ")}</span>`}</div><${Diff} before=${parent(at)} after=${round.instruction || ""} />${round.error && html`<p class="pre failed small">${round.error}</p>`}</div>`)}
     ${result && result.response && html`<details open><summary>Response</summary><p class="pre">${result.response}</p></details>`}${result && result.reasoning && html`<details><summary>Reasoning</summary><p class="pre quiet">${result.reasoning}</p></details>`}
     ${item && html`<${Marks} id=${"w" + keyOf(seed + "\n" + name + "\n" + result.instruction)} item=${item} />`}</div>`;

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,14 @@ SETTINGS = {
 }
 
 
+BEGAN = datetime(2026, 11, 29, 3, tzinfo=UTC)
+
+
 def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
-    """An output of `numbers` records, every fifth rejected, every eleventh failed; one holds hostile text."""
+    """An output of `numbers` records, every fifth rejected, every eleventh failed; one holds hostile text.
+
+    A record is made every four seconds.
+    """
     store = open_store(str(place))
     epoch = new_epoch(store)
     rows = -(-numbers // 3)
@@ -53,7 +60,12 @@ def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
     half = rows // 2
     for low, high in ((0, half), (half, rows)):
         made = [
-            record(number, prompt_tokens=100 + number, completion_tokens=50)
+            record(
+                number,
+                prompt_tokens=100 + number,
+                completion_tokens=50,
+                created_at=BEGAN + timedelta(seconds=4 * number),
+            )
             for number in range(low * 3, min(high * 3, numbers))
         ]
         kept = [item for number, item in enumerate(made, low * 3) if number % 5 != 4 and number % 11 != 10]
@@ -86,9 +98,8 @@ def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
         "cost": 1.25,
     }
     now = {"loading": 1, "ready": 0, "in_flight": 0, "slots": 0, "cause": ""}
-    Session(
-        1, "2026-11-29T03:00:00+00:00", 120.0, rows, {"evolve_small": stats, "evolve_large": stats | {"now": now}}
-    ).save(store)
+    pools = {"evolve_small": stats, "evolve_large": stats | {"now": now}}
+    Session(1, BEGAN.isoformat(), 4.0 * numbers, rows, pools).save(store)
     if finished:
         epoch.refresh()
         store.write_bytes("_SUCCESS", b"")

@@ -18,7 +18,7 @@ LOOKS = [(1440, False), (1440, True), (390, False), (390, True)]
 COMPARED = "/compare?a=first&b=first&a_evolver=small&b_evolver=large"
 PAGES = {
     "runs": ("/", "half"),
-    "run": ("/runs/first", "within ten seconds"),
+    "run": ("/runs/first", "tokens/s of finished rows"),
     "records": (f"/records/first?outcome=kept&row={'0' * 32}-1", "response"),
     "workbench": ("/workbench", "start this as a run"),
     "new": ("/new", "settings are valid"),

@@ -64,6 +64,10 @@ def test_one_run_has_reasons_pools_and_speed(client: TestClient) -> None:
     assert [pool["name"] for pool in run["pools"]] == ["evolve_small", "evolve_large"]
     assert sum(item["tokens_per_second"] * 10 for item in run["speed"]) == sum(150 + number for number in range(90))
     assert run["scores"]["ic_ifd"]["evolvers"].keys() == {"small", "large"}
+    fallen = {stage: sum(item["count"] for item in items) for stage, items in run["fallen"].items()}
+    assert fallen == {"evolve": run["records"]["rejected"], "respond": run["records"]["failed"]}
+    # how a pool stood is of the past once the run is over
+    assert [pool["waits_for"] for pool in run["pools"]] == [None, None]
 
 
 @pytest.mark.parametrize("run_id", ["none", "..", "%2e%2e", "_seeds"])
