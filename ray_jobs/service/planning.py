@@ -6,15 +6,16 @@ Nothing is tried: a sample would take the machines of the engines that people ar
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ray_jobs.config.run import RunConfig
 from ray_jobs.errors import JobError
 from ray_jobs.forecast.plan import answered, headline, rows_left
 from ray_jobs.forecast.rates import PoolRate, Rates
-from ray_jobs.forecast.sample import draw
+from ray_jobs.forecast.sample import Draw, draw
 from ray_jobs.jobs.finish import check_finish
 from ray_jobs.jobs.load import load_config
 from ray_jobs.jobs.preflight import check_places, check_settings
@@ -27,6 +28,8 @@ from ray_jobs.service.figures import Found, pool_lines
 from ray_jobs.service.runs import Runs
 from ray_jobs.service.starting import Starting
 
+DRAWN_SECONDS = 60.0
+"""How long a count of the same seeds stands."""
 UNKNOWN = "no run here has used {} yet, so nobody knows how fast it is; `evolve plan` tries a sample"
 PHASES = "`evolve plan` forecasts a job of phases, from a small one of its own"
 
@@ -43,8 +46,9 @@ class Told:
 class Planning:
     """Forecasts configurations that clients send."""
 
-    def __init__(self, runs: Runs, starting: Starting) -> None:
-        self._runs, self._starting = runs, starting
+    def __init__(self, runs: Runs, starting: Starting, clock: Callable[[], float] = time.monotonic) -> None:
+        self._runs, self._starting, self._clock = runs, starting, clock
+        self._drawn: tuple[str, float, Draw] | None = None
 
     def plan(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         """Check a configuration as a run would, and say what it takes.
@@ -63,7 +67,7 @@ class Planning:
             return self._forecast(SynthesisJob(loaded))
 
     def _forecast(self, job: SynthesisJob) -> dict[str, Any]:
-        drawn = draw(job.seed_source(), job.fanout(), 1)
+        drawn = self._draw(job)
         check_size(sum(drawn.rows.values()), job.config.limits.planned_rows, 0)
         left, done = rows_left(job, drawn)
         rows = sum(left.values())
@@ -82,6 +86,16 @@ class Planning:
         answer = answered(job, _rates(job, told), None, left, done, [])
         numbers = {**answer.to_json()["forecast"], **headline(answer.forecast)} if answer.forecast else None
         return found | {"forecast": numbers, "from": sorted({item.run_id for item in told.values()})}
+
+    def _draw(self, job: SynthesisJob) -> Draw:
+        """The rows that all seeds come to; not read anew each time for somebody who edits settings."""
+        source, fanout = job.seed_source(), job.fanout()
+        key = repr((source, replace(fanout, strategy_fingerprint="")))
+        if self._drawn and self._drawn[0] == key and self._clock() - self._drawn[1] < DRAWN_SECONDS:
+            return self._drawn[2]
+        drawn = draw(source, fanout, 1)
+        self._drawn = key, self._clock(), drawn
+        return drawn
 
     def _speeds(self, job: SynthesisJob) -> dict[str, Told]:
         """For each pool the speed of the latest run that used its model."""

@@ -10,6 +10,14 @@ const START = { text: "Explain why the sky is blue.", off: [], kind: "evol_instr
 function useRecipe() {
   const [recipe, set] = useState(() => { try { return { ...START, ...JSON.parse(localStorage.getItem(STORE)) }; } catch { return START; } });
   const change = changes => set(old => { const next = { ...old, ...changes }; try { localStorage.setItem(STORE, JSON.stringify(next)); } catch { /* a full storage keeps what it had */ } return next; });
+  useEffect(() => {
+    if (localStorage.getItem(STORE)) return;
+    // at first as the service is configured
+    post("/v1/validate", {}).then(({ settings: { strategy = {} } }) => {
+      const own = ["kind", "rounds", "breadth", "complicate_input"].filter(name => strategy[name] != null);
+      if (!strategy.kind || strategy.kind === "evol_instruct" || strategy.kind === "auto_evol") change(Object.fromEntries(own.map(name => [name, strategy[name]])));
+    }, () => {});
+  }, []);
   return [recipe, change];
 }
 export const seedsOf = text => text.split("\n").map(line => line.trim()).filter(Boolean).slice(0, MOST);
@@ -74,7 +82,7 @@ export function Workbench({ values }) {
 
 function Seeds({ recipe, change, from, seeds }) {
   const runs = useData("/v1/runs"), [id, setId] = useState(from || ""), [error, setError] = useState(null), lines = recipe.text.split("\n").filter(line => line.trim()).length;
-  const put = texts => change({ text: [...new Set(texts.map(text => text.replace(/\s+/g, " ").trim()).filter(Boolean))].slice(0, MOST).join("\n") });
+  const put = texts => change({ text: [...new Set(texts.map(text => String(text).replace(/\s+/g, " ").trim()).filter(Boolean))].slice(0, MOST).join("\n") });
   const take = async () => {
     setError(null);
     try {

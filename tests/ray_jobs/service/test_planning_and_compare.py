@@ -15,6 +15,9 @@ from ray_jobs.service.answers import Refused
 from ray_jobs.service.config import Allowances
 from ray_jobs.service.figures import waits_for
 from ray_jobs.service.guard import refuse
+from ray_jobs.service.planning import DRAWN_SECONDS, Planning
+from ray_jobs.service.runs import Runs
+from ray_jobs.service.starting import Starting
 from ray_jobs.service.state import ServiceState
 from tests.ray_jobs.service.served import SETTINGS, Recorder, application, make_run
 
@@ -52,6 +55,21 @@ def test_a_plan_forecasts_from_the_speed_of_earlier_runs_and_writes_nothing(clie
     one = client.post("/v1/plan", json={**sent, "seeds": [{"instruction": "x"}]}).json()
     assert one["rows"]["to_do"] == 2
     assert sorted(root.rglob("*")) == before
+
+
+def test_seeds_are_counted_once_a_minute(root: Path, tmp_path: Path) -> None:
+    seeds, moment = tmp_path / "seeds.jsonl", [0.0]
+    state = ServiceState((str(root / "runs"),), {**SETTINGS, "seeds": {"path": str(seeds)}}, cache=str(tmp_path))
+    runs = Runs(state)
+    planning = Planning(runs, Starting(state, runs), clock=lambda: moment[0])
+
+    def rows(number: int) -> int:
+        seeds.write_text("".join(f'{{"instruction": "Say {item}."}}\n' for item in range(number)))
+        return int(planning.plan({"strategy": {"kind": "evol_instruct", "rounds": number}})["rows"]["to_do"])
+
+    assert [rows(3), rows(4)] == [6, 6]
+    moment[0] += DRAWN_SECONDS
+    assert rows(5) == 10
 
 
 def test_where_no_run_has_used_a_model_the_plan_has_rows_and_says_why_no_more(client: TestClient) -> None:
