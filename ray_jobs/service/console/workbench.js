@@ -56,6 +56,7 @@ function useTrials() {
     catch (error) { if (error.name !== "AbortError") { own.abort(); setTrouble(error.message ? error : { message: String(error) }); } }
     if (control.current === own) setBusy(false);
   };
+  useEffect(() => () => control.current?.abort(), []);
   return { results, busy, trouble, run, stop: () => { control.current?.abort(); setBusy(false); } };
 }
 
