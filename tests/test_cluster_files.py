@@ -14,7 +14,8 @@ from ray.serve.schema import ServeDeploySchema
 
 from ray_jobs.config.load import validated
 from ray_jobs.config.pool_names import pool_name
-from ray_jobs.config.run import PoolConfig, RunConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import RunConfig
 from ray_jobs.jobs.load import load_config
 from ray_jobs.service.config import ServedRunConfig
 
