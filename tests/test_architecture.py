@@ -89,6 +89,16 @@ def test_imports_keep_to_the_rules(path: str) -> None:
     assert violations((ROOT / path).read_text(encoding="utf-8"), path) == []
 
 
+def test_serve_has_two_seams() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for _, name in imports(path.read_text(encoding="utf-8"))
+        if name.startswith("ray.serve")
+    }
+    assert found == {"ray_jobs/service/app.py", "ray_jobs/service/deployments.py"}
+
+
 def test_every_package_and_room_is_looked_at() -> None:
     paths = [str(path.relative_to(ROOT)) for path in SOURCES]
     assert {path.split("/")[0] for path in paths} == set(PACKAGES)

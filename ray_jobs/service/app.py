@@ -19,7 +19,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.schema import LoggingConfig
 
 from ray_jobs.config.load import overridden, read_raw, validated
-from ray_jobs.errors import ConfigError, PoolError
+from ray_jobs.errors import ClusterError, ConfigError, PoolError
 from ray_jobs.pipeline.pools import logical_cpus
 from ray_jobs.runner.cluster import check_address, cluster, starts_here
 from ray_jobs.runner.ray_log import kept_apart, with_log_folder
@@ -93,11 +93,16 @@ def serve_until_stopped(setup: Setup, say: Say, verbose: bool = False) -> None:
 
 
 def _deploy(setup: Setup) -> None:
+    """Start Serve and the application, which loads its engines from then on. Raises ClusterError."""
     service = setup.config.service
-    serve.start(proxy_location="HeadOnly", http_options=HTTPOptions(host=service.host, port=service.port))
     log = LoggingConfig(enable_access_log=False)
     target = serve.RunTarget(gateway(setup), name=APP, route_prefix="/", logging_config=log)
-    serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    try:
+        serve.start(proxy_location="HeadOnly", http_options=HTTPOptions(host=service.host, port=service.port))
+        serve.run_many([target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False)
+    except (ray.exceptions.RayError, RayServeException, TimeoutError) as error:
+        told = " ".join(str(error).split())
+        raise ClusterError(f"Ray Serve cannot be started: {type(error).__name__}: {told[:300]}") from error
 
 
 def _until_ready(setup: Setup, request: StopRequest) -> bool:

@@ -19,6 +19,9 @@ SETTINGS = {
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
     "RAY_SERVE_LOG_TO_STDERR": "0",
     "RAY_SERVE_USE_GRPC_BY_DEFAULT": "1",
+    # a laptop that also loads models takes longer than Serve's 5 seconds to start a process
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "30",
     # nobody in front of it is to be told first that a replica goes
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
 }
@@ -48,7 +51,7 @@ def make_fast(folder: Path, environment: MutableMapping[str, str] = os.environ) 
     wrapper = folder / "haproxy"
     wrapper.write_text(_WRAPPER.replace("{haproxy}", shlex.quote(haproxy)))
     wrapper.chmod(0o700)
-    metrics, statistics = _free_ports(2)
+    ports = map(str, _free_ports(4))
     files = {
         HAPROXY: "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
@@ -56,8 +59,10 @@ def make_fast(folder: Path, environment: MutableMapping[str, str] = os.environ) 
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "admin.sock"),
         "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(metrics),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(statistics),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": next(ports),
+        "RAY_SERVE_HAPROXY_STATS_PORT": next(ports),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": next(ports),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": next(ports),
     }
     for name, value in files.items():
         environment.setdefault(name, value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
-from ray_jobs.service.auth import COOKIE, Refusal, Usage
+from ray_jobs.service.auth import COOKIE, Guard, Open, Refusal, Usage
+from ray_jobs.service.config import ServiceConfig
+from ray_jobs.service.tokens import digest
 from tests.ray_jobs.service.warm import TOKEN, Warm
 
 
@@ -132,6 +136,28 @@ def test_once_it_closes_nothing_begins() -> None:
     with pytest.raises(Refusal) as refused:
         usage.enter("anna")
     assert refused.value.status == 503
+
+
+def test_streams_of_news_end_once_it_closes() -> None:
+    usage, sent = Usage(4, 0.5), list[str]()
+
+    async def news(scope: Scope, receive: Receive, send: Send) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            usage.closing = True
+        sent.append("ended")
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(_: Message) -> None:
+        raise AssertionError("nothing is said")
+
+    digests = {"anna": digest(TOKEN)}
+    guard = Guard(news, ServiceConfig(), lambda: digests, Open(), usage)
+    headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {TOKEN}".encode())]
+    asyncio.run(guard({"type": "http", "method": "GET", "path": "/v1/x", "headers": headers}, receive, send))
+    assert sent == ["ended"]
+    assert usage.under_way.total() == 0
 
 
 @pytest.mark.parametrize(
