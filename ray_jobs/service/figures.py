@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ray_jobs.config.pool_names import RESPOND, SCORE, is_evolver_pool, pool_name
 from ray_jobs.output.accepted import Accepted
@@ -14,6 +17,8 @@ from ray_jobs.output.plan_index import UNREADABLE
 from ray_jobs.output.run_files import NOW, Session, pools, pools_now
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.storage.store import Store
+
+BINS = 40
 
 
 @dataclass(frozen=True)
@@ -104,3 +109,23 @@ def waits_for(now: Mapping[str, Any], before: list[str]) -> str | None:
     if not now["in_flight"]:
         return f"rows from {', '.join(before)}" if before else "rows to begin with"
     return None
+
+
+def coarse(by_evolver: Mapping[str, Counter[int]], low: float, width: float) -> dict[str, Any]:
+    """Counts of fine bins, the first of which begins at `low`, in at most BINS between the middle 99 % of all."""
+    whole = sum(by_evolver.values(), Counter[int]())
+    if not whole:
+        return {"low": 0.0, "high": 0.0, "evolvers": {}}
+    places = np.array(sorted(whole))
+    share = np.cumsum([whole[place] for place in places.tolist()]) / whole.total()
+    first = int(places[np.searchsorted(share, 0.005)])
+    last = int(places[min(int(np.searchsorted(share, 0.995)), len(places) - 1)])
+    step = max(1, -(-(last - first + 1) // BINS))
+    count = -(-(last - first + 1) // step)
+    evolvers = {}
+    for name, counts in by_evolver.items():
+        bars = [0] * count
+        for place, number in counts.items():
+            bars[min(max((place - first) // step, 0), count - 1)] += number
+        evolvers[name] = bars
+    return {"low": low + first * width, "high": low + (first + count * step) * width, "evolvers": evolvers}

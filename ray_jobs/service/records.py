@@ -23,6 +23,7 @@ from ray_jobs.output.columns import BY_NAME, MEASURES
 from ray_jobs.output.manifest import Entry, Part
 from ray_jobs.output.schema import KEPT
 from ray_jobs.service.answers import NotFound
+from ray_jobs.service.figures import coarse
 from ray_jobs.service.index import SORTS, TEN_SECONDS, FileIndex, index_of, key_of, tokens_by_time
 from ray_jobs.storage.store import Store
 
@@ -30,7 +31,6 @@ PAGE = 50
 DEEPEST = 100_000
 """How many sorted records a page may lie behind: whoever looks further narrows the filter."""
 SNIPPET = 280
-BINS = 40
 POINTS = 300
 LISTED = ("record_id", "row_id", "evolver", "round", "operator", "status", "stage", "reason", "instruction")
 NUMBERED = ("ic_ifd", "ifd", "prompt_tokens", "completion_tokens")
@@ -266,30 +266,11 @@ class Records:
                     mine = np.isfinite(values) & (index.column("evolver") == code)
                     if mine.any():
                         by_evolver.setdefault(evolver, Counter()).update(Counter(bins[mine].tolist()))
-            found[name] = {"label": labels[name].axis, **_coarse(by_evolver, scale.low, scale.width)}
+            found[name] = {"label": labels[name].axis, **coarse(by_evolver, scale.low, scale.width)}
         return found
 
 
 BY_COLUMN = {name: item for name, item in BY_NAME.items() if item.origin != "reading"}
-
-
-def _coarse(by_evolver: Mapping[str, Counter[int]], low: float, width: float) -> dict[str, Any]:
-    whole = sum(by_evolver.values(), Counter[int]())
-    if not whole:
-        return {"low": 0.0, "high": 0.0, "evolvers": {}}
-    places = np.array(sorted(whole))
-    share = np.cumsum([whole[place] for place in places.tolist()]) / whole.total()
-    first = int(places[np.searchsorted(share, 0.005)])
-    last = int(places[min(int(np.searchsorted(share, 0.995)), len(places) - 1)])
-    step = max(1, -(-(last - first + 1) // BINS))
-    count = -(-(last - first + 1) // step)
-    evolvers = {}
-    for name, counts in by_evolver.items():
-        bars = [0] * count
-        for place, number in counts.items():
-            bars[min(max((place - first) // step, 0), count - 1)] += number
-        evolvers[name] = bars
-    return {"low": low + first * width, "high": low + (first + count * step) * width, "evolvers": evolvers}
 
 
 def _shortened(record: Record) -> Record:
