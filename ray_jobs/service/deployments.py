@@ -24,7 +24,8 @@ from starlette.types import ASGIApp
 
 from evolve.records import Completion
 from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
-from ray_jobs.config.run import PoolConfig, ScorerKind
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ScorerKind
 from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import load_engine

@@ -11,7 +11,8 @@ from typing import Any, Literal, Protocol
 
 from evolve.records import Completion
 from ray_jobs.config.pool_names import RESPOND, SCORE
-from ray_jobs.config.run import PoolConfig, PoolResponderConfig, RunConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import PoolResponderConfig, RunConfig
 from ray_jobs.jobs.evolving import responding_adapter
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.rounds import RoundRow

@@ -20,7 +20,17 @@ function useRecipe() {
   }, []);
   return [recipe, change];
 }
-export const seedsOf = text => text.split("\n").map(line => line.trim()).filter(Boolean).slice(0, MOST);
+// a seed a line; one with an input or lines of its own is a line of JSON
+function seedOf(line) {
+  if (line.startsWith("{")) try {
+    const item = JSON.parse(line), instruction = item.instruction || item.prompt;
+    if (typeof instruction === "string") return { instruction, input: typeof item.input === "string" ? item.input : "" };
+  } catch { /* a text that looks like JSON */ }
+  return { instruction: line, input: "" };
+}
+const lineOf = seed => seed.input || /[\n\r]|^[\s{]|\s$/.test(seed.instruction) ? JSON.stringify(seed) : seed.instruction;
+const linesOf = text => text.split("\n").map(line => line.trim()).filter(Boolean);
+const textOf = seeds => [...new Set(seeds.map(lineOf))].slice(0, MOST).join("\n");
 function strategyOf(recipe) {
   const sampling = Object.fromEntries(["temperature", "top_p", "max_tokens"].filter(name => recipe[name] !== "").map(name => [name, +recipe[name]]));
   const own = Object.fromEntries(Object.entries(recipe.templates).filter(([name]) => !name.startsWith(recipe.kind === "evol_instruct" ? "auto_evol/" : "evol_instruct/")));
@@ -45,12 +55,12 @@ function useTrials() {
   const run = async (seeds, evolvers, body) => {
     control.current?.abort();
     const own = control.current = new AbortController();
-    const queue = seeds.map((instruction, place) => ({ instruction, place }));
-    set(seeds.map(instruction => ({ instruction, cells: Object.fromEntries(evolvers.map(name => [name, { rounds: [], result: null }])) })));
+    const queue = seeds.map((seed, place) => ({ seed, place }));
+    set(seeds.map(seed => ({ seed, cells: Object.fromEntries(evolvers.map(name => [name, { rounds: [], result: null }])) })));
     setBusy(true); setTrouble(null);
     const work = async () => {
       for (let next = queue.shift(); next && !own.signal.aborted; next = queue.shift())
-        await stream("/v1/evolve", { ...body, instruction: next.instruction, index: next.place, evolvers, stream: true }, hear(next.place), own.signal);
+        await stream("/v1/evolve", { ...body, ...next.seed, index: next.place, evolvers, stream: true }, hear(next.place), own.signal);
     };
     try { await Promise.all(Array.from({ length: Math.min(AT_ONCE, seeds.length) }, work)); }
     catch (error) { if (error.name !== "AbortError") { own.abort(); setTrouble(error.message ? error : { message: String(error) }); } }
@@ -63,10 +73,11 @@ function useTrials() {
 export function Workbench({ values }) {
   const { data, error } = useData("/v1/engines", 5), [recipe, change] = useRecipe(), trials = useTrials(), tried = useRef(null), checked = useRef(null);
   const engines = data ? data.engines : [], evolvers = engines.filter(item => item.role === "evolver");
-  const chosen = evolvers.filter(item => !recipe.off.includes(item.name)).map(item => item.name), seeds = seedsOf(recipe.text);
+  const chosen = evolvers.filter(item => !recipe.off.includes(item.name)).map(item => item.name), seeds = linesOf(recipe.text).slice(0, MOST).map(seedOf);
   const scorer = engines.some(item => item.role === "scorer"), strategy = strategyOf(recipe);
   const edited = JSON.stringify(recipe.templates);
-  const run = () => { tried.current = edited; trials.run(seeds, chosen, { input: "", strategy, rounds: strategy.rounds, seed: +recipe.seed, respond: recipe.respond, score: scorer && recipe.respond && recipe.score }); };
+  useEffect(() => { if (values.seed) { change({ text: lineOf({ instruction: values.seed, input: values.input || "" }) }); go("/workbench", true); } }, [values.seed]);
+  const run = () => { tried.current = edited; trials.run(seeds, chosen, { strategy, rounds: strategy.rounds, seed: +recipe.seed, respond: recipe.respond, score: scorer && recipe.respond && recipe.score }); };
   // an edited prompt is tried again once it is known to be right
   checked.current = () => { if (recipe.live && chosen.length && tried.current !== null && tried.current !== edited) run(); };
   if (!data) return error ? html`<${Trouble} error=${error} doing="The engines cannot be seen." />` : html`<${Loading} what="the engines" />`;
@@ -82,22 +93,21 @@ export function Workbench({ values }) {
 }
 
 function Seeds({ recipe, change, from, seeds }) {
-  const runs = useData("/v1/runs"), [id, setId] = useState(from || ""), [error, setError] = useState(null), lines = recipe.text.split("\n").filter(line => line.trim()).length;
-  const put = texts => change({ text: [...new Set(texts.map(text => String(text).replace(/\s+/g, " ").trim()).filter(Boolean))].slice(0, MOST).join("\n") });
+  const runs = useData("/v1/runs"), [id, setId] = useState(from || ""), [error, setError] = useState(null), lines = linesOf(recipe.text).length;
   const take = async () => {
     setError(null);
     try {
       const page = await api("/v1/runs/" + encodeURIComponent(id) + "/records?round=1");
       if (page.indexing) throw { message: "An index of this run is being made; try again in a moment." };
       const rows = await Promise.all(page.records.slice(0, MOST).map(item => api("/v1/runs/" + encodeURIComponent(id) + "/records/" + encodeURIComponent(item.row_id))));
-      put(rows.map(row => row.rounds[0].seed_instruction));
+      change({ text: textOf(rows.map(row => ({ instruction: row.rounds[0].seed_instruction, input: row.rounds[0].input || "" }))) });
     } catch (error) { setError(error); }
   };
   const read = async event => {
     const text = await event.target.files[0].text();
-    put(text.split("\n").filter(Boolean).slice(0, MOST).map(line => { try { const item = JSON.parse(line); return item.instruction || item.prompt || String(line); } catch { return line; } }));
+    change({ text: textOf(linesOf(text).slice(0, MOST).map(seedOf)) });
   };
-  return html`<div class="panel stack"><label><span>Seeds, one a line${lines > MOST ? ": the first " + MOST + " of " + count(lines) : ", at most " + MOST}</span><textarea rows="6" value=${recipe.text} onInput=${event => change({ text: event.target.value })} /></label>
+  return html`<div class="panel stack"><label><span>Seeds, one a line or as JSON${lines > MOST ? ": the first " + MOST + " of " + count(lines) : ", at most " + MOST}</span><textarea rows="6" value=${recipe.text} onInput=${event => change({ text: event.target.value })} /></label>
     <div class="cmd"><select aria-label="Take seeds of a run" value=${id} onChange=${event => setId(event.target.value)}><option value="">seeds of a run…</option>${(runs.data ? runs.data.runs : []).filter(run => run.rows).map(run => html`<option value=${run.id} selected=${run.id === id}>${run.id}</option>`)}</select><button disabled=${!id} onClick=${take}>Take ${MOST}</button></div>
     <label class="file small quiet"><span>Or a file: a seed a line, or JSONL with "instruction"</span><input type="file" accept=".txt,.jsonl,.json" onChange=${read} /></label>
     ${error && html`<${Trouble} error=${error} doing="No seeds were taken." />`}<span class="quiet small">${count(seeds.length)} to try</span></div>`;
@@ -119,22 +129,22 @@ function Results({ results, busy, strategy }) {
   const cells = results.flatMap(item => Object.values(item.cells)).map(cell => cell.result).filter(Boolean), kept = cells.filter(item => ["kept", "done"].includes(item.outcome)).length;
   const total = results.reduce((sum, item) => sum + Object.keys(item.cells).length, 0);
   return html`<div class="panel"><div class="head"><h2>Results</h2>${total > 0 && html`<span class="quiet" role="status">${count(cells.length)} of ${count(total)} done, ${percent(kept, cells.length)} kept</span>`}<span class="push"></span><${Approved} /></div>
-    ${results.length === 0 ? html`<div class="note quiet">Results stand here as they are made: a row a seed, a column an evolver, differences between rounds marked.</div>` : results.map(item => html`<section class="result" key=${item.instruction}><p class="pre"><strong>${item.instruction}</strong></p><div class="columns">${Object.entries(item.cells).map(([name, cell]) => html`<${Cell} key=${name} name=${name} cell=${cell} seed=${item.instruction} busy=${busy} strategy=${strategy} />`)}</div></section>`)}</div>`;
+    ${results.length === 0 ? html`<div class="note quiet">Results stand here as they are made: a row a seed, a column an evolver, differences between rounds marked.</div>` : results.map(item => html`<section class="result" key=${lineOf(item.seed)}><p class="pre"><strong>${item.seed.instruction}</strong></p>${item.seed.input && html`<p class="pre quiet">${item.seed.input}</p>`}<div class="columns">${Object.entries(item.cells).map(([name, cell]) => html`<${Cell} key=${name} name=${name} cell=${cell} seed=${item.seed} busy=${busy} strategy=${strategy} />`)}</div></section>`)}</div>`;
 }
 function Cell({ name, cell, seed, busy, strategy }) {
   const { result, rounds } = cell, scores = result && result.scores;
-  const parent = place => { for (let at = place - 1; at >= 0; at--) if (rounds[at].outcome === "kept") return rounds[at].instruction; return seed; };
-  const item = result && { seed_instruction: seed, instruction: result.instruction, input: "", output: result.response || "", evolver: name, strategy, scores, source: "workbench" };
+  const parent = place => { for (let at = place - 1; at >= 0; at--) if (rounds[at].outcome === "kept") return rounds[at].instruction; return seed.instruction; };
+  const item = result && { seed_instruction: seed.instruction, instruction: result.instruction, input: seed.input, output: result.response || "", evolver: name, strategy, scores, source: "workbench" };
   return html`<div class="cell"><div class="facts"><strong>${name}</strong>${result ? html`<${State} of=${result.outcome} />${result.reason && html`<span>${result.reason.replace(/_/g, " ")}</span>`}<span>${duration(result.seconds)}</span>${result.tokens && html`<span>${count(result.tokens.prompt + result.tokens.completion)} tokens</span>`}${scores && html`<span>IC-IFD ${number(scores.ic_ifd)}</span><span>IFD ${number(scores.ifd)}</span>`}` : html`<span role="status">${busy ? "at work" + (rounds.length ? " on round " + (rounds.length + 1) : "") + "…" : "not finished"}</span>`}</div>
     ${rounds.map((round, at) => html`<div key=${round.round}><div class="facts"><span>round ${round.round}${round.operator ? ", " + round.operator.replace(/_/g, " ") : ""}</span>${round.reason && html`<span class=${round.outcome}>${round.outcome === "failed" ? "!" : "✕"} ${round.reason.replace(/_/g, " ")}</span>`}</div><${Diff} before=${parent(at)} after=${round.instruction || ""} />${round.error && html`<p class="pre failed small">${round.error}</p>`}</div>`)}
     ${result && result.response && html`<details open><summary>Response</summary><p class="pre">${result.response}</p></details>`}${result && result.reasoning && html`<details><summary>Reasoning</summary><p class="pre quiet">${result.reasoning}</p></details>`}
-    ${item && html`<${Marks} id=${"w" + keyOf(seed + "\n" + name + "\n" + result.instruction)} item=${item} />`}</div>`;
+    ${item && html`<${Marks} id=${"w" + keyOf(lineOf(seed) + "\n" + name + "\n" + result.instruction)} item=${item} />`}</div>`;
 }
 
 // the same as a run, with what it would take beside the button
 function AsRun({ seeds, strategy, seed, chosen, all, checked }) {
   const [own, setOwn] = useState(true), [id, setId] = useState(() => "bench-" + new Date().toISOString().slice(0, 16).replace(/[-:T]/g, "")), [plan, setPlan] = useState(null), [error, setError] = useState(null), [ask, setAsk] = useState(null);
-  const settings = { id, seed, strategy, ...(own ? { seeds: seeds.map(instruction => ({ instruction })) } : {}) };
+  const settings = { id, seed, strategy, ...(own ? { seeds } : {}) };
   const asked = JSON.stringify(settings);
   useEffect(() => {
     setPlan(null); setError(null);

@@ -67,10 +67,12 @@ async def _reads(somebody: Person) -> None:
     await somebody.type("input[type=search]", "Explain step 12 ")
     await somebody.press("Enter")
     await somebody.sees("1 hits")
+    await somebody.click("Explain step 12 ", "button")
 
 
 async def _tries(somebody: Person) -> None:
-    await somebody.click("Workbench")
+    await somebody.click("try it on the workbench")
+    await somebody.finds("document.querySelector('textarea')?.value.includes('Explain process')")
     await somebody.type("textarea", f"Explain tides.\n{HOSTILE}")
     await somebody.click("Try 2 seeds")
     await somebody.sees("4 of 4 done")
