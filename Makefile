@@ -32,6 +32,10 @@ demo: setup models ## set up, then evolve the example seeds with two small model
 	@echo "The result is in $(DEMO_OUTPUT) (Parquet in $(DEMO_OUTPUT)/data). A few records side by side:"
 	@echo "    $(BIN)/evolve show $(DEMO_OUTPUT)"
 
+.PHONY: serve
+serve: setup models ## set up, then serve the two small models, and a console for runs with them, until Ctrl-C
+	@$(BIN)/evolve serve examples/quickstart.yaml
+
 .PHONY: test
 test: setup models ## set up, then check everything (what CI runs)
 	@$(MAKE) check
@@ -50,7 +54,7 @@ quick: setup ## the tests that start no Ray and load no model, for daily work
 
 .PHONY: schemas
 schemas: setup ## write docs/schemas anew from the fields of the configuration
-	@for kind in run autoif score respond analysis finish search; do $(BIN)/evolve schema $$kind >docs/schemas/$$kind.json; done
+	@for kind in run serve autoif score respond analysis finish search; do $(BIN)/evolve schema $$kind >docs/schemas/$$kind.json; done
 
 .PHONY: bench
 bench: setup models ## run the benchmarks, which write their tables into docs/benchmarks.md

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +20,8 @@ from evolve.records import Message
 
 SHIPPED = Path(__file__).parent / "templates"
 SYSTEM = "system"
+TemplateSource = Path | Mapping[str, str]
+"""Templates of a user's own: a folder, or the texts themselves by name, such as "evol_instruct/deepen"."""
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -51,7 +54,7 @@ def load_template(
     name: str,
     required: set[str],
     optional: set[str] | None = None,
-    folder: Path | None = None,
+    folder: TemplateSource | None = None,
     literal: bool = False,
     shipped: Path = SHIPPED,
 ) -> Template:
@@ -64,18 +67,18 @@ def load_template(
     name in braces is text, as in a prompt that shows a form such as "Score: {score}", unless it looks like a
     placeholder with a slip.
     """
-    path, text = _read(name, folder, shipped)
-    template = parse_template(name, text, str(path), required, optional, literal)
+    source, text = _read(name, folder, shipped)
+    template = parse_template(name, text, source, required, optional, literal)
     return replace(template, system=load_system(name.rpartition("/")[0], folder, shipped))
 
 
-def load_system(group: str, folder: Path | None = None, shipped: Path = SHIPPED) -> str:
+def load_system(group: str, folder: TemplateSource | None = None, shipped: Path = SHIPPED) -> str:
     """The system prompt of the templates in `group`, such as "evol_instruct"; empty where there is none.
 
     It is looked for in `folder`, then in `shipped`. Raises TemplateError where the file is not UTF-8 text.
     """
     name = f"{group}/{SYSTEM}"
-    there = any((place / f"{name}.txt").exists() for place in (folder, shipped) if place)
+    there = any(_has(place, name) for place in (folder, shipped) if place)
     return _read(name, folder, shipped)[1] if there else ""
 
 
@@ -103,26 +106,52 @@ def shipped_names(shipped: Path = SHIPPED) -> set[str]:
     return {path.relative_to(shipped).with_suffix("").as_posix() for path in shipped.rglob("*.txt")}
 
 
-def check_folder(folder: Path, known: set[str]) -> None:
+def placeholders_of(text: str) -> list[str]:
+    """The placeholders of a text, each once, in order."""
+    return list(dict.fromkeys(_PLACEHOLDER.findall(text)))
+
+
+def check_folder(folder: TemplateSource, known: set[str]) -> None:
     """Refuse a template folder that does not exist or holds files that no template is named after.
 
-    `known` are template names such as "evol_instruct/deepen". Raises TemplateError.
+    `known` are template names such as "evol_instruct/deepen"; the names of texts are told like files'. Raises
+    TemplateError.
     """
-    if not folder.is_dir():
+    if isinstance(folder, Path) and not folder.is_dir():
         raise TemplateError(f"{folder}: expected a folder of templates, found none")
-    for path in sorted(folder.rglob("*.txt")):
-        name = path.relative_to(folder).with_suffix("").as_posix()
+    for name, source in _names(folder):
         if name not in known:
             near = get_close_matches(name, known, 1, 0.5)
-            hint = f"; did you mean {near[0]}.txt?" if near else ""
-            raise TemplateError(f"{path}: no template is named {name}{hint} (known: {', '.join(sorted(known))})")
+            suffix = ".txt" if isinstance(folder, Path) else ""
+            hint = f"; did you mean {near[0]}{suffix}?" if near else ""
+            raise TemplateError(f"{source}: no template is named {name}{hint} (known: {', '.join(sorted(known))})")
 
 
-def _read(name: str, folder: Path | None, shipped: Path) -> tuple[Path, str]:
-    own = folder / f"{name}.txt" if folder else None
-    path = own if own and own.exists() else shipped / f"{name}.txt"
+def _names(folder: TemplateSource) -> list[tuple[str, str]]:
+    """The templates of a source, each with where it stands."""
+    if isinstance(folder, Path):
+        return [
+            (path.relative_to(folder).with_suffix("").as_posix(), str(path)) for path in sorted(folder.rglob("*.txt"))
+        ]
+    return [(name, _setting(name)) for name in sorted(folder)]
+
+
+def _setting(name: str) -> str:
+    return f"templates.{name}"
+
+
+def _has(source: TemplateSource, name: str) -> bool:
+    return (source / f"{name}.txt").exists() if isinstance(source, Path) else name in source
+
+
+def _read(name: str, folder: TemplateSource | None, shipped: Path) -> tuple[str, str]:
+    """Where a template stands, and its text."""
+    own = folder is not None and _has(folder, name)
+    if own and isinstance(folder, Mapping):
+        return _setting(name), folder[name].strip()
+    path = (folder if own and isinstance(folder, Path) else shipped) / f"{name}.txt"
     try:
-        return path, path.read_text(encoding="utf-8-sig").strip()
+        return str(path), path.read_text(encoding="utf-8-sig").strip()
     except UnicodeDecodeError as error:
         raise TemplateError(f"{path}: expected UTF-8 text, got a byte that is not, at position {error.start}") from None
     except OSError as error:

@@ -16,7 +16,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "scoring": ("scoring/", "ray_jobs/"),
     "ray_jobs": ("ray_jobs/",),
     # One seam, one heavy dependency.
-    "ray": tuple(f"ray_jobs/{room}/" for room in ("pipeline", "runner", "jobs", "forecast", "cli")),
+    "ray": tuple(f"ray_jobs/{room}/" for room in ("pipeline", "runner", "jobs", "forecast", "service", "cli")),
     "pyarrow": ("ray_jobs/", "scoring/"),
     "vllm": ("evolve/engines/vllm_",),
     "fsspec": ("ray_jobs/storage/store.py",),
@@ -42,7 +42,8 @@ ROOMS: dict[str, dict[str, tuple[str, ...]]] = {
         "report": (*_TABLE, "datasets"),
         "jobs": _JOBS[:-1],
         "forecast": _JOBS,
-        "cli": (*_JOBS, "forecast"),
+        "service": (*_JOBS, "forecast"),
+        "cli": (*_JOBS, "forecast", "service"),
     },
     # what lies beside the rooms of `evolve` is the ground on which they stand
     "evolve": {
@@ -86,6 +87,16 @@ def violations(source: str, path: str) -> list[str]:
 @pytest.mark.parametrize("path", [str(path.relative_to(ROOT)) for path in SOURCES])
 def test_imports_keep_to_the_rules(path: str) -> None:
     assert violations((ROOT / path).read_text(encoding="utf-8"), path) == []
+
+
+def test_serve_has_two_seams() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for _, name in imports(path.read_text(encoding="utf-8"))
+        if name.startswith("ray.serve")
+    }
+    assert found == {"ray_jobs/service/app.py", "ray_jobs/service/deployments.py"}
 
 
 def test_every_package_and_room_is_looked_at() -> None:

@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.serve.schema import ServeDeploySchema
 
+from ray_jobs.config.load import validated
 from ray_jobs.config.pool_names import pool_name
 from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.run import RunConfig
 from ray_jobs.jobs.load import load_config
+from ray_jobs.service.config import ServedRunConfig
 
 ROOT = Path(__file__).parents[1]
 KUBERAY = ROOT / "docker" / "kuberay"
@@ -178,3 +181,25 @@ def test_the_ray_job_brings_the_same_cluster_and_is_retried() -> None:
     assert spec["entrypoint"].split()[:2] == ["evolve", "run"]
     assert spec["entrypoint"].split()[2].startswith(mount["mountPath"] + "/")
     assert json.loads(spec["entrypointResources"]) == {"driver": 1}
+
+
+def test_the_ray_service_brings_the_same_cluster_and_deploys_the_service() -> None:
+    read = load(KUBERAY / "rayservice.yaml")
+    assert (read["apiVersion"], read["kind"]) == ("ray.io/v1", "RayService")
+    assert set(read["spec"]) == {"serveConfigV2", "rayClusterConfig"}
+    ours, plain = read["spec"]["rayClusterConfig"], load(KUBERAY / "raycluster.yaml")["spec"]
+    [head] = ours["headGroupSpec"]["template"]["spec"]["containers"]
+    # the head has the tokens beside, and Serve's port
+    names = {variable["name"] for variable in head.pop("env")}
+    assert "EVOLVE_SERVICE_TOKENS" in names
+    head["ports"].remove({"name": "serve", "containerPort": 8000})
+    assert ours == plain
+    deployed = ServeDeploySchema.model_validate(yaml.safe_load(read["spec"]["serveConfigV2"]))
+    [application] = deployed.applications
+    module, _, name = application.import_path.partition(":")
+    assert f"\ndef {name}(" in (ROOT / f"{module.replace('.', '/')}.py").read_text()
+    run = validated(ServedRunConfig, application.args["config"], "rayservice.yaml")
+    assert run.scorer
+    groups = kuberay_groups()
+    for pool in (run.evolvers["small"].pool, run.scorer.pool):
+        assert any(fits(asked(pool), offered) for offered, _ in groups.values())

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs.cli.submit import check_output
 from ray_jobs.jobs.load import load_config
+from ray_jobs.service.submit import check_output
 from tests.test_lock_files import pins
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,7 @@ def test_installing_the_project_brings_its_templates_and_its_command(tmp_path: P
 
 def test_compose_services_refer_to_each_other_and_to_files_that_exist() -> None:
     services = COMPOSE["services"]
-    assert set(services) == {"s3", "bucket", "models", "head", "job"}
+    assert set(services) == {"s3", "bucket", "models", "head", "job", "serve"}
     needed = {name for service in services.values() for name in service.get("depends_on", ())}
     assert needed <= set(services)
     build = services["head"]["build"]

@@ -21,6 +21,7 @@ import aiohttp
 import msgspec
 
 from evolve.errors import SettingError
+from evolve.listening import URGENCY
 
 Answer = TypeVar("Answer")
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_ASKED = 0.5, 8.0, 60.0
@@ -192,8 +193,9 @@ class HttpServer:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0), headers=self._headers, timeout=self._timeout
             )
-        url = f"{self.base}{path}"
-        async with self._session.post(url, data=body, params=self._query or None, proxy=self._proxy) as answer:
+        url, urgency = f"{self.base}{path}", {"Priority": f"u={URGENCY.get()}"}
+        asked = self._session.post(url, data=body, params=self._query or None, proxy=self._proxy, headers=urgency)
+        async with asked as answer:
             return answer.status, answer.headers, await answer.read()
 
 

@@ -21,6 +21,7 @@ from vllm.logprobs import FlatLogprobs, SampleLogprobs
 from vllm.lora.request import LoRARequest
 from vllm.outputs import CompletionOutput
 from vllm.platforms import current_platform
+from vllm.sampling_params import RequestOutputKind
 from vllm.tokenizers import cached_tokenizer_from_config
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
@@ -35,6 +36,7 @@ from evolve.engines.reply_text import clean, finish
 from evolve.engines.vllm_reasoning import Thoughts
 from evolve.engines.vllm_sampling import parameters
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
+from evolve.listening import PIECE, URGENCY, URGENT
 from evolve.records import Completion, Prompt
 
 MIN_COMPLETION_TOKENS = 1
@@ -122,10 +124,22 @@ class VllmEngine:
         self, tokens: list[int], parameters: SamplingParams, lora: LoRARequest | None
     ) -> CompletionOutput:
         last: CompletionOutput | None = None
-        prompt = TokensPrompt(prompt_token_ids=tokens)
-        asked = self._engine.generate(prompt, parameters, request_id=uuid.uuid4().hex, lora_request=lora)
+        prompt, tell, told = TokensPrompt(prompt_token_ids=tokens), PIECE.get(), 0
+        if tell and not self._thoughts:
+            parameters.output_kind = RequestOutputKind.CUMULATIVE
+        asked = self._engine.generate(
+            prompt,
+            parameters,
+            request_id=uuid.uuid4().hex,
+            lora_request=lora,
+            # heeded where `scheduling_policy` is `priority`
+            priority=URGENCY.get() - URGENT,
+        )
         async for output in asked:
             last = output.outputs[0]
+            if tell and not self._thoughts:
+                tell(last.text[told:])
+                told = len(last.text)
         assert last is not None
         return last
 

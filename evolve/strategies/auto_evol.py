@@ -8,12 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 from random import Random
 
 from evolve.described import described
 from evolve.flow import Flow
-from evolve.prompts import Template, load_system, load_template
+from evolve.prompts import Template, TemplateSource, load_system, load_template
 from evolve.records import Completion, Instruction, Prompt, Round, Sampling
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.reply_sections import Sections, parse_reply
@@ -42,7 +41,7 @@ class AutoEvol:
         rounds: int,
         sampling: Sampling,
         elimination: Elimination,
-        templates: Path | None = None,
+        templates: TemplateSource | None = None,
         method: Template | None = None,
         forms: bool = False,
     ) -> None:
@@ -79,7 +78,7 @@ class AutoEvol:
         return evolve_rounds(seed, self.rounds, operator, step, self._judge, rng)
 
 
-def load_method(templates: Path | None = None) -> Template:
+def load_method(templates: TemplateSource | None = None) -> Template:
     """The initial method: the user's file where the folder `templates` has one, else the shipped prompt.
 
     Without a system prompt: a method is its text, whatever it is used under.

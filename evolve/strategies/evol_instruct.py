@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from random import Random
 
 from evolve.described import described
 from evolve.flow import Flow
-from evolve.prompts import load_template
+from evolve.prompts import TemplateSource, load_template
 from evolve.records import Instruction, Prompt, Round, Sampling
 from evolve.strategies.elimination import Elimination
 from evolve.strategies.rounds import EQUAL_TEMPLATE, Draft, Judge, draw_seed, evolve_rounds, usage_of
@@ -29,7 +28,8 @@ class EvolInstruct:
     """Evolves an instruction over `rounds` rounds, one operator a round.
 
     The operator of seed i in round r, both 0-based, is operators[(i + r) mod K] (arXiv 2412.11231).
-    `templates` is a folder whose files replace the shipped prompts; TemplateError tells what is wrong with one.
+    `templates` is a folder whose files replace the shipped prompts, or the texts by name; TemplateError tells what is
+    wrong with one.
     """
 
     name = "evol_instruct"
@@ -40,7 +40,7 @@ class EvolInstruct:
         operators: tuple[str, ...],
         sampling: Sampling,
         elimination: Elimination,
-        templates: Path | None = None,
+        templates: TemplateSource | None = None,
         forms: bool = False,
     ) -> None:
         self.rounds = rounds

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
-from evolve.prompts import Template, load_template
+from evolve.prompts import Template, TemplateSource, load_template
 from evolve.records import (
     UNFINISHED_REASONING,
     Answer,
@@ -61,7 +60,7 @@ class Responder:
         return self.template.messages(instruction=question(task))
 
 
-def load_response_template(name: str, folder: Path | None = None) -> Template:
+def load_response_template(name: str, folder: TemplateSource | None = None) -> Template:
     """The template respond/`name`: that of `folder`, or the shipped one. Raises TemplateError."""
     return load_template(f"respond/{name}", {"instruction"}, {"input"}, folder)
 

@@ -9,6 +9,7 @@ from random import Random
 from evolve.described import described
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
+from evolve.listening import ROUND
 from evolve.prompts import Template
 from evolve.records import (
     UNFINISHED_REASONING,
@@ -109,8 +110,9 @@ def evolve_rounds(
     """Take `seed` through all rounds. A round that is rejected or fails hands its parent on unchanged.
 
     `operators(round)` names the operator of a round, so that a round whose prompt is refused still carries it.
+    Who listens to rounds is told each as it ends.
     """
-    parent, results = seed, list[Round]()
+    parent, results, tell = seed, list[Round](), ROUND.get()
     for number in range(rounds):
         try:
             draft = yield from step(parent, number)
@@ -120,6 +122,8 @@ def evolve_rounds(
         if isinstance(result, Evolved):
             parent = replace(parent, instruction=result.instruction)
         results.append(result)
+        if tell:
+            tell(result)
     return results
 
 

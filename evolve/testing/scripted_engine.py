@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Literal
 
 from evolve.confidence import Confidence
 from evolve.errors import EngineDied, PromptRefused
+from evolve.listening import PIECE
 from evolve.records import Completion, Prompt
 from evolve.testing.scripted_autoif import autoif_reply
 
@@ -84,10 +86,12 @@ class ScriptedEngine:
         self._maybe_refuse(prompt, draw)
         wanted = self._length(draw)
         completion = self._complete(prompt, wanted)
-        if not self._instant:
+        if self._instant:
+            _tell(completion.text)
+        else:
             async with self._slots:
                 taken = time.monotonic()
-                await asyncio.sleep(self._seconds(completion))
+                await self._write(completion)
                 left = time.monotonic()
             if self.script.slot_log:
                 _append(self.script.slot_log, f"{taken:.4f} {left:.4f}")
@@ -115,10 +119,18 @@ class ScriptedEngine:
             confidence=Confidence.of([0.5] * tokens) if prompt.measure_confidence else None,
         )
 
-    def _seconds(self, completion: Completion) -> float:
+    async def _write(self, completion: Completion) -> None:
+        """Take the time of a completion; who listens hears its words as they are written."""
         prefill = completion.prompt_tokens / self.script.prefill_rate if self.script.prefill_rate else 0.0
         decode = completion.completion_tokens / self.script.decode_rate if self.script.decode_rate else 0.0
-        return prefill + decode
+        if PIECE.get() is None:
+            await asyncio.sleep(prefill + decode)
+            return
+        await asyncio.sleep(prefill)
+        pieces = re.findall(r"\s*\S+|\s+$", completion.text)
+        for piece in pieces:
+            await asyncio.sleep(decode / len(pieces))
+            _tell(piece)
 
     def _maybe_refuse(self, prompt: Prompt, draw: Random | None) -> None:
         if self.script.refuse_text and self.script.refuse_text in prompt.text:
@@ -143,6 +155,11 @@ class ScriptedEngine:
         except FileExistsError:
             return False
         return True
+
+
+def _tell(piece: str) -> None:
+    if tell := PIECE.get():
+        tell(piece)
 
 
 def _append(path: str, line: str) -> None:

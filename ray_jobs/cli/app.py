@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score, wait
+from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score, serve, wait
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
 from ray_jobs.cli.added import Commands
@@ -46,6 +46,7 @@ app.add_typer(cli_report.app)
 app.add_typer(schema.app)
 app.add_typer(init.app)
 app.add_typer(wait.app)
+app.add_typer(serve.app)
 
 
 @app.command(epilog="Example: evolve run examples/quickstart.yaml --output out/first --set strategy.rounds=3")

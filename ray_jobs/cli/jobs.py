@@ -14,7 +14,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.runner import signals
 
 if TYPE_CHECKING:
-    from ray_jobs.cli.job_client import JobClient
+    from ray_jobs.service.job_client import JobClient
 
 app = typer.Typer()
 
@@ -58,8 +58,8 @@ def submit(
     job_id: Annotated[str | None, typer.Option(help="The job's id; by default Ray makes one.")] = None,
 ) -> None:
     """Run a configuration as a job on a Ray cluster. Submitted again, it goes on where it stopped."""
-    from ray_jobs.cli.submit import Submission
-    from ray_jobs.cli.submit import submit as submit_job
+    from ray_jobs.service.submit import Submission
+    from ray_jobs.service.submit import submit as submit_job
 
     submission = Submission(
         config=config,
@@ -89,21 +89,21 @@ def stop(job_id: JobId, address: Address) -> None:
 
 def show_job(job_id: str, address: str) -> None:
     """Print how a job stands."""
-    from ray_jobs.cli.job_client import describe
+    from ray_jobs.service.job_client import describe
 
     client = _connect(address)
     say(describe(client.info(job_id), client.log(job_id)))
 
 
 def _connect(address: str) -> JobClient:
-    from ray_jobs.cli.job_client import JobClient
+    from ray_jobs.service.job_client import JobClient
 
     logging.getLogger("ray").setLevel(logging.WARNING)
     return JobClient(address)
 
 
 def _follow(client: JobClient, job_id: str) -> int:
-    from ray_jobs.cli.job_client import cause_of, exit_code
+    from ray_jobs.service.job_client import cause_of, exit_code
 
     try:
         with signals.interruptible():

@@ -48,6 +48,16 @@ _AsGiven = EliminationConfig | Literal["none", "rules", "wizardlm"]
 RulesConfig = Annotated[EliminationConfig, BeforeValidator(_preset, json_schema_input_type=_AsGiven)]
 
 
+def _source(value: Any) -> Any:
+    texts = isinstance(value, dict) and all(isinstance(item, str) for pair in value.items() for item in pair)
+    if value is None or texts or isinstance(value, str | Path):
+        return value
+    raise ValueError("expected a folder, or the texts of templates by name")
+
+
+TemplatesConfig = Annotated[Path | dict[str, str] | None, BeforeValidator(_source)]
+
+
 class StrategyKind(Kind):
     """What stands under `strategy`. `run_config` is "module:Class", the configuration of a whole run of this kind."""
 
@@ -57,13 +67,14 @@ class StrategyKind(Kind):
 class EvolvingConfig(StrategyKind):
     """What every strategy of the pipeline has. `elimination` is a preset's name or the rules one by one.
 
-    With `forms` the judge of the rule `equal` can reply in no other words than the two that are read. `own_templates`
-    is a folder of templates that the kind brings along, which files in `templates` may replace.
+    With `forms` the judge of the rule `equal` can reply in no other words than the two that are read. `templates` is a
+    folder of prompts that replace the shipped ones, or the texts themselves by name, such as `evol_instruct/deepen`.
+    `own_templates` is a folder of templates that the kind brings along, which those of `templates` may replace.
     """
 
     rounds: int = Field(1, ge=1, le=100)
     elimination: RulesConfig = EliminationConfig()
-    templates: Path | None = Field(None, json_schema_extra=HARMLESS)
+    templates: TemplatesConfig = Field(None, json_schema_extra=HARMLESS)
     sampling: SamplingConfig = SamplingConfig()
     forms: bool = Field(True, json_schema_extra={"before": False})
     run_config: ClassVar[str] = "ray_jobs.jobs.finish_config:FinishingRunConfig"

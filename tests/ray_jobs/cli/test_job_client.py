@@ -10,10 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
 
-from ray_jobs.cli.job_client import JobClient, cause_of, describe, progress_in
 from ray_jobs.config.run import RayConfig
 from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.runner.cluster import check_address
+from ray_jobs.service.job_client import JobClient, cause_of, describe, progress_in
 
 LOG = """plan: 10 seeds, 20 rows, 0 done (0 leftover files removed, 0 parts without files dropped)
 something else

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ray_jobs.cli.submit import PACKED_CONFIG
+from ray_jobs.service.submit import PACKED_CONFIG
 from tests.ray_jobs.ray_head import RayHead
 from tests.ray_jobs.secret_places import files_that_show, shows, watched_titles
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.cli.job_client import JobClient
-from ray_jobs.cli.submit import MAX_PACKAGE_BYTES, Submission, entry_point, environment, has_secrets, pack
 from ray_jobs.errors import ClusterError, ConfigError
+from ray_jobs.service.job_client import JobClient
+from ray_jobs.service.submit import MAX_PACKAGE_BYTES, Submission, entry_point, environment, has_secrets, pack
 from tests.ray_jobs.ray_head import free_ports
 
 

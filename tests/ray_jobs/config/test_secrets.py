@@ -12,7 +12,6 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from ray_jobs.cli.submit import PACKED_CONFIG, Submission, add_configuration, has_secrets, inlined, variables_of
 from ray_jobs.config.engine_kinds import OpenAIConfig, VllmConfig
 from ray_jobs.config.engines import build_engine
 from ray_jobs.config.identity import changes, fingerprint, result_settings
@@ -23,6 +22,7 @@ from ray_jobs.config.secrets import Options, Secret, known_secrets, revealed
 from ray_jobs.errors import ConfigError, JobError
 from ray_jobs.jobs.load import load_config
 from ray_jobs.jobs.preflight import check_variables
+from ray_jobs.service.submit import PACKED_CONFIG, Submission, add_configuration, has_secrets, inlined, variables_of
 
 ARGUMENTS = {
     "max_model_len": 512,

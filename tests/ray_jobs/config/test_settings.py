@@ -124,6 +124,7 @@ def test_a_changed_template_changes_the_strategy_and_a_moved_one_does_not(tmp_pa
         file.write_text(f"Make this {word}: {{instruction}}")
     base = BASE | {"strategy": {"templates": str(tmp_path / "one")}}
     assert changed("strategy/templates", str(tmp_path / "two"), base) == []
+    assert changed("strategy/templates", {"evol_instruct/deepen": "Make this harder: {instruction}"}, base) == []
     (line,) = changed("strategy/templates", str(tmp_path / "three"), base)
     assert line.startswith("strategy.fingerprint: ")
 

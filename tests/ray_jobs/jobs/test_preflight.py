@@ -73,6 +73,8 @@ def test_a_template_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     missing = tmp_path / "templates"
     message = told(tmp_path, strategy={"templates": str(missing)})
     assert message == f"strategy: {missing}: expected a folder of templates, found none"
+    wrong = told(tmp_path, strategy={"templates": {"evol_instruct/depen": "{instruction}"}})
+    assert wrong.startswith("strategy: templates.evol_instruct/depen: no template is named")
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import yaml
 
 from ray_jobs.cli.app import main
 from ray_jobs.errors import ConfigError
-from ray_jobs.jobs.schemas import KINDS, schema
+from ray_jobs.jobs.schemas import schema
+from ray_jobs.service.schemas import KINDS
 
 ROOT = Path(__file__).parents[3]
 SCHEMAS = ROOT / "docs" / "schemas"
@@ -22,7 +23,7 @@ NAMED = "# yaml-language-server: $schema="
 
 
 def problems(name: str, settings: Any) -> list[str]:
-    validator = jsonschema.Draft202012Validator(schema(name))
+    validator = jsonschema.Draft202012Validator(schema(name, KINDS))
     return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(settings)]
 
 

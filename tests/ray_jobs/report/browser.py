@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import shutil
 import subprocess
 import tempfile
@@ -15,8 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(
+    CHROMIUM is None and os.environ.get("CI") != "true",
+    reason="no Chromium here: `apt install chromium` (CI installs it, and fails without)",
+)
 _PORT_FILE = "DevToolsActivePort"
 _QUESTION = """(() => ({
   width: document.documentElement.scrollWidth,
@@ -44,21 +50,21 @@ def look(page: Path, width: int, dark: bool = False) -> Seen:
 
 
 async def _look(page: Path, width: int, dark: bool) -> Seen:
-    async with _session() as session:
+    async with session() as opened:
         messages: list[str] = []
         for domain in ("Page", "Runtime", "Log", "Network"):
-            await session.call(f"{domain}.enable")
-        await session.call(
+            await opened.call(f"{domain}.enable")
+        await opened.call(
             "Emulation.setEmulatedMedia",
             features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
         )
-        await _resize(session, width, 900)
-        await session.call("Page.navigate", url=page.resolve().as_uri())
-        await session.until("Page.loadEventFired")
-        facts = (await session.call("Runtime.evaluate", expression=_QUESTION, returnByValue=True))["result"]["value"]
-        await _resize(session, width, min(int(facts["height"]), 16000))
-        shot = await session.call("Page.captureScreenshot", format="png")
-        for event in session.events:
+        await _resize(opened, width, 900)
+        await opened.call("Page.navigate", url=page.resolve().as_uri())
+        await opened.until("Page.loadEventFired")
+        facts = (await opened.call("Runtime.evaluate", expression=_QUESTION, returnByValue=True))["result"]["value"]
+        await _resize(opened, width, min(int(facts["height"]), 16000))
+        shot = await opened.call("Page.captureScreenshot", format="png")
+        for event in opened.events:
             if event["method"] in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded"):
                 messages.append(json.dumps(event["params"]))
             if event["method"] == "Network.requestWillBeSent":
@@ -68,13 +74,15 @@ async def _look(page: Path, width: int, dark: bool) -> Seen:
         return Seen(facts, messages, base64.b64decode(shot["data"]))
 
 
-async def _resize(session: _Session, width: int, height: int) -> None:
-    await session.call(
+async def _resize(opened: Session, width: int, height: int) -> None:
+    await opened.call(
         "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
     )
 
 
-class _Session:
+class Session:
+    """A page that is driven: calls go out, and what it tells of itself gathers in `events`."""
+
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self.events: list[dict[str, Any]] = []
         self._socket, self._calls = socket, 0
@@ -95,8 +103,9 @@ class _Session:
 
 
 @asynccontextmanager
-async def _session() -> AsyncIterator[_Session]:
-    assert CHROMIUM
+async def session() -> AsyncIterator[Session]:
+    """A Chromium of its own, with one empty page."""
+    assert CHROMIUM, "expected Chromium on the PATH; .ci/run installs Debian's"
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
         command += ["--hide-scrollbars", "--no-first-run", f"--user-data-dir={folder}", "about:blank"]
@@ -107,7 +116,7 @@ async def _session() -> AsyncIterator[_Session]:
                 async with client.get(f"http://127.0.0.1:{port}/json") as reply:
                     targets = [item for item in await reply.json() if item["type"] == "page"]
                 async with client.ws_connect(targets[0]["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    yield _Session(socket)
+                    yield Session(socket)
         finally:
             process.terminate()
             process.wait(30)

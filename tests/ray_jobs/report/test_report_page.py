@@ -41,7 +41,7 @@ from ray_jobs.report.style import figure
 from ray_jobs.report.view import OFFERED
 from ray_jobs.storage.store import Store, open_store
 from tests.ray_jobs.datasets.outputs import Record, read_records, record, write_output
-from tests.ray_jobs.report.browser import CHROMIUM, look
+from tests.ray_jobs.report.browser import look, needs_chromium
 from tests.ray_jobs.report.compared import write_analyses, write_compared, write_table
 from tests.ray_jobs.samples import finished, kept_round, new_epoch, outcomes, rejected_round, unreadable_round
 
@@ -147,7 +147,7 @@ def test_the_numbers_are_those_of_the_records(compared: tuple[Store, list[Record
         assert f"evolve analyse {compared[0].url} {name}" in text
 
 
-@pytest.mark.skipif(not CHROMIUM, reason="needs Chromium: `apt install chromium`")
+@needs_chromium
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_browser_shows_it_without_complaint(whole: tuple[Page, Parsed], tmp_path: Path, width: int) -> None:
     path = tmp_path / INDEX

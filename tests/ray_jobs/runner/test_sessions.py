@@ -8,7 +8,7 @@ from ray.exceptions import ActorDiedError
 
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.lease import take
-from ray_jobs.output.run_files import load_sessions
+from ray_jobs.output.run_files import NOW, load_sessions, pools, pools_now
 from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
 from ray_jobs.runner.ray_errors import pool_error
 from ray_jobs.runner.sessions import SAVE_SECONDS, SessionLog
@@ -30,6 +30,8 @@ def test_a_session_is_written_down_every_half_minute_and_at_its_end(tmp_path: Pa
     log.observe(snapshot(3))
     (session,) = load_sessions(store)
     assert (session.committed_rows, session.pools["evolve_a"]["gpu_hours"]) == (2, 2)
+    assert pools_now([session])["evolve_a"]["ready"] == 0
+    assert NOW not in pools([session, session])["evolve_a"]
     log.save()
     (session,) = load_sessions(store)
     assert session.committed_rows == 3

@@ -20,13 +20,13 @@ import yaml
 from ray._private.ray_constants import RAY_RUNTIME_ENV_IGNORE_GITIGNORE
 from ray._private.runtime_env.packaging import create_package
 
-from ray_jobs.cli.job_client import JobClient
 from ray_jobs.config.load import read_raw
 from ray_jobs.config.run import JobConfig
 from ray_jobs.config.secret_names import FROM, concealed_setting, is_reference, shown_name
 from ray_jobs.config.values import given_value
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.load import checked
+from ray_jobs.service.job_client import JobClient
 
 EXCLUDES = ("/.git", "/.venv", "/venv", "/.cache", "/out", "/build", "__pycache__", "*.egg-info", "/.*_cache")
 MAX_PACKAGE_BYTES = 100 * 2**20

@@ -1,0 +1,282 @@
+"""The service: what its gateway costs, how fast it scores, and how long people wait while a batch run fills an engine.
+
+Four parts: `gateway`, requests that an engine answers at once, beside a bare FastAPI and ray.serve.llm's application;
+`chat`, a real model through the gateway beside its bare engine, both loaded, in alternating passes; `score`, pairs
+through /v1/score beside the scorer alone; `queue`, a person's requests beside batch work in one engine, by K, the
+places that batch work leaves free, and by whether the engine takes people first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from service_servers import TOKEN, beside, service
+from tables import markdown, publish
+
+from evolve.engine import Engine
+from evolve.records import Completion, Prompt, Sampling
+from ray_jobs.config.engine_kinds import VllmConfig
+from ray_jobs.config.engines import build_engine
+from ray_jobs.config.run import ModelScorerConfig
+from ray_jobs.service.engine_worker import EngineWorker
+from ray_jobs.service.score_worker import ScoreWorker
+from ray_jobs.service.work import Call
+
+MODEL = Path(os.environ.get("EVOLVE_MODELS", ".cache/models")).resolve() / "smollm2-135m-instruct"
+SEEDS = str(Path(__file__).parents[1] / "examples" / "seeds.jsonl")
+ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512}
+SLOTS = 32
+TOKENS = 48
+Ask = Callable[[int], Awaitable[int]]
+"""Asks for one completion, and returns its tokens."""
+
+
+def question(number: int) -> str:
+    """One of many that no cache knows."""
+    return f"List {number % 7 + 3} facts about the number {number}."
+
+
+async def load(ask: Ask, clients: int, requests: int) -> tuple[float, list[float]]:
+    """Tokens a second, and the seconds of each of `requests` requests by so many clients."""
+    numbers, seconds, tokens = iter(range(requests)), list[float](), 0
+
+    async def one() -> None:
+        nonlocal tokens
+        for number in numbers:
+            began = time.perf_counter()
+            tokens += await ask(number)
+            seconds.append(time.perf_counter() - began)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(one() for _ in range(clients)))
+    return tokens / (time.perf_counter() - began), sorted(seconds)
+
+
+def over_http(session: aiohttp.ClientSession, url: str, tokens: int, offset: int = 0) -> Ask:
+    """Ask an OpenAI-compatible server."""
+
+    async def ask(number: int) -> int:
+        body = {
+            "model": "small",
+            "messages": [{"role": "user", "content": question(number + offset)}],
+            "max_tokens": tokens,
+            "temperature": 0,
+        }
+        async with session.post(f"{url}/v1/chat/completions", json=body) as answer:
+            found = await answer.json()
+            return int(found["usage"]["completion_tokens"])
+
+    return ask
+
+
+def of_engine(engine: Engine, tokens: int, offset: int = 0) -> Ask:
+    """Ask an engine in this process."""
+    sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=tokens)
+
+    async def ask(number: int) -> int:
+        return (await engine.generate(Prompt.user(question(number + offset), sampling, number))).completion_tokens
+
+    return ask
+
+
+def client() -> aiohttp.ClientSession:
+    """A client with our token."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    return aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=0))
+
+
+def at(seconds: list[float], share: float) -> float:
+    """A quantile."""
+    return seconds[min(len(seconds) - 1, int(share * len(seconds)))]
+
+
+async def _rates(url: str, requests: int, passes: int) -> list[list[Any]]:
+    rows = []
+    async with client() as session:
+        ask = over_http(session, url, TOKENS)
+        await load(ask, 8, 50)
+        for clients in (1, 8, 32):
+            found = [await load(ask, clients, requests) for _ in range(passes)]
+            rates = [requests / sum(seconds) * clients for _, seconds in found]
+            ms = sorted(1000 * item for _, seconds in found for item in seconds)
+            rows.append([clients, f"{statistics.median(rates):,.0f}", f"{at(ms, 0.5):.1f}", f"{at(ms, 0.95):.1f}"])
+    return rows
+
+
+def gateway(requests: int, passes: int) -> str:
+    """What stands between a client and an engine that answers at once."""
+    settings = {
+        "seeds": {"path": SEEDS},
+        "evolvers": {"small": {"engine": {"kind": "scripted"}}},
+        "responder": {"kind": "evolver"},
+    }
+    rows = []
+    for name, server in (
+        ("bare FastAPI", lambda: beside("bare")),
+        ("the service", lambda: service(settings)),
+        ("ray.serve.llm", lambda: beside("llm")),
+    ):
+        with server() as url:
+            rows += [[name, *row] for row in asyncio.run(_rates(url, requests, passes))]
+    return markdown(["server", "clients", "requests/s", "p50 ms", "p95 ms"], rows)
+
+
+def chat(requests: int, passes: int) -> str:
+    """A real model through the gateway, and its bare engine."""
+    engine = {"model": str(MODEL), "arguments": {**ARGUMENTS, "max_num_seqs": SLOTS}}
+    settings = {
+        "seeds": {"path": SEEDS},
+        "evolvers": {"small": {"engine": engine}},
+        "responder": {"kind": "evolver"},
+    }
+    with service(settings) as url:
+        alone = build_engine(VllmConfig(kind="vllm", **engine))
+        rows = asyncio.run(_alternating(url, alone, requests, passes))
+    return markdown(["clients", "bare engine, tokens/s", "gateway, tokens/s", "gateway / bare"], rows)
+
+
+async def _alternating(url: str, engine: Engine, requests: int, passes: int) -> list[list[Any]]:
+    rows = []
+    async with client() as session:
+        for clients in (1, 8, 32):
+            number, found = max(clients, requests * clients // 32), {"bare": list[float](), "gateway": list[float]()}
+            for place in range(passes + 1):
+                offset = 100_000 * clients + 1000 * place
+                asks = {
+                    "bare": of_engine(engine, TOKENS, offset),
+                    "gateway": over_http(session, url, TOKENS, offset),
+                }
+                for name, ask in asks.items():
+                    rate, _ = await load(ask, clients, number)
+                    if place:  # the first warms up
+                        found[name].append(rate)
+            ratios = [ours / bare for ours, bare in zip(found["gateway"], found["bare"], strict=True)]
+            rates = [f"{statistics.median(found[name]):.1f}" for name in ("bare", "gateway")]
+            rows.append([clients, *rates, f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"])
+    await engine.close()
+    return rows
+
+
+def score(requests: int, passes: int) -> str:
+    """Pairs through /v1/score, 256 a request, and the scorer alone, in blocks of as many."""
+    seeds = [json.loads(line) for line in Path(SEEDS).read_text().splitlines()]
+    texts = [f"{item['instruction']} {item.get('input', '')} {item.get('output', '')}" for item in seeds]
+    pairs = [
+        {"instruction": f"{number}: {texts[number % len(texts)]}", "input": "", "output": texts[-number % len(texts)]}
+        for number in range(256 * requests)
+    ]
+    settings = {
+        "seeds": {"path": SEEDS},
+        "evolvers": {"small": {"engine": {"kind": "scripted"}}},
+        "responder": {"kind": "evolver"},
+        "scorer": {"model": str(MODEL)},
+    }
+    worker = ScoreWorker(ModelScorerConfig(kind="model", model=str(MODEL)).build())
+    blocks = [pairs[start : start + 256] for start in range(0, len(pairs), 256)]
+    bodies = [
+        {"pairs": [{"instruction": item["instruction"], "response": item["output"]} for item in block]}
+        for block in blocks
+    ]
+
+    async def both(url: str) -> dict[str, list[float]]:
+        async with client() as session:
+
+            async def through(number: int) -> int:
+                async with session.post(f"{url}/v1/score", json=bodies[number]) as answer:
+                    return len((await answer.json())["scores"])
+
+            async def alone(number: int) -> int:
+                return len(await worker.score(blocks[number]))
+
+            await load(through, 2, 1)
+            found = {"the scorer alone": list[float](), "/v1/score": list[float]()}
+            for _ in range(passes):
+                for name, ask in zip(found, (alone, through), strict=True):
+                    found[name].append((await load(ask, 2, requests))[0])
+            return found
+
+    with service(settings) as url:
+        found = asyncio.run(both(url))
+    rows = [[name, f"{statistics.median(rates):.1f}"] for name, rates in found.items()]
+    return markdown(["256 pairs a request, two clients", "rows/s"], rows)
+
+
+def queue(requests: int, slots: int = 8) -> str:
+    """How long a person waits for 16 tokens while batch work wants twice the engine's places."""
+    rows = []
+    for policy in ("priority", "fcfs"):
+        arguments = {**ARGUMENTS, "max_num_seqs": slots, "scheduling_policy": policy}
+        engine = build_engine(VllmConfig(kind="vllm", model=str(MODEL), arguments=arguments))
+        waits = asyncio.run(_waits(engine, requests, slots))
+        rows += [[policy, *row] for row in waits]
+    headings = ["engine's queue", "K", "p50 s", "p95 s", "p95 / idle", "batch tokens/s"]
+    return markdown(headings, rows)
+
+
+async def _waits(engine: Engine, requests: int, slots: int) -> list[list[Any]]:
+    rows = []
+    idle = at(await _person(EngineWorker(engine, 0), requests, 10_000), 0.95)
+    rows.append(["idle engine", "", f"{idle:.2f}", "1.0", ""])
+    for free in (0, 1, 2):
+        worker, written, stop = EngineWorker(engine, free), [0], asyncio.Event()
+
+        async def batch(number: int, worker: EngineWorker = worker, written: list[int] = written) -> None:
+            sampling = Sampling(temperature=0.0, top_p=1.0, max_tokens=64)
+            while not stop.is_set():  # noqa: B023  # it is awaited below
+                number += 100
+                found = await worker.complete(Call(Prompt.user(question(number), sampling, 0), urgency=5))
+                written[0] += found.completion_tokens if isinstance(found, Completion) else 0
+
+        tasks = [asyncio.ensure_future(batch(100_000 * (free + 1) + number)) for number in range(2 * slots)]
+        await asyncio.sleep(10)
+        began, before = time.perf_counter(), written[0]
+        seconds = await _person(worker, requests, 20_000 * (free + 2))
+        rate = (written[0] - before) / (time.perf_counter() - began)
+        stop.set()
+        await asyncio.gather(*tasks)
+        p95 = at(seconds, 0.95)
+        rows.append([free, f"{at(seconds, 0.5):.2f}", f"{p95:.2f}", f"{p95 / idle:.1f}", f"{rate:.0f}"])
+    await engine.close()
+    return rows
+
+
+async def _person(worker: EngineWorker, requests: int, offset: int) -> list[float]:
+    """The seconds of requests one after the other, with pauses between."""
+    sampling, seconds = Sampling(temperature=0.0, top_p=1.0, max_tokens=16), list[float]()
+    for number in range(requests):
+        await asyncio.sleep(0.3)
+        began = time.perf_counter()
+        await worker.complete(Call(Prompt.user(question(number + offset), sampling, 0)))
+        seconds.append(time.perf_counter() - began)
+    return sorted(seconds)
+
+
+def main() -> None:
+    """Measure the parts that are asked for, and publish their tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=["gateway", "chat", "score", "queue"], action="append")
+    parser.add_argument("--requests", type=int, help="by default 2000, 64, 4 and 30")
+    parser.add_argument("--passes", type=int, default=5)
+    args = parser.parse_args()
+    parts: dict[str, Callable[[], str]] = {
+        "gateway": lambda: gateway(args.requests or 2000, args.passes),
+        "chat": lambda: chat(args.requests or 64, args.passes),
+        "score": lambda: score(args.requests or 4, args.passes),
+        "queue": lambda: queue(args.requests or 30),
+    }
+    for name in args.part or parts:
+        start = os.getloadavg()[0]
+        publish(f"service_{name}", f"Load {start:.1f} at start.\n\n{parts[name]()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The service: warm engines, runs and a console over HTTP."""

@@ -1,0 +1,77 @@
+"""What a configuration that a client sends may not name, unless the operator allows it (`service.allow`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ray_jobs.config.secret_names import is_reference
+from ray_jobs.service.answers import Refused
+from ray_jobs.service.config import Allowances
+
+NOTHING = Allowances()
+OPERATORS = frozenset({"finish", "ray", "service"})
+"""Settings that are the operator's alone."""
+SENT_ELSEWHERE = frozenset({"api_key_env", "environment", "key_variable", "url"})
+"""Variables, and where what they hold would be sent."""
+PLACES = frozenset({"adapter", "chat_template", "file", "folder", "method", "model", "path", "template", "templates"})
+CODE = frozenset({"trust_remote_code"})
+ARGUMENTS = "arguments"
+_ESCAPED, _VARIABLE = "$${", "${"
+_LOCAL_SCHEMES = ("file:", "local:")
+_NAME_CHARACTERS = 255
+_PATHLIKE = re.compile(r"[/~.]")
+
+
+def refuse(raw: Any, own: Any, path: Sequence[str] = (), allow: Allowances = NOTHING) -> None:
+    """Refuse what clients may not set, unless it is allowed or the service's `own` settings say the same.
+
+    What takes values from the environment passes only with all that stands beside it in `own`: a key may not be sent
+    to an address that the operator did not write beside it. Raises Refused, naming the field.
+    """
+    if raw == own and not _from_environment(path, raw):
+        return
+    told, allowance = _problem(raw, path)
+    if told and not (allowance and getattr(allow, allowance)):
+        raise Refused(f"{'.'.join(path)}: {told}{f' (service.allow.{allowance})' if allowance else ''}")
+    if isinstance(raw, Mapping):
+        for key, value in raw.items():
+            refuse(value, own.get(key) if isinstance(own, Mapping) else None, (*path, str(key)), allow)
+    elif isinstance(raw, list | tuple):
+        for number, value in enumerate(raw):
+            refuse(value, None, (*path, str(number)), allow)
+
+
+def _problem(raw: Any, path: Sequence[str]) -> tuple[str, str | None]:
+    """What a setting names that clients may not, empty for nothing, and which of the Allowances lets it pass."""
+    name = path[-1] if path else ""
+    if raw in (None, {}, [], (), False):
+        return "", None
+    if name in OPERATORS:
+        return "is for the operator of this service to set", None
+    if name == "storage":
+        return "is for the operator of this service to set", "storage"
+    if _from_environment(path, raw):
+        return "takes values from the service's environment, or says where they go", "environment"
+    if name in CODE or (name == "kind" and isinstance(raw, str) and (":" in raw or "." in raw)):
+        return "names code", "plugins"
+    if isinstance(raw, str) and (name in PLACES or ARGUMENTS in path) and _is_local(raw):
+        return "names a place on the service's disk", "paths"
+    return "", None
+
+
+def _from_environment(path: Sequence[str], raw: Any) -> bool:
+    """Whether a setting is a variable, or a text that holds one."""
+    if bool(path and path[-1] in SENT_ELSEWHERE and raw):
+        return True
+    return is_reference(raw) or (isinstance(raw, str) and _VARIABLE in raw.replace(_ESCAPED, ""))
+
+
+def _is_local(place: str) -> bool:
+    if "://" in place:
+        return place.startswith(_LOCAL_SCHEMES)
+    if "\n" in place:
+        return False
+    return bool(_PATHLIKE.match(place)) or (len(place) <= _NAME_CHARACTERS and Path(place).exists())

@@ -1,0 +1,30 @@
+"""What every route of the service works with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray_jobs.service.config import ServedRunConfig
+from ray_jobs.service.engines import Engines
+from ray_jobs.service.jobs import RunJobs
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The service as its routes see it.
+
+    `roots` are the folders or URLs below which runs lie, new ones below the first. `settings` are those of the run
+    that the service was started with, as its file has them, and `config` the same checked; `storage` are the options
+    for URLs. Without `jobs` no run can be started here, without `engines` nothing can be tried.
+    `cache` is a folder for indexes that may be thrown away; None makes one that goes with the process.
+    """
+
+    roots: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    storage: Mapping[str, Any] = field(default_factory=dict)
+    jobs: RunJobs | None = None
+    engines: Engines | None = None
+    config: ServedRunConfig | None = None
+    cache: str | None = None

@@ -1,0 +1,47 @@
+"""The block `service` of a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ray_jobs.config.load import validated
+from ray_jobs.errors import ConfigError
+from ray_jobs.service.config import ServedRunConfig
+
+RUN: dict[str, Any] = {
+    "output": "out/first",
+    "seeds": {"path": "seeds.jsonl"},
+    "evolvers": {"small": {"engine": {"kind": "scripted"}}},
+    "responder": {"kind": "evolver"},
+}
+
+
+def served(**service: Any) -> ServedRunConfig:
+    return validated(ServedRunConfig, {**RUN, "service": service}, "serve.yaml")
+
+
+def test_it_listens_to_this_machine_alone_and_looks_beside_the_output() -> None:
+    config = served()
+    assert (config.service.host, config.roots()) == ("127.0.0.1", ("out",))
+    assert validated(ServedRunConfig, {**RUN, "output": "s3://bucket/a/b"}, "x").roots() == ("s3://bucket/a",)
+    assert validated(ServedRunConfig, {**RUN, "output": "first"}, "x").roots() == (".",)
+    assert validated(ServedRunConfig, {**RUN, "output": "/first"}, "x").roots() == ("/",)
+    assert served(roots=["s3://bucket/runs"]).roots() == ("s3://bucket/runs",)
+
+
+@pytest.mark.parametrize(
+    ("service", "word"),
+    [
+        ({"host": "0.0.0.0"}, "hosts"),
+        ({"hosts": ["a.b:80"]}, "service.hosts"),
+        ({"port": 0}, "service.port"),
+        ({"limits": {"share": 2}}, "service.limits.share"),
+        ({"alow": {}}, "did you mean allow"),
+    ],
+)
+def test_what_is_wrong_is_told_by_its_field(service: dict[str, Any], word: str) -> None:
+    with pytest.raises(ConfigError, match=word):
+        served(**service)
+    assert served(host="0.0.0.0", hosts=["evolve.example.org"]).service.hosts == ("evolve.example.org",)
