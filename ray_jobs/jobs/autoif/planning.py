@@ -129,7 +129,8 @@ class Planner:
         for batch in read_seeds(source):
             seeds += batch.seeds
             dropped += [unreadable(bad) for bad in batch.bad]
-            seen.add([bytes.fromhex(item.seed_id) for item in (*batch.seeds, *batch.bad)])
+            seen.add([bytes.fromhex(seed.seed_id) for seed in batch.seeds])
+            seen.add([bytes.fromhex(bad.seed_id) for bad in batch.bad])
             index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
         places = {question(seed.instruction, seed.input): (place, seed) for place, seed in enumerate(seeds)}
         kept, short = usable_queries(list(places), rules.query_characters)
