@@ -72,12 +72,13 @@ def test_autoif_has_the_papers_constants() -> None:
 
 def test_the_selections_are_those_of_table_5() -> None:
     steps = [step for step in loaded("ic_ifd_25_percent").finish if isinstance(step, SelectConfig)]
-    assert [step.by for step in steps] == ["instruction_length", "perplexity", "ifd", "ic_ifd", None]
+    assert [step.by for step in steps] == ["instruction_length", "instruction_perplexity", "ifd", "ic_ifd", None]
     assert [step.top or step.random for step in steps] == ["25%"] * 5
     assert len({step.target for step in steps}) == 5
     scorer = loaded("ic_ifd_25_percent").scorer
     assert isinstance(scorer, ModelScorerConfig)
     assert scorer.instruction_length
+    assert scorer.instruction_perplexity
 
 
 def test_the_qwen_study_varies_the_student() -> None:
