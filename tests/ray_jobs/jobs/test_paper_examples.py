@@ -18,6 +18,7 @@ from ray_jobs.config.strategies import EvolInstructConfig
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig, EvolutionRewardConfig
 from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig, SelectConfig
 from ray_jobs.jobs.load import load_config
+from tools import paper_docs
 
 FOLDER = Path(__file__).parents[3] / "examples" / "paper"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "autoif")
@@ -37,6 +38,11 @@ def cost() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_constants_of_the_page_are_those_of_the_configurations() -> None:
+    assert paper_docs.PAGE.read_text(encoding="utf-8") == paper_docs.page(), "`python tools/paper_docs.py` writes them"
+    assert {row[-1] for row in paper_docs.rows()} == {"same"}
 
 
 TEMPERATURES = {"greedy": 0, "01": 0.1, "03": 0.3, "05": 0.5, "07": 0.7, "09": 0.9}
