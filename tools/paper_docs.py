@@ -58,7 +58,7 @@ PAPER: list[tuple[str, str, str, Any]] = [
     ("search: steps at most", "", "search.steps", 10),
     ("search: temperature of the optimiser", "", "sampling.optimiser.temperature", 0.6),
 ]
-"""What a constant is; its configuration in examples/paper (empty: defaults of the search); its path; the paper's value."""
+"""What a constant is, its configuration (empty: the defaults of the search), its path, and the paper's value."""
 
 
 def value_at(config: Any, path: str) -> Any:
