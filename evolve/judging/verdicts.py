@@ -1,8 +1,8 @@
 """What a judge's reply to a comparison says, in the forms of well-known judge prompts.
 
 They are: a letter alone; "[[A]]", "[[B]]" and, for a tie, "[[C]]"; "[[A>>B]]", "[[B>A]]" and "[[A=B]]"; "Verdict: A";
-"Assistant 1 is better than Assistant 2", and "worse than" and "equal to". A judge may reason before it decides; a decision in a fixed form then counts
-more than what was weighed up before.
+"Assistant 1 is better than Assistant 2", and "worse than" and "equal to". A judge may reason before it decides; a
+decision in a fixed form then counts more than what was weighed up before.
 """
 
 from __future__ import annotations
