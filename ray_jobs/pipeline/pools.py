@@ -11,7 +11,7 @@ from ray.autoscaler._private.util import format_readonly_node_type
 from ray.data import ActorPoolStrategy, Dataset
 from ray.experimental.internal_kv import _internal_kv_get
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.pipeline.actor import ActorContext
 from ray_jobs.pipeline.stage import Stage
 
