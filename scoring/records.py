@@ -71,8 +71,12 @@ class PairScorer(Protocol):
 
 @dataclass(frozen=True)
 class Scoring:
-    """What one actor scores with. `lengths` and `rewards` are None where they are not asked for."""
+    """What one actor scores with. `lengths` and `rewards` are None where they are not asked for.
+
+    `instructions` asks for the losses of instructions alone, without their inputs.
+    """
 
     scorer: PairScorer
     lengths: Callable[[Sequence[Pair]], list[int | None]] | None = None
     rewards: Callable[[Sequence[Pair]], list[Reward]] | None = None
+    instructions: bool = False

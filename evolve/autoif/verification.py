@@ -15,6 +15,7 @@ from evolve.autoif.records import Case, Dropped, Verification
 from evolve.flow import Flow
 from evolve.prompts import Template
 from evolve.records import Form, Sampling, Usage
+from evolve.thoughts import part_inline
 
 _CASE = {
     "type": "object",
@@ -74,15 +75,19 @@ def write_verifications(
 def parse_verification(text: str) -> tuple[Verification | None, list[Dropped]]:
     """The function and the cases in a reply, and what of it fell with its reason.
 
-    The object may stand in a code fence or bare, among prose. Slips that models make are mended: line breaks
-    inside strings, Python's True and False, backslashes that JSON does not know, other quotes, commas too many, and
-    what else `read_object` takes; a fence within the function's text is taken off. A reply whose function
-    cannot be found falls whole; a case that cannot be used falls alone. Expected outputs may be booleans or
+    The object may stand in a code fence or bare, among prose, behind thoughts in <think> tags. Slips that models make
+    are mended: line breaks inside strings, Python's True and False, backslashes that JSON does not know, other quotes,
+    commas too many, and what else `read_object` takes; a fence within the function's text is taken off. A reply whose
+    function cannot be found falls whole; a case that cannot be used falls alone. Expected outputs may be booleans or
     the strings "true" and "false" in any case.
     """
-    if not _OBJECT_START.search(text):
+    answer, thinks = part_inline(text).answer, text.lstrip().startswith("<think>")
+    if not _OBJECT_START.search(answer if thinks else text):
         return None, [Dropped("verify", "reply", "no_json", text)]
-    found = next(_objects(text), None)
+    found = next(_objects(answer), None)
+    if found is None and not thinks:
+        # the closing tag may stand in the function's own text
+        found = next(_objects(text), None)
     if found is None:
         return None, [Dropped("verify", "reply", "malformed_json", text)]
     function = found.get("func")

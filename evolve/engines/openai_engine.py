@@ -16,10 +16,10 @@ from evolve.engine import PROBE
 from evolve.engines.chat import Chat
 from evolve.engines.http_server import BUSY, Gone, HttpServer, Refused, Unreachable
 from evolve.engines.openai_reply import Reply, Usage, parted, read_reply, reasoning_tokens, tops
-from evolve.engines.reasoning import Parted
 from evolve.engines.reply_text import TELL, clean, finish
 from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
 from evolve.records import Completion, Form, Prompt
+from evolve.thoughts import Parted
 
 PATH = "/chat/completions"
 OF_THE_CONFIGURATION = {

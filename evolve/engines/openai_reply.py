@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from evolve.engines.http_server import Odd, said
-from evolve.engines.reasoning import Parted, part_inline
+from evolve.thoughts import Parted, part_inline
 
 BAD_GATEWAY = 502
 SHOWN = 200

@@ -7,9 +7,9 @@ by its marks, for all models that share them are read alike.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from evolve.errors import SettingError
+from evolve.thoughts import Parted
 
 AUTO, NONE = "auto", "none"
 HARMONY = "openai_gptoss"
@@ -29,21 +29,9 @@ _MARKS: tuple[tuple[tuple[str, ...], str], ...] = (
 """Marks in a template, all of which must be there, and vLLM's parser of them; the first that fits."""
 _UNREAD = ("◁think▷", "<thinking>", "<thought>", "<reasoning>", "<|begin_of_thought|>", "<|thinking|>", "<|thought|>")
 """Marks of thoughts for which vLLM has no parser."""
-_INLINE = re.compile(r"\s*(?:<think>)?(?P<reasoning>(?:(?!<think>).)*?)</think>(?P<answer>.*)", re.DOTALL)
 _CHANNEL = re.compile(
     r"<\|channel\|>(?P<channel>\w+)[^<]*<\|message\|>(?P<text>.*?)(?=<\|(?:end|return|call|start)\|>|\Z)", re.DOTALL
 )
-_UNFINISHED = re.compile(r"\s*<think>(?P<reasoning>.*)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Parted:
-    """A reply: what was thought, what was answered, and whether the thoughts ended. `cut` characters are no answer."""
-
-    reasoning: str
-    answer: str
-    ended: bool = True
-    cut: int = 0
 
 
 def parser_for(template: str | None) -> tuple[str | None, str]:
@@ -63,18 +51,6 @@ def parser_for(template: str | None) -> tuple[str | None, str]:
                 "none, under which thoughts count as answers"
             )
     return None, "the chat template holds no marks of thoughts"
-
-
-def part_inline(text: str) -> Parted:
-    """A reply whose thoughts stand before its answer in <think> tags, the first of which the prompt may hold.
-
-    A reply that does not begin so is all answer.
-    """
-    if found := _INLINE.match(text):
-        return Parted(found["reasoning"].strip(), found["answer"].strip(), cut=found.start("answer"))
-    if found := _UNFINISHED.match(text):
-        return Parted(found["reasoning"].strip(), "", ended=False, cut=len(text))
-    return Parted("", text)
 
 
 def part_harmony(text: str) -> Parted:

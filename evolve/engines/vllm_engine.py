@@ -30,7 +30,7 @@ from vllm.v1.engine.exceptions import EngineDeadError
 from evolve.confidence import Confidence
 from evolve.engines.adapters import Adapter, read_adapter
 from evolve.engines.chat import Chat
-from evolve.engines.reasoning import AUTO, NONE, Parted, parser_for
+from evolve.engines.reasoning import AUTO, NONE, parser_for
 from evolve.engines.rendering import Control, Rendering, own_template
 from evolve.engines.reply_text import clean, finish
 from evolve.engines.vllm_reasoning import Thoughts
@@ -38,6 +38,7 @@ from evolve.engines.vllm_sampling import parameters
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
 from evolve.listening import PIECE, URGENCY, URGENT
 from evolve.records import Completion, Prompt
+from evolve.thoughts import Parted
 
 MIN_COMPLETION_TOKENS = 1
 log = logging.getLogger(__name__)

@@ -8,8 +8,9 @@ from typing import Any
 
 from vllm.reasoning import ReasoningParserManager
 
-from evolve.engines.reasoning import HARMONY, NONE, Parted, part_harmony
+from evolve.engines.reasoning import HARMONY, NONE, part_harmony
 from evolve.errors import SettingError
+from evolve.thoughts import Parted
 
 TAIL = 16
 """How many of a prompt's last tokens show whether it opens or closes the thoughts."""

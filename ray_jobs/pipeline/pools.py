@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import ray
+from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
+from ray.autoscaler._private.util import format_readonly_node_type
 from ray.data import ActorPoolStrategy, Dataset
+from ray.experimental.internal_kv import _internal_kv_get
 
 from ray_jobs.config.pools import PoolConfig, VariantConfig
 from ray_jobs.pipeline.actor import ActorContext
@@ -68,6 +72,24 @@ def unschedulable(pools: Mapping[str, PoolConfig]) -> list[str]:
         for name, shape in kinds(pools)
         if shape.own_bounds[0] and not actors_on(shape, nodes)
     ]
+
+
+def without_autoscaler(pools: Mapping[str, PoolConfig]) -> list[str]:
+    """As `unschedulable`; none where an autoscaler may yet bring a node that holds such an actor."""
+    return [] if may_grow() else unschedulable(pools)
+
+
+def may_grow() -> bool:
+    """Whether an autoscaler may bring nodes to the cluster, as far as it tells: True where that is not known.
+
+    A cluster that was put together by hand has one that only watches, and names each node by its id.
+    """
+    told = _internal_kv_get(DEBUG_AUTOSCALING_STATUS)
+    report = json.loads(told).get("autoscaler_report") if told else None
+    if not report or not report.get("active_nodes"):
+        return True
+    watched = {format_readonly_node_type(node["NodeID"]) for node in ray.nodes()}  # type: ignore[no-untyped-call]
+    return not watched.issuperset(report["active_nodes"])
 
 
 def blocks_at_once(pools: Iterable[PoolConfig]) -> int:

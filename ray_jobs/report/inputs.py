@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from ray_jobs.datasets.source import SELECTION, Source, open_source, run_source
-from ray_jobs.errors import OutputError
+from ray_jobs.errors import DamagedOutput, OutputError
 from ray_jobs.output import accept
 from ray_jobs.output.file_names import DATA, REJECTED, RUN, SUCCESS
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
@@ -52,8 +52,11 @@ class Inputs:
 
     def models(self) -> dict[str, str]:
         """The model of each evolver that the configuration names."""
-        named = self.configuration.get("evolvers") or {}
-        return {name: str(item["engine"]["model"]) for name, item in named.items()}
+        try:
+            named = self.configuration.get("evolvers") or {}
+            return {name: str(item["engine"]["model"]) for name, item in named.items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DamagedOutput(f"{self.store.url_of(RUN)}: expected evolvers with engines ({error!r})") from None
 
     def planned(self) -> Counter[str] | None:
         """Records planned by evolver, one for each seed that could not be read; None without a plan."""
@@ -77,7 +80,10 @@ def read_inputs(store: Store) -> Inputs:
     found = output.manifest
     groups = found.outcome_counts().groups()
     seen = sorted({evolver for evolver, _ in groups})
-    configured = list((run.get("configuration") or {}).get("evolvers") or ())
+    configuration = run.get("configuration") or {}
+    if not isinstance(configuration, dict):
+        raise DamagedOutput(f"{store.url_of(RUN)}: configuration: expected a group of settings")
+    configured = list(configuration.get("evolvers") or ())
     kept, rejected = (run_source(store, found, folder) for folder in (DATA, REJECTED))
     if kept is None and rejected is None:
         raise OutputError(f"{store.url}: holds no record yet")

@@ -24,7 +24,7 @@ from ray_jobs.pipeline.journal import JournalPlace, interval
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.placement import Placement
 from ray_jobs.pipeline.plan_source import Pending, fitting_rows, pending_blocks
-from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable
+from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable, without_autoscaler
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.sink import PartsSink
 from ray_jobs.pipeline.stage import Stage
@@ -143,7 +143,7 @@ class _Run:
         sessions = run_files.load_sessions(self.epoch.store)
         budget = Budget(limits, pools, spent_by(sessions), self.request.ask)
         budget.check_start()
-        # a cluster of our own never grows; what another one may grow to, only its operators know
+        # a cluster of our own never grows, and cannot tell so as early
         alone = starts_here(job.config.ray.address) and not ray.is_initialized()
         self.say(f"starting Ray, then the pools {', '.join(pools)}")
         with kept_apart(self.verbose), cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
@@ -160,15 +160,10 @@ class _Run:
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
                 lacking = partial(unschedulable, pools)
                 proven = bool(self.epoch.accepted.manifest.outcome_counts().by_status()[KEPT])
-                watchdog = Watchdog(limits, sizes, lacking, lacking if alone else tuple, proven)
-                observers: tuple[Observer, ...] = (
-                    session,
-                    display,
-                    metrics,
-                    budget,
-                    Told(self.say),
-                    *placements.values(),
-                )
+                hopeless = lacking if alone else partial(without_autoscaler, pools)
+                watchdog = Watchdog(limits, sizes, lacking, hopeless, proven)
+                observers: list[Observer] = [session, display, metrics, budget, Told(self.say)]
+                observers += placements.values()
                 try:
                     with kept_short(self.epoch.store, done, monitor, self.holder.check):
                         watch(execution, monitor, observers, watchdog, self.request, self.holder.check, first)

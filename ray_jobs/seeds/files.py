@@ -270,6 +270,8 @@ def _passed_over(place: _Place, found: Found) -> str:
 
 def _near(path: str, options: Mapping[str, Any]) -> str:
     """What there is instead, as the end of a sentence."""
+    if path.startswith(("http://", "https://")):
+        return ", says the server (404)"
     above, _, name = path.rstrip("/").rpartition("/")
     if above.endswith(":/"):  # `path` is a bucket
         return ""

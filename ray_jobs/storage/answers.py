@@ -28,6 +28,7 @@ _PASSING = {
 _PASSING_STATUS = {408, 425, 429}
 _NEVER = {501, 505}  # the 5xx that no later try changes: not implemented, HTTP version not supported
 _LOST = {
+    "ClientConnectorDNSError",
     "ClientConnectorError",
     "ClientOSError",
     "ClientPayloadError",

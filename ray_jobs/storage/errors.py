@@ -87,7 +87,8 @@ def _why_os(error: Exception) -> str:
         return "permission denied"
     code, status = response_code(error), response_status(error)
     if code or status:
-        said = getattr(error, "strerror", None) or str(error)
+        # what aiohttp raises names URL and status again in its text
+        said = getattr(error, "strerror", None) or getattr(error, "message", None) or str(error)
         return f"{code or status} {said}" + (f" (HTTP status {status})" if code and code != str(status) else "")
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno)

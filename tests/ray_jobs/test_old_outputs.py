@@ -236,5 +236,7 @@ def test_a_search_under_the_template_of_back_then_is_refused_and_kept(
     with pytest.raises(SystemExit) as ended:
         main(("optimize", "search/search.yaml", "--output", output))
     assert ended.value.code == 2
-    assert "templates.auto_evol/optimise" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "templates.auto_evol/optimise" in told
+    assert "version 0.1's" in told
     assert {path: path.read_bytes() for path in before} == before

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray_jobs.config.registered import naming
 from ray_jobs.datasets.analyses import FOLDER
-from ray_jobs.datasets.source import check_source
+from ray_jobs.datasets.source import open_source
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.analysis.job import AnalysisJob
@@ -29,7 +29,7 @@ def analyse(config: AnalysisRunConfig, verbose: bool = False, say: Say = print) 
     """
     source, store = open_store(config.source, config.storage), open_store(config.output, config.storage)
     # before the first file of the analysis, which lies in what is perhaps no dataset
-    check_source(source)
+    open_source(source).tell_unfinished(say)
     ownership.check_place(store, "analysis")
     if job := _job(_in_its_folder(config)):
         ownership.claim(open_store(job.config.output, config.storage), job.holds)

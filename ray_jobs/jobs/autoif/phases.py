@@ -126,7 +126,7 @@ class AnswerPhase(Phase):
     def plan_with(self, planner: Planner) -> PlanIndex:
         """One row an instruction and query."""
         source, queries = self.store_of(INSTRUCTIONS), self.seed_source()
-        return planner.answers(source, queries, self.prepared.rules, self.run.seed)
+        return planner.answers(source, queries, self.prepared.rules, self.run.seed, self.run.seeds.gone)
 
     @property
     def pipeline(self) -> Pipeline:

@@ -23,10 +23,12 @@ from ray_jobs.errors import SeedError
 from ray_jobs.jobs.autoif.rounds import as_json
 from ray_jobs.output import accept
 from ray_jobs.output.file_names import DATA
+from ray_jobs.output.gone import OnGone, settle_gone
 from ray_jobs.output.part_files import pieces
 from ray_jobs.output.plan import QUERY_FELL, PlanWriter, digest, unreadable
 from ray_jobs.output.plan_files import read_plan_file
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
+from ray_jobs.seeds.idset import IdSet
 from ray_jobs.seeds.read import Seed, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.storage.store import Store
 
@@ -73,15 +75,21 @@ class Planner:
             self._add(evolver, list(self._told_apart(index, evolver, offered, near_duplicate)))
         return self._saved(now)
 
-    def answers(self, source: Store, queries: SeedSource, rules: Rules, run_seed: int) -> PlanIndex:
+    def answers(
+        self, source: Store, queries: SeedSource, rules: Rules, run_seed: int, gone: OnGone = "refuse"
+    ) -> PlanIndex:
         """One row an instruction that `source` holds and query that it is paired with.
 
-        Raises SeedError where no query can be used.
+        What becomes of rows whose query is not among the `queries` any more, `gone` says; an instruction all of whose
+        rows are retracted is paired anew. Raises SeedError where no query can be used, and SeedsChanged.
         """
         index, now = self.writer.index, digest(_state(source), signature(queries))
         if index.signature == now:
             return index
-        usable = self._queries(index, queries, rules)
+        before = list(index.files)
+        usable, seen = self._queries(index, queries, rules)
+        settle_gone(self.writer.store, index, before, seen, gone)
+        index.seeds = len(usable) + index.gone_seeds
         contexts = pc.unique(_planned(self.writer.store, index, ["context"])["context"]).to_pylist()
         paired = {json.loads(context)["instruction_id"] for context in contexts}
         texts, rows = list(usable), dict[str, list[Row]]()
@@ -112,12 +120,17 @@ class Planner:
                 index.seeds += 1
             yield row
 
-    def _queries(self, index: PlanIndex, source: SeedSource, rules: Rules) -> dict[str, tuple[int, Seed]]:
-        """The usable queries by their text, with their place; the others are planned as rows that fall."""
-        seeds, dropped = list[Seed](), list[Row]()
+    def _queries(self, index: PlanIndex, source: SeedSource, rules: Rules) -> tuple[dict[str, tuple[int, Seed]], IdSet]:
+        """The usable queries by their text, with their place, and the ids of all that were read.
+
+        Those that cannot be used are planned as rows that fall.
+        """
+        seeds, dropped, seen = list[Seed](), list[Row](), IdSet()
         for batch in read_seeds(source):
             seeds += batch.seeds
             dropped += [unreadable(bad) for bad in batch.bad]
+            seen.add([bytes.fromhex(seed.seed_id) for seed in batch.seeds])
+            seen.add([bytes.fromhex(bad.seed_id) for bad in batch.bad])
             index.duplicates, index.seed_notes = batch.report.duplicates, batch.report.lines()
         places = {question(seed.instruction, seed.input): (place, seed) for place, seed in enumerate(seeds)}
         kept, short = usable_queries(list(places), rules.query_characters)
@@ -132,8 +145,7 @@ class Planner:
         new = [row for row in dropped if row["seed_id"] not in known]
         index.unreadable.update(row["seed_reason"] for row in new)
         self._add(UNREADABLE, new)
-        index.seeds = len(kept)
-        return {text: places[text] for text in kept}
+        return {text: places[text] for text in kept}, seen
 
     def _answer_rows(self, record: Row, queries: Sequence[tuple[int, Seed]], order: Order) -> Iterator[Row]:
         functions = [function["source"] for function in json.loads(record["output"])]
@@ -203,9 +215,11 @@ def _written(source: Store) -> dict[str, dict[str, str]]:
 
 
 def _planned(store: Store, index: PlanIndex, columns: Sequence[str], evolver: str | None = None) -> pa.Table:
-    """Planned rows, of one folder of the plan or of all evolvers', by some of their columns."""
+    """Rows that are planned and not retracted, of one folder of the plan or of all evolvers', by some columns."""
     wanted = [file for file in index.files if file.evolver == evolver or (not evolver and file.evolver != UNREADABLE)]
-    tables = [read_plan_file(store, file, columns) for file in wanted]
+    retracted = pa.array(index.retracted)
+    tables = [read_plan_file(store, file, [*columns, "plan_row"]) for file in wanted]
     if not tables:
         return pa.table({name: pa.array([], pa.string()) for name in columns})
-    return pa.concat_tables(tables)
+    rows = pa.concat_tables(tables)
+    return rows.filter(pc.invert(pc.is_in(rows["plan_row"], retracted))).select(list(columns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ray_jobs.errors import DamagedOutput
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.output import accept
 from ray_jobs.output.file_names import REPORT, SUCCESS
@@ -30,6 +31,8 @@ def funnel_so_far(stores: Mapping[str, Store]) -> list[dict[str, Any]]:
 
 
 def funnel_of(store: Store) -> list[dict[str, Any]]:
-    """The funnel in the report of a finished phase."""
-    steps: list[dict[str, Any]] = read_json(store, REPORT)["funnel"]
+    """The funnel in the report of a finished phase. Raises DamagedOutput where it has none."""
+    steps = read_json(store, REPORT).get("funnel")
+    if not isinstance(steps, list) or not all(isinstance(step, dict) for step in steps):
+        raise DamagedOutput(f"{store.url_of(REPORT)}: expected a report with a funnel; the next run writes it anew")
     return steps

@@ -18,6 +18,7 @@ from ray.exceptions import RayError
 
 from evolve.errors import SearchError
 from evolve.method_search.config import Engines
+from evolve.method_search.propose import OPTIMISE_TEMPLATE
 from evolve.method_search.search import optimise
 from evolve.method_search.state import OptimiserState
 from ray_jobs.config.identity import changes
@@ -42,6 +43,8 @@ from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import Store, open_store
 
 SETTINGS, METHOD = "optimize.json", "method.json"
+FORMER_PROMPT = "49874de7aaf2ec49"
+"""The digest of the optimiser's prompt that version 0.1 shipped."""
 Say = Callable[[str], None]
 
 
@@ -107,6 +110,8 @@ class _Search:
         if self.store.exists(SEARCH):
             before = run_files.read_json(self.store, SETTINGS)["result_settings"]
             if lines := changes(before, self.prepared.settings):
+                if before.get(f"templates.{OPTIMISE_TEMPLATE}") == FORMER_PROMPT:
+                    lines.append("the prompt was version 0.1's; docs/auto_evol.md says how the search goes on with it")
                 raise SettingsChanged(
                     f"{self.store.url}: this search was begun with other settings; use them, or another output\n"
                     + "\n".join(f"  {line}" for line in lines)

@@ -33,7 +33,10 @@ def describe(store: Store) -> list[str]:
     state = saved_state(store)
     lines = [_condition(store, state), *(describe_step(step) for step in (state.log if state else ()))]
     if state and state.stopped and store.exists(REPORT):
-        lines += describe_end(run_files.read_json(store, REPORT))
+        try:
+            lines += describe_end(run_files.read_json(store, REPORT))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DamagedOutput(f"{store.url_of(REPORT)}: expected the report of a search ({error!r})") from None
     return lines
 
 

@@ -29,13 +29,38 @@ CASES = (Case("a\nb", True), Case("", False))
         PLAIN.replace("true", "True"),
         PLAIN.replace("true", '" TRUE "'),
         json.dumps(json.loads(PLAIN), indent=2),
+        f'<think>Maybe {{"func": "..."}}?</think>\n{PLAIN}',
+        f'Maybe {{"func": "..."}}?\n</think>\n\n```json\n{PLAIN}\n```',
     ],
-    ids=["bare", "json fence", "plain fence", "prose", "python word", "string", "indented"],
+    ids=[
+        "bare",
+        "json fence",
+        "plain fence",
+        "prose",
+        "python word",
+        "string",
+        "indented",
+        "thoughts",
+        "tag of prompt",
+    ],
 )
 def test_verifications_are_found(reply: str) -> None:
     found, dropped = parse_verification(reply)
     assert found is not None
     assert (found.function, found.cases, dropped) == (FUNCTION, CASES, [])
+
+
+@pytest.mark.parametrize("reply", [f"<think>Perhaps {PLAIN}", f"<think>{PLAIN}</think>\nI cannot tell."])
+def test_thoughts_hold_no_function(reply: str) -> None:
+    found, (dropped,) = parse_verification(reply)
+    assert (found, dropped.reason) == (None, "no_json")
+
+
+def test_a_tag_within_a_function_is_no_end_of_thoughts() -> None:
+    function = "def evaluate(response): return '</think>' in response"
+    found, _ = parse_verification(json.dumps({"func": function, "cases": [{"input": "a", "output": False}]}))
+    assert found is not None
+    assert found.function == function
 
 
 CODE = FUNCTION.replace("\\n", "n")

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from evolve.engines.reasoning import Parted, parser_for, part_harmony, part_inline
+from evolve.engines.reasoning import parser_for, part_harmony
 from evolve.errors import SettingError
 from evolve.records import Completion, Prompt, Sampling
+from evolve.thoughts import Parted, part_inline
 from tests.evolve.engines.loopback import Answer, completion, loopback
 from tests.evolve.engines.test_chat import ask
 

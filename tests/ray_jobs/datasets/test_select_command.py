@@ -172,6 +172,18 @@ def test_a_score_that_no_record_has_is_told_with_the_near_one(target: Store, tmp
         select(output, target, Rule("icifd", top=1), say=quiet)
 
 
+def test_scores_of_an_earlier_versions_output_are_told_without_those_that_it_cannot_have(
+    target: Store, tmp_path: Path
+) -> None:
+    output, without = open_store(str(tmp_path / "out")), RECORD_SCHEMA.get_field_index("loss_instruction")
+    records = [record(number, reward=None) for number in range(6)]
+    write_output(output, [records], schema=RECORD_SCHEMA.remove(without))
+    with pytest.raises(ConfigError, match=r"--by reward: no record of .* perplexity, "):
+        select(output, target, Rule("reward", top=1), say=quiet)
+    with pytest.raises(ConfigError, match=r"lacks the columns loss_instruction"):
+        select(output, target, Rule("instruction_perplexity", top=1), say=quiet)
+
+
 def test_a_selection_of_an_unfinished_run_says_so(output: Store, target: Store) -> None:
     said = list[str]()
     output.delete(["_SUCCESS"])

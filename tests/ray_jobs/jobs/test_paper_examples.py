@@ -18,6 +18,7 @@ from ray_jobs.config.strategies import EvolInstructConfig
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig, EvolutionRewardConfig
 from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfig, SelectConfig
 from ray_jobs.jobs.load import load_config
+from tools import paper_docs
 
 FOLDER = Path(__file__).parents[3] / "examples" / "paper"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem != "autoif")
@@ -37,6 +38,11 @@ def cost() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_constants_of_the_page_are_those_of_the_configurations() -> None:
+    assert paper_docs.PAGE.read_text(encoding="utf-8") == paper_docs.page(), "`python tools/paper_docs.py` writes them"
+    assert {row[-1] for row in paper_docs.rows()} == {"same"}
 
 
 TEMPERATURES = {"greedy": 0, "01": 0.1, "03": 0.3, "05": 0.5, "07": 0.7, "09": 0.9}
@@ -72,12 +78,13 @@ def test_autoif_has_the_papers_constants() -> None:
 
 def test_the_selections_are_those_of_table_5() -> None:
     steps = [step for step in loaded("ic_ifd_25_percent").finish if isinstance(step, SelectConfig)]
-    assert [step.by for step in steps] == ["instruction_length", "perplexity", "ifd", "ic_ifd", None]
+    assert [step.by for step in steps] == ["instruction_length", "instruction_perplexity", "ifd", "ic_ifd", None]
     assert [step.top or step.random for step in steps] == ["25%"] * 5
     assert len({step.target for step in steps}) == 5
     scorer = loaded("ic_ifd_25_percent").scorer
     assert isinstance(scorer, ModelScorerConfig)
     assert scorer.instruction_length
+    assert scorer.instruction_perplexity
 
 
 def test_the_qwen_study_varies_the_student() -> None:

@@ -22,7 +22,7 @@ from ray_jobs.jobs.score_pairs import ScorePairsJob
 from ray_jobs.output.verify import verify
 from ray_jobs.runner.run import resume, run
 from ray_jobs.storage.store import open_store
-from scoring import Pair, RewardConfig, RewardScorer
+from scoring import Pair, RewardConfig, RewardScorer, Scorer, ScorerConfig
 from scoring.scripted import ScriptedScorer
 from tests.scoring.tiny_models import FAMILIES, GROUPED, build_tokenizer, save_model, save_reward_model
 
@@ -119,6 +119,7 @@ def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
     scorer = save_model(tmp_path / "scorer", FAMILIES["llama"], bos=True)
     reward = save_reward_model(tmp_path / "reward", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
     asked = {"reward": {"model": str(reward), "token_budget": 64}, "instruction_length": True, "threads": 1}
+    asked["instruction_perplexity"] = True
     report = run(job(tmp_path, kind="model", model=str(scorer), **asked), say=lambda _: None)
     found = records(tmp_path)
     pairs = [Pair(item["instruction"], item["input"], item["output"]) for item in found]
@@ -128,12 +129,15 @@ def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(scorer)
     lengths = [len(tokenizer.encode(pair.instruction, add_special_tokens=False)) for pair in pairs]
     assert [item["instruction_length"] for item in found] == lengths
+    alone = Scorer(ScorerConfig(str(scorer))).score([Pair(pair.instruction, "", "") for pair in pairs])
+    assert [item["loss_instruction"] for item in found] == pytest.approx([item.loss_q for item in alone], rel=1e-4)
+    assert any(item["input"] and item["loss_instruction"] != item["loss_q"] for item in found)
     assert {item["reward_model"] for item in found} == {str(reward)}
     assert "empty response: reward is undefined" in found[4]["score_note"]
     mean = sum(item["reward"] for item in found[:4]) / 4
     assert report["groups"][0]["mean_reward"] == pytest.approx(mean)
     assert plain.schema == ds.dataset(tmp_path / "out" / "data").to_table().schema
-    for name in ("reward", "reward_model", "instruction_length"):
+    for name in ("reward", "reward_model", "instruction_length", "loss_instruction"):
         assert set(plain[name].to_pylist()) == {None}
 
 

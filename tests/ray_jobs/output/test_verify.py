@@ -51,7 +51,8 @@ def store(tmp_path: Path) -> Store:
         file.write("3\n")
     job, epoch = SynthesisJob(config), new_epoch(open_store(config.output))
     assert make_plan(PlanWriter(epoch), job.seed_source(), job.fanout()).rows == ROWS + 1
-    content = dict.fromkeys(RUN_FIELDS, 0) | {"records_per_row": 2, "format": FORMAT}
+    content: dict[str, object] = {name: {} for name in RUN_FIELDS}
+    content |= {"records_per_row": 2, "format": FORMAT}
     epoch.store.write_bytes(RUN, json.dumps(content).encode())
     commit_part(epoch, *range(6))
     commit_part(epoch, *range(6, ROWS))

@@ -19,7 +19,7 @@ import pytest
 from evolve.strategies.evol_instruct import operator_order
 from ray_jobs.cli.show import print_report, print_rows
 from ray_jobs.config.run import RunConfig
-from ray_jobs.errors import SettingsChanged, Stopped
+from ray_jobs.errors import SettingsChanged, Stalled, Stopped
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output import accept
 from ray_jobs.output.epochs import add_part
@@ -73,6 +73,14 @@ def first(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Finished
     seeds.write_text(seeds.read_text() + "\n".join([*BAD_LINES, BAD_LINES[0]]) + "\n")
     config = configured(folder)
     return Finished(folder, config, run(SynthesisJob(config), say=lambda _: None))
+
+
+def test_a_cluster_that_lacks_what_a_pool_asks_for_and_has_no_autoscaler_ends_the_run(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", TEXTS[:2])
+    evolvers = {"a": {"engine": {"kind": "scripted"}, "pool": {"size": 1, "gpus": 8}}}
+    job = SynthesisJob(run_config(tmp_path, evolvers=evolvers, limits={"stall_seconds": 60}))
+    with pytest.raises(Stalled, match=r"evolve_a: no node .*8 GPU.* no autoscaler"):
+        run(job, say=lambda _: None)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ray_jobs.errors import SeedError, StorageError
+from ray_jobs.errors import JobError, SeedError, StorageError, StoreAway
 from ray_jobs.seeds.files import find_files
 from ray_jobs.storage.store import open_store
 from ray_jobs.storage.urls import file_name, is_wrapped, split_glob
@@ -93,6 +93,53 @@ def test_a_listing_without_sizes_is_an_error(served: str, tmp_path: Path) -> Non
     (tmp_path / "seeds.jsonl").write_text('{"instruction": "1"}\n')
     with pytest.raises(StorageError, match=r"seeds.jsonl.*how large"):
         find_files([f"{served}/*.jsonl"], "auto", {})
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Answers every request with the status that its path begins with."""
+
+    def do_GET(self) -> None:
+        self.send_response(int(self.path.split("/")[1]))
+        self.end_headers()
+
+    do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """The URL of such a server."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "told"),
+    [
+        ("404/s.jsonl", SeedError, r"404/s\.jsonl: no file of seeds there.*404"),
+        ("403/s.jsonl", StorageError, r"403/s\.jsonl: cannot list: 403 Forbidden$"),
+        ("401/s.jsonl", StorageError, r"401/s\.jsonl: cannot list: 401 Unauthorized$"),
+        ("500/s.jsonl", StoreAway, r"500/s\.jsonl: cannot list: 500 Internal Server Error$"),
+    ],
+)
+def test_what_a_web_server_refuses_is_told_with_its_url(
+    refusing: str, path: str, error: type[JobError], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        find_files([f"{refusing}/{path}"], "auto", {})
+
+
+@pytest.mark.parametrize("place", ["http://127.0.0.1:9/s.jsonl", "http://no.such.host.invalid/s.jsonl"])
+def test_a_web_server_that_nobody_is_at_does_not_answer(place: str) -> None:
+    with pytest.raises(StoreAway, match=f"{place}: .* does not answer"):
+        find_files([place], "auto", {})
 
 
 @pytest.mark.parametrize("kind", ["local", "s3"])

@@ -60,3 +60,9 @@ def test_wrong_settings_are_told(
 def test_a_folder_that_is_no_output_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert left(str(tmp_path), "trajectories") == 5
     assert "expected the output of a run" in capsys.readouterr().err
+
+
+def test_an_unfinished_source_is_told(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (Path(output) / "_SUCCESS").unlink()
+    assert left(output, "trajectories") == 0
+    assert "not finished" in capsys.readouterr().out

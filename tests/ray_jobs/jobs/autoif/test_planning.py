@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from evolve.autoif.augment import Augmented
 from evolve.autoif.responses import Verified
 from evolve.autoif.rules import PAPER, Order
 from evolve.records import Response, Usage
-from ray_jobs.errors import SeedError
+from ray_jobs.errors import SeedError, SeedsChanged
 from ray_jobs.jobs.autoif.planning import Planner
 from ray_jobs.jobs.autoif.rounds import answered_rounds, augmented_round, query_of
 from ray_jobs.output import accept
 from ray_jobs.output.epochs import add_part
+from ray_jobs.output.gone import OnGone
 from ray_jobs.output.parts import write_part
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
@@ -123,6 +125,35 @@ def test_an_instruction_keeps_its_queries(planner: Planner, source: Store, tmp_p
     assert planned(planner) == before
     assert len(planned(planner, "b")) == 2
     assert [row["seed_reason"] for row in planned(planner, UNREADABLE)] == ["query_too_short"]
+
+
+def test_rows_of_queries_that_are_gone_are_named_and_kept_or_retracted_by_a_word(
+    planner: Planner, source: Store, tmp_path: Path
+) -> None:
+    path, rules = tmp_path / "queries.jsonl", replace(RULES, queries=1)
+    queries, seeds = [f"What is the use of thing number {number}?" for number in range(6)], SeedSource((str(path),))
+    write_seeds(path, [*queries, "Short?"])
+    add(source, 0, instruction("Use only verbs"))
+    planner.answers(source, seeds, rules, 0)
+    (first,) = planned(planner)
+    drawn, others = first["seed_instruction"], [text for text in queries if text != first["seed_instruction"]]
+    write_seeds(path, others)
+
+    def again(gone: OnGone) -> PlanIndex:
+        store = planner.writer.store
+        return replace(planner, writer=PlanWriter(new_epoch(store))).answers(source, seeds, rules, 0, gone)
+
+    with pytest.raises(SeedsChanged, match=rf"1 seeds.*1 rows(.|\n)*{re.escape(drawn)}"):
+        again("refuse")
+    assert len(planned(planner)) == 1, "nothing of a refused run is planned"
+    index = again("retract")
+    # the query that was too short is gone as well, unasked
+    assert (index.retracted.tolist(), index.usable_seeds, dict(index.unreadable)) == ([0, 1], 5, {})
+    (_, anew) = planned(planner)
+    assert anew["seed_instruction"] in others
+    write_seeds(path, [text for text in others if text != anew["seed_instruction"]])
+    assert again("keep").retracted.tolist() == [0, 1]
+    assert len(planned(planner)) == 2
 
 
 def test_without_a_usable_query_nothing_is_planned(planner: Planner, source: Store, tmp_path: Path) -> None:
