@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import ray
 from ray._private.state import state
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.pipeline.pools import asked_for, in_words
 
 

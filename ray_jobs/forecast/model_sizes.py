@@ -16,7 +16,8 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import LocalEntryNotFoundError, NotASafetensorsRepoError
 
 from ray_jobs.config.engine_kinds import VllmConfig
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ModelScorerConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.arguments import argument
 

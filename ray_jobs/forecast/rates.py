@@ -19,7 +19,7 @@ from evolve.engines.recording_engine import Call
 from ray_jobs.config.base import Strict
 from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
 from ray_jobs.config.load import validated
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.values import parsed
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.arguments import argument

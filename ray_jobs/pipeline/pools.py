@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import ray
 from ray.data import ActorPoolStrategy, Dataset
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.pipeline.actor import ActorContext
 from ray_jobs.pipeline.stage import Stage
 

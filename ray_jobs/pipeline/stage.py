@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from ray_jobs.config.engine_kinds import VllmConfig
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ModelScorerConfig
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.actor import ActorContext, PoolActor
 from ray_jobs.pipeline.journal import JournalPlace

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ray_jobs.config.run import LimitsConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import BudgetSpent
 from ray_jobs.output.run_files import Session
 from ray_jobs.pipeline.monitor import PoolState, Snapshot

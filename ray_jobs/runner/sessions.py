@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.errors import StorageError
 from ray_jobs.output.lease import Lease
 from ray_jobs.output.run_files import READY_AFTER, Session

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ray_jobs.config.run import LimitsConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import BudgetSpent
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.run_files import Session

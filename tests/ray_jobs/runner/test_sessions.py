@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ray.exceptions import ActorDiedError
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.lease import take
 from ray_jobs.output.run_files import load_sessions
