@@ -68,8 +68,9 @@ class Prompt:
     """A conversation that an engine is to go on with: a system prompt first, if any, and a user's turn last.
 
     `form` holds the reply to a form, where the engine can. `seed` makes the draw repeatable as far as the engine
-    allows. `measure_confidence` asks for `Completion.confidence`, which costs the engine log-probabilities. `adapter`
-    is the one of an engine's adapters that is to answer, "" for the bare model; None: as the engine is set.
+    allows. `measure_confidence` asks for `Completion.confidence`, which costs the engine log-probabilities, as do
+    `answers`: whole answers of which `Completion.probabilities` are wanted. `adapter` is the one of an engine's
+    adapters that is to answer, "" for the bare model; None: as the engine is set.
     """
 
     messages: tuple[Message, ...]
@@ -78,6 +79,7 @@ class Prompt:
     measure_confidence: bool = False
     form: Form | None = None
     adapter: str | None = None
+    answers: tuple[str, ...] = ()
 
     @classmethod
     def user(cls, text: str, sampling: Sampling, seed: int, measure_confidence: bool = False) -> Prompt:
@@ -102,7 +104,7 @@ class Completion:
     `text` is the answer alone. What the model thought aloud before it is `reasoning`, which took `reasoning_tokens` of
     the `completion_tokens`; where the thoughts did not end there is no answer. `confidence` is of the probability, at
     each position of the answer, of the most likely token there (arXiv 2412.11231, Section 4), before temperature and
-    top-p.
+    top-p. `probabilities` are those of the prompt's `answers`, 1 in sum; None where the engine cannot tell.
     """
 
     text: str
@@ -113,6 +115,7 @@ class Completion:
     reasoning: str = ""
     reasoning_tokens: int = 0
     reasoning_ended: bool = True
+    probabilities: tuple[float, ...] | None = None
 
     @property
     def mean_top1_prob(self) -> float | None:

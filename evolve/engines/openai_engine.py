@@ -15,7 +15,8 @@ from evolve.confidence import Confidence
 from evolve.engine import PROBE
 from evolve.engines.chat import Chat
 from evolve.engines.http_server import BUSY, Gone, HttpServer, Refused, Unreachable
-from evolve.engines.openai_reply import Reply, Usage, parted, read_reply, reasoning_tokens, tops
+from evolve.engines.openai_reply import Reply, Usage, parted, probabilities, read_reply, reasoning_tokens, tops
+from evolve.engines.reasoning import Parted
 from evolve.engines.reply_text import TELL, clean, finish
 from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
 from evolve.records import Completion, Form, Prompt
@@ -38,10 +39,13 @@ _UNKNOWN = re.compile(
     re.IGNORECASE,
 )
 """The words in which servers say that they do not know a field."""
+LIKELIEST = 20
+"""How many tokens of each position are asked for where answers are weighed; no more than OpenAI gives."""
+_UNKNOWN_PROBABILITIES = "it is asked without: mean_top1_prob and expected scores stay empty"
 _WITHOUT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("max_tokens", ("max_tokens",), "the limit goes to it as max_completion_tokens"),
-    ("logprobs", ("logprobs", "top_logprobs"), "it is asked without: mean_top1_prob stays empty"),
-    ("top_logprobs", ("logprobs", "top_logprobs"), "it is asked without: mean_top1_prob stays empty"),
+    ("logprobs", ("logprobs", "top_logprobs"), _UNKNOWN_PROBABILITIES),
+    ("top_logprobs", ("logprobs", "top_logprobs"), _UNKNOWN_PROBABILITIES),
     ("seed", ("seed",), "it is asked without: another run may draw other replies"),
 )
 """Fields that not every server knows, what is left out for each, and what that means."""
@@ -103,7 +107,7 @@ class OpenAIEngine:
         self._answered = True
         if not reply.choices:
             raise PromptRefused("the server gives no reply to the prompt")
-        return self._completion(reply)
+        return self._completion(reply, prompt)
 
     async def _asked(self, prompt: Prompt) -> Reply:
         """The server's reply; a field that it does not know is left out, of this request and of all later ones."""
@@ -156,7 +160,7 @@ class OpenAIEngine:
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:
         """OpenAI's own fields, as far as they say anything."""
-        sampling, measured = prompt.sampling, prompt.measure_confidence
+        sampling, measured = prompt.sampling, prompt.measure_confidence or bool(prompt.answers)
         fields = {
             "model": self._model,
             "messages": self._chat.turns(prompt.messages),
@@ -167,7 +171,7 @@ class OpenAIEngine:
             "stop": list(sampling.stop) or None,
             "seed": prompt.seed,
             "logprobs": measured or None,
-            "top_logprobs": 1 if measured else None,
+            "top_logprobs": LIKELIEST if prompt.answers else 1 if measured else None,
             "response_format": _response_format(prompt.form),
         }
         if "max_tokens" in self._without:
@@ -182,24 +186,26 @@ class OpenAIEngine:
             if name in str(refused):
                 raise SettingsRefused(f"{name}: the server at {self._server.base} refuses it: {refused}") from refused
 
-    def _completion(self, reply: Reply) -> Completion:
+    def _completion(self, reply: Reply, prompt: Prompt) -> Completion:
         choice, usage = reply.choices[0], reply.usage or Usage()
         ending = choice.finish_reason
         if not choice.message.content and isinstance(choice.message.refusal, str) and choice.message.refusal:
             raise ReplyWithheld("model_refusal", f"the model refuses: {choice.message.refusal}")
         found = parted(choice) if self._parted else Parted("", choice.message.content or "")
         written = usage.completion_tokens or 0
-        thought, probabilities = reasoning_tokens(reply, found, written), tops(choice)
+        thought, likely = reasoning_tokens(reply, found, written), tops(choice)
+        text = clean(found.answer)
         return Completion(
-            text=clean(found.answer),
+            text=text,
             finish_reason=finish(ending),
             prompt_tokens=usage.prompt_tokens or 0,
             completion_tokens=written,
             # some servers tell the probabilities of the answer's tokens alone
-            confidence=Confidence.of(probabilities[thought:] if len(probabilities) == written else probabilities),
+            confidence=Confidence.of(likely[thought:] if len(likely) == written else likely),
             reasoning=found.reasoning.replace("\0", ""),
             reasoning_tokens=thought,
             reasoning_ended=found.ended,
+            probabilities=probabilities(choice, prompt.answers, text) if prompt.answers else None,
         )
 
     async def close(self) -> None:

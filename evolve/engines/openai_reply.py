@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from evolve.alternatives import Option, answer_start, weigh
 from evolve.engines.http_server import Odd, said
 from evolve.thoughts import Parted, part_inline
 
@@ -40,6 +41,7 @@ class Likely(msgspec.Struct):
     """One of a position's most likely tokens."""
 
     logprob: float
+    token: str = ""
 
 
 class Token(msgspec.Struct):
@@ -47,6 +49,7 @@ class Token(msgspec.Struct):
 
     logprob: float
     top_logprobs: list[Likely] | None = None
+    token: str = ""
 
 
 class Logprobs(msgspec.Struct):
@@ -127,6 +130,25 @@ def tops(choice: Choice) -> list[float]:
         math.exp(min(0.0, max([t.logprob, *(other.logprob for other in t.top_logprobs or ())])))
         for t in choice.logprobs.content
     ]
+
+
+def probabilities(choice: Choice, answers: Sequence[str], answer: str) -> tuple[float, ...] | None:
+    """Those of `answers`, as far as the likeliest tokens of the reply tell them, which ends with `answer`.
+
+    None where the server tells none, or where these leave more than a little open.
+    """
+    positions = [_options(token) for token in (choice.logprobs.content or () if choice.logprobs else ())]
+    start = answer_start(positions, answer)
+    found = None if start is None else weigh(answers, positions[start:])
+    return found.shares() if found else None
+
+
+def _options(token: Token) -> list[Option]:
+    """The drawn token and the others."""
+    likely = {token.token: token.logprob} | {
+        other.token: other.logprob for other in token.top_logprobs or () if other.token != token.token
+    }
+    return [Option(text, math.exp(min(0.0, number))) for text, number in likely.items()]
 
 
 def _has_text(choice: Choice) -> bool:

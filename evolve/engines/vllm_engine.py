@@ -7,6 +7,7 @@ import math
 import os
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 # Read by vLLM when it is imported: no usage reports, and only its own errors in the log.
@@ -16,6 +17,7 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 from vllm import SamplingParams
 from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMClientError
 from vllm.inputs import TokensPrompt
 from vllm.logprobs import FlatLogprobs, SampleLogprobs
 from vllm.lora.request import LoRARequest
@@ -33,6 +35,7 @@ from evolve.engines.chat import Chat
 from evolve.engines.reasoning import AUTO, NONE, parser_for
 from evolve.engines.rendering import Control, Rendering, own_template
 from evolve.engines.reply_text import clean, finish
+from evolve.engines.vllm_answers import LIKELIEST, probabilities
 from evolve.engines.vllm_reasoning import Thoughts
 from evolve.engines.vllm_sampling import parameters
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
@@ -113,9 +116,15 @@ class VllmEngine:
             output = await self._complete(tokens, asked, lora)
         except EngineDeadError as dead:
             raise EngineDied(f"vLLM's engine died: {dead}") from dead
-        except ValueError as refused:
+        except (ValueError, VLLMClientError) as refused:
             raise PromptRefused(str(refused)) from refused
-        return self._completion(output, len(tokens), opened)
+        completion = self._completion(output, len(tokens), opened)
+        if not prompt.answers:
+            return completion
+        found = await probabilities(
+            prompt.answers, tokens, output, completion.text, lambda more, how: self._complete(more, how, lora)
+        )
+        return replace(completion, probabilities=found)
 
     async def close(self) -> None:
         """Stop the engine's processes and free its memory."""
@@ -154,11 +163,11 @@ class VllmEngine:
                 self._generation,
                 max_tokens=min(sampling.max_tokens + (self._reasoning_tokens or 0) * thinks, room),
                 seed=prompt.seed,
-                logprobs=1 if prompt.measure_confidence else None,
+                logprobs=LIKELIEST if prompt.answers else 1 if prompt.measure_confidence else None,
                 skip_special_tokens=not (self._thoughts and self._thoughts.keep_special),
                 thinking_token_budget=budget,
             )
-        except (TypeError, ValueError) as wrong:
+        except (TypeError, ValueError, VLLMClientError) as wrong:
             raise SettingsRefused(f"sampling: vLLM does not take it: {wrong}") from wrong
 
     def _completion(self, output: CompletionOutput, prompt_tokens: int, opened: bool | None) -> Completion:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
+from evolve.alternatives import expected
 from evolve.described import described
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
@@ -15,16 +16,28 @@ from evolve.strategies.rounds import draw_seed, usage_of
 
 
 def ask(
-    messages: tuple[Message, ...], sampling: Sampling, rng: Random, form: Form | None = None
+    messages: tuple[Message, ...],
+    sampling: Sampling,
+    rng: Random,
+    form: Form | None = None,
+    answers: tuple[str, ...] = (),
 ) -> Flow[Completion | Rejected | Failed]:
-    """Put one prompt; one that the engine refuses is a failure of the case, a reply that only thinks rejects it."""
+    """Put one prompt; one that the engine refuses is a failure of the case, a reply that only thinks rejects it.
+
+    The probabilities of `answers` are asked for.
+    """
     try:
-        reply = yield Prompt(messages, sampling, draw_seed(rng), form=form)
+        reply = yield Prompt(messages, sampling, draw_seed(rng), form=form, answers=answers)
     except PromptRefused as refused:
         return Failed(refused.reason, str(refused))
     if not reply.reasoning_ended:
         return Rejected(UNFINISHED_REASONING, reply.reasoning, "", usage_of(reply), reply.finish_reason)
     return reply
+
+
+def expectation(scale: Mapping[str, float], reply: Completion) -> float | None:
+    """The mean value of a scale's answers, which were asked for, under the reply's probabilities, if it has any."""
+    return expected([*scale.values()], reply.probabilities) if reply.probabilities else None
 
 
 def digest(name: str, templates: Sequence[Template], sampling: Sampling, form: Form | None = None) -> str:

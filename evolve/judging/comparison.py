@@ -6,12 +6,13 @@ one of them neither, the case is a tie, and the record says that they disagreed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 from evolve.flow import Flow
-from evolve.judging.asking import ask, digest
+from evolve.judging.asking import ask, digest, expectation
 from evolve.judging.records import GREEDY, Case, Finding, Judged, Side
 from evolve.judging.verdicts import Place, read_place
 from evolve.prompts import load_template
@@ -23,10 +24,19 @@ SCORES = {"win": 1.0, "tie": 0.5, "lose": 0.0}
 
 
 class Comparison:
-    """Asks which side of a case is better: of two answers where the tasks are the same, of two pairs otherwise."""
+    """Asks which side of a case is better: of two answers where the tasks are the same, of two pairs otherwise.
 
-    def __init__(self, templates: Path | None = None, sampling: Sampling = GREEDY, forms: bool = False) -> None:
-        self._sampling, self._form = sampling, PLACE_FORM if forms else None
+    With `expected` the mean of the scores under the verdicts' probabilities is found too, over both orders.
+    """
+
+    def __init__(
+        self,
+        templates: Path | None = None,
+        sampling: Sampling = GREEDY,
+        forms: bool = False,
+        expected: bool = False,
+    ) -> None:
+        self._sampling, self._form, self._expected = sampling, PLACE_FORM if forms else None, expected
         answers = {"task", "answer_a", "answer_b"}
         pairs = {"task_a", "answer_a", "task_b", "answer_b"}
         self._answers = load_template("judging/compare_answers", answers, folder=templates, literal=True)
@@ -39,9 +49,10 @@ class Comparison:
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """Two prompts. A reply that cannot be read in either order rejects the case as "no_verdict"."""
         assert case.other is not None, "a comparison has two sides"
-        usage, found = Usage(), list[str]()
+        usage, found, expected = Usage(), list[str](), list[float | None]()
+        answers = PLACE_FORM.choices if self._expected else ()
         for first, second, names in ((case.side, case.other, _FORWARD), (case.other, case.side, _BACKWARD)):
-            reply = yield from ask(self._messages(first, second), self._sampling, rng, self._form)
+            reply = yield from ask(self._messages(first, second), self._sampling, rng, self._form, answers)
             if not isinstance(reply, Completion):
                 return replace(reply, usage=usage + reply.usage)
             usage += usage_of(reply)
@@ -49,15 +60,23 @@ class Comparison:
             if place is None:
                 return Rejected("no_verdict", reply.text, usage=usage, finish_reason=reply.finish_reason)
             found.append(names[place])
+            expected.append(expectation({side: SCORES[name] for side, name in names.items()}, reply))
         agreed = found[0] == found[1]
         verdict = found[0] if agreed else "tie"
-        return Judged({"verdict": verdict, "agreed": agreed, "win_score": SCORES[verdict]}, usage)
+        weighed = {"expected_win_score": _mean(expected)} if self._expected else {}
+        return Judged({"verdict": verdict, "agreed": agreed, "win_score": SCORES[verdict], **weighed}, usage)
 
     def _messages(self, first: Side, second: Side) -> tuple[Message, ...]:
         answers = {"answer_a": first.answer, "answer_b": second.answer}
         if first.text == second.text:
             return self._answers.messages(task=first.text, **answers)
         return self._pairs.messages(task_a=first.text, task_b=second.text, **answers)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one of them is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 _FORWARD: dict[Place, str] = {"A": "win", "B": "lose", "TIE": "tie"}

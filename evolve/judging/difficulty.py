@@ -8,13 +8,13 @@ judge meant would be a measurement of the guess.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 from pathlib import Path
 from random import Random
 
 from evolve.flow import Flow
-from evolve.judging.asking import ask, digest
+from evolve.judging.asking import ask, digest, expectation
 from evolve.judging.records import GREEDY, Case, Finding, Judged
 from evolve.prompts import Template, load_template
 from evolve.records import Completion, Form, Rejected, Sampling
@@ -24,6 +24,9 @@ LABELS = ("very easy", "easy", "medium", "hard", "very hard")
 """From 1 to 5."""
 LABEL_FORM = Form(choices=LABELS)
 SCORE_FORM = Form(pattern=r"Score: (100|[1-9]?[0-9])")
+LEVELS: Mapping[str, float] = {label: 1.0 + place for place, label in enumerate(LABELS)}
+SCORES: Mapping[str, float] = {f"Score: {number}": float(number) for number in range(101)}
+"""All answers of either form, and what each is worth."""
 _LABELS = r"(?:very[\s_-]+easy|very[\s_-]+hard|easy|medium|hard)"
 # "not very hard" and "isn't hard" name no label
 _LABEL = re.compile(
@@ -52,7 +55,8 @@ Reading = dict[str, str | int | float | bool] | str
 class DifficultyQuestion:
     """Asks for the difficulty of a case's task with one template, in `form` if any, and reads the reply with `read`.
 
-    With `with_input` off the judge sees the instruction alone, as in the official code of arXiv 2412.11231.
+    With `with_input` off the judge sees the instruction alone, as in the official code of arXiv 2412.11231. `weighed`
+    is a column and a scale: the column gets the expected value of the scale's answers, null where none can be told.
     """
 
     def __init__(
@@ -62,9 +66,10 @@ class DifficultyQuestion:
         sampling: Sampling = GREEDY,
         with_input: bool = True,
         form: Form | None = None,
+        weighed: tuple[str, Mapping[str, float]] | None = None,
     ) -> None:
         self._template, self._read, self._sampling, self._with_input = template, read, sampling, with_input
-        self._form = form
+        self._form, (self._column, self._scale) = form, weighed or ("", {})
 
     def fingerprint(self) -> str:
         """A digest of template, sampling and what is shown."""
@@ -74,29 +79,41 @@ class DifficultyQuestion:
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt."""
         task = case.side.text if self._with_input else case.side.task.instruction
-        reply = yield from ask(self._template.messages(task=task), self._sampling, rng, self._form)
+        messages = self._template.messages(task=task)
+        reply = yield from ask(messages, self._sampling, rng, self._form, tuple(self._scale))
         if not isinstance(reply, Completion):
             return reply
         reading = self._read(reply.text)
         if isinstance(reading, str):
             return Rejected(reading, reply.text, usage=usage_of(reply), finish_reason=reply.finish_reason)
-        return Judged(reading, usage_of(reply))
+        weighed = {self._column: expectation(self._scale, reply)} if self._scale else {}
+        return Judged({**reading, **weighed}, usage_of(reply))
 
 
 def label_question(
-    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True, forms: bool = False
+    templates: Path | None = None,
+    sampling: Sampling = GREEDY,
+    with_input: bool = True,
+    forms: bool = False,
+    expected: bool = False,
 ) -> DifficultyQuestion:
     """The question for a label, with the user's template where the folder has one. Raises TemplateError."""
     template = load_template("judging/difficulty_label", {"task"}, folder=templates, literal=True)
-    return DifficultyQuestion(template, read_label, sampling, with_input, LABEL_FORM if forms else None)
+    weighed = ("expected_level", LEVELS) if expected else None
+    return DifficultyQuestion(template, read_label, sampling, with_input, LABEL_FORM if forms else None, weighed)
 
 
 def score_question(
-    templates: Path | None = None, sampling: Sampling = GREEDY, with_input: bool = True, forms: bool = False
+    templates: Path | None = None,
+    sampling: Sampling = GREEDY,
+    with_input: bool = True,
+    forms: bool = False,
+    expected: bool = False,
 ) -> DifficultyQuestion:
     """The question for a number. Raises TemplateError."""
     template = load_template("judging/difficulty_score", {"task"}, folder=templates, literal=True)
-    return DifficultyQuestion(template, read_score, sampling, with_input, SCORE_FORM if forms else None)
+    weighed = ("expected_score", SCORES) if expected else None
+    return DifficultyQuestion(template, read_score, sampling, with_input, SCORE_FORM if forms else None, weighed)
 
 
 def read_label(text: str) -> Reading:

@@ -41,7 +41,7 @@ class Case:
 class Judged:
     """A verdict that could be read: its values by column."""
 
-    values: Mapping[str, str | int | float | bool | list[str]]
+    values: Mapping[str, str | int | float | bool | list[str] | None]
     usage: Usage = field(default_factory=Usage)
 
 

@@ -117,6 +117,8 @@ class ScriptedEngine:
             prompt_tokens=max(1, len(prompt.whole_text) // CHARACTERS_PER_TOKEN),
             completion_tokens=tokens,
             confidence=Confidence.of([0.5] * tokens) if prompt.measure_confidence else None,
+            # it likes all answers alike
+            probabilities=tuple(1 / len(prompt.answers) for _ in prompt.answers) or None,
         )
 
     async def _write(self, completion: Completion) -> None:

@@ -17,7 +17,7 @@ from ray_jobs.config.engine_kinds import EngineConfig, VllmConfig
 from ray_jobs.config.kinds import SCORERS
 from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.secrets import Address, Options
-from ray_jobs.config.sharing import check_shared, same_model
+from ray_jobs.config.sharing import check_sharing, same_model
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 
 if TYPE_CHECKING:
@@ -290,9 +290,7 @@ class RunConfig(JobConfig):
 
     @model_validator(mode="after")
     def _shared_engines(self) -> Self:
-        for name, evolver in self.evolvers.items():
-            if evolver.shares is not None:
-                check_shared(self.evolvers, name, evolver.shares)
+        check_sharing(self.evolvers)
         adapted = isinstance(self.responder, SelfResponderConfig) and self.responder.adapter is not None
         engines = [evolver.engine for evolver in self.evolvers.values()]
         if adapted and not (all(isinstance(engine, VllmConfig) for engine in engines) and same_model(engines)):

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Set
+from typing import Protocol
 
 from ray_jobs.config.engine_kinds import EngineKind
 
-if TYPE_CHECKING:
-    from ray_jobs.config.run import EvolverConfig
+
+class Evolver(Protocol):
+    """What may share its engine, or use another's: that of the evolver which `shares` names."""
+
+    @property
+    def engine(self) -> EngineKind:
+        """What it loads, or would load."""
+        ...
+
+    @property
+    def shares(self) -> str | None:
+        """The evolver whose pool and loaded engine it uses."""
+        ...
+
+    @property
+    def model_fields_set(self) -> Set[str]:
+        """What was given."""
+        ...
 
 
 def same_model(engines: Iterable[EngineKind]) -> bool:
@@ -16,8 +32,14 @@ def same_model(engines: Iterable[EngineKind]) -> bool:
     return len({engine.model for engine in engines}) == 1
 
 
-def check_shared(evolvers: Mapping[str, EvolverConfig], name: str, other: str) -> None:
-    """Refuse an evolver that cannot use another's engine. Raises ValueError, naming the field."""
+def check_sharing(evolvers: Mapping[str, Evolver]) -> None:
+    """Refuse evolvers that cannot use another's engine. Raises ValueError, naming the field."""
+    for name, evolver in evolvers.items():
+        if evolver.shares is not None:
+            _check_shared(evolvers, name, evolver.shares)
+
+
+def _check_shared(evolvers: Mapping[str, Evolver], name: str, other: str) -> None:
     place, evolver = f"evolvers.{name}.shares", evolvers[name]
     owners = [item for item, found in evolvers.items() if item != name and found.shares is None]
     if other not in owners:

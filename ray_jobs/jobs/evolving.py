@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ray_jobs.config.engine_kinds import EngineKind, SharedVllmConfig, VllmConfig
 from ray_jobs.config.pool_names import pool_name
-from ray_jobs.config.run import EvolverConfig, RunConfig, SelfResponderConfig
+from ray_jobs.config.run import RunConfig, SelfResponderConfig
+from ray_jobs.config.sharing import Evolver
 from ray_jobs.pipeline.actors import EvolveActor, EvolveTask
 from ray_jobs.pipeline.stage import Stage
 
@@ -17,20 +18,39 @@ def evolving(run: RunConfig, task: EvolveTask) -> list[Stage]:
     """A pool of each evolver that shares no other's, on the parts of the plan of all who share it."""
     answering = responding_adapter(run)
     stages = []
-    for name, evolver in run.evolvers.items():
+    for shared in engines_of(run.evolvers, answering):
+        own = replace(task, adapters=shared.adapters, respond_adapter=answering)
+        pool, place = run.evolvers[shared.name].pool, f"evolvers.{shared.name}.engine"
+        stages.append(Stage(pool_name(shared.name), place, EvolveActor, shared.engine, pool, own, shared.users))
+    return stages
+
+
+@dataclass(frozen=True)
+class LoadedEngine:
+    """The engine in the pool of the evolver `name`, whose rows and those of `users` pass it.
+
+    Where there are several, each has its adapter in `adapters`, "" for the bare model.
+    """
+
+    name: str
+    users: tuple[str, ...]
+    engine: EngineKind
+    adapters: Mapping[str, str]
+
+
+def engines_of(evolvers: Mapping[str, Evolver], answering: str | None = None) -> Iterator[LoadedEngine]:
+    """The engines that are loaded, ready for the adapters of all who use them, and for `answering` under one."""
+    for name, evolver in evolvers.items():
         if evolver.shares is not None:
             continue
-        users = {other: item for other, item in run.evolvers.items() if name in (other, item.shares)}
+        users = {other: item for other, item in evolvers.items() if name in (other, item.shares)}
         adapters = _adapters(users)
         engine = evolver.engine
         ready = {*adapters.values(), *([answering] if answering else [])} - {""}
         if ready and (len(users) > 1 or answering is not None):
             assert isinstance(engine, VllmConfig), "the configuration says so"
             engine = SharedVllmConfig.model_construct(**dict(engine), adapters=tuple(sorted(ready)))
-        own = replace(task, adapters=adapters if len(users) > 1 else {}, respond_adapter=answering)
-        place = f"evolvers.{name}.engine"
-        stages.append(Stage(pool_name(name), place, EvolveActor, engine, evolver.pool, own, branches=tuple(users)))
-    return stages
+        yield LoadedEngine(name, tuple(users), engine, adapters if len(users) > 1 else {})
 
 
 def responding_adapter(run: RunConfig) -> str | None:
@@ -56,6 +76,6 @@ def folder_of(adapter: str) -> str:
     return str(Path(adapter).resolve()) if adapter else ""
 
 
-def _adapters(users: Mapping[str, EvolverConfig]) -> dict[str, str]:
+def _adapters(users: Mapping[str, Evolver]) -> dict[str, str]:
     """The adapter of each evolver."""
     return {name: folder_of(getattr(user.engine, "adapter", None) or "") for name, user in users.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,8 @@ from ray_jobs.runner.cluster import starts_here
 from ray_jobs.seeds.read import read_seeds
 from ray_jobs.storage.store import open_store
 
+FORM, FORM_SETTINGS = "structured_outputs", "structured_outputs_config"
+"""vLLM's names for a request's form, and for an engine's settings of forms."""
 CLASSIFIER = "AutoModelForSequenceClassification"
 """The loader of transformers that a model's own code must offer, if it has any, in its config.json's `auto_map`."""
 
@@ -164,6 +166,8 @@ def check_chat(place: str, engine: VllmConfig) -> None:
                 parser_for(engine.chat_template or template)
         if engine.reasoning not in (AUTO, NONE) and (build := vllm_build()):
             build.check_parser(engine.reasoning)
+        if isinstance(settings := engine.arguments.get(FORM_SETTINGS), Mapping) and (build := vllm_build()):
+            build.check_settings(f"arguments.{FORM_SETTINGS}", settings)
     except SettingError as error:
         raise ConfigError(f"{place}.{error}") from None
 
@@ -185,6 +189,8 @@ def check_sampling(place: str, sampling: SamplingConfig, engines: Iterable[Engin
     if sampling.extra and any(isinstance(engine, VllmConfig) for engine in engines) and (build := vllm_build()):
         try:
             build.check_extra(sampling.extra)
+            if isinstance(form := sampling.extra.get(FORM), Mapping):
+                build.check_form(f"extra.{FORM}", form)
         except SettingError as error:
             raise ConfigError(f"{place}.{error}") from None
 

@@ -156,7 +156,7 @@ class EvolveActor(FirstActor):
     def load(self, model: EngineConfig) -> None:
         """Load the engine."""
         super().load(model)
-        engine = _under(self._engine, self._task.respond_adapter)
+        engine = under(self._engine, self._task.respond_adapter)
         self._answers = Answers(self._task.respond, engine) if self._task.respond else None
 
     async def work(self, row: Row, stats: WorkerStats) -> list[RoundRow]:
@@ -166,7 +166,7 @@ class EvolveActor(FirstActor):
             answers = self._answers
             if self._task.respond_adapter is None:
                 # who evolves answers
-                answers = replace(answers, engine=_under(self._engine, self._task.adapters.get(row["evolver"])))
+                answers = replace(answers, engine=under(self._engine, self._task.adapters.get(row["evolver"])))
             await self.each_kept(row, rounds, stats, answers.answer, RespondActor.step)
         return rounds
 
@@ -181,7 +181,7 @@ class EvolveActor(FirstActor):
         rng = Random(f"{self._task.seed} evolve {row['row_id']}")
         flow = self._task.strategy.evolve(seed, row["seed_index"], rng)
         measured = in_share(row["row_id"], self._task.confidence_share)
-        engine = _under(self._engine, self._task.adapters.get(row["evolver"]))
+        engine = under(self._engine, self._task.adapters.get(row["evolver"]))
         rounds = round_rows(await drive(flow, engine, measured))
         if not self._task.keep_thoughts:
             for item in rounds:
@@ -245,7 +245,8 @@ class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
         return [row["rounds"] for row in rows]
 
 
-def _under(engine: Engine, adapter: str | None) -> Engine:
+def under(engine: Engine, adapter: str | None) -> Engine:
+    """An engine under one of its adapters; None for it as it is set."""
     return engine if adapter is None else AdaptedEngine(engine, adapter)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evolve.judging.records import GREEDY, VERDICT_TOKENS
 from evolve.records import Sampling
@@ -92,7 +92,23 @@ class JudgeQuestionConfig(AnalysisKind):
         return replace(GREEDY, max_tokens=self.max_tokens)
 
 
-class InstructionJudgeConfig(JudgeQuestionConfig):
+class ScoringJudgeConfig(JudgeQuestionConfig):
+    """A question whose answers are worth something.
+
+    With `expected` the mean over the answers' probabilities is kept beside what the judge says, as far as the engine
+    tells them; it costs log-probabilities and, on a vLLM engine, some short replies more.
+    """
+
+    expected: bool = Field(False, json_schema_extra={"before": False})
+
+    @model_validator(mode="after")
+    def _answers_are_known(self) -> Self:
+        if self.expected and not self.forms:
+            raise ValueError("expected: needs forms: true, for only the answers of a form can be weighed")
+        return self
+
+
+class InstructionJudgeConfig(ScoringJudgeConfig):
     """A judge that looks at instructions one by one, with their inputs or without; with `seeds` at the seeds too."""
 
     seeds: bool = True
@@ -123,7 +139,7 @@ class DifficultyScoreConfig(InstructionJudgeConfig):
         return DifficultyJob(run, self)
 
 
-class WinConfig(JudgeQuestionConfig):
+class WinConfig(ScoringJudgeConfig):
     """Whose answers a judge finds better: those of the output, or those of `against`, by default the same output.
 
     Records meet by seed, round and sample, and by evolver unless `evolver` or `other_evolver` says whose they are.

@@ -76,10 +76,8 @@ class DifficultyJob(JudgeJob):
     def __init__(self, config: AnalysisRunConfig, analysis: DifficultyConfig | DifficultyScoreConfig) -> None:
         labels = isinstance(analysis, DifficultyConfig)
         make = label_question if labels else score_question
-        question = _checked(
-            partial(make, sampling=analysis.sampling(), with_input=analysis.with_input, forms=analysis.forms),
-            analysis.templates,
-        )
+        how = partial(make, sampling=analysis.sampling(), with_input=analysis.with_input, forms=analysis.forms)
+        question = _checked(partial(how, expected=analysis.expected), analysis.templates)
         super().__init__(config, analysis, question, DIFFICULTY if labels else DIFFICULTY_SCORE, analysis.seeds)
 
 
@@ -88,7 +86,8 @@ class WinJob(JudgeJob):
 
     def __init__(self, config: AnalysisRunConfig, analysis: WinConfig) -> None:
         carried = (PLAN.field("other_record_id"),)
-        question = _checked(partial(Comparison, sampling=analysis.sampling(), forms=analysis.forms), analysis.templates)
+        how = partial(Comparison, sampling=analysis.sampling(), forms=analysis.forms)
+        question = _checked(partial(how, expected=analysis.expected), analysis.templates)
         super().__init__(config, analysis, question, WIN, False, carried)
         self._win = analysis
 

@@ -63,12 +63,12 @@ def own_table(store: Store) -> list[str]:
 
 
 def read_files(store: Store, paths: Sequence[str], columns: Sequence[str]) -> pa.Table:
-    """These columns of all records in the files; nulls without rows where there are no files."""
-    tables = []
+    """These columns of all records in the files; nulls where a file is older than a column."""
+    tables = [pa.table({name: pa.array([], pa.null()) for name in columns})]
     for path in sorted(paths):
-        with store.open_input(path) as opened:
-            tables.append(pq.read_table(opened, columns=list(columns)))
-    return pa.concat_tables(tables) if tables else pa.table({name: pa.array([], pa.null()) for name in columns})
+        with store.open_input(path) as opened, pq.ParquetFile(opened) as file:
+            tables.append(file.read([name for name in columns if name in file.schema_arrow.names]))
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def groups(table: pa.Table) -> Iterator[tuple[str | None, int, pa.Table]]:
@@ -93,16 +93,15 @@ def numbers(table: pa.Table, name: str) -> Numbers:
 
 
 def difficulty(table: pa.Table) -> Entry:
-    """Counts by label, and the mean level."""
+    """Counts by label, and the mean level, as the judge said it and as it is to be expected."""
     labels = table["difficulty_label"].to_pylist()
-    return {"labels": {label: labels.count(label) for label in LABELS}} | mean(
-        "mean_level", numbers(table, "difficulty_level")
-    )
+    level = mean("mean_level", numbers(table, "difficulty_level"))
+    return {"labels": {label: labels.count(label) for label in LABELS}, **level, **expected(table, "expected_level")}
 
 
 def difficulty_score(table: pa.Table) -> Entry:
-    """The mean score."""
-    return mean("mean_score", numbers(table, "difficulty_score"))
+    """The mean score, as the judge said it and as it is to be expected."""
+    return mean("mean_score", numbers(table, "difficulty_score")) | expected(table, "expected_score")
 
 
 def win(table: pa.Table) -> Entry:
@@ -111,7 +110,13 @@ def win(table: pa.Table) -> Entry:
     counts = {verdict: verdicts.count(verdict) for verdict in ("win", "tie", "lose")}
     disagreed = table["agreed"].to_pylist().count(False)
     rate = share("win_rate", counts["win"] + counts["tie"] / 2, len(verdicts))
-    return {**counts, "disagreed": disagreed, **rate}
+    return {**counts, "disagreed": disagreed, **rate, **expected(table, "expected_win_score")}
+
+
+def expected(table: pa.Table, column: str) -> Entry:
+    """The mean of the expected values in `column`, and of how many records; nothing where no record has one."""
+    values = numbers(table, column)
+    return {"weighed": len(values), **mean(f"mean_{column}", values)} if len(values) else {}
 
 
 def reward(column: str, table: pa.Table) -> Entry:
@@ -168,9 +173,9 @@ def embeddings(table: pa.Table) -> Entry:
 
 
 POOLED: Mapping[str, tuple[tuple[str, ...], Statistics]] = {
-    "difficulty": (("difficulty_label", "difficulty_level"), difficulty),
-    "difficulty_score": (("difficulty_score",), difficulty_score),
-    "win": (("verdict", "agreed"), win),
+    "difficulty": (("difficulty_label", "difficulty_level", "expected_level"), difficulty),
+    "difficulty_score": (("difficulty_score", "expected_score"), difficulty_score),
+    "win": (("verdict", "agreed", "expected_win_score"), win),
     "reward": (("reward",), partial(reward, "reward")),
     "evolution_reward": (("evolution_reward",), partial(reward, "evolution_reward")),
     "key_phrases": (("phrases",), key_phrases),

@@ -46,12 +46,17 @@ _OUTCOME = [
 ]
 _TOKENS = [pa.field("prompt_tokens", pa.int64()), pa.field("completion_tokens", pa.int64())]
 
-DIFFICULTY = (pa.field("difficulty_label", pa.string()), pa.field("difficulty_level", pa.int32()))
-DIFFICULTY_SCORE = (pa.field("difficulty_score", pa.float64()),)
+DIFFICULTY = (
+    pa.field("difficulty_label", pa.string()),
+    pa.field("difficulty_level", pa.int32()),
+    pa.field("expected_level", pa.float64()),
+)
+DIFFICULTY_SCORE = (pa.field("difficulty_score", pa.float64()), pa.field("expected_score", pa.float64()))
 WIN = (
     pa.field("verdict", pa.string()),
     pa.field("agreed", pa.bool_()),
     pa.field("win_score", pa.float64()),
+    pa.field("expected_win_score", pa.float64()),
 )
 REWARD = (pa.field("reward", pa.float64()),)
 EVOLUTION_REWARD = (pa.field("evolution_reward", pa.float64()),)

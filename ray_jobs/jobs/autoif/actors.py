@@ -31,7 +31,7 @@ from ray_jobs.jobs.autoif.rounds import (
 )
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import Row
-from ray_jobs.pipeline.actors import FirstActor, LaterActor
+from ray_jobs.pipeline.actors import FirstActor, LaterActor, under
 
 
 class AugmentActor(FirstActor):
@@ -43,11 +43,12 @@ class AugmentActor(FirstActor):
     async def rounds(self, row: Row) -> list[RoundRow]:
         """The one round of a call."""
         rules, kit = self._task.rules, self._task
+        engine = under(self._engine, kit.adapters.get(row["evolver"]))
         seeds = row["seed_instruction"].split("\n")
         flow = augment(
             seeds, rules.instructions_a_call, kit.templates.augment, rules.augment_sampling, kit.rng(self.step, row)
         )
-        return [augmented_round(await drive(flow, self._engine))]
+        return [augmented_round(await drive(flow, engine))]
 
 
 class ExamineActor(FirstActor):
@@ -66,7 +67,8 @@ class ExamineActor(FirstActor):
         if row["seed_reason"]:
             return [duplicate_round(row)]
         kit = self._task
-        examiner = Examiner(kit.rules, kit.templates, self._engine, self._box.check)
+        engine = under(self._engine, kit.adapters.get(row["evolver"]))
+        examiner = Examiner(kit.rules, kit.templates, engine, self._box.check)
         return [examined_round(await examiner.examine(row["seed_instruction"], kit.rng(self.step, row)))]
 
 

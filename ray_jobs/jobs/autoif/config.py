@@ -16,6 +16,7 @@ from ray_jobs.config.base import HARMLESS, MODEL, SamplingConfig, Strict, kind_o
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.run import ENGINE_NAME, JobConfig, ScorerConfig
+from ray_jobs.config.sharing import check_sharing
 from ray_jobs.config.strategies import StrategyKind
 
 DEFAULT_CLASSIFIER = "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7"
@@ -160,6 +161,12 @@ class ModelConfig(Strict):
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
 
 
+class AutoIFEvolverConfig(ModelConfig):
+    """An engine and its pool; or `shares`, the evolver whose pool and loaded engine it uses, under its own adapter."""
+
+    shares: str | None = Field(None, json_schema_extra=HARMLESS)
+
+
 class ClassifierConfig(Strict):
     """A sequence-classification model for NLI, in a pool of its own. Its labels are read from its configuration."""
 
@@ -189,14 +196,15 @@ class AutoIFConfig(JobConfig):
 
     seed: int = 0
     strategy: AutoIFStrategyConfig
-    evolvers: dict[Annotated[str, Field(pattern=ENGINE_NAME)], ModelConfig] = Field(min_length=1)
+    evolvers: dict[Annotated[str, Field(pattern=ENGINE_NAME)], AutoIFEvolverConfig] = Field(min_length=1)
     responder: ModelConfig
     judge: ModelConfig | None = None
     nli: NliConfig = ClassifierConfig()
     scorer: ScorerConfig | None = None
 
     @model_validator(mode="after")
-    def _has_a_judge(self) -> Self:
+    def _has_what_it_needs(self) -> Self:
+        check_sharing(self.evolvers)
         if self.judge is None and self.strategy.quality is not None:
             raise ValueError(
                 "judge: is missing; strategy.quality needs a model that scores (quality: null leaves it out)"

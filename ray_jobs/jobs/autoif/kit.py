@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 
 from evolve.autoif.rules import Rules
@@ -16,7 +17,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Kit:
-    """What all steps share: rules, prompts, the run's seed, and how its sandboxes are made."""
+    """What all steps share: rules, prompts, the run's seed, and how its sandboxes are made.
+
+    Evolvers that share the engine have `adapters`, by their names, "" for the bare model.
+    """
 
     rules: Rules
     templates: Templates
@@ -24,6 +28,7 @@ class Kit:
     limits: Limits
     required: frozenset[Protection]
     servers: int
+    adapters: Mapping[str, str] = field(default_factory=dict)
 
     def sandbox(self) -> Sandbox:
         """A sandbox of this process. Raises SandboxError where the machine lacks a required guard."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from ray_jobs.config.identity import fingerprint
@@ -10,6 +11,7 @@ from ray_jobs.config.pool_names import pool_name
 from ray_jobs.jobs.autoif.config import ModelConfig
 from ray_jobs.jobs.autoif.planning import Planner
 from ray_jobs.jobs.autoif.preparation import Prepared
+from ray_jobs.jobs.evolving import engines_of
 from ray_jobs.jobs.preflight import check_models
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_index import PlanIndex
@@ -53,11 +55,13 @@ class Phase(Job):
         return {name: evolver.engine.label for name, evolver in self.run.evolvers.items()}
 
     def evolving(self, actor: type[PoolActor[Any]]) -> list[Stage]:
-        """Every evolver in a pool of its own, on its own part of the plan."""
-        return [
-            self.stage(pool_name(name), f"evolvers.{name}", actor, evolver, branches=(name,))
-            for name, evolver in self.run.evolvers.items()
-        ]
+        """A pool of each evolver that shares no other's, on the parts of the plan of all who share it."""
+        stages = []
+        for shared in engines_of(self.run.evolvers):
+            kit = replace(self.prepared.kit, adapters=shared.adapters)
+            pool, place = self.run.evolvers[shared.name].pool, f"evolvers.{shared.name}.engine"
+            stages.append(Stage(pool_name(shared.name), place, actor, shared.engine, pool, kit, shared.users))
+        return stages
 
     def judging(self, name: str, actor: type[PoolActor[Any]]) -> Stage:
         """A pool with the judge model."""

@@ -21,7 +21,7 @@ import pytest
 from evolve.autoif.verification import FORM as VERIFY_FORM
 from evolve.engines.openai_engine import OpenAIEngine
 from evolve.errors import PromptRefused, SettingsRefused
-from evolve.judging.difficulty import LABEL_FORM, SCORE_FORM, read_label, read_score
+from evolve.judging.difficulty import LABEL_FORM, LEVELS, SCORE_FORM, SCORES, read_label, read_score
 from evolve.records import Completion, Prompt, Sampling
 
 CONTEXT = 256
@@ -47,7 +47,8 @@ async def answers(model, arguments, prompts):
     engine = VllmEngine(model, arguments)
     async def complete(raw):
         prompt = Prompt.user(raw["text"], Sampling(**raw["sampling"]), raw["seed"], raw["measure_confidence"])
-        prompt = replace(prompt, form=Form(**raw["form"]) if raw["form"] else None)
+        form = Form(**raw["form"]) if raw["form"] else None
+        prompt = replace(prompt, form=form, answers=tuple(raw["answers"]))
         try:
             return asdict(await engine.generate(prompt))
         except PromptRefused as refused:
@@ -74,8 +75,14 @@ PROMPTS = {
     "stopped": Prompt.user(QUESTION, Sampling(0.0, 1.0, 200, stop=("Paris",)), 1),
     "too long": Prompt.user(LONG, GREEDY, 1),
     "empty": Prompt.user("", GREEDY, 1),
-    **{f"label {n}": replace(Prompt.user(task, SHORT, n), form=LABEL_FORM) for n, task in enumerate(TASKS)},
-    **{f"score {n}": replace(Prompt.user(task, SHORT, n), form=SCORE_FORM) for n, task in enumerate(TASKS)},
+    **{
+        f"label {n}": replace(Prompt.user(task, SHORT, n), form=LABEL_FORM, answers=tuple(LEVELS))
+        for n, task in enumerate(TASKS)
+    },
+    **{
+        f"score {n}": replace(Prompt.user(task, SHORT, n), form=SCORE_FORM, answers=tuple(SCORES))
+        for n, task in enumerate(TASKS)
+    },
     "verification": replace(
         Prompt.user("Write a function and test cases for it.", Sampling(0.7, 0.95, 180), 1), form=VERIFY_FORM
     ),
@@ -102,7 +109,7 @@ def engines(smollm2_dir: Path, plain_dir: Path) -> dict[Path, dict[str, dict[str
     raw = [
         {"text": prompt.text, "sampling": {name: getattr(prompt.sampling, name) for name in Sampling.__slots__},
          "seed": prompt.seed, "measure_confidence": prompt.measure_confidence,
-         "form": asdict(prompt.form) if prompt.form else None}
+         "form": asdict(prompt.form) if prompt.form else None, "answers": prompt.answers}
         for prompt in PROMPTS.values()
     ]  # fmt: skip
     arguments = {"dtype": "float32", "enforce_eager": True, "max_model_len": CONTEXT, "max_num_seqs": 16}
@@ -232,6 +239,24 @@ def test_a_form_leaves_nothing_unreadable(direct: dict[str, dict[str, Any]]) -> 
         assert "difficulty_label" in read_label(direct[f"label {number}"]["text"])
         assert "difficulty_score" in read_score(direct[f"score {number}"]["text"])
     assert direct["verification"]["text"].startswith('{"func": "')
+
+
+def test_each_answer_of_a_form_has_a_probability(direct: dict[str, dict[str, Any]]) -> None:
+    for name, answers in (("label", [*LEVELS]), ("score", [*SCORES])):
+        for number in range(len(TASKS)):
+            reply = direct[f"{name} {number}"]
+            found = dict(zip(answers, reply["probabilities"], strict=True))
+            assert sum(found.values()) == pytest.approx(1)
+            assert found[reply["text"]] > 1 / len(answers)
+    assert direct["greedy"]["probabilities"] is None
+
+
+def test_a_server_tells_the_same_probabilities_or_none(url: str, direct: dict[str, dict[str, Any]]) -> None:
+    names = [f"label {number}" for number in range(len(TASKS))]
+    for name, reply in zip(names, ask(url, *(PROMPTS[name] for name in names)), strict=True):
+        assert isinstance(reply, Completion)
+        assert reply.text == direct[name]["text"]
+        assert reply.probabilities in (None, pytest.approx(direct[name]["probabilities"], abs=0.02))
 
 
 def test_fields_of_sampling_reach_the_engine(direct: dict[str, dict[str, Any]]) -> None:

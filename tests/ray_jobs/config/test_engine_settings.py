@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from evolve.described import described
-from evolve.engines.vllm_build import Build
+from evolve.engines.vllm_build import Build, vllm_build
 from evolve.errors import SettingError
 from evolve.records import Sampling
 from ray_jobs.config.base import SamplingConfig
@@ -92,3 +92,24 @@ def test_a_field_or_a_parser_that_vllm_does_not_know_is_named() -> None:
         build.check_extra(["min_token"])
     with pytest.raises(SettingError, match=r"reasoning: .*qwen\b.*did you mean qwen3\?.*auto, none, qwen3"):
         build.check_parser("qwen")
+
+
+def test_a_form_that_vllm_cannot_use_is_named() -> None:
+    build = Build((), (), ("regex", "choice"), ("backend", "enable_in_reasoning"), ("auto", "xgrammar"))
+    build.check_settings("arguments.structured_outputs_config", {"backend": "xgrammar"})
+    with pytest.raises(SettingError, match=r"structured_outputs_config\.backend: .*outlines.*allowed: auto, xgrammar"):
+        build.check_settings("arguments.structured_outputs_config", {"backend": "outlines"})
+    with pytest.raises(SettingError, match=r"structured_outputs_config\.backed: .*did you mean backend\?"):
+        build.check_settings("arguments.structured_outputs_config", {"backed": "xgrammar"})
+    with pytest.raises(SettingError, match=r"extra\.structured_outputs\.regexp: .*did you mean regex\?"):
+        build.check_form("extra.structured_outputs", {"regexp": "a"})
+
+
+@pytest.mark.engine
+def test_a_form_that_is_none_is_found_out_by_vllm_itself() -> None:
+    build = vllm_build()
+    if build is None:
+        pytest.skip("no vLLM on this machine")
+    build.check_form("extra.structured_outputs", {"regex": "[a-z]+"})
+    with pytest.raises(SettingError, match=r"extra\.structured_outputs: .*parenthesis"):
+        build.check_form("extra.structured_outputs", {"regex": "(a"})

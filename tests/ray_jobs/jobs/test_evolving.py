@@ -13,9 +13,11 @@ from pydantic import ValidationError
 from ray_jobs.config.engine_kinds import SharedVllmConfig
 from ray_jobs.config.identity import result_settings
 from ray_jobs.errors import ConfigError
+from ray_jobs.jobs.autoif.phases import autoif_jobs
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.runner.run import run
 from tests.evolve.engines.adapter_files import write_adapter
+from tests.ray_jobs.jobs.autoif.samples import autoif_config
 from tests.ray_jobs.samples import run_config, write_seeds
 
 
@@ -46,6 +48,21 @@ def test_who_shares_an_engine_is_one_pool_with_all_adapters(tmp_path: Path, base
     assert job.pipeline.passing({"a": 1, "b": 2, "c": 4})[stage.name] == 7
     assert job.evolver_models()["b"] == f"{base} + {two}"
     assert job.labels("run").constants["responder_model"] == f"{base} + {answers}"
+
+
+def test_autoifs_evolvers_share_an_engine_in_both_of_their_phases(tmp_path: Path, base: Path) -> None:
+    one, two = (write_adapter(tmp_path / name, str(base)) for name in ("one", "two"))
+    both = {"a": evolver(base, one), "b": evolver(base, two)}
+    shared = autoif_config(tmp_path / "run", evolvers=both | {"b": evolver(base, two, "a")})
+    augment, instructions, _ = autoif_jobs(shared)
+    for phase in (augment, instructions):
+        stage = phase.pipeline.stages[0]
+        assert stage.branches == ("a", "b")
+        assert isinstance(stage.model, SharedVllmConfig)
+        assert dict(stage.task.adapters) == {"a": str(one), "b": str(two)}
+    assert result_settings(shared) == result_settings(autoif_config(tmp_path / "run", evolvers=both))
+    with pytest.raises(ValidationError, match=r"evolvers\.b\.shares: expected an evolver"):
+        autoif_config(tmp_path / "run", evolvers=both | {"b": evolver(base, two, "c")})
 
 
 def test_sharing_changes_no_results_and_an_adapter_does(tmp_path: Path, base: Path) -> None:

@@ -62,6 +62,7 @@ def test_every_instruction_and_every_seed_is_judged_once(source: Path, tmp_path:
         levels = np.array([item["difficulty_level"] for item in own])
         assert entry["n"] == len(own)
         assert entry["unreadable"] == 10 + 2 * (entry["evolver"] is None) - len(own)
+        assert "mean_expected_level" not in entry
         assert entry["labels"] == dict.fromkeys(entry["labels"], 0) | Counter(item["difficulty_label"] for item in own)
         assert entry["mean_level"] == pytest.approx(levels.mean())
         reach = 1.959964 * levels.std(ddof=1) / len(levels) ** 0.5
@@ -70,6 +71,17 @@ def test_every_instruction_and_every_seed_is_judged_once(source: Path, tmp_path:
     verdict = verify(output)
     assert (verdict.rows, verdict.done, verdict.finished, list(verdict.problems)) == (72, 72, True, [])
     assert status(output).finished
+
+
+def test_expected_values_stand_beside_what_the_judge_says(source: Path) -> None:
+    summary = quiet(config(source, "difficulty", judge=judge(), expected=True))
+    judged = rows(source, "difficulty")
+    # the scripted engine likes all labels alike
+    assert {round(row["expected_level"], 6) for row in judged} == {3.0}
+    assert [item["weighed"] for item in summary] == [item["n"] for item in summary]
+    assert {round(item["mean_expected_level"], 6) for item in summary} == {3.0}
+    with pytest.raises(ValueError, match="expected: needs forms"):
+        config(source, "difficulty", judge=judge(), expected=True, forms=False)
 
 
 def test_the_same_call_goes_on_with_what_is_new_and_refuses_another_judge(source: Path, tmp_path: Path) -> None:

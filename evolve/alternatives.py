@@ -1,0 +1,146 @@
+"""How likely each of some whole answers was, by the probabilities of tokens at the positions of one reply.
+
+A reply shows the first tokens by which answers part ways, of "easy" and "very hard" those of "e…" and "v…", and along
+its own way also the later ones. What it leaves open, "easy" or "hard" behind a "very" that was not drawn, is a branch
+that an engine may go on with. Texts are compared without white space and case, for single tokens of some vocabularies
+lose their blanks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+UNTOLD = 0.01
+"""The share of the probability that may stay open."""
+
+
+class Option(NamedTuple):
+    """One token that might stand at a position. `token` is its number, where the engine has numbers."""
+
+    text: str
+    probability: float
+    token: int = -1
+
+
+Position = Sequence[Option]
+"""The likeliest tokens at a position of a reply, the drawn one first."""
+
+
+class Branch(NamedTuple):
+    """A way that the reply did not take, at its position `place`: several answers begin with `begun`."""
+
+    place: int
+    token: int
+    begun: str
+    probability: float
+
+
+@dataclass
+class Weighed:
+    """The probability of each answer as far as it is told, in their order, and the branches that are open."""
+
+    told: list[float]
+    branches: list[Branch] = field(default_factory=list)
+
+    @property
+    def open(self) -> float:
+        """The share of all probability that the branches have."""
+        left = sum(branch.probability for branch in self.branches)
+        return left / ((sum(self.told) + left) or 1.0)
+
+    def take(self, branch: Branch, more: Weighed) -> None:
+        """Close a branch, by what was found behind it, where that says enough."""
+        whole = sum(more.told)
+        if not whole or more.open > UNTOLD:
+            return
+        self.branches.remove(branch)
+        for place, probability in enumerate(more.told):
+            self.told[place] += branch.probability * probability / whole
+
+    def shares(self) -> tuple[float, ...] | None:
+        """The answers' probabilities, which sum to 1; None where more than UNTOLD is open, or nothing is told."""
+        whole = sum(self.told)
+        return tuple(item / whole for item in self.told) if whole and self.open <= UNTOLD else None
+
+
+def weigh(answers: Sequence[str], positions: Iterable[Position], begun: str = "") -> Weighed | None:
+    """The probability of each of `answers` by the positions of a reply that goes on behind `begun`.
+
+    None where the reply is none of them.
+    """
+    names = [_plain(answer) for answer in answers]
+    found, text, whole = Weighed([0.0] * len(names)), _plain(begun), 1.0
+    for place, (drawn, *others) in enumerate(positions):
+        for option in others:
+            _add(found, names, place, option, text, whole * option.probability)
+        longer, whole = text + _plain(drawn.text), whole * drawn.probability
+        fitting = _fitting(names, longer)
+        if len(fitting) > 1:
+            text = longer
+            continue
+        end = fitting[0] if fitting else _place(names, text)
+        if end is None:
+            return None
+        found.told[end] += whole
+        return found
+    end = _place(names, text)
+    if end is None:
+        return None
+    found.told[end] += whole
+    return found
+
+
+def answer_start(positions: Sequence[Position], answer: str) -> int | None:
+    """Where in a reply, behind its thoughts, the answer begins that it ends with; None where it is not found."""
+    wanted, tail = _plain(answer), ""
+    for place in range(len(positions) - 1, -1, -1):
+        tail = _plain(positions[place][0].text) + tail
+        if tail.startswith(wanted):
+            return place
+    return None
+
+
+def remainder(answer: str, begun: str) -> str:
+    """What of `answer` stands behind its beginning `begun`."""
+    left = len(_plain(begun))
+    for place, character in enumerate(answer):
+        if not left:
+            return answer[place:]
+        left -= len(_plain(character))
+    return ""
+
+
+def fitting(answers: Sequence[str], begun: str) -> list[str]:
+    """The answers that begin with `begun`."""
+    text = _plain(begun)
+    return [answer for answer in answers if _plain(answer).startswith(text)]
+
+
+def expected(values: Sequence[float], probabilities: Sequence[float]) -> float:
+    """The mean of values under their probabilities."""
+    return sum(value * share for value, share in zip(values, probabilities, strict=True))
+
+
+def _add(found: Weighed, names: Sequence[str], place: int, option: Option, text: str, probability: float) -> None:
+    longer = text + _plain(option.text)
+    fitting = _fitting(names, longer)
+    # what goes on with none of them ends one that is whole already
+    end = fitting[0] if len(fitting) == 1 else _place(names, text) if not fitting else None
+    if end is not None:
+        found.told[end] += probability
+    elif fitting:
+        found.branches.append(Branch(place, option.token, longer, probability))
+
+
+def _fitting(names: Sequence[str], text: str) -> list[int]:
+    return [place for place, name in enumerate(names) if name.startswith(text)]
+
+
+def _place(names: Sequence[str], text: str) -> int | None:
+    return names.index(text) if text in names else None
+
+
+def _plain(text: str) -> str:
+    return "".join(text.split()).casefold()
