@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 OUTPUTS = ROOT / "tests" / "fixtures" / "outputs"
 COMMANDS = [
@@ -33,6 +35,7 @@ for command in json.loads(sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 def test_readers_of_an_output_load_no_ray(tmp_path: Path) -> None:
     for name in ("autoif", "evol_instruct"):
         shutil.copytree(OUTPUTS / name, tmp_path / name)

@@ -239,6 +239,7 @@ def test_vllm_gets_its_secrets_and_shows_none(place: Place, small_model_dir: Pat
         evolvers={"a": {"engine": engine}},
         responder={"kind": "evolver", "sampling": {"max_tokens": 8}},
         strategy={"elimination": "none", "sampling": {"max_tokens": 8}},
+        limits={"engine_restarts": 0},
         finish=[],
     )
     done = place.evolve("run", str(config), "--set", "seeds.limit=2")
