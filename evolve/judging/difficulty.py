@@ -73,7 +73,7 @@ class DifficultyQuestion:
 
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt."""
-        task = case.side.text if self._with_input else case.side.task.instruction
+        task = case.side.task.text if self._with_input else case.side.task.instruction
         reply = yield from ask(self._template.messages(task=task), self._sampling, rng, self._form)
         if not isinstance(reply, Completion):
             return reply

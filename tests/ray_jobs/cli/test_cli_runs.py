@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -33,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def configure(folder: Path, engine: dict[str, Any], **changes: Any) -> None:
     """A run that needs one actor."""
     evolver = {"engine": {"kind": "scripted", **engine}, "pool": {"size": 1, "batch_rows": 4}}
-    config = run_config(folder, evolvers={"a": evolver}, responder={"kind": "evolver"}, scorer=None, **changes)
+    config = run_config(folder, evolvers={"a": evolver}, responder={"kind": "evolver"}, **({"scorer": None} | changes))
     (folder / "run.yaml").write_text(config.model_dump_json())
 
 
@@ -92,15 +93,38 @@ def test_a_stopped_run_leaves_with_10_and_goes_on(
     assert (len(calls), set(calls.values())) == (144, {1})
 
 
-def test_an_engine_that_always_dies_leaves_with_6(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dies = {"die_after": 1, "exit_code": 3}
-    configure(folder, dies, limits={"engine_restarts": 2, "stall_seconds": 120})
+def fails(folder: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The line of a run whose pools cannot do their work."""
     with pytest.raises(SystemExit) as ended:
         main(["run", str(folder / "run.yaml")])
     assert ended.value.code == 6
-    assert re.match(
-        r"error: pool evolve_a: its actors were started again \d+ times and finished no row in between, "
-        r"limits\.engine_restarts allows 2",
-        told(capsys.readouterr().err),
-    )
     assert not (folder / "out" / "_SUCCESS").exists()
+    return told(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("dies", "word"),
+    [
+        ({"die_after": 1, "exit_code": 3}, r"were started again \d+ times and finished no row in between, .* allows 1"),
+        ({"die_after": 3}, "the script ends this engine at call 3"),
+    ],
+)
+def test_an_engine_that_always_dies_leaves_with_6(
+    folder: Path, capsys: pytest.CaptureFixture[str], dies: dict[str, Any], word: str
+) -> None:
+    configure(folder, dies, limits={"engine_restarts": 1, "stall_seconds": 120})
+    assert re.search(f"pool evolve_a: .*{word}", fails(folder, capsys))
+
+
+def test_a_model_that_does_not_load_leaves_with_6(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text(json.dumps({"model_type": "no-such-architecture"}))
+    scorer = {"kind": "model", "model": str(folder / "model")}
+    configure(folder, {}, scorer=scorer, limits={"engine_restarts": 0})
+    assert re.search("pool score: .*no-such-architecture", fails(folder, capsys))
+
+
+def test_a_resource_that_the_cluster_lacks_leaves_with_6(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lacking = {"kind": "scripted", "pool": {"resources": {"unobtainable": 1}}}
+    configure(folder, {}, scorer=lacking, limits={"stall_seconds": 5})
+    assert re.search("pool score: .*1 unobtainable", fails(folder, capsys))
