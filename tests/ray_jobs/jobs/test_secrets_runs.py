@@ -176,6 +176,7 @@ def test_a_server_that_repeats_what_it_was_sent_gives_it_to_nobody(place: Place,
     place.check_store()
 
 
+@pytest.mark.slow
 def test_what_looks_ahead_shows_no_secret(place: Place) -> None:
     config = str(place.config())
     assert place.evolve("validate", config).returncode == 0
