@@ -13,6 +13,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 MODELS ?= .cache/models
 DEMO_OUTPUT ?= out/quickstart
+# processes that run the tests, two gigabytes of memory each
+SIDES ?= 2
 
 TORCH := $(shell sed -n 's/^ *"torch==\([0-9.]*\)",.*/\1/p' pyproject.toml)
 INSTALL := bash requirements/install.sh $(VENV)
@@ -46,11 +48,11 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
 	$(BIN)/python -m mypy requirements/lock.py tools/demo_models.py tools/house.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(SIDES)
 
 .PHONY: quick
 quick: setup ## the tests that start no Ray and load no model, for daily work
-	$(BIN)/python -m pytest -m "not (ray or engine or slow or chaos_long)"
+	$(BIN)/python -m pytest -n $(SIDES) -m "not (ray or engine or slow or chaos_long)"
 
 .PHONY: schemas
 schemas: setup ## write docs/schemas anew from the fields of the configuration

@@ -23,6 +23,11 @@ class Instruction:
     input: str = ""
     output: str = ""
 
+    @property
+    def text(self) -> str:
+        """The task as a model is asked it: the instruction, and below it the input where there is one."""
+        return f"{self.instruction}\n\n{self.input}" if self.input else self.instruction
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:

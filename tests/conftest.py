@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from tests import marks
+from tests import marks, side_by_side
 from tests.summary import Summary
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Add the project's own plugins."""
     config.pluginmanager.register(marks, "marks")
+    config.pluginmanager.register(side_by_side, "side_by_side")
     config.pluginmanager.register(Summary(config.getini("markers"), config.option.markexpr), "summary")
 
 

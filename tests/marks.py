@@ -25,6 +25,8 @@ BY_FIXTURE = {
 }
 """Fixture -> the mark of the tests that use it, also by way of other fixtures."""
 NO_RAY = Path(__file__).parent / "no_ray"
+DRIVERS = set[Path]()
+"""The files whose tests run as a driver of Ray."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -39,11 +41,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         for mark in {BY_FIXTURE[name] for name in fixtures if name in BY_FIXTURE}:
             item.add_marker(mark)
+        if "local_ray" in fixtures:
+            DRIVERS.add(item.path)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, bool | None, bool | None]:
-    """Forbid Ray to a test that is not marked, and to its processes."""
+    """Forbid Ray to a test that is not marked, and to its processes; leave it before a file that is no driver of it."""
+    if item.path not in DRIVERS and (ray := sys.modules.get("ray")) and ray.is_initialized():
+        ray.shutdown()
     if item.get_closest_marker("ray"):
         return (yield)
     with pytest.MonkeyPatch.context() as patch:

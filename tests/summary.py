@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 
@@ -26,6 +27,16 @@ class Summary:
         self._left_out.update(
             next((name for name in self._markers if item.get_closest_marker(name)), "") for item in items
         )
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Tell the process that writes the summary, where several run the tests: all of them leave out the same."""
+        if hasattr(session.config, "workeroutput"):
+            session.config.workeroutput["left_out"] = dict(self._left_out)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what such a process tells; one that died tells nothing."""
+        self._left_out |= Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the lines."""

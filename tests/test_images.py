@@ -78,6 +78,7 @@ def test_images_are_pinned_and_do_not_run_as_root(kind: str) -> None:
     assert not [word for word, _ in lines if word == "ENTRYPOINT"]
 
 
+@pytest.mark.slow
 def test_installing_the_project_brings_its_templates_and_its_command(tmp_path: Path) -> None:
     """The last RUN line, in a copy of what the image copies, with a folder in place of the virtual environment."""
     build = tmp_path / "build"

@@ -58,6 +58,7 @@ def pytest_of(folder: Path, *arguments: str) -> list[str]:
     return [line.strip() for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_what_it_left_out_and_why(tmp_path: Path) -> None:
     lines = pytest_of(tmp_path, "-m", "not (ray or engine or chaos_long)")
     assert "2  no moon" in lines
@@ -68,10 +69,24 @@ def test_a_run_ends_with_what_it_left_out_and_why(tmp_path: Path) -> None:
     assert lines[-1].startswith("1 passed, 3 skipped, 3 deselected")
 
 
+@pytest.mark.slow
 def test_only_marks_that_were_asked_for_explain_what_is_left_out(tmp_path: Path) -> None:
     lines = pytest_of(tmp_path, "-m", "not chaos_long", "-k", "far or long")
     assert lines[-1].startswith("1 passed")
     assert not any(line.endswith("`make test`") for line in lines)
+
+
+@pytest.mark.slow
+def test_processes_side_by_side_leave_out_the_same_and_run_each_file_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "test_more.py").write_text(TESTS)
+    lines = pytest_of(tmp_path, "-vv", "-n", "2", "-m", "not (ray or engine or chaos_long)")
+    assert "4  ray: starts Ray, run by `make test`" in lines
+    assert "2  chaos_long: takes an hour, run by `make chaos`" in lines
+    by_file = {
+        name: {line[:5] for line in lines if line.startswith("[gw") and f"{name}::" in line}
+        for name in ("test_few.py", "test_more.py")
+    }
+    assert [len(processes) for processes in by_file.values()] == [1, 1], lines
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from evolve.engine import PROBE
 from evolve.engines.chat import Chat
 from evolve.engines.http_server import BUSY, Gone, HttpServer, Refused, Unreachable
 from evolve.engines.openai_reply import Reply, Usage, parted, probabilities, read_reply, reasoning_tokens, tops
-from evolve.engines.reasoning import Parted
 from evolve.engines.reply_text import TELL, clean, finish
 from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
 from evolve.records import Completion, Form, Prompt

@@ -68,9 +68,9 @@ class Comparison:
 
     def _messages(self, first: Side, second: Side) -> tuple[Message, ...]:
         answers = {"answer_a": first.answer, "answer_b": second.answer}
-        if first.text == second.text:
-            return self._answers.messages(task=first.text, **answers)
-        return self._pairs.messages(task_a=first.text, task_b=second.text, **answers)
+        if first.task.text == second.task.text:
+            return self._answers.messages(task=first.task.text, **answers)
+        return self._pairs.messages(task_a=first.task.text, task_b=second.task.text, **answers)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -78,7 +78,7 @@ class DifficultyQuestion:
 
     def ask(self, case: Case, rng: Random) -> Flow[Finding]:
         """One prompt."""
-        task = case.side.text if self._with_input else case.side.task.instruction
+        task = case.side.task.text if self._with_input else case.side.task.instruction
         messages = self._template.messages(task=task)
         reply = yield from ask(messages, self._sampling, rng, self._form, tuple(self._scale))
         if not isinstance(reply, Completion):

@@ -23,11 +23,6 @@ class Side:
     task: Instruction
     answer: str = ""
 
-    @property
-    def text(self) -> str:
-        """The task as a judge is shown it: the instruction, and below it the input where there is one."""
-        return f"{self.task.instruction}\n\n{self.task.input}" if self.task.input else self.task.instruction
-
 
 @dataclass(frozen=True, slots=True)
 class Case:

@@ -48,7 +48,7 @@ class Responder:
         cut = reply.finish_reason == "length"
         reason: str | None = UNFINISHED_REASONING
         if reply.reasoning_ended:
-            reason = self.rules.reject_response(reply.text, question(task), cut)
+            reason = self.rules.reject_response(reply.text, task.text, cut)
         if reason is not None:
             return Rejected(reason, reply.text, "", usage, reply.finish_reason, thoughts)
         return Response(reply.text.strip(), reply.finish_reason, usage, thoughts)
@@ -57,14 +57,9 @@ class Responder:
         """The conversation. A template without {input} has the whole task in the place of {instruction}."""
         if "{input}" in self.template.text:
             return self.template.messages(instruction=task.instruction, input=task.input)
-        return self.template.messages(instruction=question(task))
+        return self.template.messages(instruction=task.text)
 
 
 def load_response_template(name: str, folder: TemplateSource | None = None) -> Template:
     """The template respond/`name`: that of `folder`, or the shipped one. Raises TemplateError."""
     return load_template(f"respond/{name}", {"instruction"}, {"input"}, folder)
-
-
-def question(task: Instruction) -> str:
-    """The task as one text: the instruction, and below it the input where there is one."""
-    return f"{task.instruction}\n\n{task.input}" if task.input else task.instruction

@@ -59,6 +59,8 @@ def open_store(url: str, options: Mapping[str, Any] | None = None, retry_seconds
         settings = {"use_listings_cache": False, "skip_instance_cache": True}
         settings |= s3.client_options(options, retry_seconds) if is_s3 else options
         fs, root = _file_system(url, settings)
+        if is_s3:
+            s3.share_data(fs)
     # imported here, for they build on Store
     if is_s3:
         from ray_jobs.storage.s3_store import S3Store

@@ -30,8 +30,8 @@ def kill_driver(job: Job, random: Random) -> bool:
     return command.kill()
 
 
-def test_driver_killed(place: Place, make_job: MakeJob, undisturbed: Records) -> None:
-    job, random = make_job(place), Random(3)
+def test_driver_killed(s3_place: Place, make_job: MakeJob, undisturbed: Records) -> None:
+    job, random = make_job(s3_place), Random(3)
     # one while it starts, one while engines work
     assert sum(kill_driver(job, random) for _ in range(2)) == 2
     job.finish()

@@ -61,6 +61,7 @@ def test_it_takes_time_by_the_length(read: Callable[[str], object], start: str, 
     assert time.perf_counter() - began < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "read",
     [

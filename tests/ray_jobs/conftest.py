@@ -74,12 +74,15 @@ def small_cluster() -> Iterator[str]:
             node = {**resources, "include_dashboard": False, "temp_dir": f"{folder}/r"}
             cluster = Cluster(initialize_head=True, head_node_args=node)
         yield cluster.address
+        ray.shutdown()
         cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
-def local_ray(small_cluster: str) -> Iterator[None]:
-    """This process is a driver on the small cluster, on which `run` works without starting a Ray of its own."""
-    ray.init(address=small_cluster, log_to_driver=False, logging_level=logging.ERROR)
-    yield
-    ray.shutdown()
+def local_ray(small_cluster: str) -> None:
+    """This process is a driver on the small cluster, on which `run` works without starting a Ray of its own.
+
+    It stays one for the next file that uses this (tests/marks.py), whose runs then find workers that have started.
+    """
+    if not ray.is_initialized():
+        ray.init(address=small_cluster, log_to_driver=False, logging_level=logging.ERROR)

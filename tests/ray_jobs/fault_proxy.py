@@ -9,9 +9,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from random import Random
 from urllib.parse import urlsplit
+
+from tests.http_servers import http_server
 
 LONGEST_HOLD = 300.0
 """Seconds after which a held request is dropped, so that a test that forgets it ends."""
@@ -117,15 +119,10 @@ class FaultProxy:
 def fault_proxy(target: str) -> Iterator[FaultProxy]:
     """A running proxy in front of the server at `target`."""
     handler = type("Handler", (_Handler,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    proxy = FaultProxy(f"http://127.0.0.1:{server.server_port}")
-    handler.proxy, handler.target = proxy, urlsplit(target).netloc  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield proxy
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with http_server(handler) as server:
+        proxy = FaultProxy(f"http://127.0.0.1:{server.server_port}")
+        handler.proxy, handler.target = proxy, urlsplit(target).netloc  # type: ignore[attr-defined]
+        yield proxy
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -112,6 +112,7 @@ def test_the_same_input_with_both_outputs_is_two_cases(box: Sandbox) -> None:
     assert result.cases == (Case("YES", True),)
 
 
+@pytest.mark.slow
 def test_a_hanging_function_does_not_harm_the_others(box: Sandbox) -> None:
     hanging = "def evaluate(response):\n    while True: pass"
     result = validate(box, [RIGHT, hanging], CASES[:2], PAPER.cross_validation)

@@ -71,6 +71,7 @@ def test_what_falls_says_why(fast: Sandbox, behind: str, reason: str, dropped: d
     assert reasons(found) == dropped
 
 
+@pytest.mark.slow
 def test_a_call_that_hangs_agrees_with_nothing(fast: Sandbox) -> None:
     rules = replace(RULES, replies=2, cross_validation=PAPER.cross_validation)
     found = examine(fast, "Mention the word amber once or more, with a hanging function", rules)

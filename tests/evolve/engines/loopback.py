@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.http_servers import http_server
 
 Answer = tuple[int, dict[str, Any]]
 
@@ -40,16 +41,9 @@ def loopback(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[Loopback]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    served.url = f"http://127.0.0.1:{server.server_port}/v1"
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with http_server(Handler) as server:
+        served.url = f"http://127.0.0.1:{server.server_port}/v1"
         yield served
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def completion(finish_reason: str = "stop", usage: dict[str, Any] | None = None, **message: Any) -> Answer:

@@ -229,6 +229,7 @@ asyncio.run(ask())
 """
 
 
+@pytest.mark.slow
 def test_a_certificate_counts_where_the_environment_trusts_it(tmp_path: Path) -> None:
     certificate = self_signed(tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

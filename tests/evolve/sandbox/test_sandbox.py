@@ -90,6 +90,7 @@ def evaluate(response):
     assert kind_of(box, source, text) == "True"
 
 
+@pytest.mark.slow
 def test_a_call_that_fails_leaves_the_others_right(box: Sandbox) -> None:
     source = """
 import random
@@ -106,11 +107,13 @@ def evaluate(response):
     assert kinds == [True, "timeout", True, "killed", "exception", False, "memory", "abandoned"]
 
 
+@pytest.mark.slow
 def test_a_function_is_abandoned_after_its_kills(box: Sandbox) -> None:
     results = box.check("def evaluate(response):\n    while True: pass", ["x"] * 5)
     assert [result.kind for result in results if isinstance(result, CheckError)] == ["timeout"] * 3 + ["abandoned"] * 2
 
 
+@pytest.mark.slow
 def test_sleeping_uses_wall_time_only(box: Sandbox) -> None:
     assert kind_of(box, "import time\ndef evaluate(response):\n    time.sleep(1)\n    return True") == "True"
     started = time.monotonic()
@@ -118,6 +121,7 @@ def test_sleeping_uses_wall_time_only(box: Sandbox) -> None:
     assert 2.9 < time.monotonic() - started < 20
 
 
+@pytest.mark.slow
 def test_the_processor_limit_holds_for_one_call_not_for_all(box: Sandbox) -> None:
     source = """
 import time
@@ -210,6 +214,7 @@ def test_a_server_that_dies_is_replaced() -> None:
         assert sandbox.check(LONGER_THAN_3, ["abcd"]) == [Verdict(True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("then", "processes"),
     [

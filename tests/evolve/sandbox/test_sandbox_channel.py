@@ -78,6 +78,7 @@ def test_a_forked_process_does_not_have_the_secret() -> None:
     assert bytes(secret) == b"\1" * 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forged", FORGED)
 def test_who_holds_the_servers_own_descriptor_turns_no_verdict(forged: bytes) -> None:
     """As if one had been left open after all."""

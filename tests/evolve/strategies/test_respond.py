@@ -14,7 +14,7 @@ from evolve.flow import drive
 from evolve.prompts import Template
 from evolve.records import Answer, Failed, Instruction, Prompt, Rejected, Response
 from evolve.strategies.elimination import Elimination
-from evolve.strategies.respond import BARE, GREEDY, Responder, load_response_template, question
+from evolve.strategies.respond import BARE, GREEDY, Responder, load_response_template
 from evolve.testing.scripted_engine import Script, ScriptedEngine
 
 TASK = Instruction("Sum the numbers.", "1 2 3")
@@ -25,8 +25,8 @@ def answer(engine: ScriptedEngine, rules: Elimination | None = None) -> Answer:
 
 
 def test_the_input_stands_below_the_instruction() -> None:
-    assert question(TASK) == "Sum the numbers.\n\n1 2 3"
-    assert question(Instruction("Say hello.")) == "Say hello."
+    assert TASK.text == "Sum the numbers.\n\n1 2 3"
+    assert Instruction("Say hello.").text == "Say hello."
 
 
 def test_an_answer_is_stripped_and_counted() -> None:
@@ -40,7 +40,7 @@ def test_an_answer_is_stripped_and_counted() -> None:
     assert isinstance(result, Response)
     assert (result.text, result.finish_reason, result.usage.completion_tokens) == ("Six.", "stop", 7)
     assert [(prompt.text, prompt.sampling, prompt.measure_confidence) for prompt in prompts] == [
-        (question(TASK), GREEDY, False)
+        (TASK.text, GREEDY, False)
     ]
 
 
@@ -88,13 +88,13 @@ def asked(template: Template, task: Instruction = TASK) -> str:
 def test_the_bare_task_is_the_default_and_a_template_like_any() -> None:
     bare = load_response_template("bare")
     assert bare == BARE
-    assert asked(bare) == question(TASK)
+    assert asked(bare) == TASK.text
     assert asked(bare, Instruction("Say {input}.")) == "Say {input}."
 
 
 def test_the_papers_prompt_asks_for_a_full_and_right_answer_to_the_whole_task() -> None:
     text = asked(load_response_template("paper"))
-    assert question(TASK) in text
+    assert TASK.text in text
     assert {"comprehensive", "accurate"} <= set(re.findall(r"\w+", text))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
@@ -14,6 +13,7 @@ from ray_jobs.config.run import RayConfig
 from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.runner.cluster import check_address
 from ray_jobs.service.job_client import JobClient, cause_of, describe, progress_in
+from tests.http_servers import http_server
 
 LOG = """plan: 10 seeds, 20 rows, 0 done (0 leftover files removed, 0 parts without files dropped)
 something else
@@ -40,11 +40,8 @@ class Dashboard(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def dashboard() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Dashboard)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with http_server(Dashboard) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize("variable", ["RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"])

@@ -39,6 +39,7 @@ def test_the_log_of_a_job_keeps_its_colours_alone(capsys: pytest.CaptureFixture[
     assert "\\x1b[2J\\x1b]0;title\\x07 done\n" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_error_of_a_command_is_escaped(tmp_path: Path) -> None:
     config = tmp_path / "run\x1b[31m.yaml"
     config.write_text('{"output": "\\u001b[31mred"}')

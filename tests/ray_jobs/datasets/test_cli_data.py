@@ -27,6 +27,7 @@ def evolve(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_select_and_export(output: Store, target: Store, tmp_path: Path) -> None:
     selected = evolve("select", output.url, target.url, "--by", "ic_ifd", "--top", "50%", "--per", "evolver,round")
     assert selected.returncode == 0, selected.stderr

@@ -289,6 +289,7 @@ def test_an_empty_text_has_no_words() -> None:
     assert np.isnan(counts[4])
 
 
+@pytest.mark.slow
 def test_a_random_selection_is_a_draw_of_equal_chances_that_a_seed_repeats(output: Store, tmp_path: Path) -> None:
     def drawn(seed: int, top: int | Fraction = 15, per: tuple[str, ...] = ()) -> set[str]:
         target = open_store(str(tmp_path / f"{seed} {top} {len(per)}"))

@@ -86,6 +86,7 @@ def of_part(records: list[Record], number: int, parts: int) -> list[Record]:
     return [record for record in records if record["plan_row"] % parts == number]
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(RECORDS, RULES, st.integers(1, 4), st.permutations(range(40)))
 def test_a_selection_keeps_what_a_plain_sort_keeps(

@@ -97,6 +97,7 @@ def test_nothing_that_came_meanwhile_is_replaced(target: Store) -> None:
     assert target.read_bytes("README.md") == b"mine"
 
 
+@pytest.mark.slow
 @COMMANDS
 def test_a_write_that_a_store_refuses_can_be_done_again(
     s3_url: str, s3_options: dict[str, Any], output: Store, tmp_path: Path, command: Command

@@ -52,6 +52,7 @@ def test_a_folder_without_safetensors_has_no_known_size_and_a_damaged_file_is_to
             weights(str(tmp_path), "auto")
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_here_is_told_without_a_net() -> None:
     program = "from ray_jobs.forecast.model_sizes import weights\nweights('org/name', 'auto')"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
@@ -81,6 +82,7 @@ def test_only_machines_with_room_for_an_actor_tell_its_cards() -> None:
     assert cards_of(pools, groups) == {"four": 80}
 
 
+@pytest.mark.slow
 def test_a_hub_that_is_away_is_told() -> None:
     program = "from ray_jobs.forecast.model_sizes import weights\nweights('org/name', 'auto')"
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:1", "HF_HUB_OFFLINE": "0"}

@@ -121,6 +121,7 @@ def test_a_folder_that_is_not_there_is_told(tmp_path: Path, model: str) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_hub_id_passes_online_and_is_looked_up_offline(tmp_path: Path) -> None:
     write_seeds(tmp_path / "seeds.jsonl", ["Count."])
     config = tmp_path / "run.json"

@@ -24,6 +24,7 @@ from ray_jobs.runner.run import resume, run
 from ray_jobs.storage.store import open_store
 from scoring import Pair, RewardConfig, RewardScorer, Scorer, ScorerConfig
 from scoring.scripted import ScriptedScorer
+from tests.ray_jobs.samples import FinishedRun
 from tests.scoring.tiny_models import FAMILIES, GROUPED, build_tokenizer, save_model, save_reward_model
 
 PAIRS = [
@@ -35,6 +36,7 @@ PAIRS = [
 ]
 NAMES = {"instruction": "question", "input": "context", "output": "answer"}
 BAD = '{"instruction": 3, "output": "x"}'
+Finished = FinishedRun[ScoreConfig]
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -62,60 +64,70 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def test_every_pair_is_scored_once(tmp_path: Path) -> None:
-    write(tmp_path, BAD)
-    report = run(job(tmp_path), say=lambda _: None)
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Finished:
+    folder = tmp_path_factory.mktemp("scored")
+    write(folder, BAD)
+    return Finished(folder, job(folder).config, run(job(folder), say=lambda _: None))
+
+
+@pytest.fixture
+def again(scored: Finished, tmp_path: Path) -> Path:
+    """The finished run in a place of its own."""
+    shutil.copytree(scored.folder, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_every_pair_is_scored_once(scored: Finished) -> None:
+    report = scored.report
     assert report["reconciles"]
     assert report["records"] == {"planned": 6, "kept": 5, "rejected": 0, "failed": 1}
     assert report["seeds"]["duplicates"] == 0
-    found = records(tmp_path)
+    found = records(scored.folder)
     texts = [(item["instruction"], item["input"], item["output"]) for item in found]
     assert texts == [(pair["instruction"], pair["input"], pair["output"]) for pair in PAIRS]
     expected = ScriptedScorer().score([Pair(*text) for text in texts])
     assert [item["ic_ifd"] for item in found] == [scores.ic_ifd for scores in expected]
     rows = [json.loads(item["seed_row"]) for item in found]
-    file = str(tmp_path / "pairs.jsonl")
+    file = str(scored.folder / "pairs.jsonl")
     assert [(row["file"], row["line"]) for row in rows] == [(file, line) for line in range(1, 6)]
     assert [row["columns"] for row in rows] == [{}, {}, {}, {"id": "r-4"}, {}]
     assert {item["evolver"] for item in found} == {None}
     assert {item["round"] for item in found} == {0}
-    verdict = verify(open_store(str(tmp_path / "out")))
+    verdict = verify(open_store(str(scored.output)))
     assert verdict.finished
     assert not verdict.problems
 
 
-def test_the_same_command_resumes_and_added_pairs_are_scored(tmp_path: Path) -> None:
-    write(tmp_path)
-    run(job(tmp_path), say=lambda _: None)
-    write(tmp_path, json.dumps({"instruction": "Add 2 and 3.", "output": "5"}))
+def test_another_scorer_is_refused_the_same_command_resumes_and_added_pairs_are_scored(again: Path) -> None:
+    with pytest.raises(SettingsChanged, match=r'scorer\.model: "scripted" before, "other" now'):
+        run(job(again, model="other"))
+    write(again, BAD, json.dumps({"instruction": "Add 2 and 3.", "output": "5"}))
     said: list[str] = []
-    report = run(job(tmp_path), say=said.append)
-    assert "6 rows, 5 done" in said[0]
+    report = run(job(again), say=said.append)
+    assert "7 rows, 6 done" in said[0]
     assert report["records"]["kept"] == 6
 
 
-@pytest.mark.parametrize("kind", ["json", "csv", "parquet"])
-def test_other_files_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any], kind: str) -> None:
+def test_files_of_other_formats_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any]) -> None:
     renamed = pa.table({name: [pair[key] for pair in PAIRS] for key, name in NAMES.items()})
-    buffer = BytesIO()
-    if kind == "json":
-        buffer.write(json.dumps(renamed.to_pylist()).encode())
-    else:
-        csv.write_csv(renamed, buffer) if kind == "csv" else pq.write_table(renamed, buffer)
-    open_store(s3_url, s3_options).write_bytes(f"pairs.{kind}", buffer.getvalue())
-    seeds = {"path": f"{s3_url}/pairs.{kind}", "columns": NAMES, "storage": s3_options}
+    store, table, parquet = open_store(s3_url, s3_options), BytesIO(), BytesIO()
+    csv.write_csv(renamed, table)
+    pq.write_table(renamed, parquet)
+    files = {"json": json.dumps(renamed.to_pylist()).encode(), "csv": table.getvalue(), "parquet": parquet.getvalue()}
+    for kind, content in files.items():
+        store.write_bytes(f"pairs.{kind}", content)
+    seeds = {"path": [f"{s3_url}/pairs.{kind}" for kind in files], "columns": NAMES, "storage": s3_options}
     config = {"output": f"{s3_url}/out", "storage": s3_options, "seeds": seeds, "scorer": {"kind": "scripted"}}
     report = run(ScorePairsJob(ScoreConfig.model_validate(config)), say=lambda _: None)
-    assert report["records"] == {"planned": 5, "kept": 5, "rejected": 0, "failed": 0}
+    assert report["records"] == {"planned": 15, "kept": 15, "rejected": 0, "failed": 0}
     assert verify(open_store(f"{s3_url}/out", s3_options)).finished
 
 
-def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
+def test_reward_and_length_are_taken_beside_the_losses(scored: Finished, tmp_path: Path) -> None:
     """In the scorer's actor, with real models; without being asked for, the same columns hold nulls."""
     write(tmp_path)
-    run(job(tmp_path), say=lambda _: None)
-    plain = ds.dataset(tmp_path / "out" / "data").to_table()
-    shutil.rmtree(tmp_path / "out")
+    plain = ds.dataset(scored.output / "data").to_table()
     scorer = save_model(tmp_path / "scorer", FAMILIES["llama"], bos=True)
     reward = save_reward_model(tmp_path / "reward", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
     asked = {"reward": {"model": str(reward), "token_budget": 64}, "instruction_length": True, "threads": 1}
@@ -141,16 +153,7 @@ def test_reward_and_length_are_taken_beside_the_losses(tmp_path: Path) -> None:
         assert set(plain[name].to_pylist()) == {None}
 
 
-def test_another_scorer_is_refused(tmp_path: Path) -> None:
-    write(tmp_path)
-    run(job(tmp_path), say=lambda _: None)
-    with pytest.raises(SettingsChanged, match=r'scorer\.model: "scripted" before, "other" now'):
-        run(job(tmp_path, model="other"))
-
-
-def test_the_output_knows_its_job(tmp_path: Path) -> None:
-    write(tmp_path)
-    before = run(job(tmp_path), say=lambda _: None)
-    output = str(tmp_path / "out")
-    again = resume(*stored_jobs(open_store(output), output, {}), say=lambda _: None)
-    assert again["records"] == before["records"]
+def test_the_output_knows_its_job(scored: Finished, again: Path) -> None:
+    output = str(again / "out")
+    resumed = resume(*stored_jobs(open_store(output), output, {}), say=lambda _: None)
+    assert resumed["records"] == scored.report["records"]

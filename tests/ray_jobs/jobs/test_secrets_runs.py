@@ -176,6 +176,7 @@ def test_a_server_that_repeats_what_it_was_sent_gives_it_to_nobody(place: Place,
     place.check_store()
 
 
+@pytest.mark.slow
 def test_what_looks_ahead_shows_no_secret(place: Place) -> None:
     config = str(place.config())
     assert place.evolve("validate", config).returncode == 0
@@ -239,6 +240,7 @@ def test_vllm_gets_its_secrets_and_shows_none(place: Place, small_model_dir: Pat
         evolvers={"a": {"engine": engine}},
         responder={"kind": "evolver", "sampling": {"max_tokens": 8}},
         strategy={"elimination": "none", "sampling": {"max_tokens": 8}},
+        limits={"engine_restarts": 0},
         finish=[],
     )
     done = place.evolve("run", str(config), "--set", "seeds.limit=2")

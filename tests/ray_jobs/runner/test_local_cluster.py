@@ -123,7 +123,7 @@ def test_nobody_else_reaches_it_and_a_signal_for_the_group_lets_it_finish_its_ro
     assert list((tmp_path / "out" / "data").glob("*.parquet"))
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.7])
+@pytest.mark.parametrize("seconds", [0.0, pytest.param(0.7, marks=pytest.mark.chaos_long)])
 def test_a_signal_while_ray_starts_stops_the_run(run: Run, seconds: float) -> None:
     run.wait_until("gcs_server")
     time.sleep(seconds)
@@ -144,7 +144,7 @@ def test_two_signals_while_ray_starts_end_it_at_once(run: Run) -> None:
     "organ",
     [
         "gcs_server",
-        "ray::RuntimeEnvAgent",
+        pytest.param("ray::RuntimeEnvAgent", marks=pytest.mark.chaos_long),
         pytest.param("raylet/raylet", marks=pytest.mark.chaos_long),
         pytest.param("ray::DashboardAgent", marks=pytest.mark.chaos_long),
     ],

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ray_jobs.errors import JobError, SeedError, StorageError, StoreAway
 from ray_jobs.seeds.files import find_files
 from ray_jobs.storage.store import open_store
 from ray_jobs.storage.urls import file_name, is_wrapped, split_glob
+from tests.http_servers import http_server
 
 S3Options = dict[str, Any]
 KEYS = ["lead//a.jsonl", "pre/x//b.jsonl", "pre/x/c.jsonl", "/d.jsonl", "pre/x//", "pre//y/e.jsonl"]
@@ -71,13 +71,8 @@ def served(tmp_path: Path) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with http_server(partial(Quiet, directory=str(tmp_path))) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 def test_a_question_mark_begins_a_query(served: str, tmp_path: Path) -> None:
@@ -111,13 +106,8 @@ class Refusing(BaseHTTPRequestHandler):
 @pytest.fixture
 def refusing() -> Iterator[str]:
     """The URL of such a server."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with http_server(Refusing) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
 
 
 @pytest.mark.parametrize(
