@@ -13,6 +13,7 @@ from evolve.records import Completion
 from ray_jobs.config.pool_names import RESPOND, SCORE
 from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.run import PoolResponderConfig, RunConfig
+from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.evolving import responding_adapter
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.rounds import RoundRow
@@ -73,6 +74,9 @@ class Roster:
 def roster(config: RunConfig) -> Roster:
     """The engines of a run's pools, and its scorer. Checks what can be checked before one is loaded: ConfigError."""
     stages = SynthesisJob(config).pipeline.stages
+    for stage in stages:
+        if stage.pool.variants or stage.pool.nodes > 1:
+            raise ConfigError(f"pool {stage.name}: replicas stand on one machine of one kind each, without variants")
     served = [item for stage in stages for item in _served(stage, config)]
     loaded = tuple(Loaded(stage.name, absolute(stage.model), stage.pool, stage.task is True) for stage in stages)
     return Roster(loaded, tuple(served), responding_adapter(config))

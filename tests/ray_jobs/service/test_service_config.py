@@ -9,6 +9,7 @@ import pytest
 from ray_jobs.config.load import validated
 from ray_jobs.errors import ConfigError
 from ray_jobs.service.config import ServedRunConfig
+from ray_jobs.service.engines import roster
 
 RUN: dict[str, Any] = {
     "output": "out/first",
@@ -45,3 +46,11 @@ def test_what_is_wrong_is_told_by_its_field(service: dict[str, Any], word: str) 
     with pytest.raises(ConfigError, match=word):
         served(**service)
     assert served(host="0.0.0.0", hosts=["evolve.example.org"]).service.hosts == ("evolve.example.org",)
+
+
+@pytest.mark.parametrize("pool", [{"variants": [{"size": 1}, {"size": 1, "gpus": 1}]}, {"nodes": 2, "gpus": 2}])
+def test_replicas_are_on_hardware_of_one_kind(pool: dict[str, Any]) -> None:
+    evolver = {"engine": {"kind": "scripted"}, "pool": pool}
+    config = validated(ServedRunConfig, {**RUN, "evolvers": {"small": evolver}}, "serve.yaml")
+    with pytest.raises(ConfigError, match="pool evolve_small: replicas"):
+        roster(config)
