@@ -76,8 +76,14 @@ def _session(store: Store, path: str) -> Session | None:
         session = _SESSIONS.validate_python(read_json(store, path))
     except (ValidationError, DamagedOutput):
         return None
-    figures = (item for pool in session.pools.values() for name, item in pool.items() if name != READY_AFTER)
-    return session if all(isinstance(figure, int | float) for figure in figures) else None
+    figures = (pair for pool in session.pools.values() for pair in pool.items())
+    return session if all(_is_figure(name, value) for name, value in figures) else None
+
+
+def _is_figure(name: str, value: Any) -> bool:
+    if name == NOW:
+        return isinstance(value, dict) and all(isinstance(item, int | float | str) for item in value.values())
+    return name == READY_AFTER or isinstance(value, int | float)
 
 
 def read_json(store: Store, path: str) -> dict[str, Any]:
