@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
@@ -122,13 +123,18 @@ def _until_ready(setup: Setup, request: StopRequest) -> bool:
 def _end(service: ServiceConfig, alone: bool) -> None:
     """Take no more requests, wait for those under way, and take the application away."""
     with suppress(RayServeException, ray.exceptions.RayError, TimeoutError):
-        seconds = service.limits.drain_seconds
-        serve.get_app_handle(APP).drain.remote(seconds).result(timeout_s=seconds + MARGIN_SECONDS)
+        asyncio.run(_drained(service.limits.drain_seconds))
     if alone:
         serve.shutdown()  # type: ignore[no-untyped-call]
     else:
         # others may have applications there
         serve.delete(APP)
+
+
+async def _drained(seconds: float) -> None:
+    # in a loop, which handles need where Serve's routers have none of their own
+    asked: Any = serve.get_app_handle(APP).drain.remote(seconds)
+    await asyncio.wait_for(asked, seconds + MARGIN_SECONDS)
 
 
 def _with_token(setup: Setup) -> tuple[Setup, str | None]:

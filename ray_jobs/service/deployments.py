@@ -154,8 +154,7 @@ class ServedEngines:
         """As Engines says; looked up at most once a second."""
         then, found = self._seen
         if not found or time.monotonic() - then > CONDITION_SECONDS:
-            with _reaching("the service"):
-                found = await asyncio.to_thread(conditions, list(self._handles))
+            found = await asyncio.to_thread(conditions, list(self._handles))
             self._seen = (time.monotonic(), found)
         return found
 
@@ -220,7 +219,8 @@ def gateway(setup: Setup) -> serve.Application:
 
 def conditions(names: Sequence[str]) -> Mapping[str, Condition]:
     """How the deployments of these names stand."""
-    app = serve.status().applications.get(APP)
+    with _reaching("Ray Serve"):
+        app = serve.status().applications.get(APP)
     found = app.deployments if app else {}
     return {name: _condition(found[name]) if name in found else Condition("loading", 0) for name in names}
 
@@ -250,7 +250,7 @@ def _options(item: Loaded) -> dict[str, Any]:
 
 
 def _actor(pool: PoolConfig) -> dict[str, Any]:
-    options: dict[str, Any] = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "resources": pool.resources or None}
+    options: dict[str, Any] = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "resources": dict(pool.resources)}
     if pool.accelerator_type:
         options["accelerator_type"] = pool.accelerator_type
     return options
