@@ -21,6 +21,7 @@ from ray.serve.schema import LoggingConfig
 
 from ray_jobs.config.load import overridden, read_raw, validated
 from ray_jobs.errors import ClusterError, ConfigError, PoolError
+from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.pipeline.pools import logical_cpus
 from ray_jobs.runner.cluster import check_address, cluster, starts_here
 from ray_jobs.runner.ray_log import kept_apart, with_log_folder
@@ -71,7 +72,7 @@ def serve_until_stopped(setup: Setup, say: Say, verbose: bool = False) -> None:
     if alone:
         _check_port(service)
     setup, made = _with_token(setup)
-    pools = [item.pool for item in setup.roster.loaded]
+    pools = SynthesisJob(config).pipeline.pools().values()
     # the engines, the gateway, and as much again for the pools of a run
     cpus = 2 * logical_cpus(pools) + GATEWAY_CPUS
     with (
