@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import time
@@ -20,6 +21,7 @@ from ray.serve.schema import LoggingConfig
 
 from ray_jobs.config.load import overridden, read_raw, validated
 from ray_jobs.errors import ClusterError, ConfigError, PoolError
+from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.pipeline.pools import logical_cpus
 from ray_jobs.runner.cluster import check_address, cluster, starts_here
 from ray_jobs.runner.ray_log import kept_apart, with_log_folder
@@ -70,7 +72,7 @@ def serve_until_stopped(setup: Setup, say: Say, verbose: bool = False) -> None:
     if alone:
         _check_port(service)
     setup, made = _with_token(setup)
-    pools = [item.pool for item in setup.roster.loaded]
+    pools = SynthesisJob(config).pipeline.pools().values()
     # the engines, the gateway, and as much again for the pools of a run
     cpus = 2 * logical_cpus(pools) + GATEWAY_CPUS
     with (
@@ -122,13 +124,18 @@ def _until_ready(setup: Setup, request: StopRequest) -> bool:
 def _end(service: ServiceConfig, alone: bool) -> None:
     """Take no more requests, wait for those under way, and take the application away."""
     with suppress(RayServeException, ray.exceptions.RayError, TimeoutError):
-        seconds = service.limits.drain_seconds
-        serve.get_app_handle(APP).drain.remote(seconds).result(timeout_s=seconds + MARGIN_SECONDS)
+        asyncio.run(_drained(service.limits.drain_seconds))
     if alone:
         serve.shutdown()  # type: ignore[no-untyped-call]
     else:
         # others may have applications there
         serve.delete(APP)
+
+
+async def _drained(seconds: float) -> None:
+    # in a loop, which handles need where Serve's routers have none of their own
+    asked: Any = serve.get_app_handle(APP).drain.remote(seconds)
+    await asyncio.wait_for(asked, seconds + MARGIN_SECONDS)
 
 
 def _with_token(setup: Setup) -> tuple[Setup, str | None]:

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp
 
 from evolve.records import Completion
 from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
-from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.pools import Hardware
 from ray_jobs.config.run import ScorerKind
 from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.output.rounds import RoundRow
@@ -154,8 +154,7 @@ class ServedEngines:
         """As Engines says; looked up at most once a second."""
         then, found = self._seen
         if not found or time.monotonic() - then > CONDITION_SECONDS:
-            with _reaching("the service"):
-                found = await asyncio.to_thread(conditions, list(self._handles))
+            found = await asyncio.to_thread(conditions, list(self._handles))
             self._seen = (time.monotonic(), found)
         return found
 
@@ -220,7 +219,8 @@ def gateway(setup: Setup) -> serve.Application:
 
 def conditions(names: Sequence[str]) -> Mapping[str, Condition]:
     """How the deployments of these names stand."""
-    app = serve.status().applications.get(APP)
+    with _reaching("Ray Serve"):
+        app = serve.status().applications.get(APP)
     found = app.deployments if app else {}
     return {name: _condition(found[name]) if name in found else Condition("loading", 0) for name in names}
 
@@ -234,7 +234,7 @@ def _condition(found: DeploymentStatusOverview) -> Condition:
 
 
 def _options(item: Loaded) -> dict[str, Any]:
-    minimum, maximum = item.pool.bounds
+    minimum, maximum = item.shape.own_bounds
     sized: dict[str, Any] = {"num_replicas": minimum}
     if minimum < maximum:
         scaling = {"min_replicas": minimum, "max_replicas": maximum, "target_ongoing_requests": _target(item.model)}
@@ -242,17 +242,21 @@ def _options(item: Loaded) -> dict[str, Any]:
     return {
         **sized,
         "max_ongoing_requests": QUEUED,
-        "ray_actor_options": _actor(item.pool),
+        "ray_actor_options": _actor(item.shape),
         # three that fail end a replica
         "health_check_period_s": 1,
         "max_constructor_retry_count": RETRIES,
     }
 
 
-def _actor(pool: PoolConfig) -> dict[str, Any]:
-    options: dict[str, Any] = {"num_cpus": pool.cpus, "num_gpus": pool.gpus, "resources": pool.resources or None}
-    if pool.accelerator_type:
-        options["accelerator_type"] = pool.accelerator_type
+def _actor(hardware: Hardware) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "num_cpus": hardware.cpus,
+        "num_gpus": hardware.gpus,
+        "resources": dict(hardware.resources),
+    }
+    if hardware.accelerator_type:
+        options["accelerator_type"] = hardware.accelerator_type
     return options
 
 

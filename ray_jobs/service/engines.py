@@ -11,13 +11,14 @@ from typing import Any, Literal, Protocol
 
 from evolve.records import Completion
 from ray_jobs.config.pool_names import RESPOND, SCORE
-from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.pools import Sized
 from ray_jobs.config.run import PoolResponderConfig, RunConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.evolving import responding_adapter
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actors import EvolveTask
+from ray_jobs.pipeline.placement import shaped
 from ray_jobs.pipeline.stage import Stage, absolute
 from ray_jobs.service.engine_worker import EngineWorker
 from ray_jobs.service.score_worker import Pair, ScoreWorker
@@ -31,11 +32,11 @@ Standing = Literal["loading", "ready", "failed"]
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model that is loaded in replicas of its own. `with_reasoning` is the scorer's setting."""
+    """A model that is loaded in so many replicas of its own. `with_reasoning` is the scorer's setting."""
 
     name: str
     model: Any
-    pool: PoolConfig
+    shape: Sized
     with_reasoning: bool = False
 
 
@@ -72,14 +73,22 @@ class Roster:
 
 
 def roster(config: RunConfig) -> Roster:
-    """The engines of a run's pools, and its scorer. Checks what can be checked before one is loaded: ConfigError."""
+    """The engines of a run's pools, and its scorer; of a pool with unlike hardware those on the first kind.
+
+    Checks what can be checked before one is loaded. Raises ConfigError.
+    """
     stages = SynthesisJob(config).pipeline.stages
     for stage in stages:
-        if stage.pool.variants or stage.pool.nodes > 1:
-            raise ConfigError(f"pool {stage.name}: replicas stand on one machine of one kind each, without variants")
+        if stage.pool.shapes[0].nodes > 1:
+            raise ConfigError(f"{stage.place}: its pool's engines lie on several machines, which the service cannot")
     served = [item for stage in stages for item in _served(stage, config)]
-    loaded = tuple(Loaded(stage.name, absolute(stage.model), stage.pool, stage.task is True) for stage in stages)
+    loaded = tuple(_loaded(stage) for stage in stages)
     return Roster(loaded, tuple(served), responding_adapter(config))
+
+
+def _loaded(stage: Stage) -> Loaded:
+    shape = stage.pool.shapes[0]
+    return Loaded(stage.name, shaped(absolute(stage.model), shape), shape, stage.task is True)
 
 
 def _served(stage: Stage, config: RunConfig) -> Iterator[Served]:

@@ -1,6 +1,5 @@
 """Ray Serve's fast ways, set in the environment before it is imported, and the ports that they open kept to loopback.
 
-With its defaults a request through one handle took 18 ms on two quiet cores, with these 2.4 ms (docs/benchmarks.md).
 HAProxy's pages of metrics and statistics listen on every interface whatever Serve is told, so that the program which
 Serve starts as HAProxy is one of ours: it writes loopback into the configuration and becomes HAProxy. Between its parts
 Serve talks by gRPC, on ports that take nothing without Ray's token.

@@ -48,9 +48,12 @@ def test_what_is_wrong_is_told_by_its_field(service: dict[str, Any], word: str) 
     assert served(host="0.0.0.0", hosts=["evolve.example.org"]).service.hosts == ("evolve.example.org",)
 
 
-@pytest.mark.parametrize("pool", [{"variants": [{"size": 1}, {"size": 1, "gpus": 1}]}, {"nodes": 2, "gpus": 2}])
-def test_replicas_are_on_hardware_of_one_kind(pool: dict[str, Any]) -> None:
-    evolver = {"engine": {"kind": "scripted"}, "pool": pool}
-    config = validated(ServedRunConfig, {**RUN, "evolvers": {"small": evolver}}, "serve.yaml")
-    with pytest.raises(ConfigError, match="pool evolve_small: replicas"):
-        roster(config)
+def test_replicas_are_on_the_first_kind_of_hardware_and_on_one_machine() -> None:
+    def with_pool(pool: dict[str, Any]) -> ServedRunConfig:
+        evolver = {"engine": {"kind": "scripted"}, "pool": pool}
+        return validated(ServedRunConfig, {**RUN, "evolvers": {"small": evolver}}, "serve.yaml")
+
+    (loaded,) = roster(with_pool({"variants": [{"size": 2, "gpus": 1}, {"size": 1, "gpus": 4}]})).loaded
+    assert (loaded.shape.gpus, loaded.shape.own_bounds) == (1, (2, 2))
+    with pytest.raises(ConfigError, match="several machines"):
+        roster(with_pool({"nodes": 2, "gpus": 2}))
