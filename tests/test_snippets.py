@@ -175,8 +175,8 @@ def check(settings: Mapping[str, Any]) -> None:
     if "bytes_per_row" in settings:
         validated(Rates, settings, "rates")
         return
-    if set(settings) == {"engine"}:
-        settings = {"evolvers": {"small": {**settings, "pool": {"gpus": 1}}}}
+    if set(settings) <= {"engine", "pool"}:
+        settings = {"evolvers": {"small": {"engine": {"model": "MODEL"}, "pool": {"gpus": 1}, **settings}}}
     load_config(BASE | settings)
 
 
