@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from random import Random
 
 import pytest
@@ -67,8 +68,9 @@ class Spelling:
 
     def __init__(self, answers: Sequence[str], spread: float) -> None:
         self._answers, self._spread, self.replies = answers, spread, 0
+        self.next = cache(self._next)
 
-    def next(self, text: str) -> dict[int, float]:
+    def _next(self, text: str) -> dict[int, float]:
         """The probability of each token that may come behind `text`."""
         weights = {
             number: math.exp(self._spread * Random(f"{text}|{token}").gauss(0, 1))
