@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-UNTOLD = 0.01
-"""The share of the probability that may stay open."""
+UNTOLD = 0.04
+"""The share of the probability that may stay open; at each of four tokens in a row a quarter of it is left."""
 
 
 class Option(NamedTuple):
@@ -52,22 +52,29 @@ class Weighed:
     @property
     def open(self) -> float:
         """The share of all probability that the branches have."""
-        left = sum(branch.probability for branch in self.branches)
-        return left / ((sum(self.told) + left) or 1.0)
+        return sum(branch.probability for branch in self.branches) / (self.whole or 1.0)
 
     def take(self, branch: Branch, more: Weighed) -> None:
-        """Close a branch, by what was found behind it, where that says enough."""
+        """Close a branch, by what was found behind it; what is open there stays so."""
         whole = sum(more.told)
-        if not whole or more.open > UNTOLD:
+        if not whole:
             return
         self.branches.remove(branch)
+        told = branch.probability * (1 - more.open)
         for place, probability in enumerate(more.told):
-            self.told[place] += branch.probability * probability / whole
+            self.told[place] += told * probability / whole
+        if more.open:
+            self.branches.append(branch._replace(probability=branch.probability - told))
 
-    def greatest(self) -> list[Branch]:
-        """The branches but for the smallest, which together hold half of what may stay open."""
+    @property
+    def whole(self) -> float:
+        """All probability, told and open."""
+        return sum(self.told) + sum(branch.probability for branch in self.branches)
+
+    def greatest(self, left: float) -> list[Branch]:
+        """The branches but for the smallest, which together hold no more than the share `left`."""
         rest = sorted(self.branches, key=lambda branch: branch.probability)
-        left = UNTOLD / 2 * (sum(self.told) + sum(branch.probability for branch in rest))
+        left *= self.whole
         while rest and rest[0].probability <= left:
             left -= rest.pop(0).probability
         return rest
@@ -106,20 +113,31 @@ def weigh(answers: Sequence[str], positions: Iterable[Position], begun: str = ""
 
 
 async def resolve(
-    answers: Sequence[str], positions: Sequence[Position], go_on: GoOn, before: Sequence[int] = (), begun: str = ""
+    answers: Sequence[str],
+    positions: Sequence[Position],
+    go_on: GoOn,
+    before: Sequence[int] = (),
+    begun: str = "",
+    left: float = UNTOLD / 4,
 ) -> Weighed | None:
-    """As `weigh`, for a reply behind the tokens `before` that spell `begun`; large branches are gone on with."""
+    """As `weigh`, for a reply behind the tokens `before` that spell `begun`.
+
+    Branches are gone on with, but for small ones that hold the share `left` together.
+    """
     found = weigh(answers, positions, begun)
     if found is None:
         return None
 
+    greatest, whole = found.greatest(left), found.whole
+
     async def follow(branch: Branch) -> None:
         tokens = [*before, *(position[0].token for position in positions[: branch.place]), branch.token]
-        more = await resolve(answers, await go_on(tokens, branch.begun), go_on, tokens, branch.begun)
+        reply, rest = await go_on(tokens, branch.begun), left / len(greatest) * whole / branch.probability
+        more = await resolve(answers, reply, go_on, tokens, branch.begun, rest)
         if more:
             found.take(branch, more)
 
-    await asyncio.gather(*map(follow, found.greatest()))
+    await asyncio.gather(*map(follow, greatest))
     return found
 
 
