@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from random import Random
 
 import pytest
 
-from evolve.alternatives import Option, Position, answer_start, expected, fitting, remainder, weigh
+from evolve.alternatives import UNTOLD, Option, Position, answer_start, expected, fitting, remainder, resolve, weigh
 from evolve.engines.openai_reply import Choice, Likely, Logprobs, Message, Token, probabilities
 from evolve.flow import drive
 from evolve.judging.comparison import PLACE_FORM, Comparison
@@ -39,7 +41,7 @@ def test_an_answer_may_be_the_beginning_of_another() -> None:
     digits = [("Score", 1.0)], [(":", 1.0)], [(" ", 1.0)], [("8", 0.9), ("7", 0.001)], [("5", 0.5), ("<end>", 0.5)]
     found = weigh([*SCORES], positions(*digits))
     assert found
-    assert [branch.begun for branch in found.branches] == ["score:7"]
+    assert [branch.begun for branch in found.branches] == ["Score: 7"]
     shares = found.shares()
     assert shares
     assert (shares[8], shares[85], shares[7]) == pytest.approx((0.5, 0.5, 0))
@@ -50,12 +52,66 @@ def test_a_branch_with_several_answers_leaves_it_open_until_it_is_gone_on_with()
     assert found
     assert found.shares() is None
     (branch,) = found.branches
-    assert (branch.place, branch.token, branch.begun) == (0, 1, "very")
+    assert (branch.place, branch.token, branch.begun) == (0, 1, " Very")
     assert [remainder(answer, branch.begun) for answer in fitting(LABELS, branch.begun)] == [" easy", " hard"]
+    assert remainder("very easy", "very ") == "easy"
     more = weigh(LABELS, positions([(" hard", 0.9), (" easy", 0.1)]), branch.begun)
     assert more
     found.take(branch, more)
     assert found.shares() == pytest.approx((0.05, 0.5, 0, 0, 0.45))
+
+
+class Spelling:
+    """A language model of answers, each of which can be spelt in several ways: how likely a token is, is drawn."""
+
+    tokens = ("<end>", *"Score: 0123456789vyasmdiumhp", "very", " easy", " hard", "easy", "medium", " ve", "m", "10")
+
+    def __init__(self, answers: Sequence[str], spread: float) -> None:
+        self._answers, self._spread, self.replies = answers, spread, 0
+        self.next = cache(self._next)
+
+    def _next(self, text: str) -> dict[int, float]:
+        """The probability of each token that may come behind `text`."""
+        weights = {
+            number: math.exp(self._spread * Random(f"{text}|{token}").gauss(0, 1))
+            for number, token in enumerate(self.tokens)
+            if (text in self._answers if not number else any(item.startswith(text + token) for item in self._answers))
+        }
+        return {number: weight / sum(weights.values()) for number, weight in weights.items()}
+
+    def exact(self, answer: str, text: str = "") -> float:
+        """The probability of an answer, over all its spellings."""
+        return sum(
+            share * (self.exact(answer, text + self.tokens[number]) if number else float(text == answer))
+            for number, share in self.next(text).items()
+            if answer.startswith(text)
+        )
+
+    async def reply(self, before: list[int], begun: str) -> list[Position]:
+        """The likeliest reply that goes on behind some tokens."""
+        text, found, drawn = "".join(self.tokens[number] for number in before), list[Position](), -1
+        assert text == begun
+        self.replies += 1
+        while drawn != 0:
+            options = sorted(self.next(text).items(), key=lambda item: -item[1])
+            found.append([Option(self.tokens[number], share, number) for number, share in options])
+            drawn = options[0][0]
+            text += self.tokens[drawn]
+        return found
+
+
+@pytest.mark.parametrize("answers", [LABELS, [*SCORES]])
+@pytest.mark.parametrize("spread", [0.3, 2, 4])
+def test_going_on_with_branches_finds_the_probabilities_of_all_answers(answers: Sequence[str], spread: float) -> None:
+    model = Spelling(answers, spread)
+
+    async def found() -> tuple[float, ...] | None:
+        weighed = await resolve(answers, await model.reply([], ""), model.reply)
+        return weighed and weighed.shares()
+
+    assert asyncio.run(found()) == pytest.approx([model.exact(answer) for answer in answers], abs=UNTOLD)
+    # one a beginning at most, not one an answer
+    assert model.replies <= 11
 
 
 def test_a_reply_that_is_no_answer_says_nothing() -> None:
