@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 
 from tests.ray_jobs.mortal_engine import MARK
 from tests.ray_jobs.samples import write_seeds
+from tests.ray_jobs.secret_places import files_that_show, shows, watched_titles
 
 SEEDS = ["Name three fruits.", "What is 7 times 8?", "Write a line about rain.", "Explain what a list is in Python."]
 
@@ -27,13 +30,25 @@ ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512, "m
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
 
 
+@pytest.fixture
+def ray() -> Iterator[Path]:
+    """Where Ray puts its files: short, for the paths of its sockets are limited."""
+    with tempfile.TemporaryDirectory(prefix="rz-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
 @pytest.mark.engine
 @pytest.mark.ray
 @pytest.mark.timeout(1200)
-def test_four_seeds_through_real_models_of_which_one_thinks(tmp_path: Path, smollm2_dir: Path) -> None:
+def test_four_seeds_through_real_models_of_which_one_thinks(tmp_path: Path, smollm2_dir: Path, ray: Path) -> None:
+    """What is secret reaches vLLM, and nothing shows it."""
     write_seeds(tmp_path / "seeds.jsonl", SEEDS)
     (tmp_path / "thinking.jinja").write_text(THINKING)
-    plain = {"model": str(smollm2_dir), "arguments": ARGUMENTS, "environment": ENVIRONMENT}
+    plain = {
+        "model": str(smollm2_dir),
+        "arguments": {**ARGUMENTS, "hf_token": "okapi-argument"},
+        "environment": {**ENVIRONMENT, "ODD": "okapi-odd", "X": {"from": "SERVER_KEY"}},
+    }
     thinking = {**plain, "chat_template": str(tmp_path / "thinking.jinja"), "reasoning_tokens": 6}
     # the model would end its turn where it likes
     sampling = {"max_tokens": 24, "extra": {"min_tokens": 20}}
@@ -51,15 +66,22 @@ def test_four_seeds_through_real_models_of_which_one_thinks(tmp_path: Path, smol
         "scorer": {"model": str(smollm2_dir), "threads": 2},
     }
     (tmp_path / "run.json").write_text(json.dumps(config))
-    done = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.cli", "run", str(tmp_path / "run.json")],
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with watched_titles() as titles:
+        done = subprocess.run(
+            [sys.executable, "-m", "ray_jobs.cli", "run", str(tmp_path / "run.json")],
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "SERVER_KEY": "okapi-bearer", "RAY_TMPDIR": str(ray)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "mean IC-IFD" in done.stdout
+    assert not shows(done.stdout + done.stderr)
+    assert titles == set()
+    assert files_that_show(ray) == files_that_show(tmp_path / "out") == []
+    stored = json.loads((tmp_path / "out" / "run.json").read_text())["configuration"]["evolvers"]["plain"]["engine"]
+    assert stored["arguments"]["hf_token"] == {"from": "HF_TOKEN"}
+    assert stored["environment"]["ODD"] == {"from": "ODD"}
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["reconciles"] is True
     kept, rejected = (ds.dataset(tmp_path / "out" / name).to_table().to_pylist() for name in ("data", "rejected"))
