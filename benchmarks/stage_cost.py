@@ -30,6 +30,7 @@ from ray_jobs.output.plan import PlanWriter, make_plan
 from ray_jobs.output.plan_index import PlanIndex
 from ray_jobs.output.schema import flatten, split_outcomes
 from ray_jobs.pipeline.actor import PoolActor
+from ray_jobs.pipeline.journal import OWN_SECONDS, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.plan_source import pending_blocks, read_block
 from ray_jobs.storage.store import Store, open_store
@@ -74,7 +75,7 @@ def through(actor: Any, tables: list[pa.Table]) -> list[pa.Table]:
     return asyncio.run(all_blocks())
 
 
-def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
+def measure(folder: Path, rows: int, batch_rows: int, with_journal: bool, watch: Stopwatch) -> None:
     """Take `rows` rows through all stages."""
     write_seeds(folder / "seeds.jsonl", rows // 2)
     run = configuration(folder, {"size": 1, "batch_rows": batch_rows}, ROUNDS)
@@ -82,7 +83,8 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     epoch = begin(store, take(store))
     plan = watch.time("plan", lambda: make_plan(PlanWriter(epoch), job.seed_source(), job.fanout()))
     tables = watch.time("read the plan", lambda: read(store, plan, batch_rows))
-    evolve, respond, score = actors(job, monitor)
+    journal = JournalPlace(store, epoch.lease.tag, "benchmark", "stage", OWN_SECONDS) if with_journal else None
+    evolve, respond, score = actors(job, monitor, journal)
     tables = watch.time("evolve", lambda: through(evolve, tables))
     tables = watch.time("respond", lambda: through(respond, tables))
     tables = watch.time("score", lambda: through(score, tables))
@@ -101,11 +103,11 @@ def measure(folder: Path, rows: int, batch_rows: int, watch: Stopwatch) -> None:
     )
 
 
-def actors(job: SynthesisJob, monitor: Monitor) -> list[PoolActor[Any]]:
+def actors(job: SynthesisJob, monitor: Monitor, journal: JournalPlace | None) -> list[PoolActor[Any]]:
     """One of each stage. Both evolvers' rows go through one actor: their engines are the same."""
     pipeline = job.pipeline
     stages = [pipeline.first[0], *pipeline.shared]
-    return [stage.actor(stage.task, stage.context(monitor, stage in pipeline.first)) for stage in stages]
+    return [stage.actor(stage.task, stage.context(monitor, stage in pipeline.first, journal)) for stage in stages]
 
 
 def main() -> None:
@@ -113,16 +115,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_240)
     parser.add_argument("--batch-rows", type=int, default=256)
+    parser.add_argument("--no-journal", action="store_true", help="keep no replies")
     parser.add_argument("--profile", help="a stage whose functions are listed, most expensive first")
     args = parser.parse_args()
     watch = Stopwatch(args.profile)
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     with tempfile.TemporaryDirectory() as name:
-        measure(Path(name), args.rows, args.batch_rows, watch)
+        measure(Path(name), args.rows, args.batch_rows, not args.no_journal, watch)
     ray.shutdown()
     lines = [[stage, f"{1000 * seconds / args.rows:.4f}"] for stage, seconds in watch.seconds.items()]
     lines.append(["together", f"{1000 * sum(watch.seconds.values()) / args.rows:.4f}"])
-    text = f"{args.rows:,} rows of {ROUNDS} rounds, {args.batch_rows} a block.\n\n"
+    text = (
+        f"{args.rows:,} rows of {ROUNDS} rounds, {args.batch_rows} a block, replies {'not ' * args.no_journal}kept.\n\n"
+    )
     publish("stage_cost", text + markdown(["stage", "CPU ms a row"], lines))
 
 

@@ -12,7 +12,8 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from ray_jobs.config.pool_names import pool_name
-from ray_jobs.config.run import PoolConfig, RunConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import RunConfig
 from ray_jobs.jobs.load import load_config
 
 ROOT = Path(__file__).parents[1]

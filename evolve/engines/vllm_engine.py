@@ -91,8 +91,9 @@ class VllmEngine:
 
     @property
     def max_concurrency(self) -> int:
-        """vLLM's limit of sequences in a batch; long ones may fill its cache before."""
-        return int(self._engine.vllm_config.scheduler_config.max_num_seqs)
+        """vLLM's limit of sequences in a batch, of all its replicas; long ones may fill its cache before."""
+        config = self._engine.vllm_config
+        return int(config.scheduler_config.max_num_seqs) * int(config.parallel_config.data_parallel_size)
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`. The completion is cut where the model's context ends, with finish reason "length"."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ray_jobs.config.engine_kinds import VllmConfig
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ModelScorerConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.capacity import Group, shortages
 from ray_jobs.forecast.model_sizes import CARD_GB, GB, demand, problem, weights
-from ray_jobs.pipeline.pools import asked_for
+from ray_jobs.pipeline.placement import shaped
 from ray_jobs.pipeline.stage import Stage
 
 
@@ -27,18 +28,19 @@ def check_sizes(stages: Iterable[Stage], card_gb: float | None, cards: Mapping[s
     for stage in stages:
         if not isinstance(stage.model, VllmConfig | ModelScorerConfig):
             continue
-        place, pool = stage.place, stage.pool
-        asked = demand(place, stage.model)
-        held = weights(asked.model, asked.dtype)
-        if held is None:
-            notes.append(f"{place}: {asked.model} has no safetensors, so its size is not known")
-            continue
-        card = card_gb or CARD_GB.get(pool.accelerator_type or "") or cards.get(stage.name)
-        why = problem(asked, held, pool, card * GB if card else None)
-        wrong += [why] if why else []
-        room = f", a card has {card:g} GB" if card and pool.gpus else ", cards not known" if pool.gpus else ""
-        each = held.bytes / asked.cards / GB
-        notes.append(f"{place}: {held.parameters / 1e6:,.0f} million parameters, {each:.2f} GB a card{room}")
+        place = stage.place
+        for shape in stage.pool.shapes:
+            asked = demand(place, shaped(stage.model, shape))
+            held = weights(asked.model, asked.dtype)
+            if held is None:
+                notes.append(f"{place}: {asked.model} has no safetensors, so its size is not known")
+                break
+            card = card_gb or CARD_GB.get(shape.accelerator_type or "") or cards.get(stage.name)
+            why = problem(asked, held, shape, card * GB if card else None)
+            wrong += [why] if why else []
+            room = f", a card has {card:g} GB" if card and shape.gpus else ", cards not known" if shape.gpus else ""
+            each = held.bytes / asked.split / GB
+            notes.append(f"{place}: {held.parameters / 1e6:,.0f} million parameters, {each:.2f} GB a card{room}")
     if wrong:
         raise ConfigError("models do not fit\n" + "\n".join(f"  {item}" for item in wrong))
     return notes
@@ -50,8 +52,9 @@ def cards_of(pools: Mapping[str, PoolConfig], groups: Sequence[Group]) -> dict[s
     for name, pool in pools.items():
         kinds = {
             resource.removeprefix("accelerator_type:")
+            for shape in pool.shapes
             for group in groups
-            if all(group.resources.get(wanted, 0) >= amount for wanted, amount in asked_for(pool).items())
+            if all(group.resources.get(wanted, 0) >= amount for wanted, amount in shape.parts[0].items())
             for resource in group.resources
             if resource.startswith("accelerator_type:")
         }

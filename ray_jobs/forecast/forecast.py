@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.forecast.rates import PoolRate, Rates
 
 HOUR = 3600.0
@@ -101,7 +101,7 @@ def forecast(
     loading = max(rates.pools[name].load_seconds for name in pools)
     passage = _passage(rates.pools, order, bottleneck)
     seconds = loading + stream + passage
-    fast = fastest(work, sizes, {name: pool.gpus for name, pool in pools.items()})
+    fast = fastest(work, sizes, {name: pool.gpus_an_actor for name, pool in pools.items()})
     return Forecast(
         rows=total,
         pools=[_pool(name, pool, rates.pools[name], rows[name], stream, seconds) for name, pool in pools.items()],
@@ -155,6 +155,6 @@ def _pool(name: str, pool: PoolConfig, rate: PoolRate, rows: int, stream: float,
         tokens_per_second=tokens / stream,
         most_tokens_per_second=actors * rate.tokens_per_second,
         load_seconds=rate.load_seconds,
-        gpu_hours=actors * pool.gpus * seconds / HOUR,
-        cost=actors * pool.price * seconds / HOUR,
+        gpu_hours=pool.most_gpus * seconds / HOUR,
+        cost=pool.most_price * seconds / HOUR,
     )

@@ -16,7 +16,8 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from huggingface_hub.errors import LocalEntryNotFoundError, NotASafetensorsRepoError
 
 from ray_jobs.config.engine_kinds import VllmConfig
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig
+from ray_jobs.config.pools import Hardware
+from ray_jobs.config.run import ModelScorerConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.arguments import argument
 
@@ -61,16 +62,18 @@ class Demand:
     model: str
     dtype: str
     cards: int
+    split: int
     share: float
 
 
 def demand(place: str, config: VllmConfig | ModelScorerConfig) -> Demand:
     """What an engine or a scorer asks of its cards."""
     if isinstance(config, ModelScorerConfig):
-        return Demand(place, config.model, config.dtype, 1, SCORER_SHARE)
-    cards = math.prod(int(argument(config, f"{kind}_parallel_size", 1)) for kind in ("tensor", "pipeline"))
+        return Demand(place, config.model, config.dtype, 1, 1, SCORER_SHARE)
+    split = math.prod(int(argument(config, f"{kind}_parallel_size", 1)) for kind in ("tensor", "pipeline"))
+    cards = split * int(argument(config, "data_parallel_size", 1))
     share = argument(config, "gpu_memory_utilization", USED_BY_VLLM)
-    return Demand(place, config.model, str(config.arguments.get("dtype", "auto")), cards, share)
+    return Demand(place, config.model, str(config.arguments.get("dtype", "auto")), cards, split, share)
 
 
 def weights(model: str, dtype: str) -> Weights | None:
@@ -92,17 +95,17 @@ def weights(model: str, dtype: str) -> Weights | None:
     return Weights(sum(counts.values()), held)
 
 
-def problem(asked: Demand, held: Weights, pool: PoolConfig, card_bytes: float | None) -> str | None:
+def problem(asked: Demand, held: Weights, hardware: Hardware, card_bytes: float | None) -> str | None:
     """Why the model does not fit the cards of an actor, in words; None where it does or where that is not known."""
-    if not pool.gpus:
+    if not hardware.gpus:
         return None
-    if asked.cards > pool.gpus:
-        return f"{asked.place}: is split over {asked.cards} cards, pool.gpus gives an actor {pool.gpus:g}"
+    if asked.cards > hardware.gpus:
+        return f"{asked.place}: wants {asked.cards} cards, pool.gpus gives an actor {hardware.gpus:g}"
     allowed = card_bytes * asked.share if card_bytes else math.inf
-    if held.bytes / asked.cards <= allowed:
+    if held.bytes / asked.split <= allowed:
         return None
     return (
-        f"{asked.place}: the weights of {asked.model} take {held.bytes / asked.cards / GB:.1f} GB a card, allowed are "
+        f"{asked.place}: the weights of {asked.model} take {held.bytes / asked.split / GB:.1f} GB a card, allowed are "
         f"{allowed / GB:.1f} GB ({asked.share:g} of {(card_bytes or 0) / GB:g} GB), and the cache needs room beside "
         "them; split it over more cards, or use larger ones"
     )

@@ -19,7 +19,7 @@ from evolve.engines.recording_engine import Call
 from ray_jobs.config.base import Strict
 from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
 from ray_jobs.config.load import validated
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.values import parsed
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.arguments import argument
@@ -77,7 +77,8 @@ def max_concurrency(engine: EngineKind, pool: PoolConfig) -> int:
     """How many calls an engine runs at once, as far as its configuration says; never more than its pool offers rows."""
     offered = pool.batch_rows * pool.batches_in_flight
     if isinstance(engine, VllmConfig):
-        return min(int(argument(engine, "max_num_seqs", VLLM_MAX_CONCURRENCY)), offered)
+        replicas = int(argument(engine, "data_parallel_size", 1))
+        return min(replicas * int(argument(engine, "max_num_seqs", VLLM_MAX_CONCURRENCY)), offered)
     told = engine.max_concurrency()
     return offered if told is None else min(told, offered)
 

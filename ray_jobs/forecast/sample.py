@@ -36,6 +36,7 @@ from ray_jobs.output.schema import KEPT, PLAN_SCHEMA
 from ray_jobs.pipeline.actor import ActorContext, BlockActor, PoolActor, Row, RowActor
 from ray_jobs.pipeline.job import Job
 from ray_jobs.pipeline.monitor import Monitor, WorkerStats
+from ray_jobs.pipeline.placement import Placement
 from ray_jobs.pipeline.pools import unschedulable
 from ray_jobs.pipeline.stage import Stage
 from ray_jobs.runner.ray_errors import job_error
@@ -229,7 +230,8 @@ class _Actor:
 
     def work(self, blocks: Sequence[pa.Table]) -> tuple[PoolSample, list[pa.Table]]:
         """Take all blocks through a new actor, which ends with it."""
-        stage, actor = self.stage, self._start()
+        stage, placement = self.stage, Placement(self.stage.name, self.stage.pool.shapes)
+        actor = self._start(placement)
         try:
             load_seconds = ray.get(actor.load_seconds.remote(), timeout=self.stall_seconds)
             done = ray.get([actor.timed.remote(block) for block in blocks])
@@ -242,6 +244,7 @@ class _Actor:
             raise PoolError(f"pool {stage.name}: {job_error(error)}") from error
         finally:
             ray.kill(actor)
+            placement.close()
         if not calls:
             raise SampleTooSmall(f"pool {stage.name}: not one prompt of the sample was completed")
         tables, rows = [table for table, _ in done], issubclass(stage.actor, RowActor)
@@ -255,16 +258,10 @@ class _Actor:
         )
         return sample, tables
 
-    def _start(self) -> Any:
-        pool = self.stage.pool
+    def _start(self, placement: Placement) -> Any:
         remote: Any = ray.remote(sampled(self.stage.actor))
-        return remote.options(
-            num_cpus=pool.cpus,
-            num_gpus=pool.gpus,
-            resources=pool.resources or None,
-            accelerator_type=pool.accelerator_type,
-            max_concurrency=pool.batches_in_flight,
-        ).remote(self.stage.task, self.context)
+        at_once = self.stage.pool.batches_in_flight
+        return remote.options(**placement(), max_concurrency=at_once).remote(self.stage.task, self.context)
 
 
 def scored_tokens(table: pa.Table) -> dict[str, int]:

@@ -12,7 +12,6 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,7 +22,7 @@ from evolve.replies import Reply
 from ray_jobs.output.file_names import REPLIES, REPLY_FORM, Tag, new_name
 from ray_jobs.storage.store import Store
 
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 16
 CODEC = "zstd"
 _FORM = re.compile(REPLY_FORM, re.ASCII)
@@ -37,7 +36,7 @@ class _Head:
     run_id: str
 
 
-class EncodedReply(NamedTuple):
+class EncodedReply(msgspec.Struct, frozen=True, gc=False):
     """A reply as it is written, and the row whose it is."""
 
     row: int

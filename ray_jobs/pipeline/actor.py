@@ -28,10 +28,12 @@ from evolve.records import Completion
 from evolve.replies import REPLIES, JournalEngine
 from ray_jobs.config.engine_kinds import EngineConfig, is_server
 from ray_jobs.config.engines import build_engine
+from ray_jobs.config.pools import PoolConfig, VariantConfig
 from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.gate import Gate, Turns
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, WorkerStats
+from ray_jobs.pipeline.placement import shape_of_this_actor, shaped
 from ray_jobs.pipeline.stats_reporter import StatsReporter, one_line
 
 ENGINE_DIED = 70
@@ -51,7 +53,7 @@ Other = TypeVar("Other")
 class ActorContext:
     """Where an actor stands: its pool's name, the model to load, where to report, whether rows begin here.
 
-    `journal` is where replies are kept, if they are.
+    `journal` is where replies are kept, if they are; `shapes` are the kinds of hardware on which the pool has actors.
     """
 
     pool: str
@@ -59,6 +61,7 @@ class ActorContext:
     monitor: Monitor
     first: bool = False
     journal: JournalPlace | None = None
+    shapes: tuple[VariantConfig, ...] = PoolConfig().shapes
 
 
 class PoolActor(ABC, Generic[Result]):
@@ -69,9 +72,10 @@ class PoolActor(ABC, Generic[Result]):
 
     def __init__(self, task: Any, context: ActorContext) -> None:
         self._task, self._context = task, context
-        self._reporter = StatsReporter(context.monitor, context.pool)
+        shape = shape_of_this_actor(context.shapes)
+        self._reporter = StatsReporter(context.monitor, context.pool, shape)
         with self._reporter.loading():
-            self.load(context.model)
+            self.load(shaped(context.model, shape))
 
     async def __call__(self, table: pa.Table) -> pa.Table:
         """Work on a block."""

@@ -54,6 +54,9 @@ class WorkerStats:
     last_done: float | None = None
     held_seconds: float = 0.0
     """How long the worker has lived, loading its model included."""
+    gpu_seconds: float = 0.0
+    price_seconds: float = 0.0
+    """The same times its cards, and times what an hour of it costs."""
     given_again: int = 0
     """Completions that came from the journal: their tokens were paid for before, and are not among those here."""
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -94,6 +97,8 @@ class WorkerStats:
         self.prompt_tokens += other.prompt_tokens
         self.completion_tokens += other.completion_tokens
         self.held_seconds += other.held_seconds
+        self.gpu_seconds += other.gpu_seconds
+        self.price_seconds += other.price_seconds
         self.given_again += other.given_again
         self.outcomes.update(other.outcomes)
         self.slots += other.slots

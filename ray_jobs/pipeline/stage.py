@@ -9,8 +9,10 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from ray_jobs.config.engine_kinds import VllmConfig
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig
+from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ModelScorerConfig
+from ray_jobs.errors import ConfigError
 from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.actor import ActorContext, PoolActor
 from ray_jobs.pipeline.journal import JournalPlace
@@ -37,9 +39,17 @@ class Stage:
     branches: tuple[str, ...] = ()
     labels: Mapping[str, str | None] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Raise ConfigError where the pool's hardware is none for such a model."""
+        vllm = isinstance(self.model, VllmConfig)
+        if not vllm and any(shape.arguments for shape in self.pool.shapes):
+            raise ConfigError(f"pool {self.name}: variants: arguments are for vLLM engines, {self.place} is none")
+        if not isinstance(self.model, EngineKind) and any(shape.nodes > 1 for shape in self.pool.shapes):
+            raise ConfigError(f"pool {self.name}: nodes: expected 1, for {self.place} is no engine that can be spread")
+
     def context(self, monitor: Monitor, first: bool, journal: JournalPlace | None = None) -> ActorContext:
         """Where its actors stand: rows begin there if it is `first`, and replies are kept in the `journal`, if any."""
-        return ActorContext(self.name, absolute(self.model), monitor, first, journal)
+        return ActorContext(self.name, absolute(self.model), monitor, first, journal, self.pool.shapes)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,12 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import ray
 from ray.exceptions import RayError
 
+from ray_jobs.config.pools import Hardware
 from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.monitor import MAX_CAUSE_CHARACTERS, REPORT_SECONDS, Monitor, WorkerStats
+
+NOTHING = Hardware()
+"""Hardware that nobody counts."""
 
 
 class _Told(logging.Handler):
@@ -33,11 +37,11 @@ class _Told(logging.Handler):
 class StatsReporter:
     """A worker's stats, which a thread sends to the monitor once a second. `stopped` is the monitor's latest answer."""
 
-    def __init__(self, monitor: Monitor, pool: str) -> None:
+    def __init__(self, monitor: Monitor, pool: str, hardware: Hardware = NOTHING) -> None:
         self.stats = WorkerStats()
         self.stopped = False
         self._monitor, self._pool, self._worker = monitor, pool, uuid.uuid4().hex
-        self._started = time.monotonic()
+        self._started, self._hardware = time.monotonic(), hardware
         logging.getLogger("evolve").addHandler(_Told(self.stats))
         self._thread = threading.Thread(target=self._keep, name="stats", daemon=True)
         self._thread.start()
@@ -84,7 +88,9 @@ class StatsReporter:
 
     def report(self) -> None:
         """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
-        self.stats.held_seconds = time.monotonic() - self._started
+        seconds, hardware = time.monotonic() - self._started, self._hardware
+        self.stats.held_seconds = seconds
+        self.stats.gpu_seconds, self.stats.price_seconds = seconds * hardware.gpus, seconds * hardware.price
         # without the monitor the display misses this worker for a moment; its work goes on
         with suppress(RayError):
             self.stopped = ray.get(self._monitor.actor.report.remote(self._pool, self._worker, self.stats))

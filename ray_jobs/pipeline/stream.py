@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import pyarrow as pa
 import ray.data
@@ -13,6 +13,7 @@ from ray_jobs.output.schema import PLAN_SCHEMA
 from ray_jobs.pipeline.begun import unreadable_seeds
 from ray_jobs.pipeline.journal import JournalPlace
 from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.placement import Placement
 from ray_jobs.pipeline.plan_source import Blocks, Pending, PlanSource
 from ray_jobs.pipeline.pools import through_pool
 from ray_jobs.pipeline.stage import Pipeline, Stage
@@ -24,9 +25,11 @@ def stream(
     store: Store,
     pending: Pending,
     monitor: Monitor,
+    placements: Mapping[str, Placement],
     journal: Callable[[Stage], JournalPlace | None],
 ) -> Dataset:
     """The finished rows of everything that is pending. Lazy, as Ray Data is. `journal` says where replies are kept.
+    `placements` say by the pool where its actors go.
 
     Each branch reads its own part of the plan, so that all of them run side by side and no row travels through a pool
     that is not its own. Branches that share their pools become one stream.
@@ -35,7 +38,8 @@ def stream(
 
     def through(rows: Dataset, stages: Iterable[Stage]) -> Dataset:
         for stage in stages:
-            rows = through_pool(rows, stage, stage.context(monitor, stage in first, journal(stage)))
+            context = stage.context(monitor, stage in first, journal(stage))
+            rows = through_pool(rows, stage, context, placements[stage.name])
         return rows
 
     def begun(names: Iterable[str]) -> Dataset | None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ray_jobs.config.run import LimitsConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import BudgetSpent
 from ray_jobs.output.run_files import Session
-from ray_jobs.pipeline.monitor import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot, WorkerStats
 
 HOUR = 3600.0
 SETTLE_SECONDS = 15.0
@@ -30,9 +31,15 @@ class Spending:
         return Spending(self.gpu_hours + other.gpu_hours, self.money + other.money)
 
     @classmethod
-    def of_actors(cls, pool: PoolConfig, seconds: float) -> Spending:
-        """What actors of a pool cost that lived for `seconds`, added up."""
-        return cls(pool.gpus * seconds / HOUR, pool.price * seconds / HOUR)
+    def of_actors(cls, stats: WorkerStats) -> Spending:
+        """What a pool's actors have cost so far."""
+        return cls(stats.gpu_seconds / HOUR, stats.price_seconds / HOUR)
+
+    @classmethod
+    def at_most(cls, pool: PoolConfig, actors: int, seconds: float) -> Spending:
+        """What so many of a pool's actors cost in `seconds`, if they are on its dearest hardware."""
+        hours = actors * seconds / HOUR
+        return cls(max(shape.gpus for shape in pool.shapes) * hours, max(shape.price for shape in pool.shapes) * hours)
 
 
 def spent_by(sessions: Iterable[Session]) -> Spending:
@@ -63,8 +70,8 @@ class Budget:
     def observe(self, snapshot: Snapshot) -> None:
         """Have the run stop once ending in good order, at worst, takes all that is left."""
         spent = self._before
-        for name, state in snapshot.pools.items():
-            spent += Spending.of_actors(self._pools[name], state.stats.held_seconds)
+        for state in snapshot.pools.values():
+            spent += Spending.of_actors(state.stats)
         try:
             self._raise_beyond(spent, self._ending({name: _living(state) for name, state in snapshot.pools.items()}))
         except BudgetSpent as beyond:
@@ -72,9 +79,7 @@ class Budget:
 
     def _ending(self, actors: Mapping[str, int]) -> Spending:
         each = (
-            Spending.of_actors(self._pools[name], count * self._ending_seconds)
-            for name, count in actors.items()
-            if count
+            Spending.at_most(self._pools[name], count, self._ending_seconds) for name, count in actors.items() if count
         )
         return sum(each, Spending())
 

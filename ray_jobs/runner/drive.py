@@ -123,7 +123,7 @@ class Drive:
             "result_settings": settings,
             "configuration": self.job.config.model_dump(mode="json", exclude={"storage": True, "seeds": {"storage"}}),
             run_files.SET_BACK: sorted(self.job.set_back),
-            "pools": {name: {"gpus": pool.gpus} for name, pool in self.job.pipeline.pools().items()},
+            "pools": {name: {"gpus": pool.gpus_an_actor} for name, pool in self.job.pipeline.pools().items()},
             "versions": run_files.versions(),
         }
         self.epoch.publish(RUN, json.dumps(content, indent=1).encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from ray_jobs.output.schema import KEPT
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.pipeline.journal import JournalPlace, interval
 from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.placement import Placement
 from ray_jobs.pipeline.plan_source import Pending, fitting_rows, pending_blocks
 from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable
 from ray_jobs.pipeline.queues import Queues
@@ -40,7 +41,7 @@ from ray_jobs.runner.servers import check_servers
 from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
 from ray_jobs.runner.told import Told
-from ray_jobs.runner.watch import Execution, watch
+from ray_jobs.runner.watch import Execution, Observer, watch
 from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import Store, open_store
 
@@ -147,19 +148,27 @@ class _Run:
         self.say(f"starting Ray, then the pools {', '.join(pools)}")
         with kept_apart(self.verbose), cluster(job.config.ray, logical_cpus(pools.values()), self.verbose):
             monitor = Monitor.create(pools)
-            execution = Execution(self._stream(pending, monitor))
+            placements = {stage.name: Placement(stage.name, stage.pool.shapes) for stage in pipeline.stages}
+            execution = Execution(self._stream(pending, monitor, placements))
             execution.start()
             last_time = run_files.ready_last_time(sessions)
             work = Work(pipeline.passing(pending.rows()), plan.asked_rows, already, Queues.of(pipeline), last_time)
             first = [stage.name for stage in pipeline.first]
             with make_display(work) as display:
-                session = SessionLog(self.holder.lease, number, pools)
+                session = SessionLog(self.holder.lease, number)
                 metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
                 lacking = partial(unschedulable, pools)
                 proven = bool(self.epoch.accepted.manifest.outcome_counts().by_status()[KEPT])
                 watchdog = Watchdog(limits, sizes, lacking, lacking if alone else tuple, proven)
-                observers = (session, display, metrics, budget, Told(self.say))
+                observers: tuple[Observer, ...] = (
+                    session,
+                    display,
+                    metrics,
+                    budget,
+                    Told(self.say),
+                    *placements.values(),
+                )
                 try:
                     with kept_short(self.epoch.store, done, monitor, self.holder.check):
                         watch(execution, monitor, observers, watchdog, self.request, self.holder.check, first)
@@ -171,14 +180,14 @@ class _Run:
                     execution.end()
                     session.save()
 
-    def _stream(self, pending: Pending, monitor: Monitor) -> Callable[[], None]:
+    def _stream(self, pending: Pending, monitor: Monitor, placements: Mapping[str, Placement]) -> Callable[[], None]:
         """What runs in the execution's thread."""
         job, store = self.job, self.epoch.store
         sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), monitor)
 
         def work() -> None:
             configure_data(job.config.limits, self.verbose)
-            rows = stream(job.pipeline, store, pending, monitor, self._journal)
+            rows = stream(job.pipeline, store, pending, monitor, placements, self._journal)
             rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
 
         return work

@@ -8,11 +8,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from ray_jobs.config.run import PoolConfig
 from ray_jobs.errors import StorageError
 from ray_jobs.output.lease import Lease
 from ray_jobs.output.run_files import READY_AFTER, Session
-from ray_jobs.pipeline.monitor import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import Snapshot, WorkerStats
 
 SAVE_SECONDS = 30.0
 
@@ -23,14 +22,8 @@ class SessionLog:
     `latest` is the state that was seen last.
     """
 
-    def __init__(
-        self,
-        lease: Lease,
-        execution: int,
-        pools: Mapping[str, PoolConfig],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._lease, self._execution, self._pools, self._clock = lease, execution, pools, clock
+    def __init__(self, lease: Lease, execution: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lease, self._execution, self._clock = lease, execution, clock
         self._started, self._began, self._saved = datetime.now(UTC), clock(), clock()
         self._ready = dict[str, float]()
         self.latest: Snapshot | None = None
@@ -50,7 +43,7 @@ class SessionLog:
         # figures about the run, which must neither end it nor keep its watch waiting
         with suppress(StorageError):
             if self.latest:
-                session = session_of(self._lease.number, self._started, self.latest, self._pools, self._ready)
+                session = session_of(self._lease.number, self._started, self.latest, True, self._ready)
                 session.save(self._lease.store, self._execution)
 
 
@@ -58,10 +51,10 @@ def session_of(
     number: int,
     started_at: datetime,
     snapshot: Snapshot,
-    pools: Mapping[str, PoolConfig] | None = None,
+    spends: bool = False,
     ready_after: Mapping[str, float] = MappingProxyType({}),
 ) -> Session:
-    """The session as the monitor shows it now; what it has cost where `pools` say what an actor does.
+    """The session as the monitor shows it now; what it has cost where it `spends` what is counted.
 
     `ready_after` is after how many seconds each pool had its first actor.
     """
@@ -75,19 +68,16 @@ def session_of(
             "completion_tokens": pool.stats.completion_tokens,
             "replies_given_again": pool.stats.given_again,
             **({READY_AFTER: ready_after[name]} if name in ready_after else {}),
-            **_spending(pool, pools[name] if pools else None),
+            **(_spending(pool.stats) if spends else {}),
         }
         for name, pool in snapshot.pools.items()
     }
     return Session(number, started_at.isoformat(), round(seconds, 1), snapshot.committed.rows, stats)
 
 
-def _spending(state: PoolState, pool: PoolConfig | None) -> dict[str, float]:
-    if pool is None:
-        return {}
-    hours = state.stats.held_seconds / 3600
+def _spending(stats: WorkerStats) -> dict[str, float]:
     return {
-        "held_seconds": round(state.stats.held_seconds, 1),
-        "gpu_hours": round(hours * pool.gpus, 6),
-        "cost": round(hours * pool.price, 6),
+        "held_seconds": round(stats.held_seconds, 1),
+        "gpu_hours": round(stats.gpu_seconds / 3600, 6),
+        "cost": round(stats.price_seconds / 3600, 6),
     }

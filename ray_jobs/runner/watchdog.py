@@ -113,7 +113,7 @@ def waiting_for(snapshot: Snapshot) -> str:
             return f"pool {name}: {pool.loading} actors are loading their model"
         if not pool.ready:
             return f"pool {name}: no actor has started; the cluster may lack the CPUs or GPUs that one asks for"
-    return "the next block of rows"
+    return "the next block of rows; the cluster may lack a free CPU to read it with"
 
 
 def movement(snapshot: Snapshot) -> tuple[Any, ...]:

@@ -14,7 +14,8 @@ from evolve.records import Sampling
 from ray_jobs.config.base import HARMLESS, Kind, Strict
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.kinds import ANALYSES
-from ray_jobs.config.run import OutputConfig, PoolConfig, RewardConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import OutputConfig, RewardConfig
 from ray_jobs.config.secrets import Address
 from ray_jobs.datasets.analyses import FOLDER
 from ray_jobs.datasets.source import open_source

@@ -14,7 +14,8 @@ from evolve.autoif.rules import PRESETS as RULES
 from evolve.sandbox import PROTECTIONS, Limits, Protection
 from ray_jobs.config.base import HARMLESS, MODEL, SamplingConfig, Strict, kind_or
 from ray_jobs.config.engine_kinds import EngineConfig
-from ray_jobs.config.run import ENGINE_NAME, JobConfig, PoolConfig, ScorerConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ENGINE_NAME, JobConfig, ScorerConfig
 from ray_jobs.config.strategies import StrategyKind
 
 DEFAULT_CLASSIFIER = "MoritzLaurer/mDeBERTa-v3-base-xnli-multilingual-nli-2mil7"

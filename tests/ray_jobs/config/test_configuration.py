@@ -73,7 +73,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {kind: scripted}, pool: {sise: 1}}}",
             "evolvers.a.pool.sise: unknown field; did you mean size? (allowed: accelerator_type, batch_rows, "
-            "batches_in_flight, cpus, gpus, max_size, min_size, price, resources, size)",
+            "batches_in_flight, cpus, gpus, max_size, min_size, nodes, price, resources, size, variants)",
         ),
         (
             "evolvers: {a: {engine: {model: m, argument: {}}}}",
@@ -90,7 +90,7 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
             "responder.pool.siz: unknown field; did you mean size? (allowed: accelerator_type, batch_rows, "
-            "batches_in_flight, cpus, gpus, max_size, min_size, price, resources, size)",
+            "batches_in_flight, cpus, gpus, max_size, min_size, nodes, price, resources, size, variants)",
         ),
         (
             "responder: {kind: evolver, samplng: {}}",

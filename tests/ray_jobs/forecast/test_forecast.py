@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.forecast.forecast import fastest, forecast
 from ray_jobs.forecast.rates import PoolRate, Rates
 

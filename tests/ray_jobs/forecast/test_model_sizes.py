@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from ray_jobs.config.engine_kinds import VllmConfig
-from ray_jobs.config.run import ModelScorerConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ModelScorerConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.capacity import Group, shortages
 from ray_jobs.forecast.checks import cards_of
 from ray_jobs.forecast.model_sizes import GB, Weights, demand, problem, weights
+from ray_jobs.pipeline.placement import shaped
 
 
 def model(folder: Path, **tensors: tuple[str, list[int]]) -> str:
@@ -100,7 +102,10 @@ SEVENTY = Weights(70 * GB, 140 * GB)
         ({"tensor_parallel_size": 4}, 4, 24, "take 35.0 GB a card, allowed are 21.6 GB (0.9 of 24 GB)"),
         ({}, 1, 80, "take 140.0 GB a card, allowed are 72.0 GB"),
         ({"tensor_parallel_size": 2, "gpu_memory_utilization": 0.5}, 2, 80, "allowed are 40.0 GB (0.5 of 80 GB)"),
-        ({"tensor_parallel_size": 4}, 2, 80, "is split over 4 cards, pool.gpus gives an actor 2"),
+        # replicas have the weights whole, and cards of their own
+        ({"tensor_parallel_size": 4, "data_parallel_size": 2}, 8, 24, "take 35.0 GB a card"),
+        ({"tensor_parallel_size": 4, "data_parallel_size": 2}, 4, 80, "wants 8 cards, pool.gpus gives an actor 4"),
+        ({"tensor_parallel_size": 4}, 2, 80, "wants 4 cards, pool.gpus gives an actor 2"),
         ({}, 0, 24, None),
     ],
 )
@@ -110,6 +115,33 @@ def test_a_model_must_fit_its_cards(
     asked = demand("responder.engine", VllmConfig(model="org/large", arguments=arguments))
     found = problem(asked, SEVENTY, PoolConfig(gpus=gpus), card * GB if card else None)
     assert (found is None) if expected is None else (found is not None and expected in found), found
+
+
+def test_each_kind_of_hardware_must_hold_the_model() -> None:
+    pool = PoolConfig.model_validate(
+        {
+            "variants": [
+                {"size": 1, "gpus": 1, "accelerator_type": "H100"},
+                {"size": 1, "gpus": 4, "accelerator_type": "L4", "arguments": {"tensor_parallel_size": 4}},
+            ]
+        }
+    )
+    model = VllmConfig(model="org/large")
+    plain, split = (demand("responder.engine", shaped(model, shape)) for shape in pool.shapes)
+    assert (plain.cards, split.cards) == (1, 4)
+    assert problem(split, Weights(20 * GB, 40 * GB), pool.shapes[1], 24 * GB) is None
+    assert problem(plain, Weights(20 * GB, 40 * GB), pool.shapes[0], 24 * GB) is not None
+
+
+def test_an_actor_over_machines_is_counted_by_its_parts() -> None:
+    pools = {"a": PoolConfig(size=1, gpus=16, cpus=16, nodes=2), "b": PoolConfig(size=1, gpus=8, cpus=8, nodes=8)}
+    assert shortages({"a": pools["a"]}, GROUPS) == ([], [])
+    assert shortages({"b": pools["b"]}, GROUPS) == ([], [])
+    (wrong,), _ = shortages({"a": PoolConfig(size=1, gpus=24, cpus=24, nodes=2)}, GROUPS)
+    assert "pool a: the cluster holds 0" in wrong
+    assert "24 times 1 CPU, 1 GPU on 2 nodes" in wrong
+    (wrong,), _ = shortages(pools, [Group("large", {"CPU": 96, "GPU": 8}, 2)])
+    assert "24 GPU" in wrong
 
 
 def test_a_scorer_takes_one_card() -> None:

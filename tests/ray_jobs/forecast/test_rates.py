@@ -17,7 +17,7 @@ from evolve.engines.recording_engine import Call, RecordingEngine
 from evolve.records import Prompt, Sampling
 from evolve.testing.scripted_engine import Script, ScriptedEngine
 from ray_jobs.config.engine_kinds import OpenAIConfig, ScriptedConfig, VllmConfig
-from ray_jobs.config.run import PoolConfig
+from ray_jobs.config.pools import PoolConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.forecast.rates import VLLM_MAX_CONCURRENCY, held_places, max_concurrency, read_rates, steady_rate
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ray_jobs.config.run import LimitsConfig, PoolConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import LimitsConfig
 from ray_jobs.errors import BudgetSpent
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.run_files import Session
@@ -21,8 +22,9 @@ NOTHING = Spending()
 
 def snapshot(seconds: float, actors: int = 2) -> Snapshot:
     """Two actors of the evolver that have lived for `seconds` each, one of them loading, and a scorer."""
-    evolver = PoolState(WorkerStats(held_seconds=2 * seconds), ready=actors - 1, loading=1)
-    scorer = PoolState(WorkerStats(held_seconds=seconds), ready=1)
+    lived = WorkerStats(held_seconds=2 * seconds, gpu_seconds=8 * seconds, price_seconds=20 * seconds)
+    evolver = PoolState(lived, ready=actors - 1, loading=1)
+    scorer = PoolState(WorkerStats(held_seconds=seconds, price_seconds=seconds / 2), ready=1)
     return Snapshot({"evolve_a": evolver, "score": scorer}, OutcomeCounts(), parts=0)
 
 
@@ -62,7 +64,7 @@ def test_money_counts_pools_without_gpus_too() -> None:
 
 
 def test_earlier_sessions_count() -> None:
-    session = session_of(1, datetime.now(UTC), snapshot(3600), POOLS)
+    session = session_of(1, datetime.now(UTC), snapshot(3600), True)
     before = spent_by([session, session])
     assert before == Spending(gpu_hours=16, money=41)
     budget(before, [], gpu_hours=24).check_start()

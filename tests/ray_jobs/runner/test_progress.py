@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ray_jobs.config.run import PoolConfig, ScriptedScorerConfig
+from ray_jobs.config.pools import PoolConfig
+from ray_jobs.config.run import ScriptedScorerConfig
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.pipeline.actors import ScoreActor
 from ray_jobs.pipeline.monitor import MonitorActor, PoolState, Snapshot, WorkerStats, pool_state

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from ray.exceptions import ActorDiedError
 
-from ray_jobs.config.run import PoolConfig
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.lease import take
 from ray_jobs.output.run_files import load_sessions
@@ -15,17 +14,15 @@ from ray_jobs.runner.ray_errors import pool_error
 from ray_jobs.runner.sessions import SAVE_SECONDS, SessionLog
 from ray_jobs.storage.store import open_store
 
-POOLS = {"evolve_a": PoolConfig(size=1, gpus=2)}
-
 
 def snapshot(rows: int, cause: str = "") -> Snapshot:
-    stats = WorkerStats(done=rows, held_seconds=3600)
+    stats = WorkerStats(done=rows, held_seconds=3600, gpu_seconds=7200)
     return Snapshot({"evolve_a": PoolState(stats, cause=cause)}, OutcomeCounts(rows=rows), parts=1)
 
 
 def test_a_session_is_written_down_every_half_minute_and_at_its_end(tmp_path: Path) -> None:
     store, seconds = open_store(str(tmp_path)), [0.0]
-    log = SessionLog(take(store), 1, POOLS, clock=lambda: seconds[0])
+    log = SessionLog(take(store), 1, clock=lambda: seconds[0])
     log.observe(snapshot(1))
     assert load_sessions(store) == []
     seconds[0] += SAVE_SECONDS + 1
@@ -40,7 +37,7 @@ def test_a_session_is_written_down_every_half_minute_and_at_its_end(tmp_path: Pa
 
 def test_a_session_without_a_state_is_none(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    SessionLog(take(store), 1, POOLS).save()
+    SessionLog(take(store), 1).save()
     assert load_sessions(store) == []
 
 

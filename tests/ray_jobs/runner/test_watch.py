@@ -61,8 +61,8 @@ def test_restarts_of_a_pool_that_gets_on_do_not_count() -> None:
             {"evolve_a": pool(ready=2), "respond": pool()},
             "pool respond: no actor has started; the cluster may lack the CPUs or GPUs that one asks for",
         ),
-        ({"evolve_a": pool(ready=1)}, "the next block of rows"),
-        ({}, "the next block of rows"),
+        ({"evolve_a": pool(ready=1)}, "the next block of rows; the cluster may lack a free CPU to read it with"),
+        ({}, "the next block of rows; the cluster may lack a free CPU to read it with"),
     ],
 )
 def test_what_is_waited_for_is_said(pools: dict[str, PoolState], words: str) -> None:
