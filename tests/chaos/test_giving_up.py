@@ -11,8 +11,7 @@ from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import Command, Place
 from tests.chaos.nodes import STARTUP
 
-# tests/ray_jobs/cli/test_cli_runs.py shows the same on one node
-pytestmark = [pytest.mark.chaos_long, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 
 @pytest.fixture
@@ -46,6 +45,7 @@ def test_engine_that_always_dies(place: Place, make_job: MakeJob) -> None:
     assert "the script ends this engine at call 3" in told
 
 
+@pytest.mark.chaos_long
 def test_engine_process_that_always_crashes(place: Place, make_job: MakeJob) -> None:
     job = make_job(place, seeds=20, limits__engine_restarts=2)
     engine = job.config["evolvers"]["small"]["engine"]

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pyarrow.dataset as ds
 import pytest
@@ -27,65 +26,50 @@ ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512, "m
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
 
 
-@pytest.mark.engine
-@pytest.mark.ray
-@pytest.mark.timeout(1200)
-def test_four_seeds_through_real_models_of_which_one_thinks(tmp_path: Path, smollm2_dir: Path) -> None:
-    write_seeds(tmp_path / "seeds.jsonl", SEEDS)
-    (tmp_path / "thinking.jinja").write_text(THINKING)
-    plain = {"model": str(smollm2_dir), "arguments": ARGUMENTS, "environment": ENVIRONMENT}
-    thinking = {**plain, "chat_template": str(tmp_path / "thinking.jinja"), "reasoning_tokens": 6}
-    # the model would end its turn where it likes
-    sampling = {"max_tokens": 24, "extra": {"min_tokens": 20}}
-    config = {
-        "output": str(tmp_path / "out"),
-        "seeds": {"path": str(tmp_path / "seeds.jsonl")},
-        "confidence_share": 1,
-        "strategy": {
-            "rounds": 2,
-            "sampling": sampling,
-            "elimination": {"truncated": False, "truncated_response": False},
-        },
-        "evolvers": {"plain": {"engine": plain}, "thinking": {"engine": thinking}},
-        "responder": {"kind": "evolver", "sampling": sampling},
-        "scorer": {"model": str(smollm2_dir), "threads": 2},
-    }
-    (tmp_path / "run.json").write_text(json.dumps(config))
+def evolve_run(config: Path) -> subprocess.CompletedProcess[str]:
+    """A run that must succeed."""
     done = subprocess.run(
-        [sys.executable, "-m", "ray_jobs.cli", "run", str(tmp_path / "run.json")],
+        [sys.executable, "-m", "ray_jobs.cli", "run", str(config)],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "mean IC-IFD" in done.stdout
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["reconciles"] is True
+    return done
+
+
+@pytest.mark.engine
+@pytest.mark.ray
+@pytest.mark.timeout(1200)
+def test_what_a_model_thinks_reaches_no_text(tmp_path: Path, smollm2_dir: Path) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", SEEDS)
+    (tmp_path / "thinking.jinja").write_text(THINKING)
+    engine = {
+        "model": str(smollm2_dir),
+        "chat_template": str(tmp_path / "thinking.jinja"),
+        "reasoning_tokens": 6,
+        "arguments": ARGUMENTS,
+        "environment": ENVIRONMENT,
+    }
+    # the model would end its turn where it likes
+    sampling = {"max_tokens": 24, "extra": {"min_tokens": 20}}
+    config = {
+        "output": str(tmp_path / "out"),
+        "seeds": {"path": str(tmp_path / "seeds.jsonl")},
+        "strategy": {
+            "rounds": 2,
+            "sampling": sampling,
+            "elimination": {"truncated": False, "truncated_response": False},
+        },
+        "evolvers": {"small": {"engine": engine}},
+        "responder": {"kind": "evolver", "sampling": sampling},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    done = evolve_run(tmp_path / "run.json")
+    assert "evolvers.small.engine.reasoning: qwen3" in done.stdout
     kept, rejected = (ds.dataset(tmp_path / "out" / name).to_table().to_pylist() for name in ("data", "rejected"))
-    assert report["records"]["planned"] == len(kept) + len(rejected) == 2 * 2 * len(SEEDS)
-    assert report["records"]["kept"] == len(kept)
-    check_plain([record for record in kept if record["evolver"] == "plain"], str(smollm2_dir))
-    assert "evolvers.thinking.engine.reasoning: qwen3" in done.stdout
-    check_thinking(*([record for record in some if record["evolver"] == "thinking"] for some in (kept, rejected)))
-
-
-def check_plain(kept: list[dict[str, Any]], model: str) -> None:
-    """Records of models that answer at once, with their scores."""
-    assert kept
-    for record in kept:
-        assert record["instruction"] != record["seed_instruction"]
-        assert record["evolver_model"] == record["responder_model"] == record["scorer_model"] == model
-        assert record["completion_tokens"] <= 48
-        assert 0 < record["mean_top1_prob"] <= 1
-        if record["score_note"] is None:
-            assert record["ifd"] == pytest.approx(record["loss_a_given_q"] / record["loss_a"], rel=1e-6)
-            assert record["ic_ifd"] == pytest.approx(record["ifd"] / record["loss_q"], rel=1e-6)
-    assert any(record["ic_ifd"] for record in kept)
-
-
-def check_thinking(kept: list[dict[str, Any]], rejected: list[dict[str, Any]]) -> None:
-    """What a model thinks reaches no text."""
+    assert len(kept) + len(rejected) == 2 * len(SEEDS)
     assert kept
     for record in kept:
         assert "think>" not in record["instruction"] + record["output"] + record["reasoning"]
@@ -97,6 +81,41 @@ def check_thinking(kept: list[dict[str, Any]], rejected: list[dict[str, Any]]) -
     # so small a model repeats the mark in its answers: there the rule catches it
     known = {"truncated_response", "unfinished_reasoning", "leaked_reasoning", "empty", "empty_response", "unchanged"}
     assert {record["reason"] for record in rejected} <= known
+
+
+@pytest.mark.engine
+@pytest.mark.ray
+@pytest.mark.timeout(1200)
+def test_four_seeds_through_real_models(tmp_path: Path, smollm2_dir: Path) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", SEEDS)
+    config = {
+        "output": str(tmp_path / "out"),
+        "seeds": {"path": str(tmp_path / "seeds.jsonl")},
+        "confidence_share": 1,
+        "strategy": {"elimination": "none", "sampling": {"max_tokens": 24}},
+        "evolvers": {
+            "small": {"engine": {"model": str(smollm2_dir), "arguments": ARGUMENTS, "environment": ENVIRONMENT}}
+        },
+        "responder": {"kind": "evolver", "sampling": {"max_tokens": 24}},
+        "scorer": {"model": str(smollm2_dir), "threads": 2},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    done = evolve_run(tmp_path / "run.json")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["reconciles"] is True
+    assert report["records"]["planned"] == len(SEEDS)
+    kept = ds.dataset(tmp_path / "out" / "data").to_table().to_pylist()
+    assert len(kept) == report["records"]["kept"] > 0
+    for record in kept:
+        assert record["instruction"] != record["seed_instruction"]
+        assert record["evolver_model"] == record["responder_model"] == record["scorer_model"] == str(smollm2_dir)
+        assert record["completion_tokens"] <= 48
+        assert 0 < record["mean_top1_prob"] <= 1
+        if record["score_note"] is None:
+            assert record["ifd"] == pytest.approx(record["loss_a_given_q"] / record["loss_a"], rel=1e-6)
+            assert record["ic_ifd"] == pytest.approx(record["ifd"] / record["loss_q"], rel=1e-6)
+    assert any(record["ic_ifd"] for record in kept)
+    assert "mean IC-IFD" in done.stdout
 
 
 @pytest.mark.engine

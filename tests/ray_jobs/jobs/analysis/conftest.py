@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.ray_jobs.jobs.analysis.measured import write_source
+from ray_jobs.storage.store import open_store
+from tests.ray_jobs.datasets.outputs import write_output
+from tests.ray_jobs.jobs.analysis.measured import RECORDS
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    return write_source(tmp_path)
+    """RECORDS in two parts."""
+    write_output(open_store(str(tmp_path / "run")), [RECORDS[:33], RECORDS[33:]])
+    return tmp_path / "run"
