@@ -123,19 +123,19 @@ def _until_ready(setup: Setup, request: StopRequest) -> bool:
 
 def _end(service: ServiceConfig, alone: bool) -> None:
     """Take no more requests, wait for those under way, and take the application away."""
-    with suppress(RayServeException, ray.exceptions.RayError, TimeoutError):
-        asyncio.run(_drained(service.limits.drain_seconds))
-    if alone:
-        serve.shutdown()  # type: ignore[no-untyped-call]
-    else:
+    asyncio.run(_ended(service.limits.drain_seconds, alone))
+    if not alone:
         # others may have applications there
         serve.delete(APP)
 
 
-async def _drained(seconds: float) -> None:
-    # in a loop, which handles need where Serve's routers have none of their own
-    asked: Any = serve.get_app_handle(APP).drain.remote(seconds)
-    await asyncio.wait_for(asked, seconds + MARGIN_SECONDS)
+async def _ended(seconds: float, alone: bool) -> None:
+    # a handle stays with the loop in which it was first used, where Serve's routers have none of their own
+    with suppress(RayServeException, ray.exceptions.RayError, TimeoutError):
+        asked: Any = serve.get_app_handle(APP).drain.remote(seconds)
+        await asyncio.wait_for(asked, seconds + MARGIN_SECONDS)
+    if alone:
+        await serve.shutdown_async()  # type: ignore[no-untyped-call]
 
 
 def _with_token(setup: Setup) -> tuple[Setup, str | None]:

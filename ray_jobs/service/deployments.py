@@ -226,7 +226,8 @@ def conditions(names: Sequence[str]) -> Mapping[str, Condition]:
 
 
 def _condition(found: DeploymentStatusOverview) -> Condition:
-    running = {state.value: number for state, number in found.replica_states.items()}.get("RUNNING", 0)
+    # members of an enumeration of texts, or the texts
+    running = sum(number for state, number in found.replica_states.items() if state == "RUNNING")
     why = " ".join(found.message.split())[-600:] or None
     if running:
         return Condition("ready", running)
