@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -28,6 +29,10 @@ from ray_jobs.errors import ClusterError, ConfigError, Stopped
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 120.0
 """How long a cluster that no longer answers is asked again before following is given up."""
+
+NO_AGENT = "No available agent"
+"""What a dashboard says while no node's agent takes jobs, as after its start, or where the machine is very busy."""
+AGENT_SECONDS = 60.0
 
 ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 """What Ray's client prefers to the address that it is given."""
@@ -46,9 +51,11 @@ class JobClient:
     Raises ConfigError for an address that is none. Every method raises ClusterError where the cluster fails it.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, clock: Callable[[], float] = time.monotonic, wait_seconds: float = RETRY_SECONDS
+    ) -> None:
         _check_address(address)
-        self.address = address
+        self.address, self._clock, self._wait_seconds = address, clock, wait_seconds
         with self.asking(), _without(ADDRESS_VARIABLES):
             self.ray = JobSubmissionClient(address)
 
@@ -71,6 +78,18 @@ class JobClient:
             raise ClusterError(f"{self.address}: what answers here is no Ray dashboard ({error})") from None
         except RuntimeError as error:  # Ray's client raises just this for every request that is refused
             raise ClusterError(f"{self.address}: {_said(error)}") from None
+
+    def submit(self, **job: Any) -> str:
+        """Submit a job, as Ray's client takes it; its id. A cluster whose agents are not there yet is asked again."""
+        deadline = self._clock() + AGENT_SECONDS
+        while True:
+            try:
+                with self.asking():
+                    return str(self.ray.submit_job(**job))
+            except ClusterError as error:
+                if NO_AGENT not in str(error) or self._clock() > deadline:
+                    raise
+            time.sleep(self._wait_seconds)
 
     def info(self, job_id: str) -> JobDetails:
         """What the cluster knows of a job. Holds the values of its environment variables: never print it whole."""

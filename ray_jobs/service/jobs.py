@@ -73,17 +73,14 @@ class RayJobs:
             empty.mkdir()
             pack(empty, (), package)
             add_configuration(package, settings)
-            with client.asking():
-                return str(
-                    client.ray.submit_job(
-                        entrypoint=self._entry_point(arguments),
-                        runtime_env={
-                            "working_dir": str(package),
-                            "env_vars": {STOP_WAIT: str(round(drain) + STOP_MARGIN_SECONDS)},
-                        },
-                        metadata={RUN: run_id},
-                    )
-                )
+            return client.submit(
+                entrypoint=self._entry_point(arguments),
+                runtime_env={
+                    "working_dir": str(package),
+                    "env_vars": {STOP_WAIT: str(round(drain) + STOP_MARGIN_SECONDS)},
+                },
+                metadata={RUN: run_id},
+            )
 
     def _entry_point(self, arguments: list[str]) -> str:
         command = ["python", "-m", "ray_jobs.cli", *arguments]

@@ -80,14 +80,13 @@ def submit(client: JobClient, submission: Submission) -> Submitted:
         place = _in_package(submission, names)
         if hidden is not None:
             add_configuration(package, hidden)
-        with client.asking():
-            job_id = client.ray.submit_job(
-                entrypoint=entry_point(submission, place) if hidden is None else command(PACKED_CONFIG),
-                runtime_env={"working_dir": str(package), "env_vars": variables},
-                submission_id=submission.job_id,
-                entrypoint_num_cpus=submission.cpus,
-                entrypoint_resources=dict(submission.resources) or None,
-            )
+        job_id = client.submit(
+            entrypoint=entry_point(submission, place) if hidden is None else command(PACKED_CONFIG),
+            runtime_env={"working_dir": str(package), "env_vars": variables},
+            submission_id=submission.job_id,
+            entrypoint_num_cpus=submission.cpus,
+            entrypoint_resources=dict(submission.resources) or None,
+        )
         return Submitted(job_id, package.stat().st_size, len(names))
 
 

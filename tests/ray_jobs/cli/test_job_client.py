@@ -12,7 +12,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
 from ray_jobs.config.run import RayConfig
 from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.runner.cluster import check_address
-from ray_jobs.service.job_client import JobClient, cause_of, describe, progress_in
+from ray_jobs.service.job_client import AGENT_SECONDS, NO_AGENT, JobClient, cause_of, describe, progress_in
 from tests.http_servers import http_server
 
 LOG = """plan: 10 seeds, 20 rows, 0 done (0 leftover files removed, 0 parts without files dropped)
@@ -23,7 +23,12 @@ something else
 
 
 class Dashboard(BaseHTTPRequestHandler):
-    """As much of a dashboard as a client asks for: its version, a list of one job, and no other job."""
+    """As much of a dashboard as a client asks for: its version, a list of one job, no other job; agents that are late.
+
+    `asked` is how often it was to take a job.
+    """
+
+    asked = 0
 
     def do_GET(self) -> None:
         job = {"type": "SUBMISSION", "submission_id": "raysubmit_river", "status": "RUNNING", "entrypoint": "evolve"}
@@ -33,6 +38,15 @@ class Dashboard(BaseHTTPRequestHandler):
         self.send_response(404 if content is None else 200)
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        Dashboard.asked += 1
+        ready = Dashboard.asked > 2
+        told = json.dumps({"job_id": "river", "submission_id": "river"}) if ready else f"{NO_AGENT} to submit job"
+        self.send_response(200 if ready else 500)
+        self.end_headers()
+        self.wfile.write(told.encode())
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Say nothing."""
@@ -49,6 +63,15 @@ def test_the_address_that_is_given_counts(variable: str, dashboard: str, monkeyp
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
     with pytest.raises(ClusterError, match="knows no job 'raysubmit_rivet'; it has raysubmit_river"):
         JobClient(dashboard).info("raysubmit_rivet")
+
+
+def test_a_job_waits_for_agents_that_are_not_there_yet(dashboard: str) -> None:
+    Dashboard.asked = 0
+    assert JobClient(dashboard, wait_seconds=0).submit(entrypoint="evolve") == "river"
+    Dashboard.asked, moments = -9, iter([0.0, 1.0, AGENT_SECONDS + 1])
+    with pytest.raises(ClusterError, match=NO_AGENT):
+        JobClient(dashboard, lambda: next(moments), wait_seconds=0).submit(entrypoint="evolve")
+    assert Dashboard.asked == -7
 
 
 @pytest.mark.parametrize(
