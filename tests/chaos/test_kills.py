@@ -45,9 +45,9 @@ def test_a_kill_costs_the_requests_in_flight(make_job: MakeJob, tmp_path: Path) 
     for evolver in job.config["evolvers"].values():
         evolver["engine"] |= slow
     job.config["responder"]["engine"] |= slow
-    # a quarter of all calls of evolvers
+    # a third of all calls of evolvers
     command = job.start_working()
-    until(lambda: job.calls > 120, LONGEST, "a row in its later rounds")
+    until(lambda: job.calls > 180, LONGEST, "a row in its later rounds")
     assert command.kill()
     before = job.calls
     text = job.finish()

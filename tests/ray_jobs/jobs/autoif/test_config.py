@@ -154,7 +154,8 @@ def test_fields_that_came_later_change_no_settings_at_the_old_behaviour(tmp_path
 def begin(config: AutoIFConfig, configuration: dict[str, Any], version: dict[str, Any] | None = None) -> None:
     """An output of `config` whose first phase was begun under `configuration`, by version 0.1 or by `version`."""
     begun = open_store(config.output).below("augment")
-    content = dict.fromkeys(RUN_FIELDS, "") | {"kind": "autoif_augment", "configuration": configuration}
+    groups: dict[str, Any] = {"configuration": configuration, "result_settings": {}, "versions": {}}
+    content = dict.fromkeys(RUN_FIELDS, "") | {"kind": "autoif_augment"} | groups
     begun.write_bytes(RUN, json.dumps(content | (version or {})).encode())
     begun.write_bytes(INDEX, json.dumps(PlanIndex().to_json()).encode())
 
