@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
-_INLINE = re.compile(r"\s*(?:<think>)?(?P<reasoning>(?:(?!<think>).)*?)</think>(?P<answer>.*)", re.DOTALL)
-_UNFINISHED = re.compile(r"\s*<think>(?P<reasoning>.*)", re.DOTALL)
+_OPEN, _CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +22,12 @@ def part_inline(text: str) -> Parted:
 
     A reply that does not begin so is all answer.
     """
-    if found := _INLINE.match(text):
-        return Parted(found["reasoning"].strip(), found["answer"].strip(), cut=found.start("answer"))
-    if found := _UNFINISHED.match(text):
-        return Parted(found["reasoning"].strip(), "", ended=False, cut=len(text))
+    begun = text.lstrip()
+    opened = begun.startswith(_OPEN)
+    inside = begun.removeprefix(_OPEN)
+    reasoning, closed, answer = inside.partition(_CLOSE)
+    if closed and _OPEN not in reasoning:
+        return Parted(reasoning.strip(), answer.strip(), cut=len(text) - len(answer))
+    if opened:
+        return Parted(inside.strip(), "", ended=False, cut=len(text))
     return Parted("", text)

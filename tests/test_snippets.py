@@ -27,6 +27,7 @@ from ray_jobs.forecast.rates import Rates
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
 from ray_jobs.jobs.load import load_config
 from ray_jobs.jobs.method_search.config import OptimizeConfig
+from ray_jobs.service.config import ServedRunConfig
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
@@ -171,6 +172,9 @@ def check(settings: Mapping[str, Any]) -> None:
     """A part of a configuration, completed and checked."""
     if "engines" in settings:
         validated(OptimizeConfig, settings, "search")
+        return
+    if "service" in settings:
+        validated(ServedRunConfig, BASE | settings, "service")
         return
     if "bytes_per_row" in settings:
         validated(Rates, settings, "rates")

@@ -10,13 +10,16 @@ import secrets
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import ray._private.parameter
 import ray._private.ray_constants
 import ray._private.services
 import ray._raylet
 
 _constants: Any = ray._private.ray_constants
+_parameter: Any = ray._private.parameter
 _services: Any = ray._private.services
 _raylet: Any = ray._raylet
 
@@ -46,9 +49,10 @@ def starting(keep: Callable[[int], None]) -> Iterator[None]:
 
     `keep` is told the raylet's session, in which agents, workers and all that these start are too. Ray asks for an
     address that other machines reach unless it takes this one for a system without clusters. A signal to this process's
-    group, as a terminal's Ctrl-C, would end Ray before rows in flight are finished.
+    group, as a terminal's Ctrl-C, would end Ray before rows in flight are finished. Jobs are taken at a free port: at
+    Ray's own only the first Ray of a machine would take any.
     """
-    before = _constants.ENABLE_RAY_CLUSTER, _services.ConsolePopen
+    before = _constants.ENABLE_RAY_CLUSTER, _services.ConsolePopen, _parameter.RayParams
 
     class Apart(subprocess.Popen[bytes]):
         """A process in a session of its own."""
@@ -59,10 +63,11 @@ def starting(keep: Callable[[int], None]) -> Iterator[None]:
                 keep(self.pid)
 
     _constants.ENABLE_RAY_CLUSTER, _services.ConsolePopen = False, Apart
+    _parameter.RayParams = partial(_parameter.RayParams, dashboard_agent_listen_port=0)
     try:
         yield
     finally:
-        _constants.ENABLE_RAY_CLUSTER, _services.ConsolePopen = before
+        _constants.ENABLE_RAY_CLUSTER, _services.ConsolePopen, _parameter.RayParams = before
 
 
 def _read_again() -> None:
