@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ class RayJobs:
             )
 
     def _entry_point(self, arguments: list[str]) -> str:
-        command = ["python", "-m", "ray_jobs.cli", *arguments]
+        # the service's own: what PATH has may be another, or none
+        command = [sys.executable, "-m", "ray_jobs.cli", *arguments]
         if self._folder is None:
             return shlex.join(command)
         inside = " ".join(
