@@ -80,6 +80,11 @@ class PlanIndex:
         """How many rows are to have an outcome: those planned without those retracted."""
         return self.rows - len(self.retracted)
 
+    def asked_records(self, records_per_row: int) -> int:
+        """How many records these rows come to: so many each, and one for a seed that cannot be read."""
+        unreadable = self.unreadable.total()
+        return (self.asked_rows - unreadable) * records_per_row + unreadable
+
     @property
     def usable_seeds(self) -> int:
         """The seeds of the rows that are to have an outcome."""

@@ -26,8 +26,7 @@ def make_report(
     """
     outcome_counts = found.outcome_counts()
     by_status = outcome_counts.by_status()
-    unreadable = plan.unreadable.total()
-    planned = (plan.asked_rows - unreadable) * records_per_row + unreadable
+    planned = plan.asked_records(records_per_row)
     return {
         "run_id": labels.constants["run_id"],
         "written_at": datetime.now(UTC).isoformat(),

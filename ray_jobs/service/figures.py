@@ -13,7 +13,6 @@ from ray_jobs.config.pool_names import RESPOND, SCORE, is_evolver_pool, pool_nam
 from ray_jobs.output.accepted import Accepted
 from ray_jobs.output.columns import HEADLINES
 from ray_jobs.output.counts import OutcomeCounts
-from ray_jobs.output.plan_index import UNREADABLE
 from ray_jobs.output.run_files import NOW, Session, pools, pools_now
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.storage.store import Store
@@ -35,9 +34,7 @@ class Found:
 
 def planned(found: Found) -> int:
     """The records that its plan comes to."""
-    each, plan = int(found.run.get("records_per_row", 1)), found.accepted.index
-    unreadable = sum(file.rows for file in plan.files if file.evolver == UNREADABLE)
-    return (plan.rows - unreadable) * each + unreadable
+    return found.accepted.index.asked_records(int(found.run.get("records_per_row", 1)))
 
 
 def mean(counts: OutcomeCounts, name: str) -> float | None:
@@ -52,7 +49,7 @@ def eta(found: Found, counts: OutcomeCounts) -> float | None:
     last = found.sessions[-1] if found.sessions else None
     if last is None or not last.committed_rows or not last.seconds:
         return None
-    return (found.accepted.index.rows - counts.rows) / (last.committed_rows / last.seconds)
+    return (found.accepted.index.asked_rows - counts.rows) / (last.committed_rows / last.seconds)
 
 
 def groups(found: Found, counts: OutcomeCounts) -> list[dict[str, Any]]:

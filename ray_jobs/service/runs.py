@@ -137,7 +137,7 @@ class Runs:
             "why": why,
             "heard_at": heard,
             "job": job.job_id if job else None,
-            "rows": {"planned": plan.rows, "done": counts.rows},
+            "rows": {"planned": plan.asked_rows, "done": counts.rows},
             "records": {"planned": planned(found), **{name: status[name] for name in (KEPT, REJECTED, FAILED)}},
             "means": {item.name: mean(counts, item.name) for item in HEADLINES},
             "eta_seconds": eta(found, counts) if state == "running" else None,
@@ -197,7 +197,7 @@ class Runs:
         return {
             **line,
             "seeds": {
-                "usable": plan.seeds,
+                "usable": plan.usable_seeds,
                 "duplicates": plan.duplicates,
                 "held_out": plan.held_out,
                 "unreadable": dict(plan.unreadable),

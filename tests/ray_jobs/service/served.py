@@ -51,12 +51,15 @@ BEGAN = datetime(2026, 11, 29, 3, tzinfo=UTC)
 def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
     """An output of `numbers` records, every fifth rejected, every eleventh failed; one holds hostile text.
 
-    A record is made every four seconds.
+    A record is made every four seconds. Of one that is not finished half of the rows are left, two of them retracted.
     """
     store = open_store(str(place))
     epoch = new_epoch(store)
     rows = -(-numbers // 3)
-    epoch.add_plan(PlanIndex(rows=rows if finished else rows * 2, seeds=-(-numbers // 5)), 0)
+    plan = PlanIndex(rows=rows if finished else rows * 2, seeds=-(-numbers // 5))
+    if not finished:
+        plan.retract(np.array([2 * rows - 2, 2 * rows - 1]))
+    epoch.add_plan(plan, 0)
     half = rows // 2
     for low, high in ((0, half), (half, rows)):
         made = [
