@@ -34,16 +34,11 @@ class Refused(JobError):
     """What was asked for is not allowed to clients of this service; the message names the setting."""
 
 
-class TooMany(JobError):
-    """More than one client may have under way, or all of them."""
-
-
 _STATUS: Sequence[tuple[type[JobError], int, str]] = (
     (NotFound, 404, "not_found"),
     (Refused, 403, "forbidden"),
     (MissingFile, 404, "not_found"),
     (LeaseHeld, 409, "unavailable"),
-    (TooMany, 429, "too_many"),
     (PromptTurnedDown, 400, "bad_request"),
     (EngineAway, 503, "unavailable"),
     (ConfigError, 400, "bad_request"),

@@ -55,6 +55,8 @@ def application(arguments: dict[str, Any]) -> serve.Application:
 
     Tokens are those of the environment and of the token file, on the gateway's node. Raises ConfigError without any.
     """
+    if "config" not in arguments:
+        raise ConfigError("the application's arguments: expected config, a file or settings, got none")
     setup = prepare(arguments["config"])
     if not _has_tokens(setup):
         raise ConfigError("EVOLVE_SERVICE_TOKENS: expected NAME=TOKEN in the environment of the cluster's nodes")

@@ -27,6 +27,7 @@ from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
 from ray_jobs.config.pools import Hardware
 from ray_jobs.config.run import ScorerKind
 from ray_jobs.errors import ClusterError, ConfigError
+from ray_jobs.forecast.arguments import argument
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import load_engine
 from ray_jobs.service.config import ServedRunConfig
@@ -264,7 +265,7 @@ def _actor(hardware: Hardware) -> dict[str, Any]:
 def _target(model: Any) -> int:
     """How many requests of a replica keep it busy."""
     if isinstance(model, VllmConfig):
-        return int(model.arguments.get("max_num_seqs", TARGET))
+        return int(argument(model, "max_num_seqs", TARGET) * argument(model, "data_parallel_size", 1))
     return (model.max_concurrency() if isinstance(model, EngineKind) else None) or TARGET
 
 

@@ -29,7 +29,7 @@ from ray_jobs.service.figures import Found, eta, groups, mean, planned, pool_lin
 from ray_jobs.service.jobs import JobState
 from ray_jobs.service.records import Records
 from ray_jobs.service.state import ServiceState
-from ray_jobs.storage.store import Store, open_store
+from ray_jobs.storage.store import Store
 
 ID = re.compile(r"[A-Za-z0-9][\w.-]{0,99}")
 SILENT_SECONDS = 20.0
@@ -54,7 +54,7 @@ class Runs:
         """The names of all runs: folders directly below a root that hold one."""
         found = dict[str, None]()
         for root in self._state.roots:
-            store = self._open(root)
+            store = self._state.open(root)
             found.update(dict.fromkeys(name for name in store.names() if ID.fullmatch(name) and _is_run(store, name)))
         return list(found)
 
@@ -62,7 +62,7 @@ class Runs:
         """Where a run lies. Raises NotFound."""
         if ID.fullmatch(run_id):
             for root in self._state.roots:
-                if _is_run(self._open(root), run_id):
+                if _is_run(self._state.open(root), run_id):
                     return f"{root.rstrip('/')}/{run_id}"
         raise NotFound(f"run {run_id}: there is none below the folders of this service")
 
@@ -79,7 +79,7 @@ class Runs:
 
     def _find(self, run_id: str) -> Found:
         place = self.place(run_id)
-        outer = self._open(place)
+        outer = self._state.open(place)
         with suppress(OutputError):
             # of a run with phases the last one that has begun
             store = list(stores_of(outer).values())[-1]
@@ -211,9 +211,6 @@ class Runs:
             "indexing": None if ready else {"done": indexed, "of": files},
             "versions": found.run.get("versions"),
         }
-
-    def _open(self, place: str) -> Store:
-        return open_store(place, self._state.storage if "://" in place else {})
 
 
 def _is_run(root: Store, name: str) -> bool:

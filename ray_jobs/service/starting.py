@@ -19,7 +19,6 @@ from ray_jobs.service.guard import NOTHING, refuse
 from ray_jobs.service.jobs import RunJobs
 from ray_jobs.service.runs import ID, Runs
 from ray_jobs.service.state import ServiceState
-from ray_jobs.storage.store import open_store
 
 SEEDS = "_seeds"
 """Where below the first root seeds lie that clients sent."""
@@ -74,8 +73,8 @@ class Starting:
             whole["seeds"] = {"path": self._keep(seeds, folder or self._state.roots[0])}
         elif seeds is not None:
             whole["seeds"] = seeds
-        if "://" in whole["output"] and self._state.storage:
-            whole["storage"] = dict(self._state.storage)
+        if storage := self._state.storage_of(whole["output"]):
+            whole["storage"] = dict(storage)
         load_config(whole)
         return whole
 
@@ -88,8 +87,7 @@ class Starting:
             )
         lines = "".join(json.dumps({"input": "", **seed}) + "\n" for seed in seeds).encode()
         path = f"{SEEDS}/{blake2b(lines, digest_size=12).hexdigest()}.jsonl"
-        store = open_store(root, self._state.storage if "://" in root else {})
-        store.write_bytes(path, lines)
+        self._state.open(root).write_bytes(path, lines)
         return f"{root.rstrip('/')}/{path}"
 
     def start(self, raw: Mapping[str, Any]) -> dict[str, str]:
@@ -104,8 +102,8 @@ class Starting:
         """Go on with a run under the settings that it was begun with."""
         found = self._runs.find(run_id)
         settings = {**read_run(found.store)["configuration"], "output": found.place}
-        if self._state.storage and "://" in found.place:
-            settings["storage"] = dict(self._state.storage)
+        if storage := self._state.storage_of(found.place):
+            settings["storage"] = dict(storage)
         return {"id": run_id, "job": self.jobs.start(run_id, settings)}
 
     def retry_failed(self, run_id: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Any
 from ray_jobs.service.config import ServedRunConfig
 from ray_jobs.service.engines import Engines
 from ray_jobs.service.jobs import RunJobs
+from ray_jobs.storage.store import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,11 @@ class ServiceState:
     engines: Engines | None = None
     config: ServedRunConfig | None = None
     cache: str | None = None
+
+    def storage_of(self, place: str) -> Mapping[str, Any]:
+        """The options by which a place is reached: none of a folder."""
+        return self.storage if "://" in place else {}
+
+    def open(self, place: str) -> Store:
+        """A folder or URL at which or below which runs lie."""
+        return open_store(place, self.storage_of(place))

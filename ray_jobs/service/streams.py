@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from fastapi.responses import StreamingResponse
@@ -17,6 +17,6 @@ def event(kind: str, data: Any) -> str:
     return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
 
 
-def event_stream(lines: AsyncIterator[str]) -> StreamingResponse:
+def event_stream(lines: AsyncIterator[str] | Iterator[str]) -> StreamingResponse:
     """An answer of events."""
     return StreamingResponse(lines, media_type="text/event-stream", headers=HEADERS)

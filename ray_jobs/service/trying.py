@@ -89,7 +89,7 @@ async def _trial(engines: Engines, wish: Wish, evolver: Served, tell: Tell) -> N
         await _rounds(engines, wish, evolver, row, rounds, tell)
         last = kept(rounds)[-1] if kept(rounds) else rounds[-1]
         if wish.respond and last["status"] == KEPT:
-            last = await _answered(engines, wish, evolver, row, last)
+            last = await answered(engines, wish.asked, evolver, row, last, wish.seed)
         if wish.score and last["status"] == KEPT:
             scores = await _scored(engines, row, last)
     except JobError as error:
@@ -142,12 +142,6 @@ async def answered(
         raise found.error()
     figures.wrote(found["completion_tokens"] - round_row["completion_tokens"])
     return found
-
-
-async def _answered(
-    engines: Engines, wish: Wish, evolver: Served, row: dict[str, Any], round_row: RoundRow
-) -> RoundRow:
-    return await answered(engines, wish.asked, evolver, row, round_row, wish.seed)
 
 
 async def _scored(engines: Engines, row: Mapping[str, Any], last: RoundRow) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from ray_jobs.service.answers import Told
 from ray_jobs.service.index import SORTS
 from ray_jobs.service.records import Filter, Records
 from ray_jobs.service.runs import Runs
+from ray_jobs.service.streams import event, event_stream
 
 INDEX_SECONDS = 0.7
 """How long a request waits for an index that is being made, before it says how far that is."""
@@ -73,7 +73,7 @@ def router(runs: Runs) -> APIRouter:
         """Records that hold a text, as they are found; it ends when the client goes."""
         records = runs.records(run_id)
         records.prepare()
-        return StreamingResponse(_hits(records, filter, q), media_type="text/event-stream")
+        return event_stream(_hits(records, filter, q))
 
     return routes
 
@@ -88,7 +88,7 @@ def _hits(records: Records, filter: Filter, text: str) -> Iterator[str]:
     for found in records.search(filter, text):
         kind = "hit" if "record" in found else "looked"
         hits += kind == "hit"
-        yield f"event: {kind}\ndata: {json.dumps(found.get('record', found))}\n\n"
+        yield event(kind, found.get("record", found))
         if hits >= MAX_HITS:
             break
-    yield f"event: done\ndata: {json.dumps({'hits': hits})}\n\n"
+    yield event("done", {"hits": hits})

@@ -21,7 +21,7 @@ from ray_jobs.service.routes import planning
 from ray_jobs.service.runs import Runs
 from ray_jobs.service.starting import Starting, read_body
 from ray_jobs.service.state import ServiceState
-from ray_jobs.storage.store import open_store
+from ray_jobs.service.streams import event, event_stream
 
 UPDATE_SECONDS = 1.0
 QUIET_UPDATES = 15
@@ -54,14 +54,12 @@ def router(state: ServiceState, runs: Runs) -> APIRouter:
     async def events(run_id: str, request: Request) -> StreamingResponse:
         """The same as a stream, at most once a second and only when something has changed."""
         first = await run_in_threadpool(runs.one, run_id)
-        return StreamingResponse(_changes(runs, run_id, first, request), media_type="text/event-stream")
+        return event_stream(_changes(runs, run_id, first, request))
 
     @routes.get("/runs/{run_id}/report", response_class=HTMLResponse)
     def report(run_id: str) -> HTMLResponse:
         """The report that `evolve report` has made of it."""
-        place = runs.place(run_id)
-        store = open_store(place, state.storage if "://" in place else {})
-        page = store.read_bytes(f"{FOLDER}/{INDEX}").decode()
+        page = state.open(runs.place(run_id)).read_bytes(f"{FOLDER}/{INDEX}").decode()
         # made by us, holds no scripts, and is not to begin
         policy = "default-src 'none'; img-src data: 'self'; style-src 'unsafe-inline'; sandbox"
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
@@ -98,11 +96,11 @@ async def _changes(runs: Runs, run_id: str, seen: dict[str, Any], request: Reque
         text = json.dumps(seen)
         if text != last:
             last, quiet = text, 0
-            yield f"event: run\ndata: {text}\n\n"
+            yield event("run", seen)
         elif (quiet := quiet + 1) % QUIET_UPDATES == 0:
             yield ": as before\n\n"
         await asyncio.sleep(UPDATE_SECONDS)
         try:
             seen = await run_in_threadpool(runs.one, run_id)
         except JobError as error:
-            yield f"event: error\ndata: {json.dumps({'message': str(error)})}\n\n"
+            yield event("error", {"message": str(error)})
