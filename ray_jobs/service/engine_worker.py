@@ -6,37 +6,27 @@ Work of batch runs may not take the last `free` of the engine's places: an engin
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from evolve.current_row import ROW
 from evolve.engine import Engine
-from evolve.engines.adapted_engine import AdaptedEngine
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
 from evolve.flow import drive
 from evolve.listening import PIECE, ROUND, URGENCY, URGENT
 from evolve.records import Completion, Instruction, Round
 from ray_jobs.output.rounds import RoundRow, failed_rounds, round_rows
-from ray_jobs.pipeline.actors import Answers, RespondTask
+from ray_jobs.pipeline.actors import Answers, RespondTask, under
 from ray_jobs.pipeline.gate import Turns
+from ray_jobs.service.hearing import End, heard
 from ray_jobs.service.work import Call, Question, Trial, Trouble
 
 log = logging.getLogger(__name__)
 Found = TypeVar("Found")
-Piece = TypeVar("Piece")
-
-
-@dataclass(frozen=True)
-class _End:
-    """The last thing that a task tells: what it came to."""
-
-    result: Any
 
 
 class EngineWorker:
@@ -52,31 +42,30 @@ class EngineWorker:
         """The rounds of a row, each as it ends. Like a run's row it has as many as its strategy says, failed or not."""
         results = list[Round]()
 
-        async def evolve(tell: Callable[[Round], None]) -> list[Round] | list[RoundRow] | Trouble:
+        async def evolve(tell: Callable[[Round], None]) -> list[RoundRow] | Trouble:
             ROUND.set(tell)
             row = trial.row
             seed = Instruction(row["seed_instruction"], row["input"])
             rng = Random(f"{trial.seed} evolve {row['row_id']}")
             flow = trial.strategy.evolve(seed, row["seed_index"], rng)
-            return await self._failing(drive(flow, self._under(trial.adapter), confidence=False), trial)
+            return await self._failing(drive(flow, under(self._engine, trial.adapter), confidence=False), trial)
 
-        async for item in _heard(evolve):
-            if not isinstance(item, _End):
+        async for item in heard(evolve):
+            if not isinstance(item, End):
                 results.append(item)
                 yield round_rows(results)[-1]
             elif isinstance(item.result, Trouble):
                 yield item.result
             else:
                 # a strategy that does not tell its rounds, or one that raised
-                rows = item.result if _are_rows(item.result) else round_rows(item.result)
-                for row in rows[len(results) :]:
+                for row in item.result[len(results) :]:
                     yield row
 
     async def answer(self, question: Question) -> RoundRow | Trouble:
         """A round with its answer, or with why there is none."""
         ROW.set(question.row["row_id"])
         URGENCY.set(URGENT)
-        answers = Answers(RespondTask(question.responder, question.seed), self._under(question.adapter))
+        answers = Answers(RespondTask(question.responder, question.seed), under(self._engine, question.adapter))
         round_row = dict(question.round_row)
         found = await self._asked(answers.answer(question.row, round_row))
         return found if isinstance(found, Trouble) else round_row
@@ -94,15 +83,12 @@ class EngineWorker:
             PIECE.set(tell)
             return await self.complete(call)
 
-        async for item in _heard(write):
-            yield item.result if isinstance(item, _End) else item
+        async for item in heard(write):
+            yield item.result if isinstance(item, End) else item
 
     async def close(self) -> None:
         """Free what the engine holds."""
         await self._engine.close()
-
-    def _under(self, adapter: str | None) -> Engine:
-        return self._engine if adapter is None else AdaptedEngine(self._engine, adapter)
 
     @asynccontextmanager
     async def _place(self, urgency: int) -> AsyncIterator[None]:
@@ -124,39 +110,13 @@ class EngineWorker:
             log.error("%s", died)
             return Trouble("engine", str(died))
 
-    async def _failing(self, work: Awaitable[list[Round]], trial: Trial) -> list[Round] | list[RoundRow] | Trouble:
+    async def _failing(self, work: Awaitable[list[Round]], trial: Trial) -> list[RoundRow] | Trouble:
         """The rounds of `work`; failed ones where it raises what is neither the engine's fault nor the prompt's."""
         ROW.set(trial.row["row_id"])
         URGENCY.set(URGENT)
         try:
-            return await self._asked(work)
+            found = await self._asked(work)
+            return found if isinstance(found, Trouble) else round_rows(found)
         except Exception as error:  # whatever a plug-in's own code raises
             log.warning("evolve of row %s failed", ROW.get(), exc_info=True)
             return failed_rounds(range(1, trial.strategy.rounds + 1), "evolve", error)
-
-
-def _are_rows(rounds: list[Any]) -> bool:
-    return bool(rounds) and isinstance(rounds[0], dict)
-
-
-async def _heard(work: Callable[[Callable[[Any], None]], Awaitable[Any]]) -> AsyncIterator[Any]:
-    """What `work` tells while it runs, and an _End with what it came to. It ends when nobody listens any more."""
-    queue: asyncio.Queue[Any] = asyncio.Queue()
-
-    async def run() -> None:
-        try:
-            queue.put_nowait(_End(await work(queue.put_nowait)))
-        except Exception as error:
-            queue.put_nowait(error)
-
-    task = asyncio.get_running_loop().create_task(run())
-    try:
-        while True:
-            item = await queue.get()
-            if isinstance(item, Exception):
-                raise item
-            yield item
-            if isinstance(item, _End):
-                return
-    finally:
-        task.cancel()

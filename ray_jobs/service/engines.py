@@ -20,8 +20,7 @@ from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actors import EvolveTask
 from ray_jobs.pipeline.placement import shaped
 from ray_jobs.pipeline.stage import Stage, absolute
-from ray_jobs.service.engine_worker import EngineWorker
-from ray_jobs.service.score_worker import Pair, ScoreWorker
+from ray_jobs.service.score_worker import Pair
 from ray_jobs.service.work import Call, Question, Trial, Trouble
 
 RATE_SECONDS = 10.0
@@ -175,40 +174,3 @@ class Engines(Protocol):
     async def conditions(self) -> Mapping[str, Condition]:
         """How all stand."""
         ...
-
-
-class LocalEngines:
-    """Engines in this process, for a service without a cluster."""
-
-    def __init__(self, roster: Roster, workers: Mapping[str, EngineWorker], scorer: ScoreWorker | None = None) -> None:
-        self.roster, self._workers, self._scorer = roster, workers, scorer
-        self.figures: Mapping[str, Figures] = {item.name: Figures() for item in roster.loaded}
-
-    def trial(self, loaded: str, trial: Trial) -> AsyncIterator[RoundRow | Trouble]:
-        """As Engines says."""
-        return self._workers[loaded].trial(trial)
-
-    async def answer(self, loaded: str, question: Question) -> RoundRow | Trouble:
-        """As Engines says."""
-        return await self._workers[loaded].answer(question)
-
-    async def complete(self, loaded: str, call: Call) -> Completion | Trouble:
-        """As Engines says."""
-        return await self._workers[loaded].complete(call)
-
-    def stream(self, loaded: str, call: Call) -> AsyncIterator[str | Completion | Trouble]:
-        """As Engines says."""
-        return self._workers[loaded].stream(call)
-
-    async def score(self, loaded: str, pairs: Sequence[Pair]) -> list[dict[str, Any]]:  # noqa: ARG002 (there is one)
-        """As Engines says."""
-        assert self._scorer is not None, "the roster has none"
-        return await self._scorer.score(pairs)
-
-    async def conditions(self) -> Mapping[str, Condition]:
-        """All are ready, but for engines that have died."""
-        return {name: self._condition(name) for name in self.figures}
-
-    def _condition(self, name: str) -> Condition:
-        died = self._workers[name].died if name in self._workers else None
-        return Condition("failed", 0, died) if died else Condition("ready", 1)

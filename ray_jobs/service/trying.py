@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from ray_jobs.seeds.read import seed_id
 from ray_jobs.service.answers import told_body
 from ray_jobs.service.asked_strategy import Asked
 from ray_jobs.service.engines import Engines, Served
+from ray_jobs.service.hearing import End, heard
 from ray_jobs.service.work import Question, Trial, Trouble
 
 Told = dict[str, Any]
@@ -46,26 +46,16 @@ async def trials(engines: Engines, wish: Wish) -> AsyncIterator[tuple[str, Told]
 
     Where an engine fails, (`error`, ...) comes before its result. Ends all work when nobody listens any more.
     """
-    queue: asyncio.Queue[tuple[str, Told] | None] = asyncio.Queue()
 
-    def tell(kind: str, told: Told) -> None:
-        queue.put_nowait((kind, told))
+    async def all_of_them(hear: Callable[[tuple[str, Told]], None]) -> None:
+        def tell(kind: str, told: Told) -> None:
+            hear((kind, told))
 
-    async def all_of_them() -> None:
-        try:
-            await asyncio.gather(*(_trial(engines, wish, evolver, tell) for evolver in wish.evolvers))
-        finally:
-            queue.put_nowait(None)
+        await asyncio.gather(*(_trial(engines, wish, evolver, tell) for evolver in wish.evolvers))
 
-    task = asyncio.get_running_loop().create_task(all_of_them())
-    try:
-        while (item := await queue.get()) is not None:
+    async for item in heard(all_of_them):
+        if not isinstance(item, End):
             yield item
-        await task
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def planned_row(wish: Wish, evolver: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Any
@@ -93,10 +92,10 @@ def _acts(routes: APIRouter, runs: Runs, starting: Starting) -> None:
 async def _changes(runs: Runs, run_id: str, seen: dict[str, Any], request: Request) -> AsyncIterator[str]:
     last, quiet = "", 0
     while not await request.is_disconnected():
-        text = json.dumps(seen)
+        text = event("run", seen)
         if text != last:
             last, quiet = text, 0
-            yield event("run", seen)
+            yield text
         elif (quiet := quiet + 1) % QUIET_UPDATES == 0:
             yield ": as before\n\n"
         await asyncio.sleep(UPDATE_SECONDS)
