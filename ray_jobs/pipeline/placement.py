@@ -6,12 +6,15 @@ to be kept of those that live.
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import RayError
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -33,6 +36,9 @@ class Placement:
     def __init__(self, pool: str, shapes: Sequence[VariantConfig]) -> None:
         self._pool, self._shapes = pool, shapes
         self._groups: dict[str, PlacementGroup] = {}
+        self._seen = set[str]()
+        # actors are started in Ray Data's thread, and the watch sweeps in another
+        self._lock = threading.Lock()
 
     @property
     def is_plain(self) -> bool:
@@ -46,7 +52,9 @@ class Placement:
         shape, name = self._shapes[place], _SEPARATOR.join((self._pool, str(place), uuid.uuid4().hex))
         if shape.nodes == 1:
             return {"name": name, **options(shape)}
-        group = self._groups[name] = placement_group(shape.parts, strategy="PACK", name=name)
+        group = placement_group(shape.parts, strategy="PACK", name=name)
+        with self._lock:
+            self._groups[name] = group
         together = PlacementGroupSchedulingStrategy(group, placement_group_capture_child_tasks=True)
         return {"name": name, **options(shape), "scheduling_strategy": together}
 
@@ -55,13 +63,22 @@ class Placement:
         if not self._groups:
             return
         living = set(self._names())
-        for name in self._groups.keys() - living:
-            remove_placement_group(self._groups.pop(name))
+        with self._lock:
+            # the actor of a new group is not there yet
+            self._seen |= self._groups.keys() & living
+            gone = [self._groups.pop(name) for name in self._seen - living]
+            self._seen &= living
+        for group in gone:
+            remove_placement_group(group)
 
     def close(self) -> None:
         """Give back the machines of all actors."""
-        while self._groups:
-            remove_placement_group(self._groups.popitem()[1])
+        with self._lock:
+            groups, self._groups, self._seen = list(self._groups.values()), {}, set()
+        # of a cluster that is lost nothing is held
+        with suppress(RayError):
+            for group in groups:
+                remove_placement_group(group)
 
     def observe(self, snapshot: Snapshot) -> None:  # noqa: ARG002  # one of those who are told how far a run is
         """See from time to time whose machines can be given back."""

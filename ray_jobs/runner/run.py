@@ -174,6 +174,8 @@ class _Run:
                 finally:
                     execution.end()
                     session.save()
+                    for placement in placements.values():
+                        placement.close()
 
     def _stream(self, pending: Pending, monitor: Monitor, placements: Mapping[str, Placement]) -> Callable[[], None]:
         """What runs in the execution's thread."""
