@@ -16,13 +16,19 @@ OPERATORS = frozenset({"finish", "ray", "service"})
 """Settings that are the operator's alone."""
 SENT_ELSEWHERE = frozenset({"api_key_env", "environment", "key_variable", "url"})
 """Variables, and where what they hold would be sent."""
-PLACES = frozenset({"adapter", "chat_template", "file", "folder", "method", "model", "path", "template", "templates"})
+PLACES = frozenset(
+    {
+        *("adapter", "against", "chat_template", "constraints", "decontaminate", "file", "folder", "method", "model"),
+        *("path", "source", "target", "template", "templates"),
+    }
+)
+"""Settings that may name what lies on the service's disk by a name alone."""
+TEXTS = frozenset({"stop", "system"})
 CODE = frozenset({"trust_remote_code"})
 ARGUMENTS = "arguments"
 _ESCAPED, _VARIABLE = "$${", "${"
-_LOCAL_SCHEMES = ("file:", "local:")
 _NAME_CHARACTERS = 255
-_PATHLIKE = re.compile(r"[/~.]")
+_PATHLIKE = re.compile(r"[/~]|\.{1,2}/|[a-z0-9+.-]+:/", re.IGNORECASE)
 
 
 def refuse(raw: Any, own: Any, path: Sequence[str] = (), allow: Allowances = NOTHING) -> None:
@@ -46,7 +52,8 @@ def refuse(raw: Any, own: Any, path: Sequence[str] = (), allow: Allowances = NOT
 
 def _problem(raw: Any, path: Sequence[str]) -> tuple[str, str | None]:
     """What a setting names that clients may not, empty for nothing, and which of the Allowances lets it pass."""
-    name = path[-1] if path else ""
+    # what stands in a list is what the list is
+    name = next((part for part in reversed(path) if not part.isdecimal()), "")
     if raw in (None, {}, [], (), False):
         return "", None
     if name in OPERATORS:
@@ -57,8 +64,8 @@ def _problem(raw: Any, path: Sequence[str]) -> tuple[str, str | None]:
         return "takes values from the service's environment, or says where they go", "environment"
     if name in CODE or (name == "kind" and isinstance(raw, str) and (":" in raw or "." in raw)):
         return "names code", "plugins"
-    if isinstance(raw, str) and (name in PLACES or ARGUMENTS in path) and _is_local(raw):
-        return "names a place on the service's disk", "paths"
+    if isinstance(raw, str) and not _is_text(path, name, raw) and _is_place(raw, name in PLACES or ARGUMENTS in path):
+        return "names a place, which the service would read with rights of its own", "paths"
     return "", None
 
 
@@ -69,9 +76,11 @@ def _from_environment(path: Sequence[str], raw: Any) -> bool:
     return is_reference(raw) or (isinstance(raw, str) and _VARIABLE in raw.replace(_ESCAPED, ""))
 
 
-def _is_local(place: str) -> bool:
-    if "://" in place:
-        return place.startswith(_LOCAL_SCHEMES)
-    if "\n" in place:
-        return False
-    return bool(_PATHLIKE.match(place)) or (len(place) <= _NAME_CHARACTERS and Path(place).exists())
+def _is_text(path: Sequence[str], name: str, raw: str) -> bool:
+    """Whether a setting is something to be read by a model."""
+    return name in TEXTS or "templates" in path[:-1] or "\n" in raw
+
+
+def _is_place(raw: str, by_name: bool) -> bool:
+    """Whether a text is a path or a URL; `by_name` also whether there is a file or folder of this name."""
+    return bool(_PATHLIKE.match(raw)) or (by_name and len(raw) <= _NAME_CHARACTERS and Path(raw).exists())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -77,6 +78,12 @@ class Starting:
             whole["storage"] = dict(storage)
         load_config(whole)
         return whole
+
+    def checked(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        """As `settings`, with seeds as they were sent: nothing is written that stays."""
+        with tempfile.TemporaryDirectory(prefix="evolve-check-") as folder:
+            whole = self.settings(raw, str(raw.get("id") or "new"), folder)
+        return {**whole, "seeds": raw["seeds"]} if isinstance(raw.get("seeds"), list) else whole
 
     def _keep(self, seeds: Sequence[Any], root: str) -> str:
         """Write seeds that a client sent under a name that says what they are, and return where."""

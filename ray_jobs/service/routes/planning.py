@@ -28,8 +28,7 @@ def router(runs: Runs, starting: Starting) -> APIRouter:
     @routes.post("/validate")
     async def validate(request: Request) -> dict[str, Any]:
         """Check settings as POST /v1/runs does, and start nothing."""
-        raw = read_body(await request.body())
-        whole = await run_in_threadpool(starting.settings, raw, str(raw.get("id") or "new"))
+        whole = await run_in_threadpool(starting.checked, read_body(await request.body()))
         shown = {name: concealed_setting([name], value) for name, value in whole.items() if name != "storage"}
         return {"valid": True, "settings": shown}
 

@@ -87,6 +87,20 @@ def test_a_wrong_configuration_is_told_field_by_field(client: TestClient) -> Non
     assert all(item["allowed"] for item in details)
 
 
+def test_settings_are_checked_and_shown_whole_and_nothing_is_written(client: TestClient, root: Path) -> None:
+    before = sorted(root.rglob("*"))
+    sent = {"id": "mine", "seeds": [{"instruction": "Name a river."}], "strategy": {"rounds": 2}}
+    found = client.post("/v1/validate", json=sent).json()
+    assert found["valid"] is True
+    assert found["settings"]["seeds"] == sent["seeds"]
+    assert found["settings"]["evolvers"].keys() == SETTINGS["evolvers"].keys()
+    assert sorted(root.rglob("*")) == before
+    wrong = client.post("/v1/validate", json={**sent, "seeds": [{"instruction": " "}]})
+    assert wrong.status_code == 400
+    assert wrong.json()["error"]["details"][0]["field"] == "seeds"
+    assert client.post("/v1/validate", json={**sent, "seeds": {"path": ["/etc/passwd"]}}).status_code == 403
+
+
 def test_what_is_no_yaml_is_told_by_its_line_and_to_whoever_is_writing_as_an_answer(client: TestClient) -> None:
     body = b"id: x\nstrategy:\n  rounds: 2\n  elimi"
     assert client.post("/v1/plan", content=body).status_code == 400
@@ -142,6 +156,13 @@ def test_what_cannot_be_compared_is_told(client: TestClient, name: str, status: 
     ("sent", "place", "allowed"),
     [
         ({"strategy": {"templates": "/etc"}}, "strategy.templates", "paths"),
+        ({"strategy": {"constraints": "/etc/passwd"}}, "strategy.constraints", "paths"),
+        ({"strategy": {"anything": "../elsewhere"}}, "strategy.anything", "paths"),
+        ({"seeds": {"path": ["/etc/passwd"]}}, "seeds.path.0", "paths"),
+        ({"seeds": {"path": ["tests"]}}, "seeds.path.0", "paths"),
+        ({"seeds": {"path": "s3://another/bucket"}}, "seeds.path", "paths"),
+        ({"seeds": {"path": "http://169.254.169.254/latest"}}, "seeds.path", "paths"),
+        ({"seeds": {"path": "file:/etc/passwd"}}, "seeds.path", "paths"),
         ({"evolvers": {"a": {"engine": {"arguments": {"download_dir": "/root"}}}}}, "download_dir", "paths"),
         ({"strategy": {"templates": {"evol_instruct/deepen": "{instruction} ${KEY}"}}}, "deepen", "environment"),
         ({"evolvers": {"a": {"engine": {"headers": {"X": {"from": "KEY"}}}}}}, "headers.X", "environment"),
@@ -167,6 +188,9 @@ def test_what_the_service_itself_is_set_to_may_be_sent_back() -> None:
     sent = {"evolvers": {"a": {"engine": SERVER, "weight": 2}}, "seeds": {"path": "/data/seeds.jsonl", "limit": 5}}
     refuse(sent, own)
     refuse({"strategy": {"templates": {**DEEPEN, "evol_instruct/system": "costs $${5}"}}}, own)
+    refuse({"strategy": {"templates": {"evol_instruct/deepen": "See https://example.org: {instruction}"}}}, own)
+    refuse({"strategy": {"sampling": {"stop": [".", "/"]}, "kind": "evol_instruct"}}, own)
+    refuse({"evolvers": {"b": {"engine": {"model": "org/name", "system": "~ be brief"}}}}, own)
 
 
 @pytest.mark.parametrize(
