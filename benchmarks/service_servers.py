@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from ray_jobs.service.fast import free_ports, make_fast
 
 TOKEN = "benchmark-token-of-this-machine"
 TEXT = "word " * 48
@@ -83,8 +84,6 @@ def llm(port: int) -> None:
     """The OpenAI application of ray.serve.llm, one replica and one ingress, under Serve's settings of ours."""
     os.environ["RAYLLM_VLLM_ENGINE_CLS"] = "service_servers.ScriptedLLM"
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
-    from ray_jobs.service.fast import make_fast
-
     with tempfile.TemporaryDirectory() as folder:
         make_fast(Path(folder))
         import ray
@@ -137,7 +136,7 @@ async def _until_ready(process: subprocess.Popen[bytes], url: str) -> None:
 @contextmanager
 def service(settings: Mapping[str, Any]) -> Iterator[str]:
     """`evolve serve`; its address."""
-    port = free_port()
+    (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "serve.yaml"
         config.write_text(yaml.safe_dump({"output": f"{folder}/out", **settings, "service": {"port": port}}))
@@ -149,16 +148,10 @@ def service(settings: Mapping[str, Any]) -> Iterator[str]:
 @contextmanager
 def beside(name: str) -> Iterator[str]:
     """The server of one of the functions here; its address."""
-    port = free_port()
+    (port,) = free_ports(1)
     path = "/healthz" if name == "bare" else "/v1/models"
     with started([sys.executable, __file__, name, str(port)], port, path) as url:
         yield url
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 if __name__ == "__main__" and len(sys.argv) > 2:

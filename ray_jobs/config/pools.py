@@ -11,20 +11,24 @@ from ray_jobs.config.base import Strict
 from ray_jobs.config.engine_kinds import PLACEMENT
 
 
-class Hardware(Strict):
-    """What one actor has.
+class Share(Strict):
+    """What one actor has of its machine.
 
-    `gpus` and `cpus` are Ray's logical resources; with tensor parallelism `gpus` is the number of cards. They are on
-    one machine, or on up to `nodes`: then vLLM spreads the engine with Ray. `price` is what an hour of one actor costs,
-    its share of the machines included, in whatever money.
+    `gpus` and `cpus` are Ray's logical resources; with tensor parallelism `gpus` is the number of cards. `price` is
+    what an hour of one actor costs, its share of the machine included, in whatever money.
     """
 
     gpus: float = Field(0, ge=0)
     cpus: float = Field(1, ge=0)
-    nodes: int = Field(1, ge=1)
     resources: dict[str, float] = Field(default_factory=dict)
     accelerator_type: str | None = None
     price: float = Field(0, ge=0)
+
+
+class Hardware(Share):
+    """What one actor has: of one machine, or of up to `nodes`; then vLLM spreads the engine with Ray."""
+
+    nodes: int = Field(1, ge=1)
 
     @model_validator(mode="after")
     def _parts_are_whole(self) -> Self:

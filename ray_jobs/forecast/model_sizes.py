@@ -56,7 +56,10 @@ class Weights:
 
 @dataclass(frozen=True)
 class Demand:
-    """A model, the dtype it is loaded in, over how many cards it is split, and what share of a card it may take."""
+    """A model, the dtype it is loaded in, and what share of a card it may take.
+
+    It takes `cards`, over `split` of which its weights are split; replicas have the others.
+    """
 
     place: str
     model: str

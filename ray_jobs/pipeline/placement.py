@@ -19,7 +19,7 @@ from ray.util.placement_group import PlacementGroup, placement_group, remove_pla
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from ray_jobs.config.engine_kinds import VllmConfig
-from ray_jobs.config.pools import Hardware, VariantConfig
+from ray_jobs.config.pools import Hardware, Share, VariantConfig
 from ray_jobs.pipeline.monitor import Snapshot
 
 _SEPARATOR = "/"
@@ -132,11 +132,16 @@ def options(shape: Hardware) -> dict[str, Any]:
     """What Ray is told of an actor's own process. On several machines its workers take the cards."""
     if shape.nodes > 1:
         return {"num_cpus": shape.parts[0].get("CPU", 0), "num_gpus": 0}
+    return on_one_machine(shape)
+
+
+def on_one_machine(share: Share) -> dict[str, Any]:
+    """What Ray is told of an actor that has this."""
     return {
-        "num_cpus": shape.cpus,
-        "num_gpus": shape.gpus,
-        "resources": shape.resources or None,
-        "accelerator_type": shape.accelerator_type,
+        "num_cpus": share.cpus,
+        "num_gpus": share.gpus,
+        "resources": share.resources or None,
+        "accelerator_type": share.accelerator_type,
     }
 
 

@@ -13,12 +13,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 import ray
 from ray.exceptions import RayError
 
-from ray_jobs.config.pools import Hardware
+from ray_jobs.config.pools import Share
 from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.monitor import MAX_CAUSE_CHARACTERS, REPORT_SECONDS, Monitor, WorkerStats
-
-NOTHING = Hardware()
-"""Hardware that nobody counts."""
 
 
 class _Told(logging.Handler):
@@ -37,11 +34,11 @@ class _Told(logging.Handler):
 class StatsReporter:
     """A worker's stats, which a thread sends to the monitor once a second. `stopped` is the monitor's latest answer."""
 
-    def __init__(self, monitor: Monitor, pool: str, hardware: Hardware = NOTHING) -> None:
+    def __init__(self, monitor: Monitor, pool: str, share: Share) -> None:
         self.stats = WorkerStats()
         self.stopped = False
         self._monitor, self._pool, self._worker = monitor, pool, uuid.uuid4().hex
-        self._started, self._hardware = time.monotonic(), hardware
+        self._started, self._share = time.monotonic(), share
         logging.getLogger("evolve").addHandler(_Told(self.stats))
         self._thread = threading.Thread(target=self._keep, name="stats", daemon=True)
         self._thread.start()
@@ -88,9 +85,9 @@ class StatsReporter:
 
     def report(self) -> None:
         """Send the figures now and hear whether to stop. Actors do so after a block, for it may be their last."""
-        seconds, hardware = time.monotonic() - self._started, self._hardware
+        seconds, share = time.monotonic() - self._started, self._share
         self.stats.held_seconds = seconds
-        self.stats.gpu_seconds, self.stats.price_seconds = seconds * hardware.gpus, seconds * hardware.price
+        self.stats.gpu_seconds, self.stats.price_seconds = seconds * share.gpus, seconds * share.price
         # without the monitor the display misses this worker for a moment; its work goes on
         with suppress(RayError):
             self.stopped = ray.get(self._monitor.actor.report.remote(self._pool, self._worker, self.stats))

@@ -43,7 +43,7 @@ class SessionLog:
         # figures about the run, which must neither end it nor keep its watch waiting
         with suppress(StorageError):
             if self.latest:
-                session = session_of(self._lease.number, self._started, self.latest, True, self._ready)
+                session = session_of(self._lease.number, self._started, self.latest, self._ready)
                 session.save(self._lease.store, self._execution)
 
 
@@ -51,10 +51,9 @@ def session_of(
     number: int,
     started_at: datetime,
     snapshot: Snapshot,
-    spends: bool = False,
     ready_after: Mapping[str, float] = MappingProxyType({}),
 ) -> Session:
-    """The session as the monitor shows it now; what it has cost where it `spends` what is counted.
+    """The session as the monitor shows it now; what it has cost.
 
     `ready_after` is after how many seconds each pool had its first actor.
     """
@@ -75,7 +74,7 @@ def session_of(
                 "cause": pool.cause,
             },
             **({READY_AFTER: ready_after[name]} if name in ready_after else {}),
-            **(_spending(pool.stats) if spends else {}),
+            **_spending(pool.stats),
         }
         for name, pool in snapshot.pools.items()
     }

@@ -16,8 +16,8 @@ from ray_jobs.config.load import validated
 from ray_jobs.config.strategies import EvolvingConfig, StrategyConfig
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.methods import saved_method
+from ray_jobs.service.client_settings import refuse
 from ray_jobs.service.config import ServedRunConfig
-from ray_jobs.service.guard import refuse
 
 WRONG = "the request is wrong\n  "
 

@@ -24,12 +24,12 @@ from starlette.types import ASGIApp
 
 from evolve.records import Completion
 from ray_jobs.config.engine_kinds import EngineKind, VllmConfig
-from ray_jobs.config.pools import Hardware
 from ray_jobs.config.run import ScorerKind
 from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.forecast.arguments import argument
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import load_engine
+from ray_jobs.pipeline.placement import on_one_machine
 from ray_jobs.service.config import ServedRunConfig
 from ray_jobs.service.engine_worker import EngineWorker
 from ray_jobs.service.engines import Condition, Figures, Loaded, Roster
@@ -244,22 +244,12 @@ def _options(item: Loaded) -> dict[str, Any]:
     return {
         **sized,
         "max_ongoing_requests": QUEUED,
-        "ray_actor_options": _actor(item.shape),
+        # what is not asked for must be left out
+        "ray_actor_options": {name: value for name, value in on_one_machine(item.shape).items() if value is not None},
         # three that fail end a replica
         "health_check_period_s": 1,
         "max_constructor_retry_count": RETRIES,
     }
-
-
-def _actor(hardware: Hardware) -> dict[str, Any]:
-    options: dict[str, Any] = {
-        "num_cpus": hardware.cpus,
-        "num_gpus": hardware.gpus,
-        "resources": dict(hardware.resources),
-    }
-    if hardware.accelerator_type:
-        options["accelerator_type"] = hardware.accelerator_type
-    return options
 
 
 def _target(model: Any) -> int:

@@ -50,7 +50,7 @@ def make_fast(folder: Path, environment: MutableMapping[str, str] = os.environ) 
     wrapper = folder / "haproxy"
     wrapper.write_text(_WRAPPER.replace("{haproxy}", shlex.quote(haproxy)))
     wrapper.chmod(0o700)
-    ports = map(str, _free_ports(4))
+    ports = map(str, free_ports(4))
     files = {
         HAPROXY: "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(wrapper),
@@ -75,7 +75,8 @@ def _haproxy() -> str | None:
     return str(get_haproxy_binary())
 
 
-def _free_ports(number: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
+    """Ports of loopback that nothing listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
     ports = [int(item.getsockname()[1]) for item in sockets]
     for item in sockets:

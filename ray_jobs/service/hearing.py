@@ -26,7 +26,7 @@ async def heard(work: Callable[[Callable[[Any], None]], Awaitable[Any]]) -> Asyn
     async def run() -> None:
         try:
             queue.put_nowait(End(await work(queue.put_nowait)))
-        except Exception as error:
+        except Exception as error:  # whoever listens is to raise it
             queue.put_nowait(error)
 
     task = asyncio.get_running_loop().create_task(run())

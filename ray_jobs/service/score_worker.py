@@ -47,7 +47,7 @@ class ScoreWorker:
             taken = self._take()
             try:
                 found = iter(await asyncio.to_thread(self._scored, [pair for pairs, _ in taken for pair in pairs]))
-            except Exception as error:
+            except Exception as error:  # whoever waits is to raise it, and others go on
                 for _, future in taken:
                     if not future.done():
                         future.set_exception(error)

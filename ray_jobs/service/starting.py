@@ -16,7 +16,7 @@ from ray_jobs.jobs.load import load_config
 from ray_jobs.output.run_files import read_run
 from ray_jobs.service.answers import NotFound
 from ray_jobs.service.asked_strategy import over_own
-from ray_jobs.service.guard import NOTHING, refuse
+from ray_jobs.service.client_settings import NOTHING, refuse
 from ray_jobs.service.jobs import RunJobs
 from ray_jobs.service.runs import ID, Runs
 from ray_jobs.service.state import ServiceState

@@ -10,23 +10,21 @@ from pydantic import Field, model_validator
 from evolve.strategies.elimination import Elimination
 from ray_jobs.config.base import HARMLESS, GreedyConfig, SamplingConfig, Strict
 from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.pools import Share
 from ray_jobs.config.run import ENGINE_NAME, BudgetConfig, JobConfig, LimitsConfig
 from ray_jobs.config.strategies import EliminationConfig, RulesConfig
 from ray_jobs.errors import ConfigError
 
 
-class SearchPoolConfig(Strict):
+class SearchPoolConfig(Share):
     """The actors of one engine, which stay for the whole search. Each takes up to `in_flight` prompts at once.
 
     `gpus` and `cpus` are Ray's logical resources an actor; with tensor parallelism `gpus` is the number of cards.
+    `price` is what an hour of one actor costs.
     """
 
     size: int = Field(1, ge=1)
     in_flight: int = Field(256, ge=1)
-    gpus: float = Field(0, ge=0)
-    cpus: float = Field(1, ge=0)
-    resources: dict[str, float] = Field(default_factory=dict)
-    accelerator_type: str | None = None
 
 
 class SearchEngineConfig(Strict):

@@ -12,9 +12,11 @@ import ray
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 from ray_jobs.config.engine_kinds import EngineConfig
+from ray_jobs.config.pools import Share
 from ray_jobs.jobs.method_search.config import SearchEngineConfig
 from ray_jobs.pipeline.actor import end_actor, load_engine
 from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.placement import on_one_machine
 from ray_jobs.pipeline.stage import absolute
 from ray_jobs.pipeline.stats_reporter import StatsReporter
 
@@ -26,8 +28,8 @@ SPARE_CALLS = 4
 class EngineActor:
     """Holds one engine. An engine that died ends the process; Ray starts the actor and its calls again."""
 
-    def __init__(self, pool: str, engine: EngineConfig, monitor: Monitor) -> None:
-        self._reporter = StatsReporter(monitor, pool)
+    def __init__(self, pool: str, engine: EngineConfig, monitor: Monitor, share: Share) -> None:
+        self._reporter = StatsReporter(monitor, pool, share)
         with self._reporter.loading():
             self._engine = load_engine(engine)
 
@@ -89,7 +91,7 @@ class SearchPools:
     def start(cls, config: Mapping[str, SearchEngineConfig], monitor: Monitor) -> SearchPools:
         """Ask Ray for all actors; does not wait for them."""
         actors = {
-            name: [_actor(item).remote(name, absolute(item.engine), monitor) for _ in range(item.pool.size)]
+            name: [_actor(item).remote(name, absolute(item.engine), monitor, item.pool) for _ in range(item.pool.size)]
             for name, item in config.items()
         }
         return cls(actors, config)
@@ -112,10 +114,7 @@ class SearchPools:
 def _actor(search_engine_config: SearchEngineConfig) -> Any:
     pool = search_engine_config.pool
     return ray.remote(EngineActor).options(
-        num_cpus=pool.cpus,
-        num_gpus=pool.gpus,
-        resources=pool.resources or None,
-        accelerator_type=pool.accelerator_type,
+        **on_one_machine(pool),
         max_concurrency=pool.in_flight + SPARE_CALLS,
         # how often is enough is the watchdog's business
         max_restarts=-1,

@@ -64,7 +64,7 @@ def test_money_counts_pools_without_gpus_too() -> None:
 
 
 def test_earlier_sessions_count() -> None:
-    session = session_of(1, datetime.now(UTC), snapshot(3600), True)
+    session = session_of(1, datetime.now(UTC), snapshot(3600))
     before = spent_by([session, session])
     assert before == Spending(gpu_hours=16, money=41)
     budget(before, [], gpu_hours=24).check_start()

@@ -12,9 +12,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from ray_jobs.service.answers import Refused
+from ray_jobs.service.client_settings import refuse
 from ray_jobs.service.config import Allowances
 from ray_jobs.service.figures import waits_for
-from ray_jobs.service.guard import refuse
 from ray_jobs.service.planning import DRAWN_SECONDS, Planning
 from ray_jobs.service.runs import Runs
 from ray_jobs.service.starting import Starting
