@@ -122,7 +122,7 @@ def test_sleeping_uses_wall_time_only(box: Sandbox) -> None:
 
 
 @pytest.mark.slow
-def test_the_processor_limit_holds_for_one_call_not_for_all(box: Sandbox) -> None:
+def test_the_processor_limit_holds_for_one_call_not_for_all() -> None:
     source = """
 import time
 def evaluate(response):
@@ -130,7 +130,9 @@ def evaluate(response):
     while time.process_time() < end: pass
     return True
 """
-    assert box.check(source, ["x"] * 5) == [Verdict(True)] * 5
+    # by the clock it may take as long as it likes, on a machine that others use too
+    with Sandbox(Limits(wall_seconds=60, cpu_seconds=0.5, memory_bytes=256 * 2**20)) as patient:
+        assert patient.check(source, ["x"] * 5) == [Verdict(True)] * 5
 
 
 def test_calls_do_not_share_globals(box: Sandbox) -> None:
