@@ -23,6 +23,7 @@ from ray_jobs.runner import signals
 from ray_jobs.runner.keeper import Keeper, end, keeper, kill
 from ray_jobs.runner.local_ray import private_ray, starting
 from ray_jobs.runner.organs import organs, watched
+from ray_jobs.runner.ray_log import connecting_apart
 from ray_jobs.runner.watch import EndOnRequest
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ def configure_data(limits: LimitsConfig, verbose: bool) -> None:
 def _connect(where: dict[str, Any], verbose: bool, kept: Keeper | None) -> None:
     try:
         _knock(where.get("address") or os.environ["RAY_ADDRESS"])
-        with starting(kept.keep) if kept else nullcontext():
+        with starting(kept.keep) if kept else nullcontext(), connecting_apart(verbose):
             ray.init(log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **where)
     except Exception as error:  # Ray has no root for what keeps it from starting: time-outs, sockets, bad addresses
         what = "start" if kept else "join"
