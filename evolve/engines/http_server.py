@@ -31,33 +31,42 @@ MESSAGE_CHARACTERS = 500
 BUSY = frozenset({429, 503, 529})
 """What servers answer that want fewer requests at once."""
 _AGAIN = frozenset({408, 409, 425})
+_NEVER = frozenset({501, 505, 511})
+"""Errors of a server that no other try mends."""
+_TO_GET = frozenset({301, 302, 303})
+"""What sends a request to another address, where it comes as one that asks for a page."""
 QUOTA = b"insufficient_quota"
 """The word of a server that is busy for as long as nobody pays."""
 PAGES = 2
 """How often a page that is no answer of such a server is asked for again."""
+_NO_TLS = re.compile("CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|record layer failure")
+"""What is said of a server whose certificate nobody trusts, and of one that does not encrypt."""
 _GONE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 class Refused(Exception):
     """The server has answered, and would answer the same again: its status and what it says.
 
-    With the status 200 it is a page in the place of an answer.
+    With the status 200 it is a page in the place of an answer, with 0 something that is no HTTP.
     """
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"{status}: {message}")
+        super().__init__(f"{status}: {message}" if status else message)
         self.status = status
 
 
 class Gone(Exception):
     """The server has not answered, however often it was asked.
 
-    `status` is what it said last, if anything, and `asked` the seconds that it wants to be left alone.
+    `status` is what it said last, if anything, and `asked` the seconds that it wants to be left alone; `broken` is an
+    answer that began and was none.
     """
 
-    def __init__(self, message: str, status: int | None = None, asked: float | None = None) -> None:
+    def __init__(
+        self, message: str, status: int | None = None, asked: float | None = None, broken: bool = False
+    ) -> None:
         super().__init__(message)
-        self.status, self.asked = status, asked
+        self.status, self.asked, self.broken = status, asked, broken
 
 
 class Unreachable(Gone):
@@ -148,7 +157,7 @@ class HttpServer:
                 if not repeated:
                     repeated = True
                     continue
-                problem = Gone(_words(error))
+                problem = Gone(_words(error), broken=True)
             except _GONE as error:
                 problem = _gone(error)
             except Gone as gone:
@@ -175,7 +184,7 @@ class HttpServer:
             message, asked = message or said(content), _asked_pause(headers)
             if page and failed >= PAGES:
                 raise Refused(200, message)
-            if not (status >= 500 or status in BUSY or status in _AGAIN) or QUOTA in content:
+            if not (status >= 500 or status in BUSY or status in _AGAIN) or status in _NEVER or QUOTA in content:
                 raise Refused(status, message)
             if status in BUSY:
                 self.pace.was_busy(began, asked)
@@ -196,18 +205,27 @@ class HttpServer:
         url, urgency = f"{self.base}{path}", {"Priority": f"u={URGENCY.get()}"}
         asked = self._session.post(url, data=body, params=self._query or None, proxy=self._proxy, headers=urgency)
         async with asked as answer:
+            moved = next((past.status for past in answer.history if past.status in _TO_GET), None)
+            if moved:
+                raise Refused(moved, f"it has moved to {answer.url}")
             return answer.status, answer.headers, await answer.read()
 
 
 def said(content: bytes) -> str:
     """What a server says of an error: the message in its JSON, or the beginning of its text."""
-    with suppress(msgspec.MsgspecError, UnicodeError):
+    with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
         found = msgspec.json.decode(content)
         error = found.get("error", found) if isinstance(found, dict) else found
         message = error.get("message", error.get("detail")) if isinstance(error, dict) else error
         if isinstance(message, str) and message:
-            return message[:MESSAGE_CHARACTERS]
-    return content.decode(errors="replace")[:MESSAGE_CHARACTERS] or "no message"
+            return _line(message)
+    return _line(content.decode(errors="replace")) or "no message"
+
+
+def _line(text: str) -> str:
+    """The beginning of `text` on one line, without what a terminal would obey."""
+    shown = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * MESSAGE_CHARACTERS])
+    return " ".join(shown.split())[:MESSAGE_CHARACTERS]
 
 
 def _asked_pause(headers: Mapping[str, str]) -> float | None:
@@ -235,10 +253,17 @@ def _pause(failed: int) -> float:
 
 
 def _gone(error: BaseException) -> Gone:
+    """What has become of the server. Raises Refused for what stays so however often it is asked."""
+    if isinstance(error, aiohttp.ClientSSLError) and _NO_TLS.search(str(error)):
+        raise Refused(0, _words(error)) from error
+    if isinstance(error, aiohttp.TooManyRedirects):
+        raise Refused(error.history[-1].status, "it sends the request in a circle") from error
     nobody = isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(
         getattr(error, "os_error", None), ConnectionRefusedError
     )
-    return (Unreachable if nobody else Gone)(_words(error))
+    if nobody:
+        return Unreachable(_words(error))
+    return Gone(_words(error), broken=isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError))
 
 
 def _words(error: BaseException) -> str:

@@ -23,12 +23,15 @@ from evolve.thoughts import Parted
 
 PATH = "/chat/completions"
 OF_THE_CONFIGURATION = {
-    200: "url",
     401: "api_key_env",
     402: "api_key_env",
     404: "url",
     405: "url",
+    407: "url",
     410: "url",
+    421: "url",
+    426: "url",
+    511: "url",
     429: "api_key_env",
 }
 """What a server answers to every prompt, and the setting that is at fault; 429 where it says that nobody pays."""
@@ -100,7 +103,7 @@ class OpenAIEngine:
             raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
         except Gone as gone:
             # one that gives others an answer fails for this prompt
-            if gone.status not in (None, *BUSY) and self._answered and await self._lives():
+            if (gone.broken or gone.status not in (None, *BUSY)) and self._answered and await self._lives():
                 raise PromptRefused(f"the server fails for the prompt: {gone}") from gone
             raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
         self._answered = True
@@ -134,27 +137,27 @@ class OpenAIEngine:
 
     async def _refused(self, refused: Refused, prompt: Prompt) -> NoReturn:
         """Whose fault it is: the prompt's, or the configuration's, under which no prompt is taken."""
+        self._blame_settings(refused, prompt)
         status, told = refused.status, f"the server at {self._server.base} refuses: {refused}"
-        name = OF_THE_CONFIGURATION.get(status, "url" if status < 400 else None)
-        if status == 404 and self._model in str(refused):
+        # what a filter does to one prompt, and what a server does that is another than was meant
+        either = status < 400 or status == 403
+        if either and ((self._answered and status in (200, 403)) or await self._lives(status)):
+            raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
+        name = "api_key_env" if status == 403 else "url" if either else OF_THE_CONFIGURATION.get(status)
+        if status == 404 and re.search(rf"(?<!\w){re.escape(self._model)}(?!\w)", str(refused)):
             name = "model"
-        if status == 200 and self._answered:
-            raise PromptRefused(f"the server answers something else: {refused}") from refused
         if name:
             raise SettingsRefused(f"{name}: {told}") from refused
-        self._blame_settings(refused, prompt)
-        if status == 403 and not self._answered and not await self._lives():
-            raise SettingsRefused(f"api_key_env: {told}") from refused
         raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
 
-    async def _lives(self) -> bool:
-        """Whether the server completes what every server does."""
+    async def _lives(self, refusal: int | None = None) -> bool:
+        """Whether the server completes what every server does, or refuses it with another status than `refusal`."""
         try:
             await self._server.post(PATH, _encoder.encode(self._request(PROBE)), read_reply, retries=0)
         except Gone:
             return False
         except Refused as refused:
-            return refused.status != 403
+            return refused.status != refusal
         return True
 
     def _request(self, prompt: Prompt) -> dict[str, Any]:

@@ -27,15 +27,21 @@ _END_TOKENS = (
     "[EOS]",
 )
 """What ends a turn in the templates of common models, and is left in texts by servers that do not know it."""
-_LEFT_OVER = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _END_TOKENS))}))+\s*\Z")
+_ROLES = r"(?:system|user|assistant|model)"
+_NEXT_TURN = rf"<\|im_start\|>{_ROLES}?|<start_of_turn>{_ROLES}?|<\|start_header_id\|>{_ROLES}?(?:<\|end_header_id\|>)?"
+"""What begins another turn."""
+_LEFT_OVER = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _END_TOKENS))}))+\s*(?:(?:{_NEXT_TURN})\s*)?\Z")
+_BEFORE = re.compile(rf"\s*+(?:{_NEXT_TURN})\s*")
 _ENDED = frozenset({"", "stop", "eos", "eos_token", "stop_sequence", "stop_token", "end_turn", "complete", "completed"})
 _CUT = frozenset({"length", "max_tokens", "max_token", "model_length", "max_length", "max_output_tokens"})
 
 
 def clean(text: str) -> str:
-    """`text` without NUL characters, which no seed may hold, and without the end tokens that stand behind it."""
+    """`text` without NUL characters, which no seed may hold, and without the tokens of turns before and behind it."""
     if "\0" in text:
         text = text.replace("\0", "")
+    if begun := _BEFORE.match(text):
+        text = text[begun.end() :]
     left = _LEFT_OVER.search(text)
     # a text that strikes words out ends with the same tag as a turn of Llama's
     return text if left is None or (left[0].strip() == "</s>" and "<s>" in text) else text[: left.start()]

@@ -103,7 +103,7 @@ def test_what_may_pass_is_asked_again(status: int) -> None:
     assert len(answers.seen) == 2
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 422])
+@pytest.mark.parametrize("status", [400, 401, 404, 422, 501])
 def test_what_stays_is_asked_once(status: int) -> None:
     answers = Answers((status, '{"error": {"message": "too long"}}', {}))
     with pytest.raises(Refused, match="too long") as refused:
@@ -216,13 +216,13 @@ def test_a_proxy_of_the_environment_is_gone_through_and_not_where_it_says_so(mon
 
 TLS = """
 import asyncio, sys
-from evolve.engines.http_server import Gone, HttpServer
+from evolve.engines.http_server import HttpServer, Refused
 async def ask():
     server = HttpServer(sys.argv[1], "key", timeout=5, retries=0, most=1)
     try:
         print((await server.post("/chat/completions", b"{}", bytes)).decode())
-    except Gone as gone:
-        print(gone)
+    except Refused as refused:
+        print(refused)
     finally:
         await server.close()
 asyncio.run(ask())
@@ -315,6 +315,8 @@ def test_a_busy_server_gets_fewer_requests_at_once_and_more_again_later() -> Non
         (b'{"error": "overloaded"}', "overloaded"),
         (b'{"detail": "Not Found"}', "Not Found"),
         (b"<html>Bad Gateway</html>", "<html>Bad Gateway</html>"),
+        (b'{"error": {"message": "no\\u001b[31m such\\r\\nmodel"}}', "no [31m such model"),
+        (b"[" * 100_000, "[" * 500),
         (b"\xff", "\N{REPLACEMENT CHARACTER}"),
         (b"", "no message"),
     ],
