@@ -54,14 +54,12 @@ def given_value(text: str) -> Any:
 
     Raises yaml.YAMLError, and where something in quotes or brackets has a # behind it.
     """
-    if text.lstrip().startswith("&"):
-        return text.strip()
     with _yaml_errors():
         node = yaml.compose(text, Loader)
     if node is None:
         return text.strip() or None
     plain = isinstance(node, yaml.ScalarNode) and node.style is None
-    if plain and "\n" in text.strip():
+    if plain and ("\n" in text.strip() or text.lstrip().startswith("&")):
         return text.strip()
     behind = text[node.end_mark.index :].strip()
     if not behind.startswith("#"):
