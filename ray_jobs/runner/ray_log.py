@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,13 +12,9 @@ from typing import Any
 
 import ray
 import ray._private.worker
-import ray._raylet
 
 FILE = "evolve-driver.log"
-_LOGS_ARGUMENT = 5
-"""Which of the core worker's arguments is the folder of its logs."""
 _worker: Any = ray._private.worker
-_raylet: Any = ray._raylet
 
 
 def log_folder() -> Path | None:
@@ -43,46 +40,46 @@ def kept_apart(verbose: bool) -> Iterator[None]:
 
 @contextmanager
 def connecting_apart(verbose: bool) -> Iterator[None]:
-    """Connect to Ray in this context: what its core worker writes to standard error as it starts goes into FILE too.
+    """Connect to Ray in this context: what C code writes to standard error meanwhile goes into FILE too.
 
-    It says which level of its log the environment asks for before it knows where its log is.
+    Ray's clients and core worker say things before they know where to log, and at which level. Python's own messages go
+    where they went; where no folder of logs comes of it, so does the rest in the end.
     """
-    before = _raylet.CoreWorker
-
-    def quiet(*given: Any) -> Any:
-        with native_errors_in(Path(given[_LOGS_ARGUMENT]) / FILE):
-            return before(*given)
-
-    if not verbose:
-        _raylet.CoreWorker = quiet
-    try:
+    if verbose:
         yield
-    finally:
-        _raylet.CoreWorker = before
+        return
+    with tempfile.TemporaryFile() as held:
+        try:
+            with native_errors_in(held.fileno()):
+                yield
+        finally:
+            held.seek(0)
+            _append(held.read())
 
 
 @contextmanager
-def native_errors_in(path: Path) -> Iterator[None]:
-    """Append what C code writes to standard error to `path`; Python's own goes where it went.
-
-    Where `path` cannot be written, nothing changes.
-    """
-    try:
-        file = path.open("ab")
-    except OSError:
-        yield
-        return
-    with file, os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
+def native_errors_in(file: int) -> Iterator[None]:
+    """Have C code's standard error written to a file, while Python's goes where it went."""
+    with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
         before = sys.stderr
         before.flush()
-        # signals are answered through it too, however long the core worker takes
+        # signals are answered through it too, however long Ray takes
         sys.stderr = terminal
-        os.dup2(file.fileno(), 2)
+        os.dup2(file, 2)
         try:
             yield
         finally:
             os.dup2(terminal.fileno(), 2)
             sys.stderr = before
+
+
+def _append(said: bytes) -> None:
+    folder = log_folder()
+    try:
+        with (folder / FILE).open("ab") if folder else open(2, "wb", closefd=False) as file:
+            file.write(said)
+    except OSError:
+        os.write(2, said)
 
 
 def _keep(data: Mapping[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001 (Ray's own signature)
