@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from typing import Any
 
 import pytest
@@ -154,6 +155,14 @@ def test_what_is_no_answer_is_taken_from_the_text(text: str, answer: str) -> Non
     found = one(completion(content=text))
     assert isinstance(found, Completion)
     assert found.text == answer
+
+
+def test_end_tokens_without_an_end_are_looked_at_in_time() -> None:
+    endless = "<|im_end|> " * 50_000
+    began = time.process_time()
+    assert clean(f"{endless}x") == f"{endless}x"
+    assert clean(f"x {endless}") == "x"
+    assert time.process_time() - began < 5
 
 
 def test_an_error_in_the_place_of_a_reply_is_the_servers_own_word() -> None:
