@@ -21,7 +21,7 @@ def check_useful(job: PooledJob, epoch: Epoch, plan: PlanIndex, report: dict[str
     kept, planned = report["records"]["kept"], report["records"]["planned"]
     if all(file.evolver == UNREADABLE for file in plan.files):
         unread = plan.unreadable.total()
-        why = f"no usable seed: {unread:,} rows could not be read" if unread else "nothing that was read is for this job"
+        why = f"no usable seed: {unread:,} rows could not be read" if unread else "nothing that was read is for it"
         raise SeedError(f"{epoch.store.url}: {why}")
     if not kept:
         reason, count = next(iter(report["reasons"].items()), ("no reason is known", 0))
