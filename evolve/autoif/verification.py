@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -127,7 +128,7 @@ def _cases(value: Any) -> tuple[list[Case], list[Dropped]]:
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """JSON objects with the key "func"; the text as it is first, then with its slips mended, then read loosely."""
     for version in (text, _mended(text)):
-        for start in list(_OBJECT_START.finditer(version))[:_CANDIDATES]:
+        for start in islice(_OBJECT_START.finditer(version), _CANDIDATES):
             try:
                 value, _ = _DECODER.raw_decode(version, start.start())
             except (ValueError, RecursionError):
@@ -136,7 +137,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
             if isinstance(value, dict) and "func" in value:
                 yield value
     for version in (text, _BARE_QUOTES.sub(_quoted, text)):
-        for start in list(_OBJECT_START.finditer(version))[:_CANDIDATES]:
+        for start in islice(_OBJECT_START.finditer(version), _CANDIDATES):
             try:
                 value = read_object(version, start.start())
             except NotLoose:
