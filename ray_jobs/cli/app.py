@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
@@ -120,11 +119,19 @@ def show(
     rows: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 3,
     evolver: Annotated[str | None, typer.Option(help="Only rows of this evolver.")] = None,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Show a few rows side by side: the seed, each round's instruction, response and scores; of a search its method."""
-    from ray_jobs.cli.show import print_rows
+    from ray_jobs.cli.show import print_rows, rows_document
+    from ray_jobs.cli.status_json import method_document
     from ray_jobs.jobs.method_search import searches
 
+    if as_json:
+        with json_errors(as_json):
+            store = _open(output, storage)
+            search = searches.is_search(store)
+            print_json(method_document(store) if search else rows_document(store, rows, evolver))
+        return
     store = _open(output, storage)
     if not searches.is_search(store):
         print_rows(store, rows, evolver)
@@ -143,16 +150,14 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
-    if address and as_json:
-        raise typer.BadParameter("--json goes without --address")
+    if address:
+        cli_jobs.show_job(output, address, as_json)
+        return
     if as_json:
         from ray_jobs.cli.status_json import status_document
 
         with json_errors(as_json):
             print_json(status_document(_open(output, storage)))
-        return
-    if address:
-        cli_jobs.show_job(output, address)
         return
     from ray_jobs.cli.status import describe_all
 

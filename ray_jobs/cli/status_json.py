@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -28,6 +29,12 @@ def verify_document(store: Store) -> dict[str, Any]:
     """What a recount found in each phase, and whether all of it is sound. Raises OutputError where nothing is."""
     phases = {name: asdict(verify(item)) for name, item in stores_of(store).items()}
     return {"sound": not any(phase["problems"] for phase in phases.values()), "phases": phases}
+
+
+def method_document(store: Store) -> dict[str, Any]:
+    """The method of a search; null before its first step is finished. Raises DamagedOutput."""
+    state = searches.saved_state(store)
+    return {"method": json.loads(state.method.to_json()) if state else None}
 
 
 def _phase(store: Store) -> dict[str, Any]:
