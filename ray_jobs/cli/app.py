@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score, serve, wait
+from ray_jobs.cli import analyse, clean, data, init, optimize, plan, preview, respond, schema, score, serve, wait
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
 from ray_jobs.cli.added import Commands
+from ray_jobs.cli.confirm import confirm
 from ray_jobs.cli.json_output import Json, json_errors, print_json
 from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.cli.terminal import complain, log_handler, say
-from ray_jobs.errors import ConfigError, DamagedOutput, JobError
+from ray_jobs.errors import DamagedOutput, JobError
 from ray_jobs.runner import signals, supervisor
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ app.add_typer(plan.app)
 app.add_typer(cli_report.app)
 app.add_typer(schema.app)
 app.add_typer(init.app)
+app.add_typer(preview.app)
 app.add_typer(wait.app)
+app.add_typer(clean.app)
 app.add_typer(serve.app)
 
 
@@ -83,7 +86,7 @@ def run(
     check_finish(loaded)
     jobs = jobs_of(loaded)
     if fresh:
-        begin_afresh(jobs[-1], delete, partial(_confirm, yes))
+        begin_afresh(jobs[-1], delete, partial(confirm, "--delete", yes))
         # anew: an output may be gone on with as an earlier version began it, and this one is begun now
         jobs = jobs_of(loaded)
     print_run(lambda: run_all(jobs, verbose, say), loaded.output)
@@ -228,17 +231,6 @@ def repair(output: Target, storage: Storage = None) -> None:
 
 
 data.register(app)
-
-
-def _confirm(yes: bool, removal: str) -> None:
-    """Show what is to be removed, and raise ConfigError unless that is wanted."""
-    say(removal)
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError("--delete: nothing is removed without an answer on a terminal, or --yes")
-    if not typer.confirm("Remove these files?"):
-        raise ConfigError("--delete: not wanted, nothing is removed")
 
 
 def _open(output: str, storage: str | None) -> Store:

@@ -11,6 +11,7 @@ from ray_jobs.jobs.method_search import searches
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output import lease, run_files
 from ray_jobs.output.lease import Holder
+from ray_jobs.output.usage import usage
 from ray_jobs.output.verify import verify
 from ray_jobs.storage.store import Store
 
@@ -21,8 +22,8 @@ def status_document(store: Store) -> dict[str, Any]:
     Raises OutputError.
     """
     if searches.is_search(store):
-        return {"search": _search(store)}
-    return {"phases": {name: _phase(item) for name, item in stores_of(store).items()}}
+        return {"search": _search(store), "bytes": usage(store)}
+    return {"phases": {name: _phase(item) for name, item in stores_of(store).items()}, "bytes": usage(store)}
 
 
 def verify_document(store: Store) -> dict[str, Any]:
