@@ -74,6 +74,7 @@ def run(
     from ray_jobs.jobs.finish import check_finish, finish
     from ray_jobs.jobs.fresh import begin_afresh
     from ray_jobs.jobs.load import load_config
+    from ray_jobs.jobs.notify import notified
     from ray_jobs.jobs.registry import jobs_of, run_all
 
     if delete and not fresh:
@@ -83,14 +84,15 @@ def run(
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
     overrides += [f"limits.budget.{item}" for item in budget or []]
     loaded = load_config(config, overrides, output)
-    check_finish(loaded)
-    jobs = jobs_of(loaded)
-    if fresh:
-        begin_afresh(jobs[-1], delete, partial(confirm, "--delete", yes))
-        # anew: an output may be gone on with as an earlier version began it, and this one is begun now
+    with notified(loaded.notify, loaded.output, loaded.storage, say):
+        check_finish(loaded)
         jobs = jobs_of(loaded)
-    print_run(lambda: run_all(jobs, verbose, say), loaded.output)
-    finish(loaded, verbose, say)
+        if fresh:
+            begin_afresh(jobs[-1], delete, partial(confirm, "--delete", yes))
+            # anew: an output may be gone on with as an earlier version began it, and this one is begun now
+            jobs = jobs_of(loaded)
+        print_run(lambda: run_all(jobs, verbose, say), loaded.output)
+        finish(loaded, verbose, say)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")

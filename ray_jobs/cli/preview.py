@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ray_jobs.cli.apart import stderr_apart
 from ray_jobs.cli.json_output import Json, json_errors, print_json
-from ray_jobs.cli.options import Config, Overrides
+from ray_jobs.cli.options import Config, Overrides, Verbose
 from ray_jobs.cli.terminal import remark, say
 from ray_jobs.errors import ConfigError, EngineRefuses
 
@@ -44,11 +45,12 @@ def preview(
     ] = None,
     settings: Overrides = None,
     as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Try a few seeds: rounds, responses, scores, and what is rejected and why. The output is not touched."""
     if edit and as_json:
         raise typer.BadParameter("--json goes without --edit")
-    with json_errors(as_json):
+    with json_errors(as_json), stderr_apart(verbose):
         from ray_jobs.service.preview import outcomes, read
 
         what = read(config, settings or [], rows, seed_file)
@@ -116,7 +118,7 @@ async def _edited(what: Previewed, trier: Trier, name: str) -> None:
 def _open_editor(file: Path) -> None:
     command = next((os.environ[name] for name in EDITOR_VARIABLES if os.environ.get(name)), "vi")
     try:
-        code = subprocess.run([*shlex.split(command), str(file)], check=False).returncode
+        code = subprocess.run([*shlex.split(command), str(file)], stderr=sys.__stdout__, check=False).returncode
     except OSError as error:
         raise ConfigError(f"--edit: the editor {command} cannot be started: {error.strerror}") from None
     if code:

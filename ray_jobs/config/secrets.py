@@ -204,6 +204,9 @@ Arguments = Annotated[dict[str, Any], AfterValidator(_hidden), PlainSerializer(_
 Url = Annotated[Secret, BeforeValidator(_checked_url), PlainSerializer(_stored_url)]
 """The address of a server, stored without the passwords and tokens in it."""
 
+Webhook = Annotated[Secret, BeforeValidator(_checked_url), PlainSerializer(lambda url: url.stored("EVOLVE_NOTIFY"))]
+"""The address of a webhook, the whole of which may be secret: run.json holds {from: NAME}."""
+
 Address = Annotated[str, PlainSerializer(mask_url)]
 """A path or URL, stored without the passwords and tokens in it."""
 
