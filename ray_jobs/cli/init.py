@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ray_jobs.cli.json_output import Json, json_errors, print_json
-from ray_jobs.cli.terminal import say
+from ray_jobs.cli.terminal import remark, say
 from ray_jobs.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,9 +36,24 @@ def init(
     to: Annotated[Path, typer.Option(metavar="FILE", help="The configuration to write; never one that exists.")] = Path(
         "run.yaml"
     ),
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Instead write the demo: seeds, configuration and two models, all small.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a commented configuration: how the seeds are read is guessed, and pools are sized to the cards."""
+    if demo:
+        if seeds or model or gpus:
+            raise typer.BadParameter("--demo goes without --from, --model and --gpus")
+        with json_errors(as_json):
+            models = make_demo(to)
+        if as_json:
+            print_json({"config": str(to), "models": models})
+            return
+        say(
+            f"{to}: written; evolve run {to} takes a minute or two, evolve show {to.parent / 'out'} shows what came out"
+        )
+        return
     from ray_jobs.cli.first_config import local_models, write_config
     from ray_jobs.seeds.guess import guess
 
@@ -58,6 +73,25 @@ def init(
         print_json({"config": str(to), "models": models, **_document(found)})
         return
     say(f"{to}: written; evolve validate {to} checks it, evolve run {to} begins")
+
+
+def make_demo(to: Path) -> list[str]:
+    """Make the demo's two models, and write its configuration and seeds; the models' folders. Raises ConfigError."""
+    from slm_evolve_demo.files import MODELS, write_demo
+    from slm_evolve_demo.models import DemoError, make_demo_models, silence_transformers
+
+    silence_transformers()
+    remark(f"{to.parent / MODELS}: makes two models unless they are there, which takes half a minute")
+    try:
+        made = make_demo_models(to.parent / MODELS)
+        write_demo(to)
+    except FileExistsError as error:
+        raise ConfigError(f"--to {to}: {error} exists already, and is not written over") from None
+    except DemoError as error:
+        raise ConfigError(f"--demo: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"--to {to}: cannot be written: {error.strerror}") from None
+    return [str(folder) for folder in made]
 
 
 def _asked(_: str, question: str) -> str:
