@@ -20,6 +20,19 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Address = Annotated[str, typer.Option(metavar="URL", help="The cluster's dashboard, such as http://127.0.0.1:8265.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Replace a setting; repeatable. What may be secret travels unseen."
+    ),
+]
+Passed = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Pass this variable on: unseen where the configuration has {from: NAME}, else Ray shows its value.",
+    ),
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The id that `evolve submit` printed.")]
 
 
@@ -30,22 +43,11 @@ def submit(
     ],
     address: Address,
     output: Annotated[str | None, typer.Option(help="Replace the configured output.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Replace a setting; repeatable. What may be secret travels unseen."
-        ),
-    ] = None,
+    settings: Settings = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Show the job's log and leave with the run's exit code.")
     ] = False,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Pass this variable on: unseen where the configuration has {from: NAME}, else Ray shows its value.",
-        ),
-    ] = None,
+    env: Passed = None,
     working_dir: Annotated[Path, typer.Option(help="The folder that travels to the cluster.")] = Path(),
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Leave files out, as .gitignore would; repeatable.")
