@@ -77,12 +77,13 @@ def init(
 
 def make_demo(to: Path) -> list[str]:
     """Make the demo's two models, and write its configuration and seeds; the models' folders. Raises ConfigError."""
-    from slm_evolve_demo.files import MODELS, write_demo
+    from slm_evolve_demo.files import MODELS, check_free, write_demo
     from slm_evolve_demo.models import DemoError, make_demo_models, silence_transformers
 
     silence_transformers()
-    remark(f"{to.parent / MODELS}: makes two models unless they are there, which takes half a minute")
     try:
+        check_free(to)
+        remark(f"{to.parent / MODELS}: makes two models unless they are there, which takes half a minute")
         made = make_demo_models(to.parent / MODELS)
         write_demo(to)
     except FileExistsError as error:
