@@ -77,6 +77,9 @@ def test_the_demo_is_written_with_its_seeds_where_one_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], smollm2_dir: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    # what the command sets for its own process
+    for name in ("HF_HUB_OFFLINE", "TQDM_DISABLE", "TRANSFORMERS_VERBOSITY"):
+        monkeypatch.setenv(name, "")
     (tmp_path / "mine").mkdir()
     # they are made already, which takes half a minute
     (tmp_path / "mine" / "models").symlink_to(smollm2_dir.parent.resolve())
