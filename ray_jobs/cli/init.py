@@ -51,7 +51,7 @@ def init(
             print_json({"config": str(to), "models": models})
             return
         say(
-            f"{to}: written; evolve run {to} takes a minute or two, evolve show {to.parent / 'out'} shows what came out"
+            f"{to}: written; evolve run {to} begins, evolve show {to.parent / 'out'} shows what came out"
         )
         return
     from ray_jobs.cli.first_config import local_models, write_config
