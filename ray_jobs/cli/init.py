@@ -50,9 +50,7 @@ def init(
         if as_json:
             print_json({"config": str(to), "models": models})
             return
-        say(
-            f"{to}: written; evolve run {to} begins, evolve show {to.parent / 'out'} shows what came out"
-        )
+        say(f"{to}: written; evolve run {to} begins, evolve show {to.parent / 'out'} shows what came out")
         return
     from ray_jobs.cli.first_config import local_models, write_config
     from ray_jobs.seeds.guess import guess
