@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from evolve.current_row import ROW
 from evolve.engine import PROBE, Engine
+from evolve.engines.quota import counted_by
 from evolve.errors import EngineDied, SettingsRefused
 from evolve.records import Completion
 from evolve.replies import REPLIES, JournalEngine
@@ -34,6 +35,7 @@ from ray_jobs.pipeline.gate import Gate, Turns
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, WorkerStats
 from ray_jobs.pipeline.placement import shape_of_this_actor, shaped
+from ray_jobs.pipeline.quota import MonitorQuota
 from ray_jobs.pipeline.stats_reporter import StatsReporter, one_line
 
 ENGINE_DIED = 70
@@ -113,7 +115,8 @@ class RowActor(PoolActor[Result]):
 
     def load(self, model: EngineConfig) -> None:
         """Load the engine."""
-        self._engine: Engine = JournalEngine(self.engine(model))
+        with counted_by(MonitorQuota(self._context.monitor)):
+            self._engine: Engine = JournalEngine(self.engine(model))
         self._journal = Journal(self._context.journal) if self._context.journal else None
         self._turns = Turns(rows_at_once(self._engine))
         self._reporter.stats.slots = self._engine.max_concurrency or 0

@@ -16,6 +16,7 @@ import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from evolve.engines.quota import Counts, Grant, Limits
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.manifest import Entry, Rows
 from ray_jobs.output.rounds import RoundRow
@@ -150,6 +151,7 @@ class MonitorActor:
         self._parts: set[str] = set()
         self._rows: list[Rows] = []
         self._stopping = False
+        self._keys = Counts()
 
     def report(self, pool: str, worker: str, stats: WorkerStats) -> bool:
         """Keep a worker's latest figures; answers whether the run is to stop."""
@@ -168,6 +170,10 @@ class MonitorActor:
         self._not_loaded[pool] += 1
         if refused:
             self._refused[pool] = refused
+
+    def grant(self, key: str, limits: Limits, wanted: int, each: int, more: int) -> Grant:
+        """How many requests may begin under a key now; see evolve.engines.quota."""
+        return self._keys.grant(key, limits, wanted, each, more, time.monotonic())
 
     def committed(self, name: str, outcome_counts: OutcomeCounts, rows: Rows) -> None:
         """Count a committed part once."""
