@@ -227,3 +227,12 @@ def test_the_monitor_counts_what_all_workers_ask_for_under_a_key() -> None:
     monitor, limits = MonitorActor(["a", "b"]), Limits(requests=1)
     assert [monitor.grant("key", limits, 1, 0, 0).requests for _ in range(2)] == [1, 0]
     assert monitor.grant("another key", limits, 1, 0, 0).requests == 1
+
+
+def test_the_monitor_tells_once_what_an_actor_had_in_hand() -> None:
+    monitor = MonitorActor(["a"])
+    monitor.holds("actor", [1, 2])
+    monitor.holds("actor", [2, 3])
+    assert monitor.left("another") == []
+    assert monitor.left("actor") == [2, 3]
+    assert monitor.left("actor") == []
