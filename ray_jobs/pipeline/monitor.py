@@ -152,7 +152,7 @@ class MonitorActor:
         self._rows: list[Rows] = []
         self._stopping = False
         self._keys = Counts()
-        self._held: dict[str, list[int]] = {}
+        self._held: dict[str, tuple[str, list[int]]] = {}
 
     def report(self, pool: str, worker: str, stats: WorkerStats) -> bool:
         """Keep a worker's latest figures; answers whether the run is to stop."""
@@ -165,13 +165,13 @@ class MonitorActor:
         """Keep why a worker ends."""
         self._causes[pool] = cause
 
-    def holds(self, actor: str, rows: list[int]) -> None:
-        """Keep which rows an actor has in hand."""
-        self._held[actor] = rows
+    def holds(self, actor: str, node: str, rows: list[int]) -> None:
+        """Keep which rows an actor on this node has in hand."""
+        self._held[actor] = node, rows
 
-    def left(self, actor: str) -> list[int]:
-        """Which rows an actor had in hand when it was heard of last. They are told once."""
-        return self._held.pop(actor, [])
+    def left(self, actor: str) -> tuple[str, list[int]]:
+        """Where an actor was, and which rows it had in hand, when it was heard of last. They are told once."""
+        return self._held.pop(actor, ("", []))
 
     def not_loaded(self, pool: str, cause: str, refused: str) -> None:
         """Keep why a worker could not load its model, and what is `refused` of its configuration, if it is that."""

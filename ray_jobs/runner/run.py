@@ -165,7 +165,7 @@ class _Run:
                 observers: list[Observer] = [session, display, metrics, budget, Told(self.say)]
                 observers += placements.values()
                 try:
-                    with kept_short(self.epoch.store, done, monitor, self.holder.check):
+                    with kept_short(self.epoch.store.retrying(0), done, monitor, self.holder.check):
                         watch(execution, monitor, observers, watchdog, self.request, self.holder.check, first)
                 except RayError as error:
                     raise _with_log(pool_error(error, session.latest)) from error

@@ -231,8 +231,8 @@ def test_the_monitor_counts_what_all_workers_ask_for_under_a_key() -> None:
 
 def test_the_monitor_tells_once_what_an_actor_had_in_hand() -> None:
     monitor = MonitorActor(["a"])
-    monitor.holds("actor", [1, 2])
-    monitor.holds("actor", [2, 3])
-    assert monitor.left("another") == []
-    assert monitor.left("actor") == [2, 3]
-    assert monitor.left("actor") == []
+    monitor.holds("actor", "node", [1, 2])
+    monitor.holds("actor", "node", [2, 3])
+    assert monitor.left("another") == ("", [])
+    assert monitor.left("actor") == ("node", [2, 3])
+    assert monitor.left("actor") == ("", [])
