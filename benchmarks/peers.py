@@ -84,7 +84,9 @@ class Peer:
 
     def version(self) -> str:
         """What the program calls itself."""
-        told = subprocess.run([*self._command(), "version"], capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            [*self._command(), "version"], env=self._environment(), capture_output=True, text=True, check=True
+        )
         return told.stdout.strip().splitlines()[-1]
 
     def start(self, server: Server, folder: Path, at_once: int) -> subprocess.Popen[bytes]:
@@ -92,8 +94,18 @@ class Peer:
         arguments = [server.url, str(folder / "seeds.jsonl"), str(folder / "out"), str(at_once)]
         with (folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [*self._command(), *arguments], cwd=folder, stdout=log, stderr=log, start_new_session=True
+                [*self._command(), *arguments],
+                cwd=folder,
+                env=self._environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
+
+    def _environment(self) -> dict[str, str]:
+        # what is found beside this program is no part of another's environment
+        without = () if self.python == sys.executable else ("PYTHONPATH", "VIRTUAL_ENV")
+        return {name: value for name, value in os.environ.items() if name not in without}
 
     def _command(self) -> list[str]:
         return [self.python, str(PROGRAMS / f"peer_{self.name}.py")]
