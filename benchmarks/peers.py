@@ -5,6 +5,10 @@ loopback, a process of its own, answers at once or after 200 ms, counts what it 
 that it was asked for before. Every peer is a program in `peer_programs/`, run by the interpreter of an environment of
 its own (`--environments FOLDER/NAME/bin/python`); those without one are named and left out. CPU is that of all
 processes of the program, and steady means between a quarter and three quarters of the requests.
+
+The environments hold: datatrove: `datatrove==0.10.1 httpx aiosqlite aiofiles orjson xxhash`; curator:
+`bespokelabs-curator==0.1.31`; data_designer: `data-designer==0.9.7`; distilabel: `distilabel[openai]==1.5.3 requests
+pillow`.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ STEPS, ENDLESS = 3, 10_000_000
 def main(url: str, seeds: str, out: str, at_once: int) -> None:
     """Begin, or go on with what was kept."""
     os.environ.update(CURATOR_CACHE_DIR=f"{out}-cache", TELEMETRY_ENABLED="false", OPENAI_API_KEY="none")
+    # without a network: litellm, which comes with it, carries the encoding that it would fetch
+    (package,) = find_spec("litellm").submodule_search_locations  # type: ignore[union-attr,misc]
+    os.environ["TIKTOKEN_CACHE_DIR"] = f"{package}/litellm_core_utils/tokenizers"
     from bespokelabs import curator
 
     class Harder(curator.LLM):  # type: ignore[misc]

@@ -32,7 +32,9 @@ def main(url: str, seeds: str, out: str, at_once: int) -> None:
     )
     rows = ray.data.read_json(seeds)
     for _ in range(STEPS):
-        config = HttpRequestProcessorConfig(url=f"{url}/chat/completions", concurrency=1, batch_size=at_once // STEPS)
+        config = HttpRequestProcessorConfig(
+            url=f"{url}/chat/completions", concurrency=1, batch_size=at_once // STEPS, max_retries=3
+        )
         rows = build_processor(config, preprocess=asked, postprocess=answered)(rows)
     rows.write_parquet(out)
 
