@@ -59,7 +59,7 @@ class Cost:
         for process in [root, *root.children(recursive=True)]:
             try:
                 times, held = process.cpu_times(), process.memory_full_info().pss
-                role = role_of(process)
+                role = _role(process)
             except psutil.Error:
                 continue
             self.cpu[process.pid] = times.user + times.system
@@ -69,6 +69,16 @@ class Cost:
             self.held[process.pid] = max(held, self.held.get(process.pid, 0))
             memory += held
         self.memory = max(self.memory, memory)
+
+
+def _role(process: psutil.Process) -> str:
+    """As `role_of`; of a plain Python which program it runs."""
+    role = role_of(process)
+    if not role.startswith("python"):
+        return role
+    line = process.cmdline()
+    after = [line[place + 1] for place, word in enumerate(line[:-1]) if word == "-m"]
+    return (after or [Path(word).name for word in line[1:] if word.endswith(".py")] or [role])[0]
 
 
 def measured(command: Sequence[str]) -> Cost:
