@@ -6,8 +6,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 
 from evolve.engines.http_server import Answer, Cost, Gone, HttpServer
 
@@ -45,11 +44,13 @@ class HttpServers:
         """
         failed, moved = 0, 0
         while True:
-            async with self._turn(only) as server:
-                try:
-                    return await server.once(path, body, read, failed, cost)
-                except Gone as gone:
-                    problem = gone
+            server = await self._turn(only)
+            try:
+                return await server.once(path, body, read, failed, cost)
+            except Gone as gone:
+                problem = gone
+            finally:
+                self._leave(server)
             if only:
                 raise problem
             if moved < len(self.servers) - 1 and self._others(server):
@@ -69,26 +70,21 @@ class HttpServers:
         now = time.monotonic()
         return any(other is not server and not other.pace.is_away(now) for other in self.servers)
 
-    @asynccontextmanager
-    async def _turn(self, only: HttpServer | None) -> AsyncIterator[HttpServer]:
-        """Wait until a server has room."""
+    async def _turn(self, only: HttpServer | None) -> HttpServer:
+        """Wait until a server has room, and begin with it."""
         server = only or (None if self._waiting else self._open(time.monotonic()))
         if server:
             server.pace.begin()
-        else:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            self._hand_out()
-            try:
-                server = await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._leave(turn.result())
-                raise
+            return server
+        turn: asyncio.Future[HttpServer] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._hand_out()
         try:
-            yield server
-        finally:
-            self._leave(server)
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(turn.result())
+            raise
 
     def _leave(self, server: HttpServer) -> None:
         server.pace.under_way -= 1
@@ -96,6 +92,8 @@ class HttpServers:
             self._hand_out()
 
     def _open(self, now: float) -> HttpServer | None:
+        if len(self.servers) == 1:
+            return self.servers[0] if self.servers[0].pace.is_open(now) else None
         here = [server for server in self.servers if not server.pace.is_away(now)] or self.servers
         room = [server for server in here if server.pace.is_open(now)]
         return min(room, key=_load, default=None)
@@ -108,9 +106,10 @@ class HttpServers:
             if not turn.done():
                 server.pace.begin()
                 turn.set_result(server)
-        later = [server.pace.reopens for server in self.servers if server.pace.reopens > now]
-        if self._waiting and later and not self._timer:
-            self._timer = asyncio.get_running_loop().call_later(min(later) - now, self._over)
+        if self._waiting and not self._timer:
+            later = [server.pace.reopens for server in self.servers if server.pace.reopens > now]
+            if later:
+                self._timer = asyncio.get_running_loop().call_later(min(later) - now, self._over)
 
     def _over(self) -> None:
         self._timer = None
