@@ -35,8 +35,13 @@ PROGRAMS = HERE / "peer_programs"
 OWN = ("bare", "here", "ray_data_llm")
 """Programs that the environment of this one can run."""
 STEPS = 3
-LONGEST = 900.0
+LONGEST = 240.0
+"""Seconds after which a program is taken to hang."""
 SAMPLE_SECONDS = 0.1
+
+
+class Failed(Exception):
+    """A program that did not do its work, with the end of its log."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,11 @@ class Server:
 
     def __init__(self, delay: float) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, str(PROGRAMS / "server.py"), str(delay)], stdout=subprocess.PIPE, text=True
+            [sys.executable, str(PROGRAMS / "server.py"), str(delay)],
+            stdout=subprocess.PIPE,
+            # whoever is killed leaves requests that cannot be read
+            stderr=subprocess.DEVNULL,
+            text=True,
         )
         assert self._process.stdout is not None
         self.root = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
@@ -135,7 +144,7 @@ def cpu_of(process: psutil.Process, seen: dict[int, float]) -> float:
 
 
 def measure(peer: Peer, server: Server, seeds: int, at_once: int) -> Measured:
-    """Run a program to its end. Raises where it fails or asks for something else."""
+    """Run a program to its end. Raises Failed."""
     requests = STEPS * seeds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -153,10 +162,9 @@ def measure(peer: Peer, server: Server, seeds: int, at_once: int) -> Measured:
                 end(running)
             time.sleep(SAMPLE_SECONDS)
         seconds = time.monotonic() - began
-        if running.wait() or server.counts()[0] < requests:
-            raise SystemExit(
-                f"{peer.name}: {server.counts()[0]} of {requests} requests\n{(folder / 'log').read_text()[-3000:]}"
-            )
+        answered = server.counts()[0]
+        if running.wait() or answered < requests:
+            raise Failed(f"{answered} of {requests} requests\n{(folder / 'log').read_text(errors='replace')[-2000:]}")
     first = next(mark for mark in marks if mark[0] >= requests / 4)
     last = next((mark for mark in marks if mark[0] >= requests * 3 / 4), marks[-1])
     count, span, cpu = (later - sooner for later, sooner in zip(last, first, strict=True))
@@ -184,6 +192,14 @@ def repeated_after_kill(peer: Peer, server: Server, seeds: int, at_once: int) ->
             end(running)
             return None
         return server.counts()[1] if running.returncode == 0 else None
+
+
+def one_pass(peer: Peer, fast: Server, slow: Server, args: argparse.Namespace) -> list[float | None]:
+    """The figures of one program, in the order of the table. Raises Failed."""
+    at_once, later = (measure(peer, server, args.seeds, args.at_once) for server in (fast, slow))
+    small = measure(peer, fast, args.small, args.at_once)
+    repeated = repeated_after_kill(peer, slow, args.seeds, args.at_once) if peer.name != "bare" else None
+    return [at_once.cpu, at_once.rate, later.rate, small.seconds, repeated]
 
 
 def end(running: subprocess.Popen[bytes]) -> None:
@@ -236,15 +252,17 @@ def main() -> None:
     try:
         for _ in range(args.passes):
             for peer in peers:
-                at_once, later = (measure(peer, server, args.seeds, args.at_once) for server in (fast, slow))
-                small = measure(peer, fast, args.small, args.at_once)
-                repeated = repeated_after_kill(peer, slow, args.seeds, args.at_once) if peer.name != "bare" else None
-                found[peer.name].append([at_once.cpu, at_once.rate, later.rate, small.seconds, repeated])
-                print(peer.name, *found[peer.name][-1], flush=True)
+                try:
+                    found[peer.name].append(one_pass(peer, fast, slow, args))
+                    print(peer.name, *found[peer.name][-1], flush=True)
+                except Failed as failed:
+                    print(f"{peer.name} failed: {failed}", flush=True)
     finally:
         for server in servers.values():
             server.close()
-    rows = [[peer.version(), *(_median(values) for values in zip(*found[peer.name], strict=True))] for peer in peers]
+    done = [peer for peer in peers if found[peer.name]]
+    missing += [f"{peer.name} (failed)" for peer in peers if not found[peer.name]]
+    rows = [[peer.version(), *(_median(values) for values in zip(*found[peer.name], strict=True))] for peer in done]
     headings = [
         "",
         "CPU ms a request, steady",
@@ -253,7 +271,7 @@ def main() -> None:
         f"wall s for {args.small} seeds",
         f"requests repeated after SIGKILL at half of {STEPS * args.seeds:,}",
     ]
-    left_out = f" Not there, and left out: {', '.join(missing)}." if missing else ""
+    left_out = f" Left out: {', '.join(missing)}." if missing else ""
     text = f"Load {load:.1f} at start. {args.seeds:,} seeds, medians of {args.passes} passes in turns.{left_out}"
     publish("peers", f"{text}\n\n" + markdown(headings, rows))
 
