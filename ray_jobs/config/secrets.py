@@ -239,6 +239,9 @@ Urls = Annotated[
 ]
 """The address of a server, or several, stored without the passwords and tokens in them."""
 
+Webhook = Annotated[Secret, BeforeValidator(_checked_url), PlainSerializer(lambda url: url.stored("EVOLVE_NOTIFY"))]
+"""The address of a webhook, the whole of which may be secret: run.json holds {from: NAME}."""
+
 Address = Annotated[str, PlainSerializer(mask_url)]
 """A path or URL, stored without the passwords and tokens in it."""
 

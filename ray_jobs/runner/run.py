@@ -156,7 +156,7 @@ class _Run:
             first = [stage.name for stage in pipeline.first]
             with make_display(work) as display:
                 session = SessionLog(self.holder.lease, number)
-                metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already)
+                metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already, budget.shares)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
                 lacking = partial(unschedulable, pools)
                 proven = bool(self.epoch.accepted.manifest.outcome_counts().by_status()[KEPT])

@@ -107,6 +107,9 @@ def test_a_job_is_followed_to_its_end_and_its_variables_stay_out_of_log_and_outp
     status = place.evolve("status", "good", "--address", place.head.address)
     assert "status   SUCCEEDED" in status.stdout
     assert "zebra-4711" not in status.stdout
+    told = json.loads(place.evolve("status", "good", "--address", place.head.address, "--json").stdout)["job"]
+    assert (told["status"], told["exit_code"], told["cause"]) == ("SUCCEEDED", 0, None)
+    assert told["began"] < told["ended"]
 
     # what docs/operations.md warns of: whoever holds the token reads the value, a browser sees its name alone
     [job] = [job for job in place.head.get("/api/jobs/") if job["submission_id"] == "good"]
@@ -190,7 +193,8 @@ def test_the_documented_line_without_our_command_does_the_same(place: Place) -> 
 
 def test_an_id_is_taken_once(place: Place) -> None:
     wrong = ["--set", "evolvers.a.engine={model: ./no-such-model}"]
-    assert place.evolve(*place.submit("twice"), *wrong).returncode == 0
+    sent = json.loads(place.evolve(*place.submit("twice"), *wrong, "--json").stdout)
+    assert (sent["job"], sent["files"] > 1, sent["package_bytes"] > 0) == ("twice", True, True)
     again = place.evolve(*place.submit("twice"), *wrong)
     assert again.returncode == 7
     assert "twice already exists" in again.stderr

@@ -23,9 +23,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "confidence_share, evolvers, finish, keep_rounds, keep_thoughts, limits, output, ray, responder, samples, scorer, "
-    "seed, seeds, "
-    "sharing, storage, strategy"
+    "confidence_share, evolvers, finish, keep_rounds, keep_thoughts, limits, notify, output, ray, responder, samples, "
+    "scorer, seed, seeds, sharing, storage, strategy"
 )
 ENGINE = "kind: scripted"
 
