@@ -15,6 +15,7 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,18 @@ def question(number: int) -> str:
     return f"List {number % 7 + 3} facts about the number {number}."
 
 
-async def load(ask: Ask, clients: int, requests: int) -> tuple[float, list[float]]:
-    """Tokens a second, and the seconds of each of `requests` requests by so many clients."""
+@dataclass(frozen=True)
+class Load:
+    """What requests came to: how many, tokens, all the seconds, and those of each, sorted."""
+
+    requests: int
+    tokens: int
+    took: float
+    seconds: list[float]
+
+
+async def load(ask: Ask, clients: int, requests: int) -> Load:
+    """Have so many clients ask `requests` times, each when it has its answer."""
     numbers, seconds, tokens = iter(range(requests)), list[float](), 0
 
     async def one() -> None:
@@ -58,7 +69,7 @@ async def load(ask: Ask, clients: int, requests: int) -> tuple[float, list[float
 
     began = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(clients)))
-    return tokens / (time.perf_counter() - began), sorted(seconds)
+    return Load(requests, tokens, time.perf_counter() - began, sorted(seconds))
 
 
 def over_http(session: aiohttp.ClientSession, url: str, tokens: int, offset: int = 0) -> Ask:
@@ -106,8 +117,8 @@ async def _rates(url: str, requests: int, passes: int) -> list[list[Any]]:
         await load(ask, 8, 50)
         for clients in (1, 8, 32):
             found = [await load(ask, clients, requests) for _ in range(passes)]
-            rates = [requests / sum(seconds) * clients for _, seconds in found]
-            ms = sorted(1000 * item for _, seconds in found for item in seconds)
+            rates = [item.requests / item.took for item in found]
+            ms = sorted(1000 * each for item in found for each in item.seconds)
             rows.append([clients, f"{statistics.median(rates):,.0f}", f"{at(ms, 0.5):.1f}", f"{at(ms, 0.95):.1f}"])
     return rows
 
@@ -156,9 +167,9 @@ async def _alternating(url: str, engine: Engine, requests: int, passes: int) -> 
                     "gateway": over_http(session, url, TOKENS, offset),
                 }
                 for name, ask in asks.items():
-                    rate, _ = await load(ask, clients, number)
+                    done = await load(ask, clients, number)
                     if place:  # the first warms up
-                        found[name].append(rate)
+                        found[name].append(done.tokens / done.took)
             ratios = [ours / bare for ours, bare in zip(found["gateway"], found["bare"], strict=True)]
             rates = [f"{statistics.median(found[name]):.1f}" for name in ("bare", "gateway")]
             rows.append([clients, *rates, f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"])
@@ -201,7 +212,8 @@ def score(requests: int, passes: int) -> str:
             found = {"the scorer alone": list[float](), "/v1/score": list[float]()}
             for _ in range(passes):
                 for name, ask in zip(found, (alone, through), strict=True):
-                    found[name].append((await load(ask, 2, requests))[0])
+                    done = await load(ask, 2, requests)
+                    found[name].append(done.tokens / done.took)
             return found
 
     with service(settings) as url:
@@ -267,6 +279,8 @@ def main() -> None:
     parser.add_argument("--requests", type=int, help="by default 2000, 64, 4 and 30")
     parser.add_argument("--passes", type=int, default=5)
     args = parser.parse_args()
+    # of all engines, those of the service's processes too, which would else take most of what memory there is
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     parts: dict[str, Callable[[], str]] = {
         "gateway": lambda: gateway(args.requests or 2000, args.passes),
         "chat": lambda: chat(args.requests or 64, args.passes),

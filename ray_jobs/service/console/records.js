@@ -43,7 +43,7 @@ export function RecordsView({ id, values }) {
 function Range({ name, dist, values, narrow }) {
   const [drawn, draw] = useState(null), least = "min_" + name, most = "max_" + name, label = name === "ic_ifd" ? "IC-IFD" : "IFD";
   const bins = dist ? Object.values(dist.evolvers).reduce((sum, of) => of.map((value, at) => value + (sum[at] || 0)), []) : [];
-  const field = (key, word) => html`<input type="number" step="any" aria-label=${word + " " + label} placeholder=${word} value=${values[key] || ""} onChange=${event => narrow({ [key]: event.target.value })} />`;
+  const field = (key, word, short) => html`<input type="number" step="any" aria-label=${word + " " + label} placeholder=${short} value=${values[key] || ""} onChange=${event => narrow({ [key]: event.target.value })} />`;
   const picture = () => {
     const span = dist.high - dist.low || 1, share = value => Math.min(Math.max((value - dist.low) / span, 0), 1);
     const at = event => { const box = event.currentTarget.getBoundingClientRect(); return Math.min(Math.max((event.clientX - box.x) / box.width, 0), 1); };
@@ -51,7 +51,7 @@ function Range({ name, dist, values, narrow }) {
     const chosen = drawn ? [...drawn].sort((a, b) => a - b) : values[least] || values[most] ? [values[least] ? share(+values[least]) : 0, values[most] ? share(+values[most]) : 1] : null;
     return html`<div class="draw" title="Draw over the scores that are wanted; a click shows all" onPointerDown=${event => { event.currentTarget.setPointerCapture(event.pointerId); draw([at(event), at(event)]); }} onPointerMove=${event => drawn && draw([drawn[0], at(event)])} onPointerUp=${end} onPointerCancel=${() => draw(null)}><${Bars} bins=${bins} low=${dist.low} high=${dist.high} label=${label} chosen=${chosen} /></div>`;
   };
-  return html`<h2>${label}</h2>${bins.length > 0 && picture()}<div class="cmd">${field(least, "least")}${field(most, "greatest")}</div>`;
+  return html`<h2>${label}</h2>${bins.length > 0 && picture()}<div class="cmd">${field(least, "least", "least")}${field(most, "greatest", "most")}</div>`;
 }
 
 // whether there is room for the filters beside the list; where there is not they fold

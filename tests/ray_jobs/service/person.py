@@ -23,12 +23,12 @@ class Person:
         self._page = page
         self.patience = WAIT_SECONDS
 
-    async def window(self, width: int, dark: bool) -> None:
-        """A window so wide, in light or dark."""
+    async def window(self, width: int, dark: bool, height: int = 900) -> None:
+        """A window so wide and high, in light or dark."""
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         await self._page.call("Emulation.setEmulatedMedia", features=[scheme])
         await self._page.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
     async def open(self, url: str) -> None:
