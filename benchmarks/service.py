@@ -42,7 +42,7 @@ WARM = 8
 PAIR_WORDS = 8
 FILL_SECONDS = 5.0
 """How long batch work has to fill an engine."""
-PARTS = {"gateway": (1000, 5), "chat": (32, 5), "score": (2, 3), "queue": (20, 1), "queue_fcfs": (20, 1)}
+PARTS = {"gateway": (1000, 5), "chat": (32, 5), "score": (1, 4), "queue": (20, 1), "queue_fcfs": (20, 1)}
 """Each part, how many requests it makes a pass, and how many passes a setting."""
 Ask = Callable[[int], Awaitable[int]]
 """Asks for one completion, and returns its tokens."""
@@ -244,7 +244,7 @@ def score(requests: int, passes: int) -> str:
     rows = [[name, f"{rate:.1f}"] for name, rate in medians.items()]
     ratio = medians["/v1/score"] / medians["the scorer alone"]
     return markdown(
-        ["256 pairs a request, two clients", "rows/s, median"], [*rows, ["/v1/score / alone", f"{ratio:.3f}"]]
+        ["256 pairs a request", "rows/s, median"], [*rows, ["/v1/score / alone", f"{ratio:.3f}"]]
     )
 
 
