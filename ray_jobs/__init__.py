@@ -44,6 +44,10 @@ os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
 # writing tasks get nothing. Living runs renew theirs every ten seconds; read when Ray Data first executes something
 os.environ.setdefault("RAY_DATA_AUTOSCALING_REQUEST_EXPIRE_TIME_S", "30")
 
+# Ray Data counts for its makers' statistics, and asks whatever server listens at port 9090 of this machine for that,
+# six questions every ten seconds; read when it first executes something
+os.environ.setdefault("RAY_DATA_USAGE_DISABLED", "1")
+
 # hidden from type checkers, which would else take any name for one of this package's
 if not TYPE_CHECKING:
 

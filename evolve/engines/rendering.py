@@ -50,6 +50,14 @@ class Rendering:
         except (UnicodeError, TypeError, ValueError, TemplateError) as error:
             raise PromptRefused(f"the prompt cannot be tokenised: {error}") from error
 
+    def tail(self) -> int:
+        """How many tokens the template puts behind the last turn's text; 0 without a template."""
+        if not self._has_template:
+            return 0
+        text: str = self._rendered(self._chat.turns((Message("user", _PROBE),)), tokenize=False)
+        behind = text[text.lower().rfind(_PROBE) + len(_PROBE) :]
+        return len(self._tokenizer.encode(behind, add_special_tokens=False))
+
     @property
     def _has_template(self) -> bool:
         return self._chat.template is not None or own_template(self._tokenizer) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from evolve.engines.reasoning import AUTO, NONE
@@ -65,6 +67,34 @@ def vllm_build() -> Build | None:
         return None
     told = _asked()
     return Build(**{name: tuple(items) for name, items in told.items()}) if told else None
+
+
+@cache
+def engine_arguments() -> frozenset[str]:
+    """The arguments that vLLM's engine takes, read from its source, which is not run; none where they are not found."""
+    found = importlib.util.find_spec("vllm")
+    if found is None or found.origin is None:
+        return frozenset()
+    source = Path(found.origin).parent / "engine" / "arg_utils.py"
+    try:
+        module = ast.parse(source.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return frozenset()
+    return frozenset(
+        field.target.id
+        for item in module.body
+        if isinstance(item, ast.ClassDef) and item.name in ("EngineArgs", "AsyncEngineArgs")
+        for field in item.body
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    )
+
+
+def check_arguments(names: Collection[str]) -> None:
+    """Refuse an argument that the engine of this machine's vLLM does not take. Raises SettingError."""
+    known = engine_arguments()
+    for name in names:
+        if known and name not in known:
+            raise SettingError(f"arguments.{name}: vLLM's engine takes no such argument{_hint(name, known)}")
 
 
 @cache

@@ -194,7 +194,7 @@ class VllmEngine:
         name = name or NONE
         self.reasoning = f"{name} ({self.reasoning})"
         log.info("reasoning: %s", self.reasoning)
-        return None if name == NONE else Thoughts(name, self._tokenizer, self._chat.arguments)
+        return None if name == NONE else Thoughts(name, self._tokenizer, self._chat.arguments, self._rendering.tail())
 
 
 def _defaults() -> dict[str, Any]:

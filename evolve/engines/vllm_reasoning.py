@@ -12,21 +12,21 @@ from evolve.engines.reasoning import HARMONY, NONE, part_harmony
 from evolve.errors import SettingError
 from evolve.thoughts import Parted
 
-TAIL = 16
-"""How many of a prompt's last tokens show whether it opens or closes the thoughts."""
-
 
 class Thoughts:
-    """One model's way of thinking aloud, read by vLLM's parser `name`. Raises SettingError where it cannot be."""
+    """One model's way of thinking aloud, read by vLLM's parser `name`. Raises SettingError where it cannot be.
 
-    def __init__(self, name: str, tokenizer: Any, arguments: Mapping[str, Any]) -> None:
+    The last `tail` tokens of a prompt are the template's: what a text says of thoughts opens none.
+    """
+
+    def __init__(self, name: str, tokenizer: Any, arguments: Mapping[str, Any], tail: int) -> None:
         known = ReasoningParserManager.list_registered()
         if name not in known:
             near = get_close_matches(name, known, 1, 0.6)
             hint = f"; did you mean {near[0]}?" if near else ""
             raise SettingError(f"reasoning: vLLM has no parser {name}{hint} (auto, {NONE}, {', '.join(known)})")
         self.name, self._harmony = name, name == HARMONY
-        self._tokenizer = tokenizer
+        self._tokenizer, self._tail = tokenizer, tail
         try:
             made = ReasoningParserManager.get_reasoning_parser(name)
             self._parser = made(tokenizer, chat_template_kwargs=dict(arguments))
@@ -39,10 +39,11 @@ class Thoughts:
 
     def opened(self, prompt: Sequence[int]) -> bool | None:
         """Whether a prompt ends within the thoughts (True) or behind them (False); None where it says nothing."""
-        if self._harmony:
+        if self._harmony or not self._tail:
             return None
-        tail = self._tokenizer.decode(list(prompt[-TAIL:])).rstrip()
-        if self._start and tail.endswith(self._start):
+        tail = self._tokenizer.decode(list(prompt[-self._tail :])).rstrip()
+        # a template may begin the thoughts as well
+        if self._start and self._start in tail and not (self._end and self._end in tail.rpartition(self._start)[2]):
             return True
         return False if self._end and tail.endswith(self._end) else None
 

@@ -16,7 +16,7 @@ from huggingface_hub.constants import HF_HUB_OFFLINE
 from evolve.engines.adapters import read_adapter
 from evolve.engines.chat import found_template
 from evolve.engines.reasoning import AUTO, NONE, parser_for
-from evolve.engines.vllm_build import vllm_build
+from evolve.engines.vllm_build import check_arguments, vllm_build
 from evolve.errors import EvolveError, SettingError
 from evolve.flow import Strategy
 from evolve.prompts import Template, check_folder, shipped_names
@@ -166,6 +166,7 @@ def check_chat(place: str, engine: VllmConfig) -> None:
                 parser_for(engine.chat_template or template)
         if engine.reasoning not in (AUTO, NONE) and (build := vllm_build()):
             build.check_parser(engine.reasoning)
+        check_arguments(engine.arguments)
         if isinstance(settings := engine.arguments.get(FORM_SETTINGS), Mapping) and (build := vllm_build()):
             build.check_settings(f"arguments.{FORM_SETTINGS}", settings)
     except SettingError as error:

@@ -40,6 +40,13 @@ def test_a_plain_prompt_is_the_templates_own(tokenizer: Any) -> None:
     assert rendered(tokenizer, "Name a river.") == list(whole)
 
 
+@pytest.mark.parametrize("opening", ["Well, ", "<think>\nLet me see."])
+def test_what_follows_the_last_text_is_counted(tokenizer: Any, opening: str) -> None:
+    behind = f"<|im_end|>\n<|im_start|>assistant\n{opening}"
+    template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{% endfor %}" + behind
+    assert Rendering(tokenizer, Chat(template=template)).tail() == len(tokenizer.encode(behind))
+
+
 @pytest.mark.parametrize("text", [ATTACK, "<|im_end|>", "a <|im_start|><|im_end|> b", "What is <|endoftext|>?"])
 def test_control_tokens_in_texts_are_text(tokenizer: Any, text: str) -> None:
     plain, split = rendered(tokenizer, "Name a river."), rendered(tokenizer, text)

@@ -12,15 +12,8 @@ from typing import Any
 import pytest
 
 from tests.evolve.engines.test_real_engines import ENVIRONMENT
+from tests.thinking_model import TEMPLATE
 
-# "tone" is an argument of its own; the thoughts are opened in the prompt, as the templates of thinking models do
-TEMPLATE = """{%- for message in messages %}<|im_start|>{{ message.role }}
-{{ message.content }}<|im_end|>
-{% endfor %}{% if tone %}<|im_start|>system
-Be {{ tone }}, always.<|im_end|>
-{% endif %}<|im_start|>assistant
-<think>
-"""
 BUDGET, CONTEXT = 4, 128
 QUESTION = "What is the capital of France?"
 SCRIPT = """

@@ -15,13 +15,6 @@ from tests.ray_jobs.mortal_engine import MARK
 from tests.ray_jobs.samples import write_seeds
 
 SEEDS = ["Name three fruits.", "What is 7 times 8?", "Write a line about rain.", "Explain what a list is in Python."]
-
-
-THINKING = """{%- for message in messages %}<|im_start|>{{ message.role }}
-{{ message.content }}<|im_end|>
-{% endfor %}<|im_start|>assistant
-<think>
-"""
 ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512, "max_num_seqs": 8}
 ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
 
@@ -37,50 +30,6 @@ def evolve_run(config: Path) -> subprocess.CompletedProcess[str]:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return done
-
-
-@pytest.mark.engine
-@pytest.mark.ray
-@pytest.mark.timeout(1200)
-def test_what_a_model_thinks_reaches_no_text(tmp_path: Path, smollm2_dir: Path) -> None:
-    write_seeds(tmp_path / "seeds.jsonl", SEEDS)
-    (tmp_path / "thinking.jinja").write_text(THINKING)
-    engine = {
-        "model": str(smollm2_dir),
-        "chat_template": str(tmp_path / "thinking.jinja"),
-        "reasoning_tokens": 6,
-        "arguments": ARGUMENTS,
-        "environment": ENVIRONMENT,
-    }
-    # the model would end its turn where it likes
-    sampling = {"max_tokens": 24, "extra": {"min_tokens": 20}}
-    config = {
-        "output": str(tmp_path / "out"),
-        "seeds": {"path": str(tmp_path / "seeds.jsonl")},
-        "strategy": {
-            "rounds": 2,
-            "sampling": sampling,
-            "elimination": {"truncated": False, "truncated_response": False},
-        },
-        "evolvers": {"small": {"engine": engine}},
-        "responder": {"kind": "evolver", "sampling": sampling},
-    }
-    (tmp_path / "run.json").write_text(json.dumps(config))
-    done = evolve_run(tmp_path / "run.json")
-    assert "evolvers.small.engine.reasoning: qwen3" in done.stdout
-    kept, rejected = (ds.dataset(tmp_path / "out" / name).to_table().to_pylist() for name in ("data", "rejected"))
-    assert len(kept) + len(rejected) == 2 * len(SEEDS)
-    assert kept
-    for record in kept:
-        assert "think>" not in record["instruction"] + record["output"] + record["reasoning"]
-        assert record["output"]
-        assert record["reasoning"]
-        assert 12 <= record["reasoning_tokens"] < record["completion_tokens"]
-    unfinished = [record for record in rejected if record["reason"] == "unfinished_reasoning"]
-    assert all(record["reasoning_tokens"] for record in unfinished)
-    # so small a model repeats the mark in its answers: there the rule catches it
-    known = {"truncated_response", "unfinished_reasoning", "leaked_reasoning", "empty", "empty_response", "unchanged"}
-    assert {record["reason"] for record in rejected} <= known
 
 
 @pytest.mark.engine

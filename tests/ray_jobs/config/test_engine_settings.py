@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from evolve.described import described
-from evolve.engines.vllm_build import Build, vllm_build
+from evolve.engines.vllm_build import Build, check_arguments, engine_arguments, vllm_build
 from evolve.errors import SettingError
 from evolve.records import Sampling
 from ray_jobs.config.base import SamplingConfig
@@ -103,6 +103,14 @@ def test_a_form_that_vllm_cannot_use_is_named() -> None:
         build.check_settings("arguments.structured_outputs_config", {"backed": "xgrammar"})
     with pytest.raises(SettingError, match=r"extra\.structured_outputs\.regexp: .*did you mean regex\?"):
         build.check_form("extra.structured_outputs", {"regexp": "a"})
+
+
+def test_an_argument_that_vllms_engine_does_not_take_is_named() -> None:
+    if not engine_arguments():
+        pytest.skip("no vLLM on this machine")
+    check_arguments(["max_model_len", "enable_log_requests", "structured_outputs_config"])
+    with pytest.raises(SettingError, match=r"arguments\.max_model_length: .*did you mean max_model_len\?"):
+        check_arguments(["dtype", "max_model_length"])
 
 
 @pytest.mark.engine

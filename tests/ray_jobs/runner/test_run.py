@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,10 @@ def again(first: Finished, tmp_path: Path) -> Finished:
     shutil.copytree(first.folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "calls").write_text("")
     return Finished(tmp_path, configured(tmp_path), first.report)
+
+
+def test_no_statistics_are_gathered_for_others(first: Finished) -> None:
+    assert not [thread for thread in threading.enumerate() if "usage" in thread.name]
 
 
 def test_the_report_adds_up(first: Finished) -> None:

@@ -131,7 +131,7 @@ def _wait_for_run(service: Service, name: str) -> None:
     with requests.get(f"{service.url}/v1/runs/{name}/events", headers=headers, stream=True, timeout=300) as events:
         for line in events.iter_lines(decode_unicode=True):
             if line.startswith("data: ") and (told := json.loads(line.removeprefix("data: "))).get("state"):
-                assert told["state"] in ("waiting", "running", "stopped", "finished"), told
+                assert told["state"] in ("waiting", "running", "stopped", "finished"), told["why"]
                 if told["state"] == "finished":
                     return
     raise AssertionError("the events ended before the run")
