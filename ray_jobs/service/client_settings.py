@@ -26,9 +26,11 @@ ARGUMENTS = "arguments"
 _ESCAPED, _VARIABLE = "$${", "${"
 _NAME_CHARACTERS = 255
 _PATHLIKE = re.compile(r"\s*([/~\\]|\.{1,2}/|[a-z]:\\)", re.IGNORECASE)
-_URL = re.compile(r"\s*([a-z0-9+.-]+):[/:]", re.IGNORECASE)
-REMOTE = re.compile(r"\s*(s3a?|gc?s|az|abfss?|https?|hf)://(?!.*::)", re.IGNORECASE | re.DOTALL)
+_URL = re.compile(r"\s*[a-z0-9+.-]+:[/:]", re.IGNORECASE)
+_REMOTE = re.compile(r"\s*(s3a?|gc?s|az|abfss?|https?|hf)://(?!.*::)", re.IGNORECASE | re.DOTALL)
 """URLs that never end on a disk of the service's, as simplecache::/etc/passwd does."""
+Problem = tuple[str, tuple[str, ...]]
+"""What a setting names that clients may not, empty for nothing, and which of the Allowances together let it pass."""
 
 
 def refuse(raw: Any, own: Any, path: Sequence[str] = (), allow: Allowances = NOTHING) -> None:
@@ -49,10 +51,6 @@ def refuse(raw: Any, own: Any, path: Sequence[str] = (), allow: Allowances = NOT
     elif isinstance(raw, list | tuple):
         for number, value in enumerate(raw):
             refuse(value, None, (*path, str(number)), allow)
-
-
-Problem = tuple[str, tuple[str, ...]]
-"""What a setting names that clients may not, empty for nothing, and which of the Allowances together let it pass."""
 
 
 def _problem(raw: Any, path: Sequence[str]) -> Problem:
@@ -87,7 +85,7 @@ def _is_text(path: Sequence[str], name: str, raw: str) -> bool:
 
 def _place(raw: str, is_file: bool, by_name: bool) -> Problem:
     """What a text names that is a URL or a path; `by_name` also where there is a file or folder of this name."""
-    if REMOTE.match(raw):
+    if _REMOTE.match(raw):
         return "names a URL, which the service would read with keys of its own", ("urls",)
     if _URL.match(raw):
         return "names a place, which the service would read with rights of its own", ("paths", "urls")
