@@ -14,6 +14,7 @@ from typing import Any
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 
+import psutil
 from vllm import SamplingParams
 from vllm.config import StructuredOutputsConfig
 from vllm.engine.arg_utils import AsyncEngineArgs
@@ -36,6 +37,7 @@ from evolve.engines.reasoning import AUTO, NONE, parser_for
 from evolve.engines.rendering import Control, Rendering, own_template
 from evolve.engines.reply_text import clean, finish
 from evolve.engines.vllm_answers import LIKELIEST, probabilities
+from evolve.engines.vllm_loading import told_why
 from evolve.engines.vllm_reasoning import Thoughts
 from evolve.engines.vllm_sampling import parameters
 from evolve.errors import EngineDied, PromptRefused, SettingsRefused
@@ -44,6 +46,8 @@ from evolve.records import Completion, Prompt
 from evolve.thoughts import Parted
 
 MIN_COMPLETION_TOKENS = 1
+CPU_CACHE_PART, CPU_CACHE_BYTES = 8, 4 * 2**30
+"""On CPUs an engine's cache has such a part of the memory that is free, and no more than so much."""
 log = logging.getLogger(__name__)
 
 
@@ -77,7 +81,9 @@ class VllmEngine:
         loras = [read_adapter(path, model) for path in dict.fromkeys(filter(None, (adapter, *adapters)))]
         self._loras = {lora.path: LoRARequest(lora.path, number, lora.path) for number, lora in enumerate(loras, 1)}
         self._chat, self._reasoning_tokens = chat or Chat(), reasoning_tokens
-        given = AsyncEngineArgs(model=model, disable_log_stats=True, **{**_defaults(), **_lora(loras), **arguments})
+        given = AsyncEngineArgs(
+            model=model, disable_log_stats=True, **{**_defaults(arguments), **_lora(loras), **arguments}
+        )
         if isinstance(given.structured_outputs_config, Mapping):
             given.structured_outputs_config = StructuredOutputsConfig(**given.structured_outputs_config)
         self._tokenizer: Any = cached_tokenizer_from_config(given.create_model_config())
@@ -89,7 +95,8 @@ class VllmEngine:
             given.reasoning_parser = self._thoughts.name
         # the context picks vLLM's defaults for how much it batches: those of its offline class are the largest
         # (256 sequences, 1,024 on large GPUs), those of an engine that is embedded without saying what for half of that
-        self._engine = AsyncLLM.from_engine_args(given, usage_context=UsageContext.LLM_CLASS)
+        with told_why():
+            self._engine = AsyncLLM.from_engine_args(given, usage_context=UsageContext.LLM_CLASS)
         self._context = int(self._engine.model_config.max_model_len)
         self._generation: dict[str, Any] = self._engine.model_config.get_diff_sampling_param()
         thinking = self._engine.vllm_config.reasoning_config
@@ -197,15 +204,23 @@ class VllmEngine:
         return None if name == NONE else Thoughts(name, self._tokenizer, self._chat.arguments, self._rendering.tail())
 
 
-def _defaults() -> dict[str, Any]:
-    """Arguments that a configuration may replace."""
+def _defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments that a configuration may replace, beside those that are `given`."""
     # where white space is free, small models fill JSON with blank lines until their tokens are gone
     forms = {"backend": "xgrammar", "disable_any_whitespace": True}
     if current_platform.is_cpu():
         # vLLM 0.29 rewinds the generator of a seeded request after each piece of its prompt, which PyTorch's CPU
         # generator cannot do: the engine dies as soon as one prompt is cut in pieces
-        return {"enable_prefix_caching": True, "enable_chunked_prefill": False, "structured_outputs_config": forms}
+        own = {"enable_prefix_caching": True, "enable_chunked_prefill": False, "structured_outputs_config": forms}
+        return own | _cpu_memory(given)
     return {"enable_prefix_caching": True, "structured_outputs_config": forms}
+
+
+def _cpu_memory(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The cache's size: left to itself vLLM takes nine tenths of all memory, and fails where others have one."""
+    if "gpu_memory_utilization" in given or os.environ.get("VLLM_CPU_KVCACHE_SPACE"):
+        return {}
+    return {"kv_cache_memory_bytes": min(psutil.virtual_memory().available // CPU_CACHE_PART, CPU_CACHE_BYTES)}
 
 
 def _lora(adapters: Sequence[Adapter]) -> dict[str, Any]:

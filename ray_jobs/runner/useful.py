@@ -20,7 +20,9 @@ def check_useful(job: PooledJob, epoch: Epoch, plan: PlanIndex, report: dict[str
     """Raise SeedError where no seed was usable, NothingUseful where no record is kept, or none of them has scores."""
     kept, planned = report["records"]["kept"], report["records"]["planned"]
     if all(file.evolver == UNREADABLE for file in plan.files):
-        raise SeedError(f"{epoch.store.url}: no usable seed: {plan.unreadable.total():,} rows could not be read")
+        unread = plan.unreadable.total()
+        why = f"no usable seed: {unread:,} rows could not be read" if unread else "nothing that was read is for it"
+        raise SeedError(f"{epoch.store.url}: {why}")
     if not kept:
         reason, count = next(iter(report["reasons"].items()), ("no reason is known", 0))
         example = report["reason_examples"].get(reason)

@@ -9,6 +9,7 @@ from typing import Any
 
 from evolve.strategies.trajectories import described
 from ray_jobs.datasets.source import Source
+from ray_jobs.errors import OutputError
 from ray_jobs.jobs.analysis.tables import PLAN
 from ray_jobs.output.plan import PlanWriter
 from ray_jobs.output.plan_files import read_plan_file
@@ -51,14 +52,24 @@ def answered(source: Source) -> Iterator[list[Row]]:
 
 
 def with_trajectories(source: Source) -> Iterator[list[Row]]:
-    """The records of a dataset that list methods or a plan, each with its trajectory as its output."""
+    """The records of a dataset that list methods or a plan, each with its trajectory as its output.
+
+    Raises OutputError where none does.
+    """
+    found = False
     for batch in source.batches([*KEYS, "instruction", "input", "trajectory"]):
         rows = []
         for record in batch.to_pylist():
             trajectory = record.pop("trajectory")
             if any(described(trajectory)):
                 rows.append(record | {"output": trajectory})
+        found = found or bool(rows)
         yield rows
+    if not found:
+        raise OutputError(
+            f"{source.store.url}: none of its records tells in its column trajectory how it was evolved; expected "
+            "those of a strategy whose evolvers write that down, such as auto_evol"
+        )
 
 
 def records_and_seeds(source: Source, seeds: bool) -> Iterator[list[Row]]:

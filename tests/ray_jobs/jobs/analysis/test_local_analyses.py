@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ray_jobs.datasets.source import open_source
 from ray_jobs.errors import OutputError
+from ray_jobs.jobs.analysis.planning import with_trajectories
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.datasets.outputs import Record, write_output
 from tests.ray_jobs.jobs.analysis.measured import RECORDS, config, quiet, rows
@@ -43,6 +45,11 @@ def test_top1_and_trajectories_read_the_data_alone(tmp_path: Path) -> None:
     assert len(phrases) == 60
     assert phrases[RECORDS[0]["record_id"]] == ["narrow", "topic 0"]
     assert not (source / "analyses/top1/data").exists()
+
+
+def test_records_that_do_not_tell_how_they_were_evolved_have_no_key_phrases(source: Path) -> None:
+    with pytest.raises(OutputError, match="trajectory"):
+        list(with_trajectories(open_source(open_store(str(source)))))
 
 
 @pytest.mark.parametrize("kind", ["top1", "trajectories"])
