@@ -243,9 +243,7 @@ def score(requests: int, passes: int) -> str:
     medians = {name: statistics.median(rates) for name, rates in found.items()}
     rows = [[name, f"{rate:.1f}"] for name, rate in medians.items()]
     ratio = medians["/v1/score"] / medians["the scorer alone"]
-    return markdown(
-        ["256 pairs a request", "rows/s, median"], [*rows, ["/v1/score / alone", f"{ratio:.3f}"]]
-    )
+    return markdown(["256 pairs a request", "rows/s, median"], [*rows, ["/v1/score / alone", f"{ratio:.3f}"]])
 
 
 def queue(policy: str, requests: int, slots: int = 8) -> str:
