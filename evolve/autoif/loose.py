@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SPACE = re.compile(r"(?:\s|#[^\n]*\n|//[^\n]*\n)*")
+_SPACE = re.compile(r"(?:\s|#[^\n]*\n|//[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _WORD = re.compile(r"[A-Za-z]+")
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
@@ -15,6 +16,7 @@ _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 # possessive, for a model that ends in an endless line of one sign must not cost quadratic time
 _OPENING = re.compile(r"\s*+(`{3,}+|~{3,}+)[^\n]*+\n")
+_QUOTES = frozenset("\"'`")
 _DEPTH = 50
 
 
@@ -26,7 +28,8 @@ def read_object(text: str, at: int) -> dict[str, Any]:
     """The object that begins at `at` in `text`, whatever follows it. Raises NotLoose.
 
     Beside JSON it may have strings in single quotes, in triple quotes or in a code fence, with line breaks in them and
-    backslashes that JSON does not know; True, False and None; a comma too many; and comments. What stands in triple
+    backslashes that JSON does not know, several side by side as Python joins them; True, False and None; names without
+    quotes; commas too many or too few; comments; and no closing brackets at the very end. What stands in triple
     quotes or a fence over several lines is taken as it is, for there a model writes code as code.
     """
     return _Reader(text, at).members(0)
@@ -53,24 +56,33 @@ class _Reader:
     def members(self, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         self._expect("{")
-        while not self._steps_over("}"):
-            name = self._string()
+        while not self._ends("}"):
+            name = self._name()
             self._expect(":")
             found[name] = self._value(depth + 1)
-            if not self._steps_over(","):
-                self._expect("}")
-                break
+            while self._steps_over(","):
+                pass
         return found
 
     def _elements(self, depth: int) -> list[Any]:
         found: list[Any] = []
         self._expect("[")
-        while not self._steps_over("]"):
+        while not self._ends("]"):
             found.append(self._value(depth + 1))
-            if not self._steps_over(","):
-                self._expect("]")
-                break
+            while self._steps_over(","):
+                pass
         return found
+
+    def _ends(self, bracket: str) -> bool:
+        return self._peek() == "" or self._steps_over(bracket)
+
+    def _name(self) -> str:
+        self._peek()
+        plain = _NAME.match(self._text, self._at)
+        if plain is None:
+            return self._string()
+        self._at = plain.end()
+        return plain[0]
 
     def _value(self, depth: int) -> Any:
         start = self._peek()
@@ -87,7 +99,17 @@ class _Reader:
         if word and word[0].lower() in _WORDS:
             self._at = word.end()
             return _WORDS[word[0].lower()]
-        return self._string()
+        return self._strings()
+
+    def _strings(self) -> str:
+        """One text, or several that Python would join."""
+        inner = self._steps_over("(")
+        texts = [self._string()]
+        while self._steps_over("+") or self._peek() in _QUOTES:
+            texts.append(self._string())
+        if inner:
+            self._expect(")")
+        return "".join(texts)
 
     def _string(self) -> str:
         self._peek()

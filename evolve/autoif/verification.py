@@ -34,7 +34,8 @@ FORM = Form(
     )
 )
 """A function and its cases."""
-_OBJECT_START = re.compile(r"""\{\s*["']""")
+_OBJECT_START = re.compile(r"""\{\s*(?:["']|(?:func|cases)\s*:)""")
+_BARE_QUOTES = re.compile(r'("func"\s*:\s*")((?:(?!"func").)*?)("\s*,\s*"cases"\s*:)', re.DOTALL)
 _CANDIDATES = 8
 _PYTHON_WORD = re.compile(r'("output"\s*:\s*)(True|False)\b')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
@@ -77,9 +78,9 @@ def parse_verification(text: str) -> tuple[Verification | None, list[Dropped]]:
 
     The object may stand in a code fence or bare, among prose, behind thoughts in <think> tags. Slips that models make
     are mended: line breaks inside strings, Python's True and False, backslashes that JSON does not know, other quotes,
-    commas too many, and what else `read_object` takes; a fence within the function's text is taken off. A reply whose
-    function cannot be found falls whole; a case that cannot be used falls alone. Expected outputs may be booleans or
-    the strings "true" and "false" in any case.
+    quotes within the function's text, commas too many, and what else `read_object` takes; a fence within the function's
+    text is taken off. A reply whose function cannot be found falls whole; a case that cannot be used falls alone.
+    Expected outputs may be booleans or the strings "true" and "false" in any case.
     """
     answer, thinks = part_inline(text).answer, text.lstrip().startswith("<think>")
     if not _OBJECT_START.search(answer if thinks else text):
@@ -134,13 +135,19 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(value, dict) and "func" in value:
                 yield value
-    for start in list(_OBJECT_START.finditer(text))[:_CANDIDATES]:
-        try:
-            value = read_object(text, start.start())
-        except NotLoose:
-            continue
-        if "func" in value:
-            yield value
+    for version in (text, _BARE_QUOTES.sub(_quoted, text)):
+        for start in list(_OBJECT_START.finditer(version))[:_CANDIDATES]:
+            try:
+                value = read_object(version, start.start())
+            except NotLoose:
+                continue
+            if "func" in value:
+                yield value
+
+
+def _quoted(match: re.Match[str]) -> str:
+    """A function's text with a backslash before each quote in it that has none."""
+    return match[1] + re.sub(r'(?<!\\)((?:\\\\)*)"', r'\1\\"', match[2]) + match[3]
 
 
 def _mended(text: str) -> str:

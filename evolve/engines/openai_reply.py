@@ -10,30 +10,37 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from evolve.alternatives import Option, answer_start, weigh
 from evolve.engines.http_server import Odd, said
+from evolve.engines.reasoning import CHANNELS, part_harmony
 from evolve.thoughts import Parted, part_inline
 
-BAD_GATEWAY = 502
+BAD_GATEWAY, TOO_MANY = 502, 429
 SHOWN = 200
 """How many characters of a page are shown that is no JSON."""
+_BUSY = re.compile(r"rate.?limit|too.?many.?requests|overloaded", re.IGNORECASE)
+"""The words for an error of a server that wants fewer requests."""
+_THOUGHTS = frozenset({"thinking", "reasoning"})
+"""The types of a reply's parts that are no answer."""
+_MOST = 2**31 - 1
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
 
 class Details(msgspec.Struct):
     """How many tokens were thought."""
 
-    reasoning_tokens: int | None = None
+    reasoning_tokens: Count | None = None
 
 
 class Usage(msgspec.Struct):
     """Counts; servers leave them out, or send null for them."""
 
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+    prompt_tokens: Count | None = None
+    completion_tokens: Count | None = None
     completion_tokens_details: Details | None = None
 
 
@@ -91,7 +98,9 @@ def read_reply(content: bytes) -> Reply:
     """The reply. Raises Odd where it is none: an error, a page of a proxy, or nothing at all."""
     try:
         reply = _decoder.decode(content)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        reply = Reply()
+    if not (reply.choices or reply.error):
         reply = _leniently(content)
     broken = reply.error or (reply.choices and reply.choices[0].error)
     if broken and not (reply.choices and _has_text(reply.choices[0])):
@@ -109,7 +118,7 @@ def parted(choice: Choice) -> Parted:
     message, answer = choice.message, choice.message.content or ""
     reasoning = message.reasoning or message.reasoning_content
     if not isinstance(reasoning, str) or not reasoning.strip():
-        return part_inline(answer)
+        return part_harmony(answer) if answer.lstrip().startswith(CHANNELS) else part_inline(answer)
     return Parted(reasoning.strip(), answer.strip(), ended=bool(answer.strip()))
 
 
@@ -157,20 +166,28 @@ def _has_text(choice: Choice) -> bool:
 
 def _status(error: Any) -> int:
     """The status that an error in a 200 stands for; that of a gateway where it says none."""
-    code = error.get("code", error.get("status")) if isinstance(error, Mapping) else None
+    found = _mapping(error)
+    code = found.get("code", found.get("status"))
     number = int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else 0
-    return number if 400 <= number < 600 else BAD_GATEWAY
+    if 400 <= number < 600:
+        return number
+    return TOO_MANY if _BUSY.search(f"{code} {found.get('type')}") else BAD_GATEWAY
 
 
 def _leniently(content: bytes) -> Reply:
     """What can be read of a reply in another form; also of one with halves of surrogate pairs, no JSON to everybody."""
     try:
-        found = json.loads(content)
-    except ValueError:
-        page = re.sub(r"\s+", " ", content.decode(errors="replace")).strip()[:SHOWN] or "nothing"
-        raise Odd(BAD_GATEWAY, f"expected JSON, got {page}", page=True) from None
+        found = json.loads(content, strict=False)
+    except (ValueError, RecursionError) as error:
+        form = "JSON in UTF-8" if isinstance(error, UnicodeDecodeError) else "JSON"
+        page = said(content)[:SHOWN] if content.strip() else "nothing"
+        raise Odd(BAD_GATEWAY, f"expected {form}, got {page}", page=True) from None
     if not isinstance(found, dict):
         raise Odd(BAD_GATEWAY, f"expected a JSON object, got {json.dumps(found)[:SHOWN]}", page=True)
+    if found.get("object") == "error":
+        found = {"error": found}
+    if not found.keys() & {"choices", "error"}:
+        raise Odd(BAD_GATEWAY, f"expected choices, got {said(content)[:SHOWN]}", page=True)
     choices = found.get("choices")
     return Reply(
         [_choice(item) for item in choices if isinstance(item, dict)] if isinstance(choices, list) else [],
@@ -180,13 +197,16 @@ def _leniently(content: bytes) -> Reply:
 
 
 def _choice(found: Mapping[str, Any]) -> Choice:
-    message = _mapping(found.get("message"))
-    reason = found.get("finish_reason")
+    told = found.get("message") or found.get("delta")
+    message = {"content": told} if isinstance(told, str) else _mapping(told)
+    content, reason = message.get("content", found.get("text")), found.get("finish_reason")
+    parts = [part for part in map(_mapping, content) if part] if isinstance(content, list) else []
+    thoughts = [part.get("thinking", part.get("text")) for part in parts if part.get("type") in _THOUGHTS]
     return Choice(
         Message(
-            _text(message.get("content", found.get("text"))),
-            message.get("refusal"),
-            _text(message.get("reasoning")),
+            _text(content),
+            message.get("refusal") or _text([part.get("refusal") for part in parts]),
+            _text(message.get("reasoning")) or _text(thoughts),
             _text(message.get("reasoning_content")),
         ),
         None if reason is None else str(reason),
@@ -196,13 +216,12 @@ def _choice(found: Mapping[str, Any]) -> Choice:
 
 
 def _text(content: Any) -> str | None:
-    """A text, or the texts of its parts one after the other."""
-    if isinstance(content, str):
-        return content
+    """A text, or the texts of its parts one after the other, without what was thought."""
+    if isinstance(content, Mapping):
+        return None if content.get("type") in _THOUGHTS else _text(content.get("text", content.get("value")))
     if isinstance(content, list):
-        texts = [part if isinstance(part, str) else _mapping(part).get("text") for part in content]
-        return "".join(text for text in texts if isinstance(text, str))
-    return None
+        return "".join(_text(part) or "" for part in content)
+    return content if isinstance(content, str) else None
 
 
 def _logprobs(content: Any) -> Logprobs | None:
@@ -232,7 +251,7 @@ def _usage(found: Any) -> Usage:
 
 def _count(value: Any) -> int | None:
     number = _number(value)
-    return None if number is None or number < 0 else int(number)
+    return None if number is None or not 0 <= number <= _MOST else int(number)
 
 
 def _number(value: Any) -> float | None:

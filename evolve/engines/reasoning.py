@@ -14,6 +14,8 @@ from evolve.thoughts import Parted
 AUTO, NONE = "auto", "none"
 HARMONY = "openai_gptoss"
 """vLLM's name for the format of gpt-oss, whose replies are messages in channels."""
+CHANNELS = ("<|channel|>", "<|start|>assistant<|channel|>")
+"""How a reply in that format begins."""
 _MARKS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("<|channel|>",), HARMONY),
     (("<|channel>",), "gemma4"),

@@ -18,7 +18,9 @@ from evolve.records import Message
 
 Control = Literal["split", "refuse", "keep"]
 """What becomes of control tokens in texts: they are read as text, their prompt is refused, or they are obeyed."""
-_PROBE = "seven grey herons"
+_PROBE, _PROBE_END = "seven grey herons", "eight white storks"
+_LONG_PROBE = "\n".join((_PROBE, "stand in the reeds, " * 100, _PROBE_END))
+"""A text whose first and last line must reach the model."""
 _FIRST_MARK, _LAST_MARK = 0xE000, 0xF8FF
 """Code points that stand for nothing, by which places in a rendered text are found again."""
 Turn = dict[str, Any]
@@ -101,14 +103,16 @@ class Rendering:
 
     def _wants_parts(self) -> bool:
         """Whether the template keeps a text only as a part; one that keeps none, or a system prompt not, is no use."""
-        problem = ""
+        problem, turns = "", self._chat.turns((Message("user", _LONG_PROBE),))
         for self._parts in (False, True):
             try:
-                text = self._rendered(self._chat.turns((Message("user", _PROBE),)), tokenize=False)
-            except (UnicodeError, TypeError, ValueError, TemplateError) as error:
-                problem = problem or f"cannot be used as the engine is set: {error}"
+                text = self._rendered(turns, tokenize=False)
+            except Exception as error:  # a template is code of anybody's
+                # that it takes no parts is nothing to tell
+                problem = problem if self._parts else f"cannot be used as the engine is set: {error}"
                 continue
-            if _PROBE in text.lower():
+            # one that takes texts alone writes a part as Python does
+            if _PROBE in text.lower() and _PROBE_END in text.lower() and "'type': 'text'" not in text:
                 if self._chat.system.strip() not in text:
                     raise SettingError("system: the chat template drops it")
                 return self._parts

@@ -27,18 +27,39 @@ _END_TOKENS = (
     "[EOS]",
 )
 """What ends a turn in the templates of common models, and is left in texts by servers that do not know it."""
-_LEFT_OVER = re.compile(rf"(?:\s*(?:{'|'.join(map(re.escape, _END_TOKENS))}))+\s*\Z")
+_TURN = r"<\|im_start\|>{0}|<start_of_turn>{0}|<\|start_header_id\|>{0}(?:<\|end_header_id\|>)?"
+_BEFORE = re.compile(rf"\s*+(?:{_TURN.format('(?:assistant|model)')})\s*")
+"""The beginning of the model's own turn, which a server's template may have left to the model."""
+_NEXT_TURN = re.compile(rf"(?:{_TURN.format('(?:system|user|assistant|model)?')})\s*\Z")
+_NEXT_TURN_CHARACTERS = 80
 _ENDED = frozenset({"", "stop", "eos", "eos_token", "stop_sequence", "stop_token", "end_turn", "complete", "completed"})
 _CUT = frozenset({"length", "max_tokens", "max_token", "model_length", "max_length", "max_output_tokens"})
 
 
 def clean(text: str) -> str:
-    """`text` without NUL characters, which no seed may hold, and without the end tokens that stand behind it."""
+    """`text` without NUL characters, which no seed may hold, and without the tokens of turns before and behind it."""
     if "\0" in text:
         text = text.replace("\0", "")
-    left = _LEFT_OVER.search(text)
+    if begun := _BEFORE.match(text):
+        text = text[begun.end() :]
+    begun = _NEXT_TURN.search(text, max(0, len(text) - _NEXT_TURN_CHARACTERS))
+    return text[: _end(text, begun.start() if begun else len(text))]
+
+
+def _end(text: str, end: int) -> int:
+    """Where the text ends whose turn ends at `end`: before all end tokens there, or as it is where there is none."""
+    removed, at = list[str](), end
+    while True:
+        while at and text[at - 1].isspace():
+            at -= 1
+        token = next((token for token in _END_TOKENS if text.endswith(token, 0, at)), None)
+        if token is None:
+            break
+        removed.append(token)
+        at -= len(token)
     # a text that strikes words out ends with the same tag as a turn of Llama's
-    return text if left is None or (left[0].strip() == "</s>" and "<s>" in text) else text[: left.start()]
+    strikes = removed == ["</s>"] and "<s>" in text
+    return at if removed and not strikes else len(text)
 
 
 def finish(reason: str | None) -> FinishReason:

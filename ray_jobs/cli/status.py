@@ -80,7 +80,8 @@ def describe(state: Status) -> str:
         rate = pool["tokens_per_actor_second"]
         speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"
         lines.append(
-            f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts{_cost(pool)}"
+            f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts"
+            f"{run_files.given_again(pool)}{_cost(pool)}"
         )
     return "\n".join(lines)
 

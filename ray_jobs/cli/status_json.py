@@ -55,6 +55,9 @@ def _phase(store: Store) -> dict[str, Any]:
         "records": dict(counts.by_status()),
         "reasons": dict(run_files.reasons(counts)),
         "sessions": len(state.sessions),
+        "replies_given_again": sum(
+            pool.get("replies_given_again", 0) for pool in run_files.pools(state.sessions).values()
+        ),
     }
 
 

@@ -50,7 +50,7 @@ def _yaml_errors() -> Iterator[None]:
 
 
 def given_value(text: str) -> Any:
-    """A value of the command line, in YAML, in which # begins no comment: "hash #1.jsonl" is a text.
+    """A value of the command line, in YAML, in which # begins no comment, & no anchor, and line ends are kept.
 
     Raises yaml.YAMLError, and where something in quotes or brackets has a # behind it.
     """
@@ -58,10 +58,13 @@ def given_value(text: str) -> Any:
         node = yaml.compose(text, Loader)
     if node is None:
         return text.strip() or None
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    if plain and ("\n" in text.strip() or text.lstrip().startswith("&")):
+        return text.strip()
     behind = text[node.end_mark.index :].strip()
     if not behind.startswith("#"):
         return parsed(text)
-    if isinstance(node, yaml.ScalarNode) and node.style is None:
+    if plain:
         return text.strip()
     raise yaml.YAMLError(f"expected nothing behind the value, found {behind!r}")
 

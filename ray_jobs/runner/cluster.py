@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -23,12 +24,15 @@ from ray_jobs.runner import signals
 from ray_jobs.runner.keeper import Keeper, end, keeper, kill
 from ray_jobs.runner.local_ray import private_ray, starting
 from ray_jobs.runner.organs import organs, watched
+from ray_jobs.runner.ray_log import connecting_apart
 from ray_jobs.runner.watch import EndOnRequest
 
 log = logging.getLogger(__name__)
 LOST = ClusterError.exit_code
 QUIET = ("ray", "ray.train", "vllm", "transformers")
 
+_JOINED = re.compile(r"local|auto|(?:ray://)?(?:[^\s:/\[\]]+|\[[0-9a-fA-F:.%\w]+\]):\d{1,5}|(?!https?://)\w+://\S+")
+"""What Ray takes for an address. Other schemes than its own it finds a module for."""
 KNOCK_SECONDS = 10.0
 POLL_SECONDS = 0.1
 STOP_SECONDS = 3.0
@@ -152,7 +156,7 @@ def configure_data(limits: LimitsConfig, verbose: bool) -> None:
 def _connect(where: dict[str, Any], verbose: bool, kept: Keeper | None) -> None:
     try:
         _knock(where.get("address") or os.environ["RAY_ADDRESS"])
-        with starting(kept.keep) if kept else nullcontext():
+        with starting(kept.keep) if kept else nullcontext(), connecting_apart(verbose):
             ray.init(log_to_driver=verbose, logging_level=logging.INFO if verbose else logging.ERROR, **where)
     except Exception as error:  # Ray has no root for what keeps it from starting: time-outs, sockets, bad addresses
         what = "start" if kept else "join"
@@ -172,14 +176,17 @@ def _knock(address: str) -> None:
 
 
 def check_address(config: RayConfig) -> None:
-    """Refuse what is no cluster to join but a dashboard's URL, before anything is written. Raises ClusterError."""
-    address = config.address or os.environ.get("RAY_ADDRESS") or ""
+    """Refuse what names no cluster to join, before anything is written. Raises ClusterError."""
+    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
+    if _JOINED.fullmatch(address):
+        return
+    what = "names no cluster"
     if address.startswith(("http://", "https://")):
-        named = "ray.address" if config.address else "RAY_ADDRESS"
-        raise ClusterError(
-            f"{named} {address}: is a dashboard's URL, to which `evolve submit --address` sends jobs; a run joins "
-            "HOST:PORT or ray://HOST:PORT, or starts a Ray of its own where nothing is said"
-        )
+        what = "is a dashboard's URL, to which `evolve submit --address` sends jobs"
+    raise ClusterError(
+        f"{'ray.address' if config.address else 'RAY_ADDRESS'} {address}: {what}; a run joins HOST:PORT or "
+        "ray://HOST:PORT, or starts a Ray of its own where nothing is said"
+    )
 
 
 def starts_here(address: str | None) -> bool:

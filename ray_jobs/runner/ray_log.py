@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +36,50 @@ def kept_apart(verbose: bool) -> Iterator[None]:
         yield
     finally:
         _worker.print_to_stdstream = before
+
+
+@contextmanager
+def connecting_apart(verbose: bool) -> Iterator[None]:
+    """Connect to Ray in this context: what C code writes to standard error meanwhile goes into FILE too.
+
+    Ray's clients and core worker say things before they know where to log, and at which level. Python's own messages go
+    where they went; where no folder of logs comes of it, so does the rest in the end.
+    """
+    if verbose:
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        try:
+            with native_errors_in(held.fileno()):
+                yield
+        finally:
+            held.seek(0)
+            _append(held.read())
+
+
+@contextmanager
+def native_errors_in(file: int) -> Iterator[None]:
+    """Have C code's standard error written to a file, while Python's goes where it went."""
+    with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
+        before = sys.stderr
+        before.flush()
+        # signals are answered through it too, however long Ray takes
+        sys.stderr = terminal
+        os.dup2(file, 2)
+        try:
+            yield
+        finally:
+            os.dup2(terminal.fileno(), 2)
+            sys.stderr = before
+
+
+def _append(said: bytes) -> None:
+    folder = log_folder()
+    try:
+        with (folder / FILE).open("ab") if folder else open(2, "wb", closefd=False) as file:
+            file.write(said)
+    except OSError:
+        os.write(2, said)
 
 
 def _keep(data: Mapping[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001 (Ray's own signature)

@@ -99,6 +99,7 @@ def _check_parquet(file: SeedFile, layout: Layout) -> SeedFile:
             raise
     children = children_of(schema)
     _check_columns(children, layout)
+    _check_repeated(schema.names, layout.used(children), "file")
     if doubtful := check_types(schema, layout):
         columns = [*layout.used(children), *(doubtful if layout.holds_text else ())]
         with file.open() as content:
@@ -111,9 +112,7 @@ def _check_parquet(file: SeedFile, layout: Layout) -> SeedFile:
 
 def _check_csv(file: SeedFile, layout: Layout) -> SeedFile:
     delimiter, header = _delimiter(file, layout)
-    repeated = [name for name in layout.used(_flat(header)) if header.count(name) > 1]
-    if repeated:
-        raise RowProblem("schema", f"the header names the column {repeated[0]!r} twice")
+    _check_repeated(header, layout.used(_flat(header)), "header")
     settled = replace(file, delimiter=delimiter)
     with file.open() as content:
         objects = _objects(read_csv(content, delimiter))
@@ -187,6 +186,12 @@ def _complain(objects: Sequence[Mapping[str, object]], layout: Layout) -> None:
         raise RowProblem("schema", told)
 
 
+def _check_repeated(names: Sequence[str], used: Sequence[str], where: str) -> None:
+    repeated = [name for name in used if names.count(name) > 1]
+    if repeated:
+        raise RowProblem("schema", f"the {where} names the column {repeated[0]!r} twice")
+
+
 def _check_columns(children: Children, layout: Layout) -> None:
     missing = layout.missing(children)
     if missing is not None:
@@ -203,6 +208,8 @@ def _told(part: str, name: str, children: Children) -> str:
     how = "seeds.columns, or --columns of evolve score, maps names and paths such as a.0.b"
     if part == "instruction" and (talks := [field for field in FIELDS if field in children]):
         how = f"seeds.layout: messages reads the conversations in {talks[0]!r}"
+    if part == "conversation":
+        how = "seeds.columns.conversation names it, or a path such as a.0.b"
     return f"no column {name!r} for the {part}, the file has {listed}{hint} ({how})"
 
 

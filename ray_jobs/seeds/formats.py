@@ -20,6 +20,8 @@ DAMAGED = "damaged_file"
 DELIMITERS = (",", "\t", ";", "|")
 _PARQUET_ROWS = 1024
 _PARQUET_BYTES = 64 << 20  # of a batch, as the file's own counts say
+_PARQUET_READ = 8 << 20
+"""Bytes of a column that are read at once; Arrow would read all that a row group has of it."""
 
 
 def until_damage(rows: Iterator[Row]) -> Iterator[Row]:
@@ -71,7 +73,7 @@ def _header(reader: Iterator[list[str]]) -> list[str]:
 
 def read_parquet(file: BinaryIO, columns: Sequence[str]) -> Iterator[Row]:
     """The rows of a Parquet file, of these columns alone."""
-    opened = pq.ParquetFile(file)
+    opened = pq.ParquetFile(file, buffer_size=_PARQUET_READ, pre_buffer=False)
     number = 0
     for group in range(opened.num_row_groups):
         for batch in _batches(opened, group, list(columns)):

@@ -27,7 +27,8 @@ from ray_jobs.seeds.report import Noted, SeedReport, noted
 from ray_jobs.seeds.rows import place_of, row_as_json, rows_of
 from ray_jobs.seeds.turns import TurnsLayout
 
-BATCH_ROWS = 8192
+BATCH_ROWS, BATCH_CHARACTERS = 8192, 64 << 20
+"""A batch ends with the row that makes it as large as either says."""
 HELD_BATCHES = 16
 """So many batches before the first seed are kept back: where there is none at all, nothing of them is to be planned."""
 RAW_CHARACTERS = 2000
@@ -164,7 +165,7 @@ def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout, repo
     ids, repeats, left = IdSet(), Counter[bytes](), source.limit
     first: BadSeed | None = None
     held = list[SeedBatch]()
-    outcomes = list(islice(rows, BATCH_ROWS))
+    outcomes = _some(rows)
     while outcomes:
         new = ids.add([outcome.digest for outcome in outcomes]).tolist()
         if source.pairs:
@@ -178,13 +179,24 @@ def _batches(source: SeedSource, files: Sequence[SeedFile], layout: Layout, repo
         if report.seeds or len(held) > HELD_BATCHES:
             yield from held
             held.clear()
-        outcomes = [] if left == 0 else list(islice(rows, BATCH_ROWS))
+        outcomes = [] if left == 0 else _some(rows)
     if first is not None and not report.seeds:
         raise SeedError(_no_seed(report, first))
     if not report.read:
         raise SeedError(f"{', '.join(source.paths)}: {len(files)} files without a single row")
     for line in report.lines():
         log.warning("seeds: %s", line)
+
+
+def _some(rows: Iterator[_Good | _Bad]) -> list[_Good | _Bad]:
+    """The next rows, as many as a batch holds."""
+    taken, characters = list[_Good | _Bad](), 0
+    for outcome in islice(rows, BATCH_ROWS):
+        taken.append(outcome)
+        characters += outcome.characters
+        if characters >= BATCH_CHARACTERS:
+            break
+    return taken
 
 
 def _no_seed(report: SeedReport, first: BadSeed) -> str:
@@ -212,6 +224,11 @@ class _Good:
     place: str
     row: str | None
 
+    @property
+    def characters(self) -> int:
+        example = self.example
+        return len(example.instruction) + len(example.input) + len(example.output) + len(self.row or "")
+
     def seed(self) -> Seed:
         example = self.example
         return Seed(example.instruction, example.input, example.output, self.digest.hex(), self.row)
@@ -221,6 +238,10 @@ class _Good:
 class _Bad:
     digest: bytes
     seed: BadSeed
+
+    @property
+    def characters(self) -> int:
+        return len(self.seed.raw)
 
 
 def _outcomes(file: SeedFile, layout: Layout, pairs: bool) -> Iterator[_Good | _Bad]:

@@ -29,10 +29,11 @@ _MARKS = (  # that of UTF-32 begins with that of UTF-16
 
 
 def decompressed(file: BinaryIO, named: Codec | None) -> BinaryIO:
-    """The content of a file: by its first bytes, whatever its name, or else as it is `named`."""
+    """The content of a file: by its first bytes, or as it is `named` where these are no text."""
     head = head_of(file)
     codec = codec_of(head) or named
-    if codec is None:
+    # a download is often unpacked on its way, and keeps its name
+    if codec is None or (codec_of(head) is None and _is_text(head)):
         return file
     stream = pa.CompressedInputStream(cast(io.IOBase, file), codec)
     return io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER)  # pyarrow's own has no readline
@@ -41,6 +42,14 @@ def decompressed(file: BinaryIO, named: Codec | None) -> BinaryIO:
 def codec_of(head: bytes) -> Codec | None:
     """How a file that begins with `head` is compressed, if it is."""
     return next((codec for magic, codec in _MAGIC.items() if head.startswith(magic)), None)
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return _encoding(head) is not None
+    return b"\0" not in head or _encoding(head) is not None
 
 
 def as_utf8(file: BinaryIO, line_ends: bool) -> BinaryIO:
@@ -67,6 +76,10 @@ def _encoding(head: bytes) -> str | None:
             return "utf-16-le"
         case [True, False, True, False]:
             return "utf-16-be"
+        case [False, True, True, True]:
+            return "utf-32-le"
+        case [True, True, True, False]:
+            return "utf-32-be"
     return None
 
 

@@ -31,9 +31,9 @@ class TurnsLayout:
     """A conversation in a list of turns: `[{role_key: "user", content_key: "…"}, …]`.
 
     The first user turn is the instruction and the first answer after it the output; where the user speaks several
-    times before that answer, all of it is the instruction. System turns and what follows are left out and counted: a
-    system text sets a tone for its own model and is no `input` to the task, and later turns make no sense without
-    those before.
+    times before that answer, or nobody answers, all of it is the instruction. System turns and what follows are left
+    out and counted: a system text sets a tone for its own model and is no `input` to the task, and later turns make no
+    sense without those before.
 
     `field` is where the conversation is looked for first, then under the other names of FIELDS, then one level
     down; with a `path` it is looked for there alone. So with the names of role and content. The list may also be JSON
@@ -134,8 +134,9 @@ class _Conversation:
             raise RowProblem("bad_conversation", text)
         asked = self._roles.index(USER)
         answered = self._answer(asked)
-        last = asked if answered is None else answered
-        questions = [asked] if answered is None else [n for n in range(asked, last) if self._roles[n] == USER]
+        users = [number for number, role in enumerate(self._roles) if role == USER]
+        last = users[-1] if answered is None else answered
+        questions = [number for number in users if number <= last]
         texts = [self._text(number) or "" for number in questions]
         instruction = filled("\n\n".join(text for text in texts if text.strip()), self._place(asked + 1))
         output = "" if answered is None else self._text(answered, silent=True) or ""

@@ -78,9 +78,17 @@ LISTED = '"cases": [{"input": "a", "output": true}]'
         f"{{'func': {CODE!r}, 'cases': [{{'input': 'a', 'output': True}}]}}",
         f'{{\n  "func": r"""\n{CODE}\n""",  # the function\n  {LISTED},\n}}',
         f'{{"func": `{CODE}`, {LISTED}}} // done',
+        f"{{'func': {CODE[:30]!r} + {CODE[30:]!r} /* done */, {LISTED}}}",
+        f'{{"func": ({json.dumps(CODE[:30])}\n  {json.dumps(CODE[30:])}), {LISTED}}}',
+        f'{{func: {json.dumps(CODE)}, cases: [{{input: "a", output: true}}]}}',
+        f'{{"func": "{CODE}", {LISTED}}}',
+        f'{{"func": {json.dumps(CODE)},, {LISTED}',
         f'First {{\'x\': 1}} and {{"y"}}, then {{"func": {json.dumps(CODE)}, {LISTED[:-1]},]}}',
     ],
-    ids=["triple", "python", "fence", "fenced text", "commas", "quotes", "raw", "backticks", "prose"],
+    ids=[
+        *["triple", "python", "fence", "fenced text", "commas", "quotes", "raw", "backticks"],
+        *["joined", "side by side", "no quotes", "bare quotes", "no end", "prose"],
+    ],
 )
 def test_replies_in_no_json_are_read(reply: str) -> None:
     found, dropped = parse_verification(reply)

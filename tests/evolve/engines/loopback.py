@@ -10,11 +10,14 @@ from typing import Any
 
 from tests.http_servers import http_server
 
-Answer = tuple[int, dict[str, Any]]
+Answer = tuple[int, dict[str, Any]] | bytes
 
 
 class Loopback:
-    """`answer` makes status and body of each request's body; `bodies` are the requests so far."""
+    """`answer` makes status and body of each request's body, or the bytes after which the connection is closed.
+
+    `bodies` are the requests so far.
+    """
 
     def __init__(self, answer: Callable[[dict[str, Any]], Answer]) -> None:
         self.answer, self.bodies = answer, list[dict[str, Any]]()
@@ -30,7 +33,11 @@ def loopback(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[Loopback]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             served.bodies.append(body)
-            status, content = served.answer(body)
+            answer = served.answer(body)
+            if isinstance(answer, bytes):
+                self.wfile.write(answer)
+                return
+            status, content = answer
             data = json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
@@ -46,7 +53,9 @@ def loopback(answer: Callable[[dict[str, Any]], Answer]) -> Iterator[Loopback]:
         yield served
 
 
-def completion(finish_reason: str = "stop", usage: dict[str, Any] | None = None, **message: Any) -> Answer:
+def completion(
+    finish_reason: str = "stop", usage: dict[str, Any] | None = None, **message: Any
+) -> tuple[int, dict[str, Any]]:
     """A good answer with one choice."""
     choice = {"index": 0, "finish_reason": finish_reason, "message": {"role": "assistant", **message}}
     counts = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12} if usage is None else usage

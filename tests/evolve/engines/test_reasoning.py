@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -46,6 +47,15 @@ def test_a_template_that_plainly_thinks_without_a_parser_stops() -> None:
         ("Use <think> as a tag.", ("", "Use <think> as a tag.", True)),
         ("Write <think>x</think>.", ("", "Write <think>x</think>.", True)),
         ("<think></think>Paris.", ("", "Paris.", True)),
+        ("<think>One.</think>\n<think>Two.</think>Paris.", ("One.\nTwo.", "Paris.", True)),
+        ("<think>One.</think><think>Two", ("One.\nTwo", "", False)),
+        ("<think>In <think> tags.</think>Paris.", ("In <think> tags.", "Paris.", True)),
+        ("<think>A <think>b</think> c</think>Paris.", ("A <think>b</think> c", "Paris.", True)),
+        ("<THINKING>Well.</thinking>Paris.", ("Well.", "Paris.", True)),
+        ("[THINK]Well.[/THINK]Paris.", ("Well.", "Paris.", True)),
+        ("◁think▷Well.◁/think▷Paris.", ("Well.", "Paris.", True)),
+        ("<|channel>thought\nWell.<channel|>Paris.", ("Well.", "Paris.", True)),
+        ("<th\u0130nk>Well.</think>", ("<th\u0130nk>Well.", "", True)),
     ],
 )
 def test_thoughts_inline_before_an_answer(text: str, expected: tuple[str, str, bool]) -> None:
@@ -56,11 +66,19 @@ def test_thoughts_inline_before_an_answer(text: str, expected: tuple[str, str, b
 def test_a_reply_in_channels() -> None:
     thought = "<|channel|>analysis<|message|>They ask."
     final = "<|end|><|start|>assistant<|channel|>final<|message|>Paris."
+    assert served(completion(content=thought + final)).reasoning == "They ask."
     parted = part_harmony(thought + final)
     assert (parted.reasoning, parted.answer, parted.ended) == ("They ask.", "Paris.", True)
     assert (thought + final)[parted.cut :] == "Paris."
     assert part_harmony(thought) == Parted("They ask.", "", ended=False, cut=len(thought))
     assert part_harmony("Paris.") == Parted("", "Paris.")
+
+
+def test_a_tag_without_an_end_is_read_in_time() -> None:
+    for endless in ("<think></think>" * 20_000, "<think><think></think>" * 20_000, "<think>" * 50_000):
+        began = time.process_time()
+        part_inline(endless)
+        assert time.process_time() - began < 5
 
 
 def served(answer: Answer) -> Completion:

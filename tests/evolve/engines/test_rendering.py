@@ -73,6 +73,12 @@ def test_a_template_that_takes_parts_is_given_them(tokenizer: Any) -> None:
     ("chat", "words"),
     [
         (Chat(template="{% for m in messages %}<|im_start|>{% endfor %}"), "drops what the user says"),
+        (Chat(template="{% for m in messages %}{{ m.content[:200] }}{% endfor %}"), "drops what the user says"),
+        (
+            Chat(template="{% for m in messages %}{{ m.content.split('\n')[0] }}{% endfor %}"),
+            "drops what the user says",
+        ),
+        (Chat(template="{{ 1 // (messages | length - 1) }}"), "cannot be used as the engine is set: .*zero"),
         (Chat(template="{{ raise_exception('A system message is needed') }}"), "A system message is needed"),
         (Chat("Be brief.", template="{{ messages[-1]['content'] }}"), "system: the chat template drops it"),
     ],

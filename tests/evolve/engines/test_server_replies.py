@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import re
+import time
 from typing import Any
 
 import pytest
 
+from evolve.engines.http_server import Odd
 from evolve.engines.openai_engine import OpenAIEngine
 from evolve.engines.openai_reply import parted, read_reply
 from evolve.engines.reply_text import clean, finish
@@ -69,13 +73,25 @@ def test_a_reply_that_a_filter_has_cut_is_no_completion() -> None:
     found = one(completion("content_filter", content="Name a riv"))
     assert isinstance(found, ReplyWithheld)
     assert found.reason == "content_filter"
-    refused = one(completion(content=None, refusal="I cannot."))
-    assert isinstance(refused, PromptRefused)
-    assert "I cannot." in str(refused)
+    for message in (
+        {"content": None, "refusal": "I cannot."},
+        {"content": [{"type": "refusal", "refusal": "I cannot."}]},
+    ):
+        refused = one(completion(**message))
+        assert isinstance(refused, ReplyWithheld)
+        assert (refused.reason, "I cannot." in str(refused)) == ("model_refusal", True)
 
 
 @pytest.mark.parametrize(
-    "usage", [{}, {"completion_tokens": None}, {"prompt_tokens": 3}, {"completion_tokens": "12"}, ["odd"], "odd"]
+    "usage",
+    [
+        {},
+        {"completion_tokens": None},
+        {"prompt_tokens": 3},
+        *[{"completion_tokens": odd} for odd in ("12", -9, 10**19, 1e400)],
+        ["odd"],
+        "odd",
+    ],
 )
 def test_counts_that_are_missing_or_odd_cost_no_reply(usage: Any) -> None:
     found = one(completion(content=GOOD, usage=usage))
@@ -99,11 +115,25 @@ def test_probabilities_that_are_no_numbers_are_not_measured(logprobs: Any) -> No
     assert (found.text, found.mean_top1_prob) == (GOOD, None)
 
 
-def test_content_as_parts_is_read() -> None:
-    parts = [{"type": "text", "text": "Name a river"}, {"type": "image_url"}, " and its source."]
-    found = one(completion(content=parts))
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "text", "text": "Name a river"}, {"type": "image_url"}, " and its source."],
+        [{"type": "text", "text": {"value": GOOD}}],
+        {"text": GOOD},
+        [{"type": "thinking", "thinking": [{"type": "text", "text": "Well."}]}, {"type": "text", "text": GOOD}],
+        [{"type": "reasoning", "text": "Well."}, {"type": "text", "text": GOOD}],
+    ],
+)
+def test_content_as_parts_is_read(content: Any) -> None:
+    found = one(completion(content=content))
     assert isinstance(found, Completion)
-    assert found.text == GOOD
+    assert (found.text, found.reasoning) == (GOOD, "Well." if "Well." in str(content) else "")
+
+
+@pytest.mark.parametrize("choice", [{"message": GOOD}, {"message": None, "delta": {"content": GOOD}}])
+def test_a_message_under_another_form_is_read(choice: dict[str, Any]) -> None:
+    assert parted(read_reply(json.dumps({"choices": [{"finish_reason": "stop", **choice}]}).encode()).choices[0]).answer
 
 
 @pytest.mark.parametrize(
@@ -113,6 +143,9 @@ def test_content_as_parts_is_read() -> None:
         ("A river.<|im_end|>", "A river."),
         ("A river. <|eot_id|>\n<|im_end|>\n", "A river."),
         ("A river.</s>", "A river."),
+        ("A river.<|im_end|>\n<|im_start|>assistant\n", "A river."),
+        ("<|im_start|>assistant\nA river.", "A river."),
+        ("<|start_header_id|>assistant<|end_header_id|>\n\nA river.<|eot_id|>", "A river."),
         ("Strike <s>this</s>", "Strike <s>this</s>"),
         ("What does <|im_end|> mean?", "What does <|im_end|> mean?"),
     ],
@@ -124,6 +157,14 @@ def test_what_is_no_answer_is_taken_from_the_text(text: str, answer: str) -> Non
     assert found.text == answer
 
 
+def test_end_tokens_without_an_end_are_looked_at_in_time() -> None:
+    endless = "<|im_end|> " * 50_000
+    began = time.process_time()
+    assert clean(f"{endless}x") == f"{endless}x"
+    assert clean(f"x {endless}") == "x"
+    assert time.process_time() - began < 5
+
+
 def test_an_error_in_the_place_of_a_reply_is_the_servers_own_word() -> None:
     down = 200, {"error": {"message": "Provider returned error", "code": 502}}
     found = one(down)
@@ -132,6 +173,8 @@ def test_an_error_in_the_place_of_a_reply_is_the_servers_own_word() -> None:
     status, body = completion(content="")
     body["choices"][0]["error"] = {"message": "Upstream is down"}
     assert "Upstream is down" in str(one((status, body)))
+    assert isinstance(one((200, {"object": "error", "message": "too long", "code": 400})), PromptRefused)
+    assert "429: slowly" in str(one((200, {"error": {"message": "slowly", "type": "rate_limit_error"}})))
     filtered = one((200, {"error": {"message": "The policy forbids it", "code": 403}}))
     assert isinstance(filtered, SettingsRefused)  # the plainest prompt gets it too
 
@@ -155,6 +198,66 @@ def test_a_page_that_is_no_json_is_an_error_of_its_own() -> None:
     with pytest.raises(Exception, match="expected JSON, got <html>"):
         read_reply(b"<html>\n 502 </html>")
     assert parted(read_reply(b'{"choices": [{"text": "old form"}]}').choices[0]).answer == "old form"
+
+
+@pytest.mark.parametrize("content", [b"\xe9{}", b"[" * 100_000, b'{"detail": "Not Found"}', b'{"choices": [{"me'])
+def test_what_is_no_reply_is_a_page(content: bytes) -> None:
+    with pytest.raises(Odd, match="expected") as odd:
+        read_reply(content)
+    assert odd.value.page
+
+
+def test_line_breaks_in_texts_are_read_as_they_are() -> None:
+    assert read_reply(b'{"choices": [{"message": {"content": "one\ntwo"}}]}').choices[0].message.content == "one\ntwo"
+
+
+BROKEN = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n20\r\nhalf",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\nhalf",
+    b"",
+)
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_an_answer_that_breaks_off_for_one_prompt_alone_fails_that_one(broken: bytes) -> None:
+    with loopback(lambda body: broken if "BOMB" in str(body) else completion(content=GOOD)) as server:
+        good, bomb = asked(server.url, "plain", "BOMB")
+        assert isinstance(asked(server.url, "BOMB")[0], EngineDied)
+    assert isinstance(good, Completion)
+    assert isinstance(bomb, PromptRefused)
+
+
+def moved(status: int, to: str) -> bytes:
+    return f"HTTP/1.1 {status} Moved\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (moved(301, "/v1/else"), "url: .*301: it has moved to http"),
+        (moved(308, "/v1/chat/completions"), "url: .*in a circle"),
+        ((407, {}), "url"),
+        ((511, {}), "url"),
+        ((404, {"error": {"message": "<html lang=en>no many things"}}), "url"),
+        ((404, {"error": {"message": "no model 'm'"}}), "model"),
+    ],
+)
+def test_what_the_server_does_to_every_prompt_is_the_configurations(answer: Answer, message: str) -> None:
+    found = one(answer)
+    assert isinstance(found, SettingsRefused)
+    assert re.match(message, str(found))
+
+
+def test_a_filter_that_sends_one_prompt_elsewhere_fails_that_one() -> None:
+    with loopback(lambda body: moved(302, "/blocked") if "BOMB" in str(body) else completion(content=GOOD)) as server:
+        assert isinstance(asked(server.url, "BOMB")[0], PromptRefused)
+
+
+def test_a_server_that_does_not_encrypt_is_the_configurations() -> None:
+    with loopback(lambda _: completion(content=GOOD)) as server:
+        found = asked(server.url.replace("http:", "https:"), "Count.")[0]
+    assert isinstance(found, SettingsRefused)
+    assert str(found).startswith("url: ")
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 422, 451])

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 
 import pytest
 from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
 
 from ray_jobs.config.run import RayConfig
 from ray_jobs.errors import ClusterError, ConfigError
+from ray_jobs.jobs.registry import jobs_of, run_all
 from ray_jobs.runner.cluster import check_address
 from ray_jobs.service.job_client import AGENT_SECONDS, NO_AGENT, JobClient, cause_of, describe, progress_in
 from tests.http_servers import http_server
+from tests.ray_jobs.samples import run_config, write_seeds
 
 LOG = """plan: 10 seeds, 20 rows, 0 done (0 leftover files removed, 0 parts without files dropped)
 something else
@@ -92,7 +95,22 @@ def test_a_run_joins_no_dashboard(configured: str | None, monkeypatch: pytest.Mo
     monkeypatch.setenv("RAY_ADDRESS", "https://cluster:8265")
     with pytest.raises(ClusterError, match=r"dashboard.*HOST:PORT"):
         check_address(RayConfig.model_validate({"address": configured}))
-    check_address(RayConfig(address="ray://127.0.0.1:10001"))
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", ":6379", "a b:1"])
+def test_an_address_that_names_no_cluster_is_told_before_anything_is_written(address: str, tmp_path: Path) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", ["Count."])
+    jobs = jobs_of(run_config(tmp_path, ray={"address": address}))
+    with pytest.raises(ClusterError, match=r"ray\.address .* names no cluster.*HOST:PORT"):
+        run_all(jobs, say=lambda line: None)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "address", ["auto", "local", "node_1:6379", "[::1]:6379", "ray://127.0.0.1:10001", "ray://head"]
+)
+def test_what_ray_joins_is_an_address(address: str) -> None:
+    check_address(RayConfig(address=address))
 
 
 def details(status: str, message: str) -> JobDetails:

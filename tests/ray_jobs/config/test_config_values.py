@@ -31,6 +31,8 @@ responder: {kind: evolver}
         ("a b #", "a b #"),
         ("5 # five", "5 # five"),
         ("a#b", "a#b"),
+        ("&a b.jsonl", "&a b.jsonl"),
+        ("a\nb.jsonl", "a\nb.jsonl"),
         ("'hash #1.jsonl'", "hash #1.jsonl"),
         ("{path: 'hash #1'}", {"path": "hash #1"}),
         ("[a, 2]", ["a", 2]),

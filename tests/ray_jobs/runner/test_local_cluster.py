@@ -73,6 +73,7 @@ class Run:
         code = self.process.wait(END_SECONDS)
         assert "Traceback" not in self.text
         assert "*** SIG" not in self.text
+        assert "logging.cc" not in self.text
         deadline = time.monotonic() + 60
         while (left := living(self.family)) and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,12 +30,29 @@ def test_what_ray_prints_of_failed_tasks_is_shown_only_where_it_is_asked_for(
     assert worker.print_to_stdstream is shown
 
 
+def test_what_c_code_says_goes_elsewhere_and_what_python_says_does_not(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = sys.stderr
+    with (tmp_path / "log").open("wb") as log, ray_log.native_errors_in(log.fileno()):
+        os.write(2, b"logging.cc:303: Set ray log level\n")
+        print("SIGINT: finishing", file=sys.stderr)
+    os.write(2, b"after\n")
+    assert sys.stderr is before
+    assert (tmp_path / "log").read_text() == "logging.cc:303: Set ray log level\n"
+    assert capfd.readouterr().err == "SIGINT: finishing\nafter\n"
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("local_ray")
-def test_it_stands_in_rays_log_whose_folder_is_named() -> None:
+def test_it_stands_in_rays_log_whose_folder_is_named(capfd: pytest.CaptureFixture[str]) -> None:
     folder = ray_log.log_folder()
     assert folder is not None
+    log = folder / ray_log.FILE
     with ray_log.kept_apart(verbose=False):
         worker.print_to_stdstream(NOISE, ignore_prefix=False)
-    assert "Task failed" in (folder / ray_log.FILE).read_text()
+    with ray_log.connecting_apart(verbose=False):
+        os.write(2, b"logging.cc:303: Set ray log level\n")
+    assert "".join(capfd.readouterr()) == ""
+    assert {"Task failed", "logging.cc"} <= set(re.findall(r"Task failed|logging\.cc", log.read_text()))
     assert str(folder) in ray_log.with_log_folder("pool evolve_a: its actors died")

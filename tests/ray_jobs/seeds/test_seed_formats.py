@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -312,6 +314,13 @@ def test_parquet_with_a_wrong_schema(tmp_path: Path, columns: dict[str, Any], me
         read(parquet(tmp_path, columns))
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "s.parquet"
+    pq.write_table(pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], ["instruction", "instruction"]), path)
+    with pytest.raises(SeedError, match="names the column 'instruction' twice"):
+        read(path)
+
+
 def test_file_that_is_no_parquet(tmp_path: Path) -> None:
     path = tmp_path / "seeds.parquet"
     path.write_bytes(b"instruction\n")
@@ -341,6 +350,25 @@ def test_parquet_with_a_damaged_row_group_gives_the_rows_before(tmp_path: Path) 
 
     assert len(seeds) == 2048
     assert (bad.line, bad.reason) == (2049, "damaged_file")
+
+
+class Measured(io.FileIO):
+    """A file that knows how much was read of it at once."""
+
+    most = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(-1 if size is None else size)
+        self.most = max(self.most, len(found))
+        return found
+
+
+def test_a_large_row_group_is_never_held_as_a_whole(tmp_path: Path) -> None:
+    path, turns = tmp_path / "s.parquet", [[{"role": "user", "content": os.urandom(100_000).hex()}] for _ in range(100)]
+    pq.write_table(pa.table({"messages": turns}), path, write_batch_size=1, use_dictionary=False)
+    with Measured(path) as file:
+        assert [row.value for row in read_parquet(file, ["messages"])] == [{"messages": turn} for turn in turns]
+        assert file.most < path.stat().st_size * 0.8
 
 
 def test_large_rows_of_parquet_come_in_small_batches(tmp_path: Path) -> None:

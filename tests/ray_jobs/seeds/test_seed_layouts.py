@@ -40,7 +40,7 @@ def messages(*turns: tuple[str, object]) -> dict[str, object]:
             Example("A?", "", "B.", 0, 2),
         ),
         ([("human", "A?"), ("human", "More."), ("gpt", "B.")], Example("A?\n\nMore.", "", "B.")),
-        ([("human", "A?"), ("human", "C?")], Example("A?", "", "", 0, 1)),
+        ([("human", "A?"), ("human", "C?")], Example("A?\n\nC?")),
         ([("User", "Hi?"), ("ChatGPT", "Hello.")], Example("Hi?", "", "Hello.")),
         ([("prompter", "Hi?"), ("bing", "Hello.")], Example("Hi?", "", "Hello.")),
         (

@@ -14,7 +14,7 @@ import pytest
 
 from ray_jobs.errors import ConfigError, SeedError, StorageError
 from ray_jobs.seeds import read as seeds_module
-from ray_jobs.seeds.read import SeedBatch, SeedSource, read_seeds, seed_id, signature
+from ray_jobs.seeds.read import BATCH_CHARACTERS, SeedBatch, SeedSource, read_seeds, seed_id, signature
 from ray_jobs.seeds.report import SeedReport
 from ray_jobs.storage.store import open_store
 from tests.ray_jobs.fault_proxy import Fault, fault_proxy
@@ -163,8 +163,16 @@ def test_truncated_compression_keeps_what_came_and_says_so(tmp_path: Path) -> No
 
 def test_file_that_is_not_compressed_as_it_says(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "s.jsonl.gz", *numbered(1))
+    assert len(read(path)[0]) == 1
+    path.write_bytes(b"\xff" * 100)
     with pytest.raises(SeedError, match=r"s.jsonl.gz: .*(incorrect header|cannot be read)"):
         read(path)
+
+
+def test_long_rows_come_in_small_batches(tmp_path: Path) -> None:
+    path = tmp_path / "s.parquet"
+    pq.write_table(pa.table({"instruction": ["a" * BATCH_CHARACTERS, "b"]}), path)
+    assert [len(batch.seeds) for batch in read_seeds(SeedSource((str(path),)))] == [1, 1]
 
 
 def test_s3(s3_url: str, s3_options: dict[str, Any], tmp_path: Path) -> None:
