@@ -7,7 +7,10 @@ const SORTS = { "": "as written", ic_ifd: "IC-IFD", ifd: "IFD", loss_q: "L(Q)", 
 
 export function RecordsView({ id, values }) {
   const { row, q, ...asked } = values, base = "/v1/runs/" + encodeURIComponent(id), here = "/records/" + encodeURIComponent(id);
-  const { data, error, at } = useData(base + "/records" + query(asked)), found = useSearch(base, asked, q), box = useRef(null), wide = useWide();
+  const { data: fresh, error, at } = useData(base + "/records" + query(asked)), held = useRef(null), found = useSearch(base, asked, q), box = useRef(null), wide = useWide();
+  // what was asked before stays until the answer to a new filter is there
+  if (fresh) held.current = fresh;
+  const data = fresh || (error ? null : held.current);
   const set = (changes, replace) => go(here + query({ ...values, ...changes }), replace);
   const narrow = changes => set({ ...changes, page: null, row: null });
   const records = q ? found.hits : (data && data.records) || [];

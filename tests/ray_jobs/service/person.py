@@ -92,10 +92,14 @@ class Person:
         """Draw over a thing with the mouse, between these shares of its width, once it is there."""
         find = f"document.querySelector({json.dumps(selector)})"
         await self.finds(f"!!{find}")
-        box = await self.value(
+        look = (
             f"(() => {{ {find}.scrollIntoView({{block: 'center'}}); const b = {find}.getBoundingClientRect();"
             " return [b.x, b.y + b.height / 2, b.width]; })()"
         )
+        before, box = None, await self.value(look)
+        while box != before:
+            await asyncio.sleep(LOOK_SECONDS)
+            before, box = box, await self.value(look)
         for kind, share in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
             x = box[0] + share * box[2]
             await self._page.call("Input.dispatchMouseEvent", type=kind, x=x, y=box[1], button="left", clickCount=1)

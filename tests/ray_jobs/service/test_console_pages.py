@@ -69,6 +69,7 @@ async def _reads(somebody: Person) -> None:
     assert "outcome=kept" in str(await somebody.value("location.search"))
     await somebody.draw(".draw", 0.0, 0.5)
     await somebody.finds("location.search.includes('max_ic_ifd')")
+    await somebody.finds("!document.body.innerText.includes('65 records')")
     await somebody.draw(".draw", 0.5, 0.5)
     await somebody.sees("65 records")
     await somebody.type("input[type=search]", "Explain step 12 ")
