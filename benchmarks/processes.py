@@ -97,7 +97,7 @@ class ProcessWatch:
     def _sample(self, process: psutil.Process, role: str | None) -> None:
         try:
             times, memory = process.cpu_times(), process.memory_info().rss
-            role = role or _role(process)
+            role = role or role_of(process)
         except psutil.Error:
             return
         usage = self._seen.setdefault(process.pid, Usage(role))
@@ -106,7 +106,8 @@ class ProcessWatch:
         usage.cpu, usage.memory = times.user + times.system, max(usage.memory, memory)
 
 
-def _role(process: psutil.Process) -> str:
+def role_of(process: psutil.Process) -> str:
+    """What a process does, by its title. Raises psutil.Error."""
     command = process.cmdline()
     title = command[0] if command else process.name()
     if title.startswith("ray::"):

@@ -68,7 +68,7 @@ async def measured(ask: Ask, requests: int) -> Cost:
 
 async def ours(url: str, requests: int) -> Cost:
     """Through this project's engine, answers read and all."""
-    engine = OpenAIEngine(url, "m", "NO_SUCH_KEY", 60, 3, max_concurrency=AT_ONCE)
+    engine = OpenAIEngine(url, "m", "NO_SUCH_KEY", 60, 3, at_once=AT_ONCE)
     try:
         return await measured(lambda number: engine.generate(Prompt.user(TEXT, Sampling(), number)), requests)
     finally:

@@ -1,9 +1,10 @@
 """The service: what its gateway costs, how fast it scores, and how long people wait while a batch run fills an engine.
 
-Four parts: `gateway`, requests that an engine answers at once, beside a bare FastAPI and ray.serve.llm's application;
-`chat`, a real model through the gateway beside its bare engine, both loaded, in alternating passes; `score`, pairs
-through /v1/score beside the scorer alone; `queue`, a person's requests beside batch work in one engine, by K, the
-places that batch work leaves free, and by whether the engine takes people first.
+Five parts, each of some three minutes on two cores. `gateway`: requests that an engine answers at once, beside a bare
+FastAPI and ray.serve.llm's application. `chat`: a real model through the gateway beside its bare engine, both loaded,
+in alternating passes. `score`: pairs through /v1/score beside the scorer alone. `queue`: a person's requests beside
+batch work in one engine that takes people first, by K, the places that batch work leaves free. `queue_fcfs`: the same
+in an engine that takes who came first.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,18 +37,34 @@ MODEL = Path(os.environ.get("EVOLVE_MODELS", ".cache/models")).resolve() / "smol
 SEEDS = str(Path(__file__).parents[1] / "examples" / "seeds.jsonl")
 ARGUMENTS = {"dtype": "float32", "enforce_eager": True, "max_model_len": 512}
 SLOTS = 32
-TOKENS = 48
+TOKENS = 24
+WARM = 8
+PAIR_WORDS = 8
+FILL_SECONDS = 5.0
+"""How long batch work has to fill an engine."""
+PARTS = {"gateway": (1000, 5), "chat": (32, 5), "score": (1, 4), "queue": (20, 1), "queue_fcfs": (20, 1)}
+"""Each part, how many requests it makes a pass, and how many passes a setting."""
 Ask = Callable[[int], Awaitable[int]]
 """Asks for one completion, and returns its tokens."""
 
 
 def question(number: int) -> str:
-    """One of many that no cache knows."""
-    return f"List {number % 7 + 3} facts about the number {number}."
+    """One of many that no cache knows, with a long answer."""
+    return f"Story {number}: write a long and detailed story about {number % 97 + 3} people who travel to the sea."
 
 
-async def load(ask: Ask, clients: int, requests: int) -> tuple[float, list[float]]:
-    """Tokens a second, and the seconds of each of `requests` requests by so many clients."""
+@dataclass(frozen=True)
+class Load:
+    """What requests came to: how many, tokens, all the seconds, and those of each, sorted."""
+
+    requests: int
+    tokens: int
+    took: float
+    seconds: list[float]
+
+
+async def load(ask: Ask, clients: int, requests: int) -> Load:
+    """Have so many clients ask `requests` times, each when it has its answer."""
     numbers, seconds, tokens = iter(range(requests)), list[float](), 0
 
     async def one() -> None:
@@ -58,7 +76,7 @@ async def load(ask: Ask, clients: int, requests: int) -> tuple[float, list[float
 
     began = time.perf_counter()
     await asyncio.gather(*(one() for _ in range(clients)))
-    return tokens / (time.perf_counter() - began), sorted(seconds)
+    return Load(requests, tokens, time.perf_counter() - began, sorted(seconds))
 
 
 def over_http(session: aiohttp.ClientSession, url: str, tokens: int, offset: int = 0) -> Ask:
@@ -106,8 +124,8 @@ async def _rates(url: str, requests: int, passes: int) -> list[list[Any]]:
         await load(ask, 8, 50)
         for clients in (1, 8, 32):
             found = [await load(ask, clients, requests) for _ in range(passes)]
-            rates = [requests / sum(seconds) * clients for _, seconds in found]
-            ms = sorted(1000 * item for _, seconds in found for item in seconds)
+            rates = [item.requests / item.took for item in found]
+            ms = sorted(1000 * each for item in found for each in item.seconds)
             rows.append([clients, f"{statistics.median(rates):,.0f}", f"{at(ms, 0.5):.1f}", f"{at(ms, 0.95):.1f}"])
     return rows
 
@@ -141,27 +159,39 @@ def chat(requests: int, passes: int) -> str:
     with service(settings) as url:
         alone = build_engine(VllmConfig(kind="vllm", **engine))
         rows = asyncio.run(_alternating(url, alone, requests, passes))
-    return markdown(["clients", "bare engine, tokens/s", "gateway, tokens/s", "gateway / bare"], rows)
+    headings = ["clients", "tokens a request", "bare engine, tokens/s", "gateway, tokens/s", "gateway / bare"]
+    return markdown(headings, rows)
 
 
 async def _alternating(url: str, engine: Engine, requests: int, passes: int) -> list[list[Any]]:
     rows = []
     async with client() as session:
+        for ask in (of_engine(engine, TOKENS), over_http(session, url, TOKENS)):
+            await load(ask, WARM, WARM)
         for clients in (1, 8, 32):
             number, found = max(clients, requests * clients // 32), {"bare": list[float](), "gateway": list[float]()}
-            for place in range(passes + 1):
-                offset = 100_000 * clients + 1000 * place
+            tokens = []
+            for place in range(passes):
+                offset = 1000 * clients + 100 * place
                 asks = {
                     "bare": of_engine(engine, TOKENS, offset),
                     "gateway": over_http(session, url, TOKENS, offset),
                 }
-                for name, ask in asks.items():
-                    rate, _ = await load(ask, clients, number)
-                    if place:  # the first warms up
-                        found[name].append(rate)
+                # whoever comes first is the other one's turn next
+                for name, ask in sorted(asks.items(), reverse=place % 2 == 0):
+                    done = await load(ask, clients, number)
+                    found[name].append(done.tokens / done.took)
+                    tokens.append(done.tokens / done.requests)
             ratios = [ours / bare for ours, bare in zip(found["gateway"], found["bare"], strict=True)]
             rates = [f"{statistics.median(found[name]):.1f}" for name in ("bare", "gateway")]
-            rows.append([clients, *rates, f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"])
+            rows.append(
+                [
+                    clients,
+                    f"{statistics.mean(tokens):.0f}",
+                    *rates,
+                    f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})",
+                ]
+            )
     await engine.close()
     return rows
 
@@ -169,7 +199,7 @@ async def _alternating(url: str, engine: Engine, requests: int, passes: int) -> 
 def score(requests: int, passes: int) -> str:
     """Pairs through /v1/score, 256 a request, and the scorer alone, in blocks of as many."""
     seeds = [json.loads(line) for line in Path(SEEDS).read_text().splitlines()]
-    texts = [f"{item['instruction']} {item.get('input', '')} {item.get('output', '')}" for item in seeds]
+    texts = [" ".join(item["instruction"].split()[:PAIR_WORDS]) for item in seeds]
     pairs = [
         {"instruction": f"{number}: {texts[number % len(texts)]}", "input": "", "output": texts[-number % len(texts)]}
         for number in range(256 * requests)
@@ -197,35 +227,39 @@ def score(requests: int, passes: int) -> str:
             async def alone(number: int) -> int:
                 return len(await worker.score(blocks[number]))
 
-            await load(through, 2, 1)
+            # warms up
+            await worker.score(blocks[0][:WARM])
+            async with session.post(f"{url}/v1/score", json={"pairs": bodies[0]["pairs"][:WARM]}) as answer:
+                assert answer.status == 200, await answer.text()
             found = {"the scorer alone": list[float](), "/v1/score": list[float]()}
             for _ in range(passes):
                 for name, ask in zip(found, (alone, through), strict=True):
-                    found[name].append((await load(ask, 2, requests))[0])
+                    done = await load(ask, 2, requests)
+                    found[name].append(done.tokens / done.took)
             return found
 
     with service(settings) as url:
         found = asyncio.run(both(url))
-    rows = [[name, f"{statistics.median(rates):.1f}"] for name, rates in found.items()]
-    return markdown(["256 pairs a request, two clients", "rows/s"], rows)
+    medians = {name: statistics.median(rates) for name, rates in found.items()}
+    rows = [[name, f"{rate:.1f}"] for name, rate in medians.items()]
+    ratio = medians["/v1/score"] / medians["the scorer alone"]
+    return markdown(["256 pairs a request", "rows/s, median"], [*rows, ["/v1/score / alone", f"{ratio:.3f}"]])
 
 
-def queue(requests: int, slots: int = 8) -> str:
+def queue(policy: str, requests: int, slots: int = 8) -> str:
     """How long a person waits for 16 tokens while batch work wants twice the engine's places."""
-    rows = []
-    for policy in ("priority", "fcfs"):
-        arguments = {**ARGUMENTS, "max_num_seqs": slots, "scheduling_policy": policy}
-        engine = build_engine(VllmConfig(kind="vllm", model=str(MODEL), arguments=arguments))
-        waits = asyncio.run(_waits(engine, requests, slots))
-        rows += [[policy, *row] for row in waits]
-    headings = ["engine's queue", "K", "p50 s", "p95 s", "p95 / idle", "batch tokens/s"]
-    return markdown(headings, rows)
+    arguments = {**ARGUMENTS, "max_num_seqs": slots, "scheduling_policy": policy}
+    engine = build_engine(VllmConfig(kind="vllm", model=str(MODEL), arguments=arguments))
+    rows = asyncio.run(_waits(engine, requests, slots))
+    return markdown(["K", "p50 s", "p95 s", "p95 / idle", "batch tokens/s"], rows)
 
 
 async def _waits(engine: Engine, requests: int, slots: int) -> list[list[Any]]:
     rows = []
-    idle = at(await _person(EngineWorker(engine, 0), requests, 10_000), 0.95)
-    rows.append(["idle engine", "", f"{idle:.2f}", "1.0", ""])
+    await _person(EngineWorker(engine, 0), 2, 9_000)  # warms up
+    alone = await _person(EngineWorker(engine, 0), requests, 10_000)
+    idle = at(alone, 0.95)
+    rows.append(["idle engine", f"{at(alone, 0.5):.2f}", f"{idle:.2f}", "1.0", ""])
     for free in (0, 1, 2):
         worker, written, stop = EngineWorker(engine, free), [0], asyncio.Event()
 
@@ -237,7 +271,7 @@ async def _waits(engine: Engine, requests: int, slots: int) -> list[list[Any]]:
                 written[0] += found.completion_tokens if isinstance(found, Completion) else 0
 
         tasks = [asyncio.ensure_future(batch(100_000 * (free + 1) + number)) for number in range(2 * slots)]
-        await asyncio.sleep(10)
+        await asyncio.sleep(FILL_SECONDS)
         began, before = time.perf_counter(), written[0]
         seconds = await _person(worker, requests, 20_000 * (free + 2))
         rate = (written[0] - before) / (time.perf_counter() - began)
@@ -263,19 +297,26 @@ async def _person(worker: EngineWorker, requests: int, offset: int) -> list[floa
 def main() -> None:
     """Measure the parts that are asked for, and publish their tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=["gateway", "chat", "score", "queue"], action="append")
-    parser.add_argument("--requests", type=int, help="by default 2000, 64, 4 and 30")
-    parser.add_argument("--passes", type=int, default=5)
+    parser.add_argument("--part", choices=PARTS, action="append")
+    parser.add_argument(
+        "--requests", type=int, help=f"a pass; by default of each part {[requests for requests, _ in PARTS.values()]}"
+    )
+    parser.add_argument("--passes", type=int, help=f"by default {[passes for _, passes in PARTS.values()]}")
     args = parser.parse_args()
-    parts: dict[str, Callable[[], str]] = {
-        "gateway": lambda: gateway(args.requests or 2000, args.passes),
-        "chat": lambda: chat(args.requests or 64, args.passes),
-        "score": lambda: score(args.requests or 4, args.passes),
-        "queue": lambda: queue(args.requests or 30),
+    # of all engines, those of the service's processes too, which would else take most of what memory there is
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+    parts: dict[str, Callable[[int, int], str]] = {
+        "gateway": gateway,
+        "chat": chat,
+        "score": score,
+        "queue": lambda requests, _: queue("priority", requests),
+        "queue_fcfs": lambda requests, _: queue("fcfs", requests),
     }
     for name in args.part or parts:
+        requests, passes = PARTS[name]
         start = os.getloadavg()[0]
-        publish(f"service_{name}", f"Load {start:.1f} at start.\n\n{parts[name]()}")
+        table = parts[name](args.requests or requests, args.passes or passes)
+        publish(f"service_{name}", f"Load {start:.1f} at start.\n\n{table}")
 
 
 if __name__ == "__main__":

@@ -106,18 +106,23 @@ def llm(port: int) -> None:
 
 @contextmanager
 def started(command: list[str], port: int, path: str, environment: Mapping[str, str] | None = None) -> Iterator[str]:
-    """A server in a process of its own, once it answers at `path`; its address."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, **(environment or {})})
+    """A server in a process of its own, once it answers at `path`; its address. If it never does, its log is shown."""
     url = f"http://127.0.0.1:{port}"
-    try:
-        asyncio.run(_until_ready(process, f"{url}{path}"))
-        yield url
-    finally:
-        process.terminate()
-        process.wait(120)
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, **(environment or {})}
+        )
+        try:
+            if not asyncio.run(_answers(process, f"{url}{path}")):
+                log.seek(0)
+                raise SystemExit(f"{url} does not answer:\n{log.read()[-3000:]}")
+            yield url
+        finally:
+            process.terminate()
+            process.wait(120)
 
 
-async def _until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+async def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
     import aiohttp
 
     deadline = time.monotonic() + READY_SECONDS
@@ -126,11 +131,11 @@ async def _until_ready(process: subprocess.Popen[bytes], url: str) -> None:
             try:
                 async with session.get(url) as found:
                     if found.status == 200:
-                        return
+                        return True
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.5)
-    raise SystemExit(f"{url} does not answer")
+    return False
 
 
 @contextmanager

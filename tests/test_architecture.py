@@ -15,6 +15,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "evolve": ("evolve/", "ray_jobs/"),
     "scoring": ("scoring/", "ray_jobs/"),
     "ray_jobs": ("ray_jobs/",),
+    "slm_evolve_demo": ("slm_evolve_demo/", "ray_jobs/cli/"),
     # One seam, one heavy dependency.
     "ray": tuple(f"ray_jobs/{room}/" for room in ("pipeline", "runner", "jobs", "forecast", "service", "cli")),
     "pyarrow": ("ray_jobs/", "scoring/"),

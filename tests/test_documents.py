@@ -16,7 +16,18 @@ PAGES = sorted(
 )
 PROGRAMS = [
     f"/{path.relative_to(ROOT)}"
-    for folder in ("evolve", "scoring", "ray_jobs", "tests", "tools", "benchmarks", "examples", "docs", "requirements")
+    for folder in (
+        "evolve",
+        "scoring",
+        "ray_jobs",
+        "slm_evolve_demo",
+        "tests",
+        "tools",
+        "benchmarks",
+        "examples",
+        "docs",
+        "requirements",
+    )
     for path in (ROOT / folder).rglob("*.py")
 ]
 

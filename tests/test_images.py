@@ -63,7 +63,7 @@ def test_what_is_copied_exists_and_is_sent_to_the_builder(kind: str) -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [shlex.split(rest) for word, rest in instructions(IMAGES[kind]) if word == "COPY"]
     sources = [source for parts in copied for source in parts[:-1] if not source.startswith("--")]
-    assert len(sources) == 8
+    assert len(sources) == 9
     assert [source for source in sources if not (ROOT / source).exists()] == []
     assert {source.split("/")[0] for source in sources} == allowed
 

@@ -1,4 +1,4 @@
-"""A client of one HTTP server that takes JSON: many requests at once, repeated where that helps, at its pace.
+"""A client of one HTTP server that takes JSON, many requests at once.
 
 A request costs a fraction of a millisecond of CPU here, whatever is under way beside it.
 """
@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import asyncio
 import math
-import random
 import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
 
+from evolve.engines.pace import Pace
+from evolve.engines.quota import Allowance, Limits, OwnQuota
 from evolve.errors import SettingError
 from evolve.listening import URGENCY
 
 Answer = TypeVar("Answer")
-FIRST_PAUSE, LONGEST_PAUSE, LONGEST_ASKED = 0.5, 8.0, 60.0
-"""Seconds before a request is repeated: at first, at most, and at most where the server asks for a time."""
+Cost = Callable[[Any], tuple[int, int]]
+"""The tokens of prompt and reply that an answer tells."""
+LONGEST_ASKED = 60.0
+"""Seconds of a pause that a server asks for; a longer one is not waited for."""
 CONNECT_SECONDS = 30.0
 MESSAGE_CHARACTERS = 500
 BUSY = frozenset({429, 503, 529})
@@ -41,32 +44,37 @@ PAGES = 2
 """How often a page that is no answer of such a server is asked for again."""
 _NO_TLS = re.compile("CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|record layer failure")
 """What is said of a server whose certificate nobody trusts, and of one that does not encrypt."""
-_GONE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+GONE = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 class Refused(Exception):
-    """The server has answered, and would answer the same again: its status and what it says.
+    """A server has answered, and would answer the same again: its status and what it says.
 
     With the status 200 it is a page in the place of an answer, with 0 something that is no HTTP.
     """
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, server: HttpServer) -> None:
         super().__init__(f"{status}: {message}" if status else message)
-        self.status = status
+        self.status, self.server = status, server
 
 
 class Gone(Exception):
-    """The server has not answered, however often it was asked.
+    """A server has not answered, however often it was asked.
 
     `status` is what it said last, if anything, and `asked` the seconds that it wants to be left alone; `broken` is an
     answer that began and was none.
     """
 
     def __init__(
-        self, message: str, status: int | None = None, asked: float | None = None, broken: bool = False
+        self,
+        message: str,
+        server: HttpServer,
+        status: int | None = None,
+        asked: float | None = None,
+        broken: bool = False,
     ) -> None:
         super().__init__(message)
-        self.status, self.asked, self.broken = status, asked, broken
+        self.server, self.status, self.asked, self.broken = server, status, asked, broken
 
 
 class Unreachable(Gone):
@@ -81,57 +89,19 @@ class Odd(Exception):
         self.status, self.page = status, page
 
 
-class Pace:
-    """How many requests are under way at once: `most`, less while the server says that it is busy.
-
-    Each answer that says so halves the number, once for all requests that were under way then; every good one lets it
-    grow, by one for as many answers as there are requests at once.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most, self.allowed = most, float(most)
-        self._under_way, self._slowed, self._paused_until = 0, 0.0, 0.0
-        self._changed = asyncio.Condition()
-
-    async def begin(self) -> float:
-        """Wait for a turn; the moment at which it came."""
-        while (pause := self._paused_until - time.monotonic()) > 0:
-            await asyncio.sleep(pause)
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._under_way < max(1, int(self.allowed)))
-            self._under_way += 1
-        return time.monotonic()
-
-    async def end(self) -> None:
-        """Give the turn back."""
-        async with self._changed:
-            self._under_way -= 1
-            # the number may have grown by one meanwhile
-            self._changed.notify(2)
-
-    def was_good(self) -> None:
-        """The server has answered."""
-        self.allowed = min(self.most, self.allowed + 1 / self.allowed)
-
-    def was_busy(self, began: float, pause: float | None) -> None:
-        """The server has said to a request that `began` then that it is busy, and for how long, if it did."""
-        if pause:
-            self._paused_until = max(self._paused_until, time.monotonic() + pause)
-        if began > self._slowed:
-            self.allowed = max(1.0, self.allowed / 2)
-            self._slowed = time.monotonic()
-
-
 class HttpServer:
     """The server at `url`, a base to which paths are added; a user and password in it go into a header, no message.
 
-    `key` is a bearer token. A request may take `timeout` seconds and is repeated `retries` times, with growing pauses
-    or as the server asks. Proxies are those of the environment. Raises SettingError where the address is none, or the
-    key no header can hold.
+    `key` is a bearer token, which messages call `key_name`, if there are others. A request may take `timeout` seconds;
+    `most` are under way at once, at its `pace`, under the `allowance` of its key. Proxies are those of the environment.
+    Raises SettingError where the address is none, or the key no header can hold.
     """
 
-    def __init__(self, url: str, key: str, timeout: float, retries: int, most: int) -> None:
+    def __init__(
+        self, url: str, key: str, timeout: float, most: int, allowance: Allowance | None = None, key_name: str = ""
+    ) -> None:
         self.base, login, self._query = _split(url)
+        self.name = f"{self.base}, under the key of {key_name}," if key_name else self.base
         key = key.strip()
         if not (key.isascii() and key.isprintable()):
             raise SettingError("api_key_env: expected a key of printable ASCII characters, the variable holds others")
@@ -139,58 +109,58 @@ class HttpServer:
         if login:
             self._headers["Authorization"] = aiohttp.encode_basic_auth(*login)
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=min(timeout, CONNECT_SECONDS))
-        self._retries, self._proxy = retries, proxy_of(self.base)
-        self.pace = Pace(most)
+        self._proxy, self.pace, self.answered = proxy_of(self.base), Pace(most), False
+        self._allowance = allowance or Allowance(OwnQuota(), "", Limits())
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes, read: Callable[[bytes], Answer], retries: int | None = None) -> Answer:
-        """What `read` makes of the server's answer, or raises Odd for. `retries` stands for the server's own.
+    async def once(self, path: str, body: bytes, read: Callable[[bytes], Answer], failed: int, cost: Cost) -> Answer:
+        """What `read` makes of the answer to one try, after so many that `failed`. Raises Refused, Gone, Unreachable.
 
-        Raises Refused, Gone, and Unreachable.
+        A connection that was kept open, and closed by the server just when it was to be used again, is no failure.
         """
-        failed, repeated = 0, False
-        while True:
-            try:
-                return await self._once(path, body, read, failed)
-            except aiohttp.ServerDisconnectedError as error:
-                # the server has closed a connection that was kept open, just when it was to be used again
-                if not repeated:
-                    repeated = True
-                    continue
-                problem = Gone(_words(error), broken=True)
-            except _GONE as error:
-                problem = _gone(error)
-            except Gone as gone:
-                problem = gone
-            failed += 1
-            if failed > (self._retries if retries is None else retries):
-                raise problem
-            await asyncio.sleep(_pause(failed) if problem.asked is None else problem.asked)
-
-    async def _once(self, path: str, body: bytes, read: Callable[[bytes], Answer], failed: int) -> Answer:
-        """One try, after so many that `failed`. Raises Refused, Gone, and what aiohttp does."""
-        began = await self.pace.begin()
+        said_tokens = await self._allowance.take(len(body))
+        used, began = (0, 0), time.monotonic()
         try:
-            status, headers, content = await self._asked(path, body)
-            message, page = "", False
-            if status < 300:
-                try:
-                    found = read(content)
-                except Odd as odd:
-                    status, message, page = odd.status, str(odd), odd.page
-                else:
-                    self.pace.was_good()
-                    return found
-            message, asked = message or said(content), _asked_pause(headers)
-            if page and failed >= PAGES:
-                raise Refused(200, message)
-            if not (status >= 500 or status in BUSY or status in _AGAIN) or status in _NEVER or QUOTA in content:
-                raise Refused(status, message)
-            if status in BUSY:
-                self.pace.was_busy(began, asked)
-            raise Gone(f"{status}: {message}", status, asked)
+            try:
+                answer = await self._asked(path, body)
+            except aiohttp.ServerDisconnectedError:
+                answer = await self._asked(path, body)
+            found = self._read(*answer, read, failed, began)
+            used = cost(found)
+        except GONE as error:
+            self.pace.was_away(began, time.monotonic())
+            raise _gone(error, self) from error
         finally:
-            await self.pace.end()
+            self._allowance.used(said_tokens, *used)
+        self.answered = True
+        self.pace.was_good(began, time.monotonic())
+        return found
+
+    def _read(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        content: bytes,
+        read: Callable[[bytes], Answer],
+        failed: int,
+        began: float,
+    ) -> Answer:
+        message, page = "", False
+        if status < 300:
+            try:
+                return read(content)
+            except Odd as odd:
+                status, message, page = odd.status, str(odd), odd.page
+        message, asked = message or said(content), _asked_pause(headers)
+        if page and failed >= PAGES:
+            raise Refused(200, message, self)
+        if not (status >= 500 or status in BUSY or status in _AGAIN) or status in _NEVER or QUOTA in content:
+            raise Refused(status, message, self)
+        if status in BUSY:
+            self.pace.was_busy(began, time.monotonic(), asked)
+        elif status >= 500:
+            self.pace.was_away(began, time.monotonic())
+        raise Gone(f"{status}: {message}", self, status, asked)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -207,7 +177,7 @@ class HttpServer:
         async with asked as answer:
             moved = next((past.status for past in answer.history if past.status in _TO_GET), None)
             if moved:
-                raise Refused(moved, f"it has moved to {answer.url}")
+                raise Refused(moved, f"it has moved to {answer.url}", self)
             return answer.status, answer.headers, await answer.read()
 
 
@@ -246,24 +216,21 @@ def _number(text: str | None) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _pause(failed: int) -> float:
-    # spread, so that requests which failed together do not come again together
-    seconds: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failed - 1))
-    return seconds * random.uniform(0.75, 1)
-
-
-def _gone(error: BaseException) -> Gone:
+def _gone(error: BaseException, server: HttpServer) -> Gone:
     """What has become of the server. Raises Refused for what stays so however often it is asked."""
     if isinstance(error, aiohttp.ClientSSLError) and _NO_TLS.search(str(error)):
-        raise Refused(0, _words(error)) from error
+        raise Refused(0, _words(error), server) from error
     if isinstance(error, aiohttp.TooManyRedirects):
-        raise Refused(error.history[-1].status, "it sends the request in a circle") from error
+        raise Refused(error.history[-1].status, "it sends the request in a circle", server) from error
     nobody = isinstance(error, aiohttp.ClientConnectorDNSError) or isinstance(
         getattr(error, "os_error", None), ConnectionRefusedError
     )
     if nobody:
-        return Unreachable(_words(error))
-    return Gone(_words(error), broken=isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError))
+        return Unreachable(_words(error), server)
+    broken = isinstance(
+        error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError | aiohttp.ServerDisconnectedError
+    )
+    return Gone(_words(error), server, broken=broken)
 
 
 def _words(error: BaseException) -> str:

@@ -1,12 +1,11 @@
-"""The engine that talks to an OpenAI-compatible HTTP server, for people who run servers of their own."""
+"""The engine that talks to OpenAI-compatible HTTP servers, for people who run servers of their own."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -15,7 +14,10 @@ from evolve.confidence import Confidence
 from evolve.engine import PROBE
 from evolve.engines.chat import Chat
 from evolve.engines.http_server import BUSY, Gone, HttpServer, Refused, Unreachable
+from evolve.engines.http_servers import HttpServers
+from evolve.engines.openai_places import places
 from evolve.engines.openai_reply import Reply, Usage, parted, probabilities, read_reply, reasoning_tokens, tops
+from evolve.engines.quota import Limits
 from evolve.engines.reply_text import TELL, clean, finish
 from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
 from evolve.records import Completion, Form, Prompt
@@ -51,18 +53,20 @@ _WITHOUT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("seed", ("seed",), "it is asked without: another run may draw other replies"),
 )
 """Fields that not every server knows, what is left out for each, and what that means."""
+NO_LIMITS = Limits()
 log = logging.getLogger(__name__)
 _encoder = msgspec.json.Encoder()
 
 
 class OpenAIEngine:
-    """Completes prompts through `/chat/completions` at `url`, a server's base such as http://127.0.0.1:8000/v1.
+    """Completes prompts through `/chat/completions` at `urls`, servers' bases such as http://127.0.0.1:8000/v1.
 
-    The key is read from the environment variable `key_variable`, so that it stands in no configuration. A user and
-    password in `url` go into the header of each request, a query into its address; no message shows them.
-    Requests that fail for the server's reasons are repeated `retries` times, with growing pauses or as it asks; a
-    server that stays away after that raises EngineDied. `timeout` is in seconds a request. No more than
-    `max_concurrency` requests are under way, fewer while the server says that it is busy.
+    Keys are read from the environment variables `key_variables`, so that they stand in no configuration: one for all
+    URLs, several for one URL, or one each. A user and password in a URL go into the header of each request, a query
+    into its address; no message shows them. Requests that fail for a server's reasons go on to another, and are
+    repeated `retries` times, with growing pauses or as it asks; servers that all stay away after that raise EngineDied.
+    `timeout` is in seconds a request. No more than `at_once` requests are under way at each URL and key, fewer while
+    that is of no use, and in a minute no more than `limits` a key.
 
     What a model thinks aloud is the server's `reasoning` or `reasoning_content`, or what stands in <think> tags before
     the answer; with `parted` off everything in the content is the answer. `reasoning_tokens` are added to each prompt's
@@ -71,25 +75,22 @@ class OpenAIEngine:
 
     def __init__(
         self,
-        url: str,
+        urls: str | Sequence[str],
         model: str,
-        key_variable: str,
+        key_variables: str | Sequence[str],
         timeout: float,
         retries: int,
         chat: Chat | None = None,
         parted: bool = True,
         reasoning_tokens: int = 0,
-        max_concurrency: int = 256,
+        at_once: int = 256,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self._model, self._chat = model, chat or Chat()
         self._parted, self._reasoning_tokens = parted, reasoning_tokens
-        self._answered, self._without = False, set[str]()
-        self._server = HttpServer(url, os.environ.get(key_variable, "none"), timeout, retries, max_concurrency)
-
-    @property
-    def max_concurrency(self) -> int:
-        """How many requests are under way at the most."""
-        return self._server.pace.most
+        self._without = set[str]()
+        servers = places(_listed(urls), _listed(key_variables), timeout, at_once, limits)
+        self._servers, self.max_concurrency = HttpServers(servers, retries), at_once * len(servers)
 
     async def generate(self, prompt: Prompt) -> Completion:
         """Complete `prompt`."""
@@ -100,13 +101,13 @@ class OpenAIEngine:
         except Refused as refused:
             await self._refused(refused, prompt)
         except Unreachable as gone:
-            raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
+            raise EngineDied(f"the server at {gone.server.name} does not answer: {gone}") from gone
         except Gone as gone:
             # one that gives others an answer fails for this prompt
-            if (gone.broken or gone.status not in (None, *BUSY)) and self._answered and await self._lives():
+            busy = not gone.broken and gone.status in (None, *BUSY)
+            if not busy and gone.server.answered and await self._lives(gone.server):
                 raise PromptRefused(f"the server fails for the prompt: {gone}") from gone
-            raise EngineDied(f"the server at {self._server.base} does not answer: {gone}") from gone
-        self._answered = True
+            raise EngineDied(f"the server at {gone.server.name} does not answer: {gone}") from gone
         if not reply.choices:
             raise PromptRefused("the server gives no reply to the prompt")
         return self._completion(reply, prompt)
@@ -117,7 +118,7 @@ class OpenAIEngine:
         while True:
             fields = self._request(prompt) | extra
             try:
-                return await self._server.post(PATH, _encoder.encode(fields), read_reply)
+                return await self._servers.post(PATH, _encoder.encode(fields), read_reply, _tokens)
             except Refused as refused:
                 if not self._leave_out(refused, fields):
                     raise
@@ -131,17 +132,17 @@ class OpenAIEngine:
             if name in fields and re.search(rf"\b{name}\b", text):
                 if name not in self._without:
                     self._without |= set(left_out)
-                    log.warning("the server at %s knows no %s: %s", self._server.base, name, meaning, extra=TELL)
+                    log.warning("the server at %s knows no %s: %s", refused.server.base, name, meaning, extra=TELL)
                 return True
         return False
 
     async def _refused(self, refused: Refused, prompt: Prompt) -> NoReturn:
         """Whose fault it is: the prompt's, or the configuration's, under which no prompt is taken."""
         self._blame_settings(refused, prompt)
-        status, told = refused.status, f"the server at {self._server.base} refuses: {refused}"
+        status, server, told = refused.status, refused.server, f"the server at {refused.server.name} refuses: {refused}"
         # what a filter does to one prompt, and what a server does that is another than was meant
         either = status < 400 or status == 403
-        if either and ((self._answered and status in (200, 403)) or await self._lives(status)):
+        if either and ((server.answered and status in (200, 403)) or await self._lives(server, status)):
             raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
         name = "api_key_env" if status == 403 else "url" if either else OF_THE_CONFIGURATION.get(status)
         if status == 404 and re.search(rf"(?<!\w){re.escape(self._model)}(?!\w)", str(refused)):
@@ -150,10 +151,10 @@ class OpenAIEngine:
             raise SettingsRefused(f"{name}: {told}") from refused
         raise PromptRefused(f"the server refuses the prompt: {refused}") from refused
 
-    async def _lives(self, refusal: int | None = None) -> bool:
+    async def _lives(self, server: HttpServer, refusal: int | None = None) -> bool:
         """Whether the server completes what every server does, or refuses it with another status than `refusal`."""
         try:
-            await self._server.post(PATH, _encoder.encode(self._request(PROBE)), read_reply, retries=0)
+            await self._servers.post(PATH, _encoder.encode(self._request(PROBE)), read_reply, _tokens, server)
         except Gone:
             return False
         except Refused as refused:
@@ -184,9 +185,9 @@ class OpenAIEngine:
         """Raise SettingsRefused where a server that has answered nothing yet refuses a field not all know."""
         fields = [*_beyond(prompt, self._chat), *(["presence_penalty"] if prompt.sampling.presence_penalty else [])]
         fields += ["response_format"] if prompt.form else []
-        for name in fields if not self._answered else ():
+        for name in fields if not refused.server.answered else ():
             if name in str(refused):
-                raise SettingsRefused(f"{name}: the server at {self._server.base} refuses it: {refused}") from refused
+                raise SettingsRefused(f"{name}: the server at {refused.server.name} refuses it: {refused}") from refused
 
     def _completion(self, reply: Reply, prompt: Prompt) -> Completion:
         choice, usage = reply.choices[0], reply.usage or Usage()
@@ -212,7 +213,16 @@ class OpenAIEngine:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._server.close()
+        await self._servers.close()
+
+
+def _listed(value: str | Sequence[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _tokens(reply: Reply) -> tuple[int, int]:
+    usage = reply.usage or Usage()
+    return usage.prompt_tokens or 0, usage.completion_tokens or 0
 
 
 def _response_format(form: Form | None) -> dict[str, Any] | None:

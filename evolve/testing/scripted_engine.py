@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Literal, NoReturn
 
 from evolve.confidence import Confidence
 from evolve.errors import EngineDied, PromptRefused
@@ -142,12 +142,15 @@ class ScriptedEngine:
 
     def _maybe_die(self, prompt: Prompt) -> None:
         if self.script.die_text and self.script.die_text in prompt.text:
-            raise EngineDied(f"the script ends this engine at a prompt that holds {self.script.die_text!r}")
+            self._die(f"a prompt that holds {self.script.die_text!r}")
         if not self.script.die_after or self.calls < self.script.die_after or not self._first_death():
             return
+        self._die(f"call {self.calls}")
+
+    def _die(self, at: str) -> NoReturn:
         if self.script.exit_code is not None:
             os._exit(self.script.exit_code)
-        raise EngineDied(f"the script ends this engine at call {self.calls}")
+        raise EngineDied(f"the script ends this engine at {at}")
 
     def _first_death(self) -> bool:
         if not self.script.marks:

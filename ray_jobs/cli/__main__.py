@@ -2,4 +2,6 @@
 
 from ray_jobs.cli.app import main
 
-main()
+# a process that an engine spawns reads this module too
+if __name__ == "__main__":
+    main()

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ray_jobs.cli import analyse, data, init, optimize, plan, respond, schema, score, serve, wait
+from ray_jobs.cli import analyse, clean, data, init, optimize, plan, preview, respond, schema, score, serve, wait
 from ray_jobs.cli import jobs as cli_jobs
 from ray_jobs.cli import report as cli_report
 from ray_jobs.cli.added import Commands
+from ray_jobs.cli.confirm import confirm
 from ray_jobs.cli.json_output import Json, json_errors, print_json
 from ray_jobs.cli.options import Config, Output, Overrides, Storage, Target, Verbose
 from ray_jobs.cli.terminal import complain, log_handler, say
-from ray_jobs.errors import ConfigError, DamagedOutput, JobError
+from ray_jobs.errors import DamagedOutput, JobError
 from ray_jobs.runner import signals, supervisor
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Evolve seed instructions with language models, answer them, and score the pairs with IFD and IC-IFD.",
@@ -45,7 +45,9 @@ app.add_typer(plan.app)
 app.add_typer(cli_report.app)
 app.add_typer(schema.app)
 app.add_typer(init.app)
+app.add_typer(preview.app)
 app.add_typer(wait.app)
+app.add_typer(clean.app)
 app.add_typer(serve.app)
 
 
@@ -72,6 +74,7 @@ def run(
     from ray_jobs.jobs.finish import check_finish, finish
     from ray_jobs.jobs.fresh import begin_afresh
     from ray_jobs.jobs.load import load_config
+    from ray_jobs.jobs.notify import notified
     from ray_jobs.jobs.registry import jobs_of, run_all
 
     if delete and not fresh:
@@ -81,14 +84,15 @@ def run(
     overrides = [*(settings or []), *([f"seeds.limit={limit}"] if limit else [])]
     overrides += [f"limits.budget.{item}" for item in budget or []]
     loaded = load_config(config, overrides, output)
-    check_finish(loaded)
-    jobs = jobs_of(loaded)
-    if fresh:
-        begin_afresh(jobs[-1], delete, partial(_confirm, yes))
-        # anew: an output may be gone on with as an earlier version began it, and this one is begun now
+    with notified(loaded.notify, loaded.output, loaded.storage, say):
+        check_finish(loaded)
         jobs = jobs_of(loaded)
-    print_run(lambda: run_all(jobs, verbose, say), loaded.output)
-    finish(loaded, verbose, say)
+        if fresh:
+            begin_afresh(jobs[-1], delete, partial(confirm, "--delete", yes))
+            # anew: an output may be gone on with as an earlier version began it, and this one is begun now
+            jobs = jobs_of(loaded)
+        print_run(lambda: run_all(jobs, verbose, say), loaded.output)
+        finish(loaded, verbose, say)
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
@@ -120,11 +124,19 @@ def show(
     rows: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 3,
     evolver: Annotated[str | None, typer.Option(help="Only rows of this evolver.")] = None,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Show a few rows side by side: the seed, each round's instruction, response and scores; of a search its method."""
-    from ray_jobs.cli.show import print_rows
+    from ray_jobs.cli.show import print_rows, rows_document
+    from ray_jobs.cli.status_json import method_document
     from ray_jobs.jobs.method_search import searches
 
+    if as_json:
+        with json_errors(as_json):
+            store = _open(output, storage)
+            search = searches.is_search(store)
+            print_json(method_document(store) if search else rows_document(store, rows, evolver))
+        return
     store = _open(output, storage)
     if not searches.is_search(store):
         print_rows(store, rows, evolver)
@@ -143,16 +155,14 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Tell how a run stands: what is done, kept, rejected and failed, why, and whether someone is running it."""
-    if address and as_json:
-        raise typer.BadParameter("--json goes without --address")
+    if address:
+        cli_jobs.show_job(output, address, as_json)
+        return
     if as_json:
         from ray_jobs.cli.status_json import status_document
 
         with json_errors(as_json):
             print_json(status_document(_open(output, storage)))
-        return
-    if address:
-        cli_jobs.show_job(output, address)
         return
     from ray_jobs.cli.status import describe_all
 
@@ -223,17 +233,6 @@ def repair(output: Target, storage: Storage = None) -> None:
 
 
 data.register(app)
-
-
-def _confirm(yes: bool, removal: str) -> None:
-    """Show what is to be removed, and raise ConfigError unless that is wanted."""
-    say(removal)
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ConfigError("--delete: nothing is removed without an answer on a terminal, or --yes")
-    if not typer.confirm("Remove these files?"):
-        raise ConfigError("--delete: not wanted, nothing is removed")
 
 
 def _open(output: str, storage: str | None) -> Store:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from evolve.masking import mask_url
+from ray_jobs.cli.json_output import Json, json_errors, print_json, progress
 from ray_jobs.cli.options import Storage
 from ray_jobs.cli.terminal import say
 
@@ -70,30 +71,35 @@ def select(
     decontaminate: Decontaminate = None,
     ngram: Ngram = 13,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Keep the best records by a score, or a random draw, and write them as a dataset of their own."""
     from ray_jobs.config.load import parse_storage
     from ray_jobs.datasets import places
     from ray_jobs.datasets.rule import parse_range
 
-    selection = places.select(
-        output,
-        target,
-        by=by,
-        top=top,
-        random=random,
-        seed=seed,
-        range=None if range_ is None else parse_range(range_),
-        order=order,
-        per=per.split(",") if per else (),
-        drop_ifd_above=drop_ifd_above,
-        drop_cut=drop_cut,
-        near_duplicates=similarity if near_duplicates else None,
-        decontaminate=decontaminate,
-        ngram=ngram,
-        storage=parse_storage(storage),
-        say=say,
-    )
+    with json_errors(as_json):
+        selection = places.select(
+            output,
+            target,
+            by=by,
+            top=top,
+            random=random,
+            seed=seed,
+            range=None if range_ is None else parse_range(range_),
+            order=order,
+            per=per.split(",") if per else (),
+            drop_ifd_above=drop_ifd_above,
+            drop_cut=drop_cut,
+            near_duplicates=similarity if near_duplicates else None,
+            decontaminate=decontaminate,
+            ngram=ngram,
+            storage=parse_storage(storage),
+            say=progress(as_json),
+        )
+    if as_json:
+        print_json({"target": mask_url(target), **selection.to_json()})
+        return
     for reason, count in selection.totals.items():
         say(f"{count:>12,} {reason.label}")
     say(f"dataset: {mask_url(target)}")
@@ -108,23 +114,27 @@ def export(
     reasoning: Reasoning = "omit",
     drop_cut: DropCut = False,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Write a dataset in the format of a training program, with the file by which LLaMA-Factory finds it."""
     from ray_jobs.config.load import parse_storage
     from ray_jobs.datasets import places
 
-    options = parse_storage(storage)
-    exported = places.export(
-        output,
-        target,
-        format_,
-        file=file,
-        validation=validation,
-        reasoning=reasoning,
-        drop_cut=drop_cut,
-        storage=options,
-        say=say,
-    )
+    with json_errors(as_json):
+        exported = places.export(
+            output,
+            target,
+            format_,
+            file=file,
+            validation=validation,
+            reasoning=reasoning,
+            drop_cut=drop_cut,
+            storage=parse_storage(storage),
+            say=progress(as_json),
+        )
+    if as_json:
+        print_json({"target": mask_url(target), **exported.to_json()})
+        return
     for name, side in exported.sides.items():
         say(f"{side.records:>12,} {name}")
     if exported.incomplete:

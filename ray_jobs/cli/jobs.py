@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from evolve.masking import mask_url
+from ray_jobs.cli.json_output import Json, json_errors, print_json
 from ray_jobs.cli.terminal import pass_on, say
 from ray_jobs.errors import ConfigError
 from ray_jobs.runner import signals
@@ -19,6 +20,19 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 Address = Annotated[str, typer.Option(metavar="URL", help="The cluster's dashboard, such as http://127.0.0.1:8265.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Replace a setting; repeatable. What may be secret travels unseen."
+    ),
+]
+Passed = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="Pass this variable on: unseen where the configuration has {from: NAME}, else Ray shows its value.",
+    ),
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID", help="The id that `evolve submit` printed.")]
 
 
@@ -29,22 +43,11 @@ def submit(
     ],
     address: Address,
     output: Annotated[str | None, typer.Option(help="Replace the configured output.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Replace a setting; repeatable. What may be secret travels unseen."
-        ),
-    ] = None,
+    settings: Settings = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="Show the job's log and leave with the run's exit code.")
     ] = False,
-    env: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME",
-            help="Pass this variable on: unseen where the configuration has {from: NAME}, else Ray shows its value.",
-        ),
-    ] = None,
+    env: Passed = None,
     working_dir: Annotated[Path, typer.Option(help="The folder that travels to the cluster.")] = Path(),
     exclude: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Leave files out, as .gitignore would; repeatable.")
@@ -56,24 +59,31 @@ def submit(
         str | None, typer.Option(metavar="YAML", help="Custom resources for the driver, such as '{driver: 1}'.")
     ] = None,
     job_id: Annotated[str | None, typer.Option(help="The job's id; by default Ray makes one.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Run a configuration as a job on a Ray cluster. Submitted again, it goes on where it stopped."""
     from ray_jobs.service.submit import Submission
     from ray_jobs.service.submit import submit as submit_job
 
-    submission = Submission(
-        config=config,
-        overrides=settings or (),
-        output=output,
-        working_dir=working_dir,
-        excludes=exclude or (),
-        env=env or (),
-        cpus=driver_cpus,
-        resources=_resources(driver_resources),
-        job_id=job_id,
-    )
-    client = _connect(address)
-    sent = submit_job(client, submission)
+    if follow and as_json:
+        raise typer.BadParameter("--json goes without --follow")
+    with json_errors(as_json):
+        submission = Submission(
+            config=config,
+            overrides=settings or (),
+            output=output,
+            working_dir=working_dir,
+            excludes=exclude or (),
+            env=env or (),
+            cpus=driver_cpus,
+            resources=_resources(driver_resources),
+            job_id=job_id,
+        )
+        client = _connect(address)
+        sent = submit_job(client, submission)
+    if as_json:
+        print_json({"job": sent.job_id, "files": sent.files, "package_bytes": sent.package_bytes})
+        return
     say(f"job {sent.job_id}: submitted, {sent.files:,} files, {sent.package_bytes / 2**20:.1f} MiB")
     if follow:
         raise typer.Exit(_follow(client, sent.job_id))
@@ -87,12 +97,17 @@ def stop(job_id: JobId, address: Address) -> None:
     say(f"job {job_id}: {'is asked to stop' if stopping else 'had ended already'}")
 
 
-def show_job(job_id: str, address: str) -> None:
+def show_job(job_id: str, address: str, as_json: bool) -> None:
     """Print how a job stands."""
-    from ray_jobs.service.job_client import describe
+    from ray_jobs.service.job_client import describe, document
 
-    client = _connect(address)
-    say(describe(client.info(job_id), client.log(job_id)))
+    with json_errors(as_json):
+        client = _connect(address)
+        info, log = client.info(job_id), client.log(job_id)
+    if as_json:
+        print_json({"job": document(info, log)})
+        return
+    say(describe(info, log))
 
 
 def _connect(address: str) -> JobClient:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ray_jobs.cli.json_output import json_errors, print_json, progress
 from ray_jobs.cli.options import Config, Output, Overrides, Verbose
 from ray_jobs.cli.terminal import say
 
@@ -32,7 +33,12 @@ def plan(
     card_gb: Annotated[
         float | None, typer.Option("--card-gb", min=1, help="What a GPU has, where the cluster does not say.")
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write all of it here too.")] = None,
+    json_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", help="Write all of it here too; with - it alone is printed, an error too."
+        ),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Check a run and forecast it from a sample: time, tokens, GPU-hours, cost, and which pool holds the others up."""
@@ -42,13 +48,18 @@ def plan(
     from ray_jobs.forecast.text import describe, describe_phases
     from ray_jobs.jobs.load import load_config
 
-    loaded, question = load_config(config, settings or [], output), Question(sample, rates, card_gb)
-    if isinstance(loaded, RunConfig):
-        found = forecast_run(loaded, question, verbose, say)
-        lines, content = describe(found), found.to_json()
-    else:
-        phases = forecast_phases(loaded, question, verbose, say)
-        lines, content = describe_phases(phases), {name: answer.to_json() for name, answer in phases.items()}
+    as_json = json_file == Path("-")
+    with json_errors(as_json):
+        loaded, question = load_config(config, settings or [], output), Question(sample, rates, card_gb)
+        if isinstance(loaded, RunConfig):
+            found = forecast_run(loaded, question, verbose, progress(as_json))
+            lines, content = describe(found), found.to_json()
+        else:
+            phases = forecast_phases(loaded, question, verbose, progress(as_json))
+            lines, content = describe_phases(phases), {name: answer.to_json() for name, answer in phases.items()}
+    if as_json:
+        print_json(content)
+        return
     for line in lines:
         say(line)
     if json_file:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ray_jobs.cli.json_output import Json, json_errors, print_json, progress
 from ray_jobs.cli.options import Storage, Target
 from ray_jobs.cli.terminal import say
 
@@ -29,6 +30,7 @@ def report(
         typer.Option(metavar="FOLDER", help="Show this selection beside others, such as a random one; repeatable."),
     ] = None,
     storage: Storage = None,
+    as_json: Json = False,
 ) -> None:
     """Make one HTML page of an output: counts, scores, costs, examples, and evolvers compared on the same seeds."""
     from ray_jobs.config.load import parse_storage
@@ -37,10 +39,15 @@ def report(
     from ray_jobs.storage.store import open_store
     from ray_jobs.storage.urls import options_for
 
-    prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
-    options = parse_storage(storage)
-    store = open_store(output, options)
-    place = pages.check_place(store, open_store(to, options_for(to, options)) if to else None)
-    selections = {name: open_store(name, options_for(name, options)) for name in selection or ()}
-    written = pages.write(pages.report(store, output, prices, baseline, say, selections), place)
+    with json_errors(as_json):
+        prices = Prices(gpu_hour_price, parse_token_prices(token_price or []))
+        options = parse_storage(storage)
+        store = open_store(output, options)
+        place = pages.check_place(store, open_store(to, options_for(to, options)) if to else None)
+        selections = {name: open_store(name, options_for(name, options)) for name in selection or ()}
+        page = pages.report(store, output, prices, baseline, progress(as_json), selections)
+        written = pages.write(page, place)
+    if as_json:
+        print_json({"report": written[-1], "pictures": list(written[:-1])})
+        return
     say(f"report: {written[-1]} and {len(written) - 1} pictures")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,11 +24,11 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Whose it is; the serv
 @app.command(epilog="Example: evolve serve examples/quickstart.yaml --set service.port=8400")
 def serve(config: Config, output: Output = None, settings: Overrides = None, verbose: Verbose = False) -> None:
     """Serve a run's engines, its runs and the console over HTTP, until it is stopped by SIGINT or SIGTERM."""
-    from ray_jobs.service.fast import make_fast
+    from ray_jobs.service.fast import make_fast, own_folder
 
-    with tempfile.TemporaryDirectory(prefix="evolve-serve-") as folder:
+    with own_folder() as folder:
         # before Serve is imported, which reads it then
-        make_fast(Path(folder))
+        make_fast(folder)
         from ray_jobs.service.app import prepare, serve_until_stopped
 
         serve_until_stopped(prepare(config, settings or [], output), say, verbose)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -26,17 +27,17 @@ Record = dict[str, Any]
 
 def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
     """Print `wanted` rows of the output, each with all its rounds. Raises OutputError where there are none."""
-    console, shown = Screen(), 0
-    for records in _rows(store, evolver):
-        if shown == wanted:
-            break
+    console = Screen()
+    for records in _first_rows(store, wanted, evolver):
         console.print(_panel(printable_values(records)))
-        shown += 1
-    if shown and not store.exists(SUCCESS):
+    if not store.exists(SUCCESS):
         console.print("the run is not finished; this is some of what is committed so far", soft_wrap=True)
-    if not shown:
-        of = f" of evolver {evolver}" if evolver else ""
-        raise OutputError(f"{store.url}: no committed row{of} to show")
+
+
+def rows_document(store: Store, wanted: int, evolver: str | None) -> dict[str, Any]:
+    """What `print_rows` prints, for programs: each row as the list of its records. Raises as it does."""
+    rows = [{"records": records} for records in _first_rows(store, wanted, evolver)]
+    return {"finished": store.exists(SUCCESS), "rows": rows}
 
 
 def print_run(run: Callable[[], dict[str, Any]], output: str) -> None:
@@ -103,6 +104,14 @@ def _plain(entry: dict[str, Any]) -> dict[str, str]:
         text = f"{value:,}" if isinstance(value, int) else _number(value) if isinstance(value, float) else value or "-"
         plain[name] = text if low is None or high is None else f"{text} ({_number(low)} to {_number(high)})"
     return plain
+
+
+def _first_rows(store: Store, wanted: int, evolver: str | None) -> list[list[Record]]:
+    found = list(itertools.islice(_rows(store, evolver), wanted))
+    if not found:
+        of = f" of evolver {evolver}" if evolver else ""
+        raise OutputError(f"{store.url}: no committed row{of} to show")
+    return found
 
 
 def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:

@@ -9,7 +9,7 @@ from ray_jobs.jobs.autoif import funnel
 from ray_jobs.jobs.autoif.stores import autoif_stores, funnel_so_far
 from ray_jobs.jobs.method_search import searches
 from ray_jobs.jobs.stores import stores_of
-from ray_jobs.output import accept, lease, run_files
+from ray_jobs.output import accept, lease, run_files, usage
 from ray_jobs.output.counts import CUT, OutcomeCounts
 from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.lease import Holder
@@ -42,6 +42,10 @@ def status(store: Store) -> Status:
 
 def describe_all(store: Store) -> str:
     """The state of an output in lines for people, phase by phase where it has more than one."""
+    return "\n".join([_states(store), usage.describe(usage.usage(store))])
+
+
+def _states(store: Store) -> str:
     if searches.is_search(store):
         return "\n".join(searches.describe(store))
     stores = stores_of(store)
@@ -76,7 +80,8 @@ def describe(state: Status) -> str:
         rate = pool["tokens_per_actor_second"]
         speed = f"{rate:,.0f} tokens/s an actor" if rate else "no rate yet"
         lines.append(
-            f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts{_cost(pool)}"
+            f"pool     {name}: {pool['rows']:,} rows, {speed}, {pool['actor_starts']} actor starts"
+            f"{run_files.given_again(pool)}{_cost(pool)}"
         )
     return "\n".join(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +11,7 @@ from ray_jobs.jobs.method_search import searches
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.output import lease, run_files
 from ray_jobs.output.lease import Holder
+from ray_jobs.output.usage import usage
 from ray_jobs.output.verify import verify
 from ray_jobs.storage.store import Store
 
@@ -20,14 +22,20 @@ def status_document(store: Store) -> dict[str, Any]:
     Raises OutputError.
     """
     if searches.is_search(store):
-        return {"search": _search(store)}
-    return {"phases": {name: _phase(item) for name, item in stores_of(store).items()}}
+        return {"search": _search(store), "bytes": usage(store)}
+    return {"phases": {name: _phase(item) for name, item in stores_of(store).items()}, "bytes": usage(store)}
 
 
 def verify_document(store: Store) -> dict[str, Any]:
     """What a recount found in each phase, and whether all of it is sound. Raises OutputError where nothing is."""
     phases = {name: asdict(verify(item)) for name, item in stores_of(store).items()}
     return {"sound": not any(phase["problems"] for phase in phases.values()), "phases": phases}
+
+
+def method_document(store: Store) -> dict[str, Any]:
+    """The method of a search; null before its first step is finished. Raises DamagedOutput."""
+    state = searches.saved_state(store)
+    return {"method": json.loads(state.method.to_json()) if state else None}
 
 
 def _phase(store: Store) -> dict[str, Any]:
@@ -47,6 +55,9 @@ def _phase(store: Store) -> dict[str, Any]:
         "records": dict(counts.by_status()),
         "reasons": dict(run_files.reasons(counts)),
         "sessions": len(state.sessions),
+        "replies_given_again": sum(
+            pool.get("replies_given_again", 0) for pool in run_files.pools(state.sessions).values()
+        ),
     }
 
 

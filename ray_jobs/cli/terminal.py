@@ -35,6 +35,11 @@ def say(text: object) -> None:
     typer.echo(printable(str(text)))
 
 
+def remark(text: object) -> None:
+    """Print a line, or several, on standard error: how far a command is whose standard output is for programs."""
+    typer.echo(printable(str(text)), err=True)
+
+
 def complain(error: Exception) -> None:
     """Print an error's message on standard error."""
     typer.secho(f"error: {printable(str(error))}", err=True, fg="red")

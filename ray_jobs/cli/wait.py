@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+import yaml
 
 from ray_jobs.cli.options import Storage, Target
 from ray_jobs.cli.terminal import say
-from ray_jobs.errors import Stopped
+from ray_jobs.errors import ConfigError, Stopped
 
 if TYPE_CHECKING:
+    from ray_jobs.config.secrets import Secret
     from ray_jobs.storage.store import Store
 
 app = typer.Typer()
@@ -22,14 +24,35 @@ app = typer.Typer()
 def wait(
     output: Target,
     every: Annotated[float, typer.Option(min=1, metavar="SECONDS", help="How often to look.")] = 15,
+    notify: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Then tell this webhook, by a POST of JSON; or '{from: VARIABLE}'."),
+    ] = None,
     storage: Storage = None,
 ) -> None:
     """Wait until nobody works on an output. Exit code 0 where all of it is finished, 10 where the run had stopped."""
     from ray_jobs.config.load import parse_storage
+    from ray_jobs.jobs.notify import notified
     from ray_jobs.storage.store import open_store
 
-    wait_for(open_store(output, parse_storage(storage)), lambda: time.sleep(every))
+    options = parse_storage(storage)
+    with notified(_webhook(notify), output, options, say):
+        wait_for(open_store(output, options), lambda: time.sleep(every))
     say(f"{output}: finished")
+
+
+def _webhook(text: str | None) -> Secret | None:
+    from pydantic import TypeAdapter, ValidationError
+
+    from ray_jobs.config.secrets import Webhook
+    from ray_jobs.config.values import given_value
+
+    try:
+        return None if text is None else TypeAdapter(Webhook).validate_python(given_value(text))
+    except (ValidationError, yaml.YAMLError):
+        raise ConfigError(
+            "--notify: expected a URL that begins with http:// or https://, or {from: VARIABLE}"
+        ) from None
 
 
 def wait_for(store: Store, pause: Callable[[], None]) -> None:

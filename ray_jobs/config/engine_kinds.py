@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
 from evolve.engine import Engine
+from evolve.engines.quota import Limits, paired
 from evolve.engines.reasoning import AUTO
+from evolve.errors import SettingError
 from ray_jobs.config.base import HARMLESS, Kind, Strict
 from ray_jobs.config.chat import ChatConfig
 from ray_jobs.config.kinds import ENGINES
 from ray_jobs.config.renamed import moved
-from ray_jobs.config.secrets import Arguments, Environment, Url, VariableName, revealed
+from ray_jobs.config.secrets import Arguments, Environment, Secret, Urls, VariableNames, revealed
 
 PLACEMENT: list[JsonValue] = [
     "tensor_parallel_size",
@@ -113,21 +115,24 @@ class SharedVllmConfig(VllmConfig):
 
 
 class OpenAIConfig(ChatConfig, EngineKind):
-    """A model behind an OpenAI-compatible server. The key comes from the environment variable `api_key_env`.
+    """A model behind OpenAI-compatible servers. The key comes from the environment variable `api_key_env`.
 
-    Each actor has at most `max_requests` under way, fewer while the server says that it is busy, and begins as many
-    rows as keep these under way.
+    Of several `url`s each has the one key or one of its own; one URL may have several keys. Each actor has at most
+    `max_requests` under way at each URL and key, fewer while that is of no use, and begins as many rows as keep these
+    under way. `requests_per_minute` and `tokens_per_minute` are those of a key, whichever of a run's actors uses it.
     """
 
     kind: Literal["openai"]
     model: str
     reasoning: Literal["auto", "none"] = Field("auto", json_schema_extra={"before": "none"})
     reasoning_tokens: int | None = Field(None, ge=1, json_schema_extra={"before": None})
-    url: Url = Field(json_schema_extra=HARMLESS)
-    api_key_env: VariableName = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
+    url: Urls = Field(json_schema_extra=HARMLESS)
+    api_key_env: VariableNames = Field("OPENAI_API_KEY", json_schema_extra=HARMLESS)
     timeout_seconds: float = Field(600, gt=0, json_schema_extra=HARMLESS)
     retries: int = Field(8, ge=0, json_schema_extra=HARMLESS)
     max_requests: int = Field(256, ge=1, json_schema_extra=HARMLESS)
+    requests_per_minute: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
+    tokens_per_minute: int | None = Field(None, ge=1, json_schema_extra=HARMLESS)
     server: ClassVar[bool] = True
 
     @model_validator(mode="before")
@@ -135,23 +140,45 @@ class OpenAIConfig(ChatConfig, EngineKind):
     def _old_name(cls, raw: Any) -> Any:
         return moved(raw, {"key_variable": "api_key_env"}, "engine of kind openai")
 
+    @model_validator(mode="after")
+    def _each_url_has_its_key(self) -> Self:
+        try:
+            self.places()
+        except SettingError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def urls(self) -> tuple[Secret, ...]:
+        """Those that are asked."""
+        return self.url if isinstance(self.url, tuple) else (self.url,)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The variables that hold the keys."""
+        return self.api_key_env if isinstance(self.api_key_env, tuple) else (self.api_key_env,)
+
+    def places(self) -> list[tuple[Secret, str]]:
+        """Each URL with the variable of its key."""
+        return paired(self.urls, self.keys)
+
     def build(self) -> Engine:
-        """A client of the server."""
+        """A client of the servers."""
         from evolve.engines.openai_engine import OpenAIEngine
 
-        url = revealed(self.url, "url")
-        server = (url, self.model, self.api_key_env, self.timeout_seconds, self.retries)
-        return OpenAIEngine(
-            *server, self.chat(), self.reasoning == AUTO, self.reasoning_tokens or 0, max_concurrency=self.max_requests
-        )
+        limits = Limits(self.requests_per_minute or 0, self.tokens_per_minute or 0)
+        urls = [str(url) for url in revealed(self.urls, "url")]
+        server = (urls, self.model, self.keys, self.timeout_seconds, self.retries)
+        thinking = (self.reasoning == AUTO, self.reasoning_tokens or 0)
+        return OpenAIEngine(*server, self.chat(), *thinking, self.max_requests, limits)
 
     def max_concurrency(self) -> int:
-        """Its requests."""
-        return self.max_requests
+        """The requests to all places."""
+        return self.max_requests * len(self.places())
 
     def hidden_texts(self) -> tuple[str, ...]:
-        """The key."""
-        return (os.environ.get(self.api_key_env, ""),)
+        """The keys."""
+        return tuple(os.environ.get(key, "") for key in self.keys)
 
 
 class TestingConfig(Strict):

@@ -215,7 +215,7 @@ class LimitsConfig(Strict):
 
     `drain_seconds` is how long rows in flight may take to finish after a request to stop, or when the `budget` is
     about to be spent. Replies of engines are kept from one start to the next: what a kill may cost is what `journal`
-    seconds of work gave; `auto` is 2 for servers and 30 for engines of one's own, `off` keeps none. No more than
+    seconds of work gave; `auto` is 0.5 for servers and 30 for engines of one's own, `off` keeps none. No more than
     `planned_rows` rows are planned.
     """
 

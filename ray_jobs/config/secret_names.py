@@ -33,7 +33,7 @@ _KEYS = {"access", "account", "api", "auth", "client", "encryption", "master", "
 """What makes a key secret that follows it."""
 _SPECIAL = {"audio", "bos", "cls", "end", "eos", "image", "mask", "pad", "sep", "special", "start", "unk", "video"}
 """What makes a token one of a tokenizer's that precedes it."""
-_PRIVATE_GROUPS = {"arguments", "environment", "headers", "storage"}
+_PRIVATE_GROUPS = {"arguments", "environment", "headers", "notify", "storage"}
 _VARIABLE_FIELDS = {"api_key_env", "key_variable", FROM}
 """Fields for names of variables, where people put the value by mistake."""
 _NAMED_GROUPS = ("evolvers", "engines")

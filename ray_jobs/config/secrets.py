@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from pydantic import (
@@ -20,6 +20,7 @@ from pydantic import (
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
     PlainSerializer,
+    PlainValidator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
@@ -28,6 +29,7 @@ from evolve.masking import MASK, looks_secret, mask_url
 from ray_jobs.config.secret_names import FROM, is_reference, is_secret_name, is_variable
 from ray_jobs.errors import ConfigError
 
+Checked = TypeVar("Checked")
 _HARMLESS = re.compile(r"\d{0,3}|true|false|yes|no|on|off", re.IGNORECASE)
 """Values of the environment that keep no secret and are stored, so that `evolve retry-failed` has them."""
 
@@ -183,17 +185,47 @@ def _checked_url(value: Any) -> Secret:
     return secret
 
 
+def _checked_urls(value: Any) -> Secret | tuple[Secret, ...]:
+    return _one_or_several(_checked_url, value, "a URL")
+
+
 def _stored_url(url: Secret) -> Any:
     return url.stored("") if url.variable else mask_url(url.reveal())
 
 
-def _checked_variable(name: str) -> str:
-    if not is_variable(name):
+def _stored_urls(urls: Secret | tuple[Secret, ...]) -> Any:
+    return [_stored_url(url) for url in urls] if isinstance(urls, tuple) else _stored_url(urls)
+
+
+def _checked_variable(name: Any) -> str:
+    if not isinstance(name, str) or not is_variable(name):
         raise ValueError("expected the name of an environment variable, such as OPENAI_API_KEY, not a key itself")
     return name
 
 
-VariableName = Annotated[str, AfterValidator(_checked_variable)]
+def _checked_variables(value: Any) -> str | tuple[str, ...]:
+    return _one_or_several(_checked_variable, value, "a name")
+
+
+def _one_or_several(check: Callable[[Any], Checked], value: Any, what: str) -> Checked | tuple[Checked, ...]:
+    if not isinstance(value, list | tuple):
+        return check(value)
+    checked = tuple(map(check, value))
+    if not checked or len(set(checked)) < len(checked):
+        raise ValueError(f"expected {what}, or several, none of them twice")
+    return checked
+
+
+def _stored_variables(names: str | tuple[str, ...]) -> Any:
+    return names if isinstance(names, str) else list(names)
+
+
+VariableNames = Annotated[
+    str | tuple[str, ...],
+    PlainValidator(_checked_variables, json_schema_input_type=str | list[str]),
+    PlainSerializer(_stored_variables),
+]
+"""The name of an environment variable, or several."""
 
 Environment = Annotated[dict[str, Secret], PlainSerializer(_stored_environment)]
 """Variables of an actor's process. Of all but numbers and yes or no, run.json holds {from: NAME}."""
@@ -201,8 +233,15 @@ Environment = Annotated[dict[str, Secret], PlainSerializer(_stored_environment)]
 Arguments = Annotated[dict[str, Any], AfterValidator(_hidden), PlainSerializer(_stored_arguments)]
 """Arguments of an engine; those that may be secret become a `Secret`, which run.json holds as {from: NAME}."""
 
-Url = Annotated[Secret, BeforeValidator(_checked_url), PlainSerializer(_stored_url)]
-"""The address of a server, stored without the passwords and tokens in it."""
+Urls = Annotated[
+    Secret | tuple[Secret, ...],
+    PlainValidator(_checked_urls, json_schema_input_type=Secret | list[Secret]),
+    PlainSerializer(_stored_urls),
+]
+"""The address of a server, or several, stored without the passwords and tokens in them."""
+
+Webhook = Annotated[Secret, BeforeValidator(_checked_url), PlainSerializer(lambda url: url.stored("EVOLVE_NOTIFY"))]
+"""The address of a webhook, the whole of which may be secret: run.json holds {from: NAME}."""
 
 Address = Annotated[str, PlainSerializer(mask_url)]
 """A path or URL, stored without the passwords and tokens in it."""
@@ -220,7 +259,7 @@ def revealed(value: Any, place: str = "") -> Any:
             return dict(value)
         case Mapping():
             return {name: revealed(item, f"{place}.{name}" if place else str(name)) for name, item in value.items()}
-        case list():
+        case list() | tuple():
             return [revealed(item, place) for item in value]
         case _:
             return value

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from ray_jobs.config.base import HARMLESS, Kind, Strict
 from ray_jobs.config.kinds import STEPS
 from ray_jobs.config.run import RunConfig
-from ray_jobs.config.secrets import Address
+from ray_jobs.config.secrets import Address, Webhook
 from ray_jobs.datasets.rule import Rule, make_rule, parse_range
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.autoif.config import AutoIFConfig
@@ -73,9 +73,13 @@ StepConfig = Annotated[Kind, STEPS]
 
 
 class Finishing(Strict):
-    """What follows a run: the steps of `finish` in their order, once every row has an outcome."""
+    """What follows a run: the steps of `finish` in their order, once every row has an outcome.
+
+    `notify` is a webhook that is told how the command ended, by a POST of JSON; its URL is not stored.
+    """
 
     finish: tuple[StepConfig, ...] = Field((), json_schema_extra=HARMLESS)
+    notify: Webhook | None = Field(None, json_schema_extra=HARMLESS)
 
 
 class FinishingRunConfig(RunConfig, Finishing):

@@ -13,6 +13,7 @@ from ray_jobs.output.epochs import start_over
 from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.lease import FIRST_VERSION, current
 from ray_jobs.output.ownership import MARK
+from ray_jobs.output.usage import shown_bytes
 from ray_jobs.pipeline.job import Job
 from ray_jobs.seeds.files import find_files
 from ray_jobs.seeds.read import SeedSource, read_seeds
@@ -37,10 +38,10 @@ class Removal:
             folder = path.partition("/")[0] + "/" if "/" in path else "(beside them)"
             counts[folder] += 1
             sizes[folder] += size
-        lines = [f"{counts[folder]:>12,} files {_bytes(sizes[folder]):>12}  {folder}" for folder in sorted(counts)]
+        lines = [f"{counts[folder]:>12,} files {shown_bytes(sizes[folder]):>12}  {folder}" for folder in sorted(counts)]
         first = ", ".join(path for path, _ in self.files[:_SHOWN])
         more = ", …" if len(self.files) > _SHOWN else ""
-        whole = f"{len(self.files):,} files, {_bytes(sizes.total())}"
+        whole = f"{len(self.files):,} files, {shown_bytes(sizes.total())}"
         return "\n".join([f"{self.store.url}: to be removed: {whole}", *lines, f"  {first}{more}"])
 
     def carry_out(self) -> None:
@@ -49,7 +50,7 @@ class Removal:
         What a kill leaves is still ours. Raises LeaseHeld where a run may be at work here or on an output in this one.
         """
         ownership.claim(self.store, "run")
-        for place in _places(path for path, _ in self.store.list()):
+        for place in output_places(path for path, _ in self.store.list()):
             start_over(self.store.below(place) if place else self.store)
         self.store.delete(path for path, _ in sorted(self.files, key=_order))
         folders = {path.rpartition("/")[0] for path, _ in self.files} - {""}
@@ -107,14 +108,14 @@ def _seeds_in(store: Store, source: SeedSource) -> list[str]:
 
 def _refuse_held(removal: Removal) -> None:
     """Raise LeaseHeld where a run may be at work on the output or on one that lies in it."""
-    for place in _places(path for path, _ in removal.store.list()):
+    for place in output_places(path for path, _ in removal.store.list()):
         store = removal.store.below(place) if place else removal.store
         holder = current(store) or current(store, FIRST_VERSION)
         if holder and holder.alive is not False:
             raise LeaseHeld(f"{store.url}: {holder} may be working on this output; stop it first")
 
 
-def _places(paths: Iterable[str]) -> list[str]:
+def output_places(paths: Iterable[str]) -> list[str]:
     """The folders of outputs in an output, by their leases; "" for the whole."""
     found = (_LEASE.fullmatch(path) for path in paths)
     return sorted({match["place"].rstrip("/") for match in found if match})
@@ -124,11 +125,3 @@ def _order(file: tuple[str, int]) -> tuple[bool, str]:
     """Marks of finished runs first, lest one stands over what is half gone."""
     path = file[0]
     return path.rsplit("/", 1)[-1] != SUCCESS, path
-
-
-def _bytes(size: float) -> str:
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024:
-            return f"{size:,.0f} {unit}" if unit == "B" else f"{size:,.1f} {unit}"
-        size /= 1024
-    return f"{size:,.1f} TiB"

@@ -80,7 +80,21 @@ def _found(stage: Stage, name: str, here: bool) -> str:
 
 
 def _answer(stage: Stage, config: OpenAIConfig) -> str:
-    """What the server says to the plainest prompt there is. Raises ConfigError where it would take none."""
+    """What each server says to the plainest prompt there is. Raises ConfigError where one would take none."""
+    places, told = config.places(), dict[str, None]()
+    for url, key in places:
+        try:
+            told[_told(config.model_copy(update={"url": url, "api_key_env": key}))] = None
+        except SettingsRefused as refused:
+            under = f", under the key of {key}" if len(places) > 1 else ""
+            raise ConfigError(f"{stage.place}.{refused}{under}") from None
+        except JobError as error:
+            raise ConfigError(f"{stage.place}: {error}") from None
+    return f"{config.model}: " + "; ".join(told)
+
+
+def _told(config: OpenAIConfig) -> str:
+    """What a server says to it. Raises SettingsRefused, JobError."""
 
     async def ask() -> None:
         engine = build_engine(config.model_copy(update={"retries": 0, "timeout_seconds": ASK_SECONDS}))
@@ -91,12 +105,8 @@ def _answer(stage: Stage, config: OpenAIConfig) -> str:
 
     try:
         asyncio.run(ask())
-    except SettingsRefused as refused:
-        raise ConfigError(f"{stage.place}.{refused}") from None
-    except PromptRefused as refused:
-        return f"{config.model}: not checked, {refused}"
-    except EngineDied as died:
-        return f"{config.model}: not checked, {died}"
-    except JobError as error:
-        raise ConfigError(f"{stage.place}: {error}") from None
-    return f"{config.model}: the server answers"
+    except SettingsRefused:
+        raise
+    except (PromptRefused, EngineDied) as error:
+        return f"not checked, {error}"
+    return "the server answers"

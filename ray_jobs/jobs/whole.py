@@ -6,6 +6,7 @@ from typing import Any
 
 from ray_jobs.jobs.finish import check_finish, finish
 from ray_jobs.jobs.finish_config import FinishingConfig
+from ray_jobs.jobs.notify import notified
 from ray_jobs.jobs.registry import jobs_of, run_all
 from ray_jobs.runner.drive import Say
 
@@ -23,7 +24,8 @@ def run(config: FinishingConfig, verbose: bool = False, say: Say = print) -> dic
         report = run(load_config("run.yaml", output="out/first"))
         report["records"], report["reasons"]
     """
-    check_finish(config)
-    report = run_all(jobs_of(config), verbose, say)
-    finish(config, verbose, say)
+    with notified(config.notify, config.output, config.storage, say):
+        check_finish(config)
+        report = run_all(jobs_of(config), verbose, say)
+        finish(config, verbose, say)
     return report

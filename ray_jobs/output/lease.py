@@ -135,13 +135,17 @@ class LeaseHolder:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds an output. `alive` is None where only time can tell; `token` is empty in the first version's leases."""
+    """Who holds an output, and when its process began, by its machine's clock.
+
+    `alive` is None where only time can tell; `token` is empty in the first version's leases.
+    """
 
     number: int
     host: str
     pid: int
     alive: bool | None
     token: str
+    began: float
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -205,7 +209,7 @@ def read_holder(store: Store, number: int, series: Series = EPOCHS) -> Holder:
     path = series.path(number)
     try:
         raw: dict[str, Any] = json.loads(store.read_bytes(path))
-        holder = Holder(number, raw["host"], raw["pid"], _alive(raw), str(raw.get("token", "")))
+        holder = Holder(number, raw["host"], raw["pid"], _alive(raw), str(raw.get("token", "")), raw["started"])
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedOutput(f"{store.url_of(path)}: expected a lease, got something else ({error})") from error
     return replace(holder, alive=False) if _read_heartbeat(store, number, series) == b"released" else holder

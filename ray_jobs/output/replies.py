@@ -130,11 +130,14 @@ def _path(tag: Tag, stage: str, rows: Sequence[int], ending: str) -> str:
     return f"{REPLIES}/{stage}/{tag}-{min(rows):012d}-{max(rows):012d}-{new_name()}.{ending}"
 
 
+def done_files(store: Store, done: npt.NDArray[np.bool_]) -> list[ReplyFile]:
+    """The files whose rows are all done, as `done` says by plan row; rows that are planned later are not."""
+    return [file for file in reply_files(store) if file.last < len(done) and done[file.first : file.last + 1].all()]
+
+
 def remove_done(store: Store, done: npt.NDArray[np.bool_], may: Callable[[], None]) -> None:
     """Remove the files whose rows are all done, as `done` says by plan row; `may` raises where we must not."""
-    # rows that are planned later are not among them
-    files = [file for file in reply_files(store) if file.last < len(done) and done[file.first : file.last + 1].all()]
-    if files:
+    if files := done_files(store, done):
         may()
         store.delete([file.path for file in files])
 

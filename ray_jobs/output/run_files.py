@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -163,6 +163,12 @@ def pools(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:
         }
         for name, total in totals.items()
     }
+
+
+def given_again(pool: Mapping[str, Any]) -> str:
+    """How many replies a pool had from the journal, if any: they were paid for before."""
+    replies = pool.get("replies_given_again", 0)
+    return f", {replies:,} replies from the journal" if replies else ""
 
 
 def pools_now(sessions: Sequence[Session]) -> dict[str, dict[str, Any]]:

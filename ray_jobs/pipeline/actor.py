@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from evolve.current_row import ROW
 from evolve.engine import PROBE, Engine
+from evolve.engines.quota import counted_by
 from evolve.errors import EngineDied, SettingsRefused
 from evolve.records import Completion
 from evolve.replies import REPLIES, JournalEngine
@@ -31,9 +32,11 @@ from ray_jobs.config.engines import build_engine
 from ray_jobs.config.pools import PoolConfig, VariantConfig
 from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.gate import Gate, Turns
+from ray_jobs.pipeline.hand import NO_WORDS, Hand
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
 from ray_jobs.pipeline.monitor import Monitor, WorkerStats
 from ray_jobs.pipeline.placement import shape_of_this_actor, shaped
+from ray_jobs.pipeline.quota import MonitorQuota
 from ray_jobs.pipeline.stats_reporter import StatsReporter, one_line
 
 ENGINE_DIED = 70
@@ -113,8 +116,12 @@ class RowActor(PoolActor[Result]):
 
     def load(self, model: EngineConfig) -> None:
         """Load the engine."""
-        self._engine: Engine = JournalEngine(self.engine(model))
+        with counted_by(MonitorQuota(self._context.monitor)):
+            self._engine: Engine = JournalEngine(self.engine(model))
         self._journal = Journal(self._context.journal) if self._context.journal else None
+        self._hand = Hand(self._context.monitor)
+        if (left := self._hand.left()) and self._journal:
+            self._journal.died(left, NO_WORDS)
         self._turns = Turns(rows_at_once(self._engine))
         self._reporter.stats.slots = self._engine.max_concurrency or 0
         self._gate, self._under_way, self._is_sound = Gate(), set[int](), False
@@ -125,8 +132,9 @@ class RowActor(PoolActor[Result]):
 
     async def block(self, rows: Sequence[Row]) -> list[Result | None]:
         """Work on the rows side by side."""
-        journal = self._journal
-        kept = await asyncio.to_thread(journal.begin, [row["plan_row"] for row in rows]) if journal else None
+        journal, numbers = self._journal, [row["plan_row"] for row in rows]
+        kept = await asyncio.to_thread(journal.begin, numbers) if journal else None
+        await self._hand.take(numbers)
         if kept is None or not kept.suspects:
             return await asyncio.gather(*(self._turn(row, kept) for row in rows))
         return await self._with_suspects(rows, kept)
@@ -138,7 +146,8 @@ class RowActor(PoolActor[Result]):
 
         async def alone() -> None:
             for group in groups:
-                async with self._gate.alone():
+                numbers = [rows[place]["plan_row"] for place in group]
+                async with self._gate.alone(), self._hand.alone(numbers):
                     await self._check_sound(kept, [rows[place] for place in group])
                     found = await asyncio.gather(*(self._work(rows[place], kept) for place in group))
                 results.update(zip(group, found, strict=True))
@@ -165,15 +174,17 @@ class RowActor(PoolActor[Result]):
                 self._gate.leave()
 
     async def _work(self, row: Row, kept: BlockReplies | None) -> Result | None:
-        if not self.takes(row):
-            return None
         number = row["plan_row"]
+        if not self.takes(row):
+            self._hand.done(number)
+            return None
         ROW.set(row[self.key])
         REPLIES.set(kept.row(number, self._given) if kept else None)
         self._under_way.add(number)
         with self._reporter.row() as stats:
             result = await self.work(row, stats)
         self._under_way.discard(number)
+        self._hand.done(number)
         return result
 
     def _end(self, died: EngineDied) -> NoReturn:
@@ -181,6 +192,7 @@ class RowActor(PoolActor[Result]):
             # a server that is away says nothing of the rows that were under way
             under_way = () if is_server(self._context.model) else sorted(self._under_way)
             self._journal.died(under_way, one_line(died))
+        self._hand.end()
         end_actor(died, self._reporter)
 
     def _given(self, completion: Completion) -> None:

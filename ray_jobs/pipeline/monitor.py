@@ -16,6 +16,7 @@ import numpy as np
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from evolve.engines.quota import Counts, Grant, Limits
 from ray_jobs.output.counts import OutcomeCounts
 from ray_jobs.output.manifest import Entry, Rows
 from ray_jobs.output.rounds import RoundRow
@@ -150,6 +151,8 @@ class MonitorActor:
         self._parts: set[str] = set()
         self._rows: list[Rows] = []
         self._stopping = False
+        self._keys = Counts()
+        self._held: dict[str, tuple[str, list[int]]] = {}
 
     def report(self, pool: str, worker: str, stats: WorkerStats) -> bool:
         """Keep a worker's latest figures; answers whether the run is to stop."""
@@ -162,12 +165,24 @@ class MonitorActor:
         """Keep why a worker ends."""
         self._causes[pool] = cause
 
+    def holds(self, actor: str, node: str, rows: list[int]) -> None:
+        """Keep which rows an actor on this node has in hand."""
+        self._held[actor] = node, rows
+
+    def left(self, actor: str) -> tuple[str, list[int]]:
+        """Where an actor was, and which rows it had in hand, when it was heard of last. They are told once."""
+        return self._held.pop(actor, ("", []))
+
     def not_loaded(self, pool: str, cause: str, refused: str) -> None:
         """Keep why a worker could not load its model, and what is `refused` of its configuration, if it is that."""
         self._causes[pool] = cause
         self._not_loaded[pool] += 1
         if refused:
             self._refused[pool] = refused
+
+    def grant(self, key: str, limits: Limits, wanted: int, each: int, more: int) -> Grant:
+        """How many requests may begin under a key now; see evolve.engines.quota."""
+        return self._keys.grant(key, limits, wanted, each, more, time.monotonic())
 
     def committed(self, name: str, outcome_counts: OutcomeCounts, rows: Rows) -> None:
         """Count a committed part once."""

@@ -36,7 +36,10 @@ class Prices:
 
 @dataclass(frozen=True)
 class PoolCost:
-    """One pool over all sessions: hours of its actors with a loaded model, GPUs an actor, tokens, and the money."""
+    """One pool over all sessions: hours of its actors with a loaded model, GPUs an actor, tokens, and the money.
+
+    `given_again` counts replies that came from the journal, whose tokens are not among these.
+    """
 
     name: str
     hours: float
@@ -44,6 +47,7 @@ class PoolCost:
     prompt_tokens: int
     completion_tokens: int
     money: float | None
+    given_again: int = 0
 
 
 def parse_token_prices(texts: Iterable[str]) -> dict[str, tuple[float, float]]:
@@ -82,7 +86,8 @@ def _pool_cost(inputs: Inputs, prices: Prices, name: str, figures: Mapping[str, 
     if prices.given:
         money = (prices.gpu_hour or 0) * hours * gpus
         money += (of_tokens[0] * prompt + of_tokens[1] * completion) / 1e6 if of_tokens else 0
-    return PoolCost(name, hours, gpus, prompt, completion, money)
+    again = int(figures.get("replies_given_again", 0))
+    return PoolCost(name, hours, gpus, prompt, completion, money, again)
 
 
 def _gpus(run: Mapping[str, Any]) -> dict[str, float]:

@@ -69,13 +69,16 @@ def _pools(view: View) -> Sequence[Block]:
             f"{pool.hours * pool.gpus:,.3f}",
             count(pool.prompt_tokens),
             count(pool.completion_tokens),
+            count(pool.given_again),
             money(pool.money),
         ]
         for pool in view.pools
     ]
-    headings = ["pool", "actor hours", "GPUs an actor", "GPU hours", "prompt tokens", "completion tokens", "money"]
+    headings = ["pool", "actor hours", "GPUs an actor", "GPU hours", "prompt tokens", "completion tokens"]
+    headings += ["replies from the journal", "money"]
     text = (
-        "Actor hours are those with a loaded model. Money is in the currency of the prices given; that "
+        "Actor hours are those with a loaded model. Replies from the journal were paid for before: their tokens are "
+        "not counted again. Money is in the currency of the prices given; that "
         "of pools which several evolvers share is shared out by the records that reached them."
     )
     prices = [] if view.pools[0].money is not None else [Note("No price was given. For amounts of money, add", _PRICES)]

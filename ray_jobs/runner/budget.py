@@ -67,15 +67,23 @@ class Budget:
         """Raise BudgetSpent where what is left would not do for the pools at their least size to end in good order."""
         self._raise_beyond(self._before, self._ending({name: pool.bounds[0] for name, pool in self._pools.items()}))
 
+    def shares(self, snapshot: Snapshot) -> dict[str, float]:
+        """The share of each bound of the budget that all sessions have taken."""
+        spent, allowed = self._spent(snapshot), self._allowed
+        bounds = {"gpu_hours": (spent.gpu_hours, allowed.gpu_hours), "money": (spent.money, allowed.money)}
+        return {name: taken / bound for name, (taken, bound) in bounds.items() if bound}
+
     def observe(self, snapshot: Snapshot) -> None:
         """Have the run stop once ending in good order, at worst, takes all that is left."""
-        spent = self._before
-        for state in snapshot.pools.values():
-            spent += Spending.of_actors(state.stats)
         try:
-            self._raise_beyond(spent, self._ending({name: _living(state) for name, state in snapshot.pools.items()}))
+            self._raise_beyond(
+                self._spent(snapshot), self._ending({name: _living(state) for name, state in snapshot.pools.items()})
+            )
         except BudgetSpent as beyond:
             self._stop(beyond)
+
+    def _spent(self, snapshot: Snapshot) -> Spending:
+        return sum((Spending.of_actors(state.stats) for state in snapshot.pools.values()), self._before)
 
     def _ending(self, actors: Mapping[str, int]) -> Spending:
         each = (

@@ -102,9 +102,9 @@ class Drive:
                 raise PoolError("a whole pass over the pending rows has committed none of them")
 
     def _shorten_journal(self, done: Done) -> None:
-        # a cache: what cannot be removed now is removed another time
+        # a cache: nothing waits for it, and what cannot be removed now is removed another time
         with suppress(StorageError):
-            remove_done(self.epoch.store, done, self.still_held)
+            remove_done(self.epoch.store.retrying(0), done, self.still_held)
 
     def _settle_settings(self) -> None:
         """Refuse settings that give other results than those the output was begun with; record these.

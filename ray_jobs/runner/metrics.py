@@ -7,7 +7,7 @@ go with the driver, counters stay as long as its node; those of another driver b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from ray.util.metrics import Counter, Gauge
@@ -27,6 +27,7 @@ METRICS = {
     "evolve_rows_planned": Metric(Gauge, "Rows that the run's plan holds."),
     "evolve_rows_done": Metric(Gauge, "Rows with a committed outcome, those of earlier executions included."),
     "evolve_records": Metric(Counter, "Records committed.", ("evolver", "status", "reason")),
+    "evolve_budget_share": Metric(Gauge, "Share of limits.budget that all sessions have taken.", ("kind",)),
     "evolve_parts": Metric(Counter, "Parts committed."),
     "evolve_pool_rows": Metric(Counter, "Rows that a pool has finished.", ("pool",)),
     "evolve_pool_tokens": Metric(Counter, "Tokens that a pool's models read and wrote.", ("pool", "kind")),
@@ -42,10 +43,19 @@ Reading = tuple[str, tuple[str, ...], float]
 
 
 class RunMetrics:
-    """The metrics of one execution. `planned` and `already` are the rows of the plan, and those done before it."""
+    """The metrics of one execution. `planned` and `already` are the rows of the plan, and those done before it.
 
-    def __init__(self, run_id: str, planned: int, already: int) -> None:
-        self._run_id, self._planned, self._already = run_id, planned, already
+    `shares` tells of a snapshot how much of the budget is taken, by kind.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        planned: int,
+        already: int,
+        shares: Callable[[Snapshot], Mapping[str, float]] = lambda _: {},
+    ) -> None:
+        self._run_id, self._planned, self._already, self._shares = run_id, planned, already, shares
         self._metrics = {
             name: metric.kind(name, metric.description, ("run", *metric.labels)) for name, metric in METRICS.items()
         }
@@ -53,7 +63,7 @@ class RunMetrics:
 
     def observe(self, snapshot: Snapshot) -> None:
         """Bring all metrics up to a snapshot."""
-        for name, values, number in readings(snapshot, self._planned, self._already):
+        for name, values, number in readings(snapshot, self._planned, self._already, self._shares(snapshot)):
             tags = dict(zip(("run", *METRICS[name].labels), (self._run_id, *values), strict=True))
             metric = self._metrics[name]
             if isinstance(metric, Gauge):
@@ -68,11 +78,13 @@ class RunMetrics:
         return number - before if number >= before else number
 
 
-def readings(snapshot: Snapshot, planned: int, already: int) -> Iterator[Reading]:
+def readings(snapshot: Snapshot, planned: int, already: int, shares: Mapping[str, float]) -> Iterator[Reading]:
     """Every metric as a snapshot has it; counters as totals of this execution."""
     yield "evolve_rows_planned", (), planned
     yield "evolve_rows_done", (), already + snapshot.committed.rows
     yield "evolve_parts", (), snapshot.parts
+    for kind, share in shares.items():
+        yield "evolve_budget_share", (kind,), share
     records: dict[tuple[str, ...], int] = {}
     for (evolver, _, status, reason), count in snapshot.committed.outcomes.items():
         records[evolver, status, reason] = records.get((evolver, status, reason), 0) + count

@@ -46,8 +46,8 @@ from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import Store, open_store
 
 UNREADABLE_BLOCK_ROWS = 1024
-WRITER_CPUS, WRITERS = 0.25, 6
-"""The logical CPUs of a write task, and how many run at once.
+WRITER_CPUS, WRITERS, ROWS_A_WRITER = 0.25, 6, 1024
+"""The logical CPUs of a write task, and how many run at once: fewer where there are not so many rows for each.
 
 On a cluster with few CPUs a task that asks for a whole one waits until an evolver has ended, for Ray Data shares out
 what the pools leave. Rows that are scored and not written are what a kill costs.
@@ -156,7 +156,7 @@ class _Run:
             first = [stage.name for stage in pipeline.first]
             with make_display(work) as display:
                 session = SessionLog(self.holder.lease, number)
-                metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already)
+                metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already, budget.shares)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
                 lacking = partial(unschedulable, pools)
                 proven = bool(self.epoch.accepted.manifest.outcome_counts().by_status()[KEPT])
@@ -165,7 +165,7 @@ class _Run:
                 observers: list[Observer] = [session, display, metrics, budget, Told(self.say)]
                 observers += placements.values()
                 try:
-                    with kept_short(self.epoch.store, done, monitor, self.holder.check):
+                    with kept_short(self.epoch.store.retrying(0), done, monitor, self.holder.check):
                         watch(execution, monitor, observers, watchdog, self.request, self.holder.check, first)
                 except RayError as error:
                     raise _with_log(pool_error(error, session.latest)) from error
@@ -180,12 +180,13 @@ class _Run:
     def _stream(self, pending: Pending, monitor: Monitor, placements: Mapping[str, Placement]) -> Callable[[], None]:
         """What runs in the execution's thread."""
         job, store = self.job, self.epoch.store
+        writers = min(WRITERS, 1 + sum(pending.rows().values()) // ROWS_A_WRITER)
         sink = PartsSink(store, self.epoch.lease, job.layout(fingerprint(job.settings())), monitor)
 
         def work() -> None:
             configure_data(job.config.limits, self.verbose)
             rows = stream(job.pipeline, store, pending, monitor, placements, self._journal)
-            rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=WRITERS)
+            rows.write_datasink(sink, ray_remote_args={"num_cpus": WRITER_CPUS}, concurrency=writers)
 
         return work
 

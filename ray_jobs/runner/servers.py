@@ -16,28 +16,33 @@ CONNECT_SECONDS = 10.0
 
 
 def check_servers(stages: Iterable[Stage]) -> None:
-    """Raise ConfigError where no host has a server's name, or nobody listens at its port.
+    """Raise ConfigError where no host has a server's name, or nobody listens at its port; of several, at all of them.
 
     A server that is merely slow may be busy, and is waited for by its engine. Of one behind a proxy nothing is known.
     """
-    seen = set[str]()
+    seen = dict[str, str]()
     for stage in stages:
         if isinstance(stage.model, OpenAIConfig):
-            url = str(revealed(stage.model.url, "url"))
-            if url not in seen and proxy_of(url) is None:
-                seen.add(url)
-                _knock(stage.place, url)
+            problems = []
+            for url in map(str, revealed(stage.model.urls, "url")):
+                if url not in seen:
+                    seen[url] = _knock(url) if proxy_of(url) is None else ""
+                problems.append(seen[url])
+            if all(problems):
+                raise ConfigError(f"{stage.place}.url: {'; '.join(problems)}")
 
 
-def _knock(place: str, url: str) -> None:
+def _knock(url: str) -> str:
+    """What is wrong with an address, if it is known."""
     parts = urlsplit(url)
     try:
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
-        return  # the engine says what is wrong with it
+        return ""  # the engine says what is wrong with it
     try:
         socket.create_connection((host, port), CONNECT_SECONDS).close()
     except (socket.gaierror, ConnectionRefusedError, UnicodeError) as error:
-        raise ConfigError(f"{place}.url: nobody answers at {host}:{port}: {error}") from None
+        return f"nobody answers at {host}:{port}: {error}"
     except OSError:
-        return  # a network that is away now may be there when the engine asks
+        pass  # a network that is away now may be there when the engine asks
+    return ""

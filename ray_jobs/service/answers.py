@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
+from ray_jobs.config.wrong_fields import wrong_fields
 from ray_jobs.errors import (
     ClusterError,
     ConfigError,
@@ -21,9 +21,6 @@ from ray_jobs.errors import (
     StorageError,
 )
 from ray_jobs.service.work import EngineAway, PromptTurnedDown
-
-_LINE = re.compile(r"^  (?P<field>\S+): (?P<told>.*)$", re.MULTILINE)
-_CAME = re.compile(r", got (?P<came>.*)$")
 
 
 class NotFound(JobError):
@@ -58,10 +55,8 @@ def told(error: JobError) -> JSONResponse:
 def told_body(error: JobError) -> dict[str, Any]:
     """The body of that answer."""
     _, kind = _status(error)
-    details = []
-    if isinstance(error, ConfigError):
-        details = [_detail(found) for found in _LINE.finditer(str(error))]
-    elif isinstance(error, Refused):
+    details = wrong_fields(error)
+    if isinstance(error, Refused):
         field, _, why = str(error).partition(": ")
         details = [{"field": field, "came": None, "allowed": why}]
     return {"error": {"message": str(error), "type": kind, "details": details}}
@@ -69,12 +64,6 @@ def told_body(error: JobError) -> dict[str, Any]:
 
 def _status(error: JobError) -> tuple[int, str]:
     return next(((code, name) for base, code, name in _STATUS if isinstance(error, base)), (500, "unavailable"))
-
-
-def _detail(found: re.Match[str]) -> dict[str, Any]:
-    came = _CAME.search(found["told"])
-    allowed = _CAME.sub("", found["told"])
-    return {"field": found["field"], "came": came["came"] if came else None, "allowed": allowed}
 
 
 class Told(APIRoute):

@@ -36,9 +36,14 @@ class ServiceLimits(Strict):
 
 
 class Allowances(Strict):
-    """What configurations that clients send may name beside what the service's own has."""
+    """What configurations that clients send may name beside what the service's own has.
+
+    `paths` are those of the disks of the service and of its cluster; `urls` are read with the keys of both, and from
+    where they stand in the network.
+    """
 
     paths: bool = False
+    urls: bool = False
     plugins: bool = False
     environment: bool = False
     storage: bool = False

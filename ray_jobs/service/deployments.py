@@ -30,6 +30,7 @@ from ray_jobs.forecast.arguments import argument
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import load_engine
 from ray_jobs.pipeline.placement import on_one_machine
+from ray_jobs.runner.ray_log import log_folder
 from ray_jobs.service.config import ServedRunConfig
 from ray_jobs.service.engine_worker import EngineWorker
 from ray_jobs.service.engines import Condition, Figures, Loaded, Roster
@@ -43,6 +44,8 @@ from ray_jobs.service.work import Call, Question, Trial, Trouble
 
 log = logging.getLogger(__name__)
 APP, GATEWAY = "slm_evolve", "gateway"
+INDEXES = "evolve-indexes"
+"""Where in Ray's session folder indexes of records lie, which go with it."""
 QUEUED = 100_000
 """How much a replica takes at once: the engine has a queue of its own, by priority, and the guard bounds requests."""
 TARGET = 128
@@ -186,9 +189,16 @@ class Gateway:
     def __serve_build_asgi_app__(self) -> ASGIApp:  # Serve's name
         setup = self._setup
         jobs = RayJobs(setup.dashboard, setup.folder) if setup.dashboard else None
-        config = setup.config
+        config, logs = setup.config, log_folder()
         state = ServiceState(
-            config.roots(), setup.settings, config.storage, jobs=jobs, engines=self._engines, config=config
+            config.roots(),
+            setup.settings,
+            config.storage,
+            jobs=jobs,
+            engines=self._engines,
+            config=config,
+            # Serve ends a replica's process with a kill, after which nobody cleans up
+            cache=str(logs.parent / INDEXES) if logs else None,
         )
         return application(state, self._digests, self._usage)
 

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import socket
-from collections.abc import MutableMapping
+import tempfile
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from ray_jobs.runner import signals
 
 SETTINGS = {
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
@@ -36,6 +41,16 @@ for word; do
 done
 exec {haproxy} "$@"
 """
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A folder for HAProxy's files. It goes with the context, and where a signal ends the process at once."""
+    with (
+        tempfile.TemporaryDirectory(prefix="evolve-serve-") as folder,
+        signals.last_act(lambda: shutil.rmtree(folder, ignore_errors=True)),
+    ):
+        yield Path(folder)
 
 
 def make_fast(folder: Path, environment: MutableMapping[str, str] = os.environ) -> None:

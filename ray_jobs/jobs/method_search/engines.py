@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 
+from evolve.engines.quota import counted_by
 from evolve.errors import EngineDied, PromptRefused
 from evolve.records import Completion, Prompt
 from ray_jobs.config.engine_kinds import EngineConfig
@@ -17,6 +18,7 @@ from ray_jobs.jobs.method_search.config import SearchEngineConfig
 from ray_jobs.pipeline.actor import end_actor, load_engine
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.pipeline.placement import on_one_machine
+from ray_jobs.pipeline.quota import MonitorQuota
 from ray_jobs.pipeline.stage import absolute
 from ray_jobs.pipeline.stats_reporter import StatsReporter
 
@@ -30,7 +32,7 @@ class EngineActor:
 
     def __init__(self, pool: str, engine: EngineConfig, monitor: Monitor, share: Share) -> None:
         self._reporter = StatsReporter(monitor, pool, share)
-        with self._reporter.loading():
+        with self._reporter.loading(), counted_by(MonitorQuota(monitor)):
             self._engine = load_engine(engine)
 
     async def generate(self, prompt: Prompt) -> Completion | str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -19,16 +19,22 @@ LINE_SECONDS = 30.0
 
 
 class SearchDisplay:
-    """Says every half minute what each engine does, and writes the session down as often."""
+    """Says every half minute what each engine does, and writes the session down as often.
 
-    def __init__(self, store: Store, number: int, say: Callable[[str], None]) -> None:
-        self._store, self._number, self._say = store, number, say
+    `given_again` counts the prompts of each engine that were answered before.
+    """
+
+    def __init__(self, store: Store, number: int, say: Callable[[str], None], given_again: Mapping[str, int]) -> None:
+        self._store, self._number, self._say, self._given_again = store, number, say, given_again
         self._started, self._said = datetime.now(UTC), time.monotonic()
         self._latest: Snapshot | None = None
 
     def observe(self, snapshot: Snapshot) -> None:
         """Take the latest state of all engines."""
         self._latest = snapshot
+        for name, pool in snapshot.pools.items():
+            # actors are not asked for these
+            pool.stats.given_again = self._given_again.get(name, 0)
         if time.monotonic() - self._said > LINE_SECONDS:
             self._said = time.monotonic()
             for name, pool in snapshot.pools.items():
@@ -44,9 +50,10 @@ class SearchDisplay:
 def _line(name: str, pool: PoolState) -> str:
     stats = pool.stats
     loading = f", {pool.loading} loading" if pool.loading else ""
+    again = f", {stats.given_again:,} replies known from before" if stats.given_again else ""
     return (
         f"  {name}: {stats.done:,} prompts done, {pool.in_flight:,} in flight, "
-        f"{stats.completion_tokens:,} tokens written, {pool.ready} ready{loading}"
+        f"{stats.completion_tokens:,} tokens written, {pool.ready} ready{loading}{again}"
     )
 
 

@@ -16,16 +16,18 @@ from typing import Any
 
 from ray.exceptions import RayError
 
+from evolve.engine import Engine
 from evolve.errors import SearchError
 from evolve.method_search.config import Engines
 from evolve.method_search.propose import OPTIMISE_TEMPLATE
 from evolve.method_search.search import optimise
 from evolve.method_search.state import OptimiserState
-from ray_jobs.config.identity import changes
+from ray_jobs.config.identity import changes, fingerprint
 from ray_jobs.errors import OutputError, SettingsChanged, Stopped
 from ray_jobs.jobs.earlier_defaults import with_defaults_of
 from ray_jobs.jobs.method_search.config import OptimizeConfig
 from ray_jobs.jobs.method_search.engines import SearchPools
+from ray_jobs.jobs.method_search.journal import StepJournal
 from ray_jobs.jobs.method_search.preflight import Prepared, prepare
 from ray_jobs.jobs.method_search.report import SearchDisplay, search_report
 from ray_jobs.jobs.method_search.rows import task
@@ -34,6 +36,7 @@ from ray_jobs.jobs.thinking import told
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REPORT, RUN, SEARCH
+from ray_jobs.pipeline.journal import JournalPlace
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.runner.cluster import cluster
 from ray_jobs.runner.ray_errors import job_error
@@ -64,7 +67,10 @@ def optimize(config: OptimizeConfig, verbose: bool = False, say: Say = print) ->
     holder = lease.acquire(store)
     try:
         epoch = begin(store.retrying(config.limits.storage_seconds), holder.lease)
-        return _Search(config, prepared, epoch, holder, verbose, say, set_back).complete()
+        # a cache, for which nothing waits
+        place = JournalPlace(store, holder.lease.tag, fingerprint(prepared.settings), "", 0)
+        journal = StepJournal(place, config.limits, holder.check)
+        return _Search(config, prepared, epoch, holder, verbose, say, set_back, journal).complete()
     finally:
         holder.release()
 
@@ -78,6 +84,7 @@ class _Search:
     verbose: bool
     say: Say
     set_back: Mapping[str, Any]
+    journal: StepJournal
     request: StopRequest = field(default_factory=StopRequest)
     state: OptimiserState | None = None
 
@@ -134,7 +141,7 @@ class _Search:
             pools = SearchPools.start(engines, monitor)
             given_up = threading.Event()
             execution = Execution(lambda: asyncio.run(_until(given_up, self._search(pools))))
-            display = SearchDisplay(self.store, self.holder.lease.number, self.say)
+            display = SearchDisplay(self.store, self.holder.lease.number, self.say, self.journal.given_again)
             execution.start()
             try:
                 watchdog = Watchdog(self.config.limits, sizes)
@@ -147,22 +154,33 @@ class _Search:
                 # calls on actors must not outlive Ray
                 given_up.set()
                 execution.join()
+                self.journal.end(self._steps)
                 display.save()
                 pools.close()
 
     async def _search(self, pools: SearchPools) -> None:
         await pools.report()
         self.say("engines loaded")
-        parts = Engines(*(pools.engine(self.config.engine_of(role)) for role in ("evolver", "optimiser", "responder")))
+        parts = Engines(*(self._engine(pools, role) for role in ("evolver", "optimiser", "responder")))
+        self.journal.begin(self._steps)
         rows, began = self.prepared.rows, datetime.now(UTC).isoformat()
         pool, dev = [task(seed) for seed in rows.pool], [task(seed) for seed in rows.dev]
         await optimise(self.prepared.search_config(began), pool, dev, parts, self.state, self._keep)
         await pools.report()
 
+    def _engine(self, pools: SearchPools, role: str) -> Engine:
+        name = self.config.engine_of(role)
+        return self.journal.over(role, pools.engine(name), name, self.config.engines[name].engine)
+
+    @property
+    def _steps(self) -> int:
+        return len(self.state.log) if self.state else 0
+
     def _keep(self, state: OptimiserState) -> None:
         """Save a finished step before anything is done with it."""
         self.epoch.publish(SEARCH, state.to_json())
         self.state = state
+        self.journal.begin(self._steps)
         self.say(describe_step(state.log[-1]))
         if self.request.name and state.stopped is None:
             raise Stopped(f"stopped by {self.request.name}; finished steps are saved, and the same command goes on")

@@ -92,6 +92,6 @@ def describe_end(report: dict[str, Any]) -> list[str]:
         f"optimiser {optimiser}",
     ]
     for name, pool in report["pools"].items():
-        tokens = f"{pool['completion_tokens']:,} tokens written"
+        tokens = f"{pool['completion_tokens']:,} tokens written{run_files.given_again(pool)}"
         lines.append(f"engine    {name}: {pool['rows']:,} prompts, {tokens}, {pool['actor_starts']} actor starts")
     return lines

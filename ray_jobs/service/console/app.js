@@ -8,8 +8,9 @@ import { Compare } from "/static/compare.js";
 import { RecordsView } from "/static/records.js";
 import { Workbench } from "/static/workbench.js";
 import { Engines } from "/static/engines.js";
+import { Api } from "/static/api.js";
 
-const VIEWS = [["/", "Runs"], ["/workbench", "Workbench"], ["/compare", "Compare"], ["/engines", "Engines"]];
+const VIEWS = [["/", "Runs"], ["/workbench", "Workbench"], ["/compare", "Compare"], ["/engines", "Engines"], ["/api", "API"]];
 const LOGGED = "logged-in";
 const leave = async () => { try { await post("/v1/logout"); } finally { localStorage.removeItem(LOGGED); go("/login"); } };
 const THEMES = { auto: "dark", dark: "light", light: "auto" };
@@ -21,7 +22,7 @@ function App() {
     const press = event => {
       if (event.target.closest("input, textarea, select, dialog") || event.metaKey || event.ctrlKey || event.altKey) return;
       if (event.key === "?") setKeys(shown => !shown);
-      const to = { r: "/", w: "/workbench", v: "/compare", e: "/engines", n: "/new" }[event.key];
+      const to = { r: "/", w: "/workbench", v: "/compare", e: "/engines", a: "/api", n: "/new" }[event.key];
       if (to) go(to);
     };
     addEventListener("moved", move); addEventListener("popstate", move); addEventListener("keydown", press);
@@ -30,11 +31,11 @@ function App() {
   useEffect(() => { localStorage.setItem("theme", theme); if (theme === "auto") delete document.documentElement.dataset.theme; else document.documentElement.dataset.theme = theme; }, [theme]);
   const path = location.pathname, [, first, id] = path.split("/"), values = Object.fromEntries(new URLSearchParams(location.search));
   const view = first === "runs" && id ? html`<${Run} key=${id} id=${decodeURIComponent(id)} />` : first === "records" && id ? html`<${RecordsView} key=${id} id=${decodeURIComponent(id)} values=${values} />`
-    : first === "workbench" ? html`<${Workbench} values=${values} />` : first === "compare" ? html`<${Compare} values=${values} />` : first === "engines" ? html`<${Engines} />` : first === "login" ? html`<${Login} to=${values.to} />` : first === "new" ? html`<${NewRun} />` : html`<${RunsView} />`;
+    : first === "workbench" ? html`<${Workbench} values=${values} />` : first === "compare" ? html`<${Compare} values=${values} />` : first === "engines" ? html`<${Engines} />` : first === "api" ? html`<${Api} />` : first === "login" ? html`<${Login} to=${values.to} />` : first === "new" ? html`<${NewRun} />` : html`<${RunsView} />`;
   const here = to => to === "/" ? ["", "runs", "records", "new"].includes(first) : path.startsWith(to);
   return html`<header class="top"><span class="name">slm-evolve</span><nav aria-label="Views">${VIEWS.map(([to, name]) => html`<${Link} to=${to} aria-current=${here(to) ? "page" : null}>${name}<//>`)}</nav>
     ${localStorage.getItem(LOGGED) && html`<button onClick=${leave}>Log out</button>`}<button onClick=${() => setTheme(THEMES[theme])} title="Colours: as the system has them, dark, light">◐ ${theme}</button></header>
-    <main>${keys && html`<div class="panel stale">Keys: r runs, n new run, w workbench, v compare, e engines; in records j and k move, / searches, c copies a link to this view; ? hides this.</div>`}${view}</main>`;
+    <main>${keys && html`<div class="panel stale">Keys: r runs, n new run, w workbench, v compare, e engines, a API; in records j and k move, / searches, c copies a link to this view; ? hides this.</div>`}${view}</main>`;
 }
 
 function Login({ to }) {

@@ -65,6 +65,7 @@ export function useData(path, seconds) {
 
 export const count = value => value == null ? "–" : Math.round(value).toLocaleString("en-US");
 export const number = (value, digits = 3) => value == null ? "–" : value.toFixed(digits);
+export const plain = text => text.replaceAll("`", "");
 export const percent = (part, whole) => whole ? (100 * part / whole).toFixed(part === whole ? 0 : 1) + " %" : "–";
 export function duration(seconds) {
   if (seconds == null) return "–";
@@ -102,12 +103,20 @@ export function Line({ points, label, unit }) {
   const path = spots.map(([x, y], index) => (index ? "L" : "M") + x.toFixed(1) + " " + y.toFixed(1)).join("");
   return html`<figure class="chartbox"><svg class="chart" viewBox="0 0 600 96" preserveAspectRatio="none" role="img" aria-label=${label + ", at most " + count(top) + " " + unit}><path class="area" d=${path + "L600 96L0 96Z"} /><path class="line" d=${path} /></svg><div class="axis"><span>${clock(first * 1000)}</span><span>at most ${count(top)} ${unit}</span><span>${clock(last * 1000)}</span></div></figure>`;
 }
-export function Bars({ bins, low, high, label, mark }) {
+export function Bars({ bins, low, high, label, mark, chosen }) {
   const top = Math.max(...bins, 1), width = 600 / bins.length, total = bins.reduce((sum, bin) => sum + bin, 0);
   const at = mark == null ? null : 600 * Math.min(Math.max((mark - low) / (high - low || 1), 0), 1);
-  return html`<svg class="dist" viewBox="0 0 600 44" preserveAspectRatio="none" role="img" aria-label=${label + ": " + count(total) + " records from " + number(low) + " to " + number(high)}>${bins.map((bin, index) => html`<rect class="bars" x=${index * width + 0.5} y=${44 - 42 * bin / top} width=${Math.max(width - 1, 0.5)} height=${42 * bin / top} />`)}${at != null && html`<path class="mark" d=${"M" + at + " 0V44"} />`}</svg>`;
+  return html`<svg class="dist" viewBox="0 0 600 44" preserveAspectRatio="none" role="img" aria-label=${label + ": " + count(total) + " records from " + number(low) + " to " + number(high)}>${chosen && html`<rect class="chosen" x=${600 * chosen[0]} y="0" width=${Math.max(600 * (chosen[1] - chosen[0]), 2)} height="44" />`}${bins.map((bin, index) => html`<rect class="bars" x=${index * width + 0.5} y=${44 - 42 * bin / top} width=${Math.max(width - 1, 0.5)} height=${42 * bin / top} />`)}${at != null && html`<path class="mark" d=${"M" + at + " 0V44"} />`}</svg>`;
 }
 
+// a few numbers in the line of a text, from the least to the greatest; what hardly differs stays flat
+export function Spark({ values, label }) {
+  const low = Math.min(...values), high = Math.max(...values), span = Math.max(high - low, 0.1 * Math.abs(high)) || 1, told = label + ": " + values.map(value => number(value)).join(", ");
+  const spots = values.map((value, at) => [3 + at * 14, 13 - 10 * (value - low) / span]);
+  return html`<svg class="spark" width=${values.length * 14 - 8} height="16" role="img" aria-label=${told}><title>${told}</title><path class="line" d=${spots.map(([x, y], at) => (at ? "L" : "M") + x + " " + y.toFixed(1)).join("")} />${spots.map(([x, y]) => html`<circle class="bars" cx=${x} cy=${y} r="2" />`)}</svg>`;
+}
+// what a round began with: the last text before it that was kept
+export const before = (rounds, index) => { for (let place = index - 1; place >= 0; place--) if (rounds[place].outcome === "kept") return rounds[place].instruction; return rounds[0].seed_instruction; };
 // the words of `after`, marked where `before` does not have them, and those of `before` that are gone
 export function diff(before, after) {
   const a = before.split(/(\s+)/), b = after.split(/(\s+)/);

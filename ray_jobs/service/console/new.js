@@ -1,5 +1,5 @@
 // A new run: settings with completion, errors at their lines, and what the run would take beside the button.
-import { api, Ask, Command, count, duration, go, html, Trouble, useData, useEffect, useState } from "/static/base.js";
+import { api, Ask, Command, count, duration, go, html, plain, Trouble, useData, useEffect, useState } from "/static/base.js";
 import { Editor } from "/static/editor.js";
 import { Forecast } from "/static/workbench.js";
 
@@ -24,7 +24,7 @@ export function NewRun() {
     return () => { live = false; clearTimeout(timer); };
   }, [text]);
   const id = (/^\s*"?id"?:\s*"?([\w.-]+)/m.exec(text) || [])[1] || "the run";
-  const start = () => setAsk({ title: "Start " + id + "?", text: plan.rows ? count(plan.rows.to_do) + " rows" + (plan.forecast ? ", " + duration(plan.forecast.seconds) + " once machines are there." : ". " + plan.why + ".") : plan.why + ".", command: "evolve run " + id + ".yaml --output OUTPUT", word: "Start " + id, act: async () => { const made = await send("/v1/runs"); go("/runs/" + encodeURIComponent(made.id)); } });
+  const start = () => setAsk({ title: "Start " + id + "?", text: plan.rows ? count(plan.rows.to_do) + " rows" + (plan.forecast ? ", " + duration(plan.forecast.seconds) + " once machines are there." : ". " + plain(plan.why) + ".") : plain(plan.why) + ".", command: "evolve run " + id + ".yaml --output OUTPUT", word: "Start " + id, act: async () => { const made = await send("/v1/runs"); go("/runs/" + encodeURIComponent(made.id)); } });
   return html`<div class="head"><h1>New run</h1><span class="quiet" role="status">${busy ? "checking…" : error ? html`<span class="failed">! not valid</span>` : plan ? html`<span class="kept">✓ these settings are valid</span>` : ""}</span></div>
     <div class="grid"><div class="panel stack"><${Editor} label="Settings, as YAML or JSON" text=${text} onText=${set} schema=${schema.data} errors=${error && error.details} /></div>
     <div class="stack">${error && html`<${Trouble} error=${(error.details || []).length ? { message: count(error.details.length) + (error.details.length > 1 ? " settings are" : " setting is") + " wrong; their lines are marked." } : error} doing="These settings would not run." />`}

@@ -1,5 +1,5 @@
 // One run, live: the stream says when something has changed.
-import { api, Ask, Bars, clock, Command, count, duration, html, Line, Link, Loading, number, percent, post, query, Stale, State, Trouble, useData, useEffect, useState } from "/static/base.js";
+import { api, Ask, Bars, before, clock, Command, count, Diff, duration, html, Line, Link, Loading, number, percent, post, query, Stale, State, Trouble, useData, useEffect, useRef, useState } from "/static/base.js";
 
 function useRun(id) {
   const [state, set] = useState({ run: null, error: null, lost: null });
@@ -35,9 +35,10 @@ export function Run({ id }) {
     <${Ask} ask=${ask} close=${() => setAsk(null)} />${lost && html`<${Stale} since=${lost} error=${error} />`}
     ${verdict && (verdict.error ? html`<${Trouble} error=${verdict.error} doing="It could not be verified." />` : html`<div class="panel stale" role="status">${verdict.rows == null ? "Recounting the whole output…" : verdict.problems.length ? verdict.problems.join("; ") : count(verdict.done) + " of " + count(verdict.rows) + " rows have an outcome, " + count(verdict.records) + " records in " + count(verdict.parts) + " parts. No problem found."}</div>`)}
     ${!run.rows ? html`<div class="panel note">Nothing of this run is written yet. It shows here as soon as its rows are planned.</div>` : html`<div class="stack"><${Funnel} run=${run} records=${records} />
-      <div class="grid"><${Pools} run=${run} /><${Speed} run=${run} /><${Scores} run=${run} /><${Reasons} run=${run} records=${records} base=${base} /></div>
+      <div class="grid"><${Pools} run=${run} /><${Speed} run=${run} /><${Scores} run=${run} /><${Reasons} run=${run} records=${records} base=${base} /></div><${Latest} run=${run} records=${records} base=${base} />
       <div class="panel stack"><h2>The same from a shell</h2><${Command} text=${"evolve status " + place} /><${Command} text=${"evolve show " + place + " --rows 3"} /><${Command} text=${"evolve report " + place} /><span class="small quiet">All of this as JSON: <a href=${base}>${base}</a>. The report, once made: <a href=${base + "/report"}>report</a>.</span></div></div>`}`;
 }
+const LATEST = 3, LOOK_SECONDS = 10;
 const STAGES = [["read", "could be read"], ["evolve", "evolved"], ["respond", "answered"], ["score", "scored"]];
 
 // seeds to kept, left to right; below each step what fell there and why, which opens those records
@@ -65,6 +66,28 @@ function Speed({ run }) {
 }
 function Scores({ run }) {
   return html`<div class="panel"><h2>Scores by evolver</h2>${!run.scores ? html`<${Loading} what="an index of the records" />` : html`<div class="columns">${Object.entries(run.scores).map(([name, dist]) => html`<div key=${name}><div class="small quiet">${dist.label}</div>${Object.keys(dist.evolvers).length === 0 ? html`<span class="quiet">no score yet</span>` : Object.entries(dist.evolvers).map(([evolver, bins]) => html`<div key=${evolver} class="small">${evolver || "pairs"}<${Bars} bins=${bins} low=${dist.low} high=${dist.high} label=${dist.label + " of " + evolver} /></div>`)}<div class="axis"><span>${number(dist.low, 2)}</span><span>${number(dist.high, 2)}</span></div></div>`)}</div>`}</div>`;
+}
+// the rows that were finished last, from seed to last round: whether it is any good is seen here first
+function Latest({ run, records, base }) {
+  const [rows, set] = useState(null), last = useRef(0), done = run.rows.done;
+  useEffect(() => {
+    let live = true, timer;
+    const look = async () => {
+      last.current = Date.now();
+      try {
+        const found = await api(base + "/records?sort=created_at");
+        if (found.indexing) { timer = setTimeout(look, 2000); return; }
+        const ids = [...new Set(found.records.map(item => item.row_id))].slice(0, LATEST);
+        const read = await Promise.all(ids.map(id => api(base + "/records/" + encodeURIComponent(id))));
+        if (live) set(read.filter(item => item.rounds).map(item => item.rounds));
+      } catch { /* what is shown stays; the page says by itself that the service does not answer */ }
+    };
+    timer = setTimeout(look, Math.max(0, last.current + 1000 * LOOK_SECONDS - Date.now()));
+    return () => { live = false; clearTimeout(timer); };
+  }, [base, done]);
+  if (!rows || !rows.length) return "";
+  return html`<div class="panel"><div class="head"><h2>Finished last</h2><${Link} class="small push" to=${records({ sort: "created_at" })}>all, the latest first<//></div><div class="columns">${rows.map(rounds => html`<div class="cell" key=${rounds[0].row_id}><div class="facts"><strong>seed</strong><span>${rounds[0].evolver || "–"}</span></div><p class="pre clamp">${rounds[0].seed_instruction}</p>
+    ${rounds.map((item, at) => html`<div key=${item.record_id}><div class="facts"><${Link} to=${records({ sort: "created_at", row: item.record_id })}>round ${item.round}<//><${State} of=${item.outcome} />${item.reason && html`<span>${item.reason.replace(/_/g, " ")}</span>`}${item.ic_ifd != null && html`<span>IC-IFD ${number(item.ic_ifd)}</span>`}</div><div class="clamp"><${Diff} before=${before(rounds, at)} after=${item.instruction || ""} /></div></div>`)}</div>`)}</div></div>`;
 }
 function Reasons({ run, records, base }) {
   return html`<div class="panel scroll"><h2>Why records were not kept</h2>${run.reasons.length === 0 ? html`<span class="quiet">Every record that has an outcome was kept.</span>` : run.reasons.map(item => html`<${Reason} key=${item.outcome + item.reason} item=${item} records=${records} base=${base} />`)}</div>`;

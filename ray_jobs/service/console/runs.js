@@ -1,5 +1,5 @@
 // Runs: the list.
-import { ago, Command, count, duration, html, Link, Loading, number, Stale, State, Trouble, useData } from "/static/base.js";
+import { ago, Command, count, duration, html, Link, Loading, number, Spark, Stale, State, Trouble, useData } from "/static/base.js";
 
 export function RunsView() {
   const { data, error, at } = useData("/v1/runs", 3);
@@ -14,5 +14,5 @@ function RunLine({ run }) {
   return html`<${Link} class="panel run" to=${"/runs/" + encodeURIComponent(run.id)}><span><b>${run.id}</b><br /><span class="small quiet">${run.started_at ? ago(run.started_at) : "not begun"}</span></span><${State} of=${run.state} />
     <span class="wide"><progress max=${rows.planned || 1} value=${rows.done} aria-label="rows done" /><span class="small quiet">${count(rows.done)} of ${count(rows.planned)} rows${run.eta_seconds ? ", " + duration(run.eta_seconds) + " left" : ""}</span></span>
     <span class="wide small">${run.why && run.state !== "running" ? html`<span class="quiet">${run.why}</span>` : html`<span class="kept">✓ ${count(records.kept)} kept</span> · <span class="rejected">✕ ${count(records.rejected)} rejected</span> · <span class="failed">! ${count(records.failed)} failed</span>`}</span>
-    <span class="right small">${run.means ? html`IC-IFD ${number(run.means.ic_ifd)}<br />` : ""}<span class="quiet">${run.spent && run.spent.money ? run.spent.money.toFixed(2) + " spent" : duration(run.seconds)}</span></span><//>`;
+    <span class="right small">${run.means && run.means.ic_ifd != null ? html`${run.by_round.ic_ifd.length > 1 && html`<${Spark} values=${run.by_round.ic_ifd} label="IC-IFD by round" />`} IC-IFD ${number(run.means.ic_ifd)}<br />` : ""}<span class="quiet">${run.spent && run.spent.money ? run.spent.money.toFixed(2) + " spent" : duration(run.seconds)}</span></span><//>`;
 }

@@ -1,5 +1,5 @@
 // Workbench: seeds through evolvers that are warm, round by round as they are made; then the same as a run.
-import { api, Ask, count, Diff, duration, go, html, Link, Loading, number, percent, post, State, stream, Trouble, useData, useEffect, useRef, useState } from "/static/base.js";
+import { api, Ask, count, Diff, duration, go, html, Link, Loading, number, percent, plain, post, State, stream, Trouble, useData, useEffect, useRef, useState } from "/static/base.js";
 import { Approved, keyOf, Marks } from "/static/marks.js";
 import { Templates } from "/static/templates.js";
 
@@ -143,14 +143,14 @@ function Cell({ name, cell, seed, busy, strategy }) {
 
 // the same as a run, with what it would take beside the button
 function AsRun({ seeds, strategy, seed, chosen, all, checked }) {
-  const [own, setOwn] = useState(true), [id, setId] = useState(() => "bench-" + new Date().toISOString().slice(0, 16).replace(/[-:T]/g, "")), [plan, setPlan] = useState(null), [error, setError] = useState(null), [ask, setAsk] = useState(null);
+  const [own, setOwn] = useState(true), [id, setId] = useState(() => "bench-" + new Date().toISOString().slice(0, 16).replace(/[-:T]/g, "")), [answer, setAnswer] = useState({}), [ask, setAsk] = useState(null);
   const settings = { id, seed, strategy, ...(own ? { seeds } : {}) };
-  const asked = JSON.stringify(settings);
+  // what was answered to other settings counts no more
+  const asked = JSON.stringify(settings), { plan, error } = answer.to === asked ? answer : {};
   useEffect(() => {
-    setPlan(null); setError(null);
     if (own && !seeds.length) return;
     let live = true;
-    const timer = setTimeout(async () => { try { const found = await post("/v1/plan?check=true", settings); if (!live) return; if (!found.valid) return setError(found.error); setPlan(found); checked.current(); } catch (error) { if (live) setError(error); } }, 600);
+    const timer = setTimeout(async () => { try { const found = await post("/v1/plan?check=true", settings); if (!live) return; setAnswer(found.valid ? { to: asked, plan: found } : { to: asked, error: found.error }); if (found.valid) checked.current(); } catch (error) { if (live) setAnswer({ to: asked, error }); } }, 600);
     return () => { live = false; clearTimeout(timer); };
   }, [asked]);
   const edit = () => { sessionStorage.setItem("new-run", JSON.stringify(settings, null, 2)); go("/new"); };
@@ -160,9 +160,9 @@ function AsRun({ seeds, strategy, seed, chosen, all, checked }) {
     ${chosen.length < all.length && html`<span class="small quiet">A run uses all ${all.length} evolvers; “As settings…” is where to leave some out.</span>`}
     ${error ? html`<${Trouble} error=${error} doing="These settings would not run." />` : plan ? html`<${Forecast} plan=${plan} />` : html`<span class="quiet" role="status">${own && !seeds.length ? "No seed yet." : "Asking what it would take…"}</span>`}<${Ask} ask=${ask} close=${() => setAsk(null)} /></div>`;
 }
-const told = plan => plan.forecast ? duration(plan.forecast.seconds) + " and " + count(plan.forecast.tokens) + " tokens" + (plan.forecast.cost > 0 ? ", " + plan.forecast.cost.toFixed(2) + " to pay" : "") + ", going by " + plan.from.join(", ") + "." : plan.why + ".";
+const told = plan => plan.forecast ? duration(plan.forecast.seconds) + " and " + count(plan.forecast.tokens) + " tokens" + (plan.forecast.cost > 0 ? ", " + plan.forecast.cost.toFixed(2) + " to pay" : "") + ", going by " + plan.from.join(", ") + "." : plain(plan.why) + ".";
 export function Forecast({ plan }) {
   const found = plan.forecast, rows = plan.rows;
   return html`<div class="forecast" role="status">${rows && html`<div><strong>${count(rows.to_do)}</strong><span class="quiet small">rows${rows.done ? ", " + count(rows.done) + " are done" : ""}</span></div>`}
-    ${found ? html`<div><strong>${duration(found.seconds)}</strong><span class="quiet small">once machines are there</span></div><div><strong>${count(found.tokens)}</strong><span class="quiet small">tokens</span></div>${found.gpu_hours > 0 && html`<div><strong>${number(found.gpu_hours, 1)}</strong><span class="quiet small">GPU-hours</span></div>`}${found.cost > 0 && html`<div><strong>${found.cost.toFixed(2)}</strong><span class="quiet small">to pay</span></div>`}<div><strong>${count(found.kept_records)}</strong><span class="quiet small">records kept</span></div><span class="quiet small">${found.bottleneck.replace("evolve_", "")} is the pool that others wait for. Speeds as in ${plan.from.map((id, at) => html`${at ? ", " : ""}<${Link} to=${"/runs/" + encodeURIComponent(id)}>${id}<//>`)}; a row of other rounds is taken in proportion.</span>` : html`<span class="quiet">No forecast: ${plan.why}.</span>`}</div>`;
+    ${found ? html`<div><strong>${duration(found.seconds)}</strong><span class="quiet small">once machines are there</span></div><div><strong>${count(found.tokens)}</strong><span class="quiet small">tokens</span></div>${found.gpu_hours > 0 && html`<div><strong>${number(found.gpu_hours, 1)}</strong><span class="quiet small">GPU-hours</span></div>`}${found.cost > 0 && html`<div><strong>${found.cost.toFixed(2)}</strong><span class="quiet small">to pay</span></div>`}<div><strong>${count(found.kept_records)}</strong><span class="quiet small">records kept</span></div><span class="quiet small">${found.bottleneck.replace("evolve_", "")} is the pool that others wait for. Speeds as in ${plan.from.map((id, at) => html`${at ? ", " : ""}<${Link} to=${"/runs/" + encodeURIComponent(id)}>${id}<//>`)}; a row of other rounds is taken in proportion.</span>` : html`<span class="quiet">No forecast: ${plain(plan.why)}.</span>`}</div>`;
 }

@@ -26,7 +26,7 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".svg": "image/svg+xml"}
-PAGES = ("/", "/runs/{run_id}", "/records/{run_id}", "/new", "/workbench", "/compare", "/engines", "/login")
+PAGES = ("/", "/runs/{run_id}", "/records/{run_id}", "/new", "/workbench", "/compare", "/engines", "/api", "/login")
 
 
 def assets() -> dict[str, Traversable]:

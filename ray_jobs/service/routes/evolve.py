@@ -17,11 +17,14 @@ from ray_jobs.output.rounds import storable
 from ray_jobs.output.schema import KEPT
 from ray_jobs.service.answers import Told
 from ray_jobs.service.asked_strategy import WRONG, Asked, asked_strategy
+from ray_jobs.service.described import body
 from ray_jobs.service.served import chosen, engines_of, scorer_of
 from ray_jobs.service.state import ServiceState
 from ray_jobs.service.streams import event, event_stream
 from ray_jobs.service.trying import Wish, answered, planned_row, responding_evolver, trials
 
+TASK = {"instruction": "Name three fruits."}
+EXAMPLE = {**TASK, "rounds": 2, "respond": True, "score": True}
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -61,7 +64,7 @@ def router(state: ServiceState) -> APIRouter:
         _, config = engines_of(state)
         return await run_in_threadpool(partial(asked_strategy, config, own, sent or {}, rounds))
 
-    @routes.post("/evolve")
+    @routes.post("/evolve", openapi_extra=body(EXAMPLE))
     async def evolve(request: EvolveRequest) -> Any:
         """Take a seed through evolvers. JSON, or as events while it is done: `round`, `result`, `error`, `done`."""
         engines, _ = engines_of(state)
@@ -84,7 +87,7 @@ def router(state: ServiceState) -> APIRouter:
             return event_stream(_events(found))
         return {"results": [told async for kind, told in found if kind == "result"]}
 
-    @routes.post("/respond")
+    @routes.post("/respond", openapi_extra=body(TASK))
     async def respond(request: RespondRequest) -> dict[str, Any]:
         """Answer a task as the run's responder does, its rules included."""
         engines, config = engines_of(state)

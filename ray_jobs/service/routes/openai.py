@@ -14,11 +14,18 @@ from evolve.records import Completion
 from ray_jobs.errors import JobError
 from ray_jobs.service.answers import NotFound, Told, told_body
 from ray_jobs.service.chat import ChatRequest, Reply
+from ray_jobs.service.described import body
 from ray_jobs.service.engines import Engines, Figures, Served
 from ray_jobs.service.served import engines_of
 from ray_jobs.service.state import ServiceState
 from ray_jobs.service.streams import event_stream
 from ray_jobs.service.work import Call, Trouble
+
+EXAMPLE = {
+    "model": "small",
+    "messages": [{"role": "user", "content": "Name three fruits."}],
+    "max_completion_tokens": 64,
+}
 
 
 def router(state: ServiceState) -> APIRouter:
@@ -37,7 +44,7 @@ def router(state: ServiceState) -> APIRouter:
         engines, _ = engines_of(state)
         return _model(_found(engines, name))
 
-    @routes.post("/chat/completions")
+    @routes.post("/chat/completions", openapi_extra=body(EXAMPLE))
     async def chat(request: ChatRequest, priority: Annotated[str | None, Header()] = None) -> Response:
         """Complete a chat. With `Priority: u=4` to `u=7`, or `priority` above 0, people go first."""
         engines, _ = engines_of(state)

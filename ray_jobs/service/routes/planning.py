@@ -14,10 +14,14 @@ from ray_jobs.errors import ConfigError, SeedError
 from ray_jobs.jobs.schemas import schema
 from ray_jobs.service.answers import Refused, Told, told_body
 from ray_jobs.service.compare import Asked, compared
+from ray_jobs.service.described import body
 from ray_jobs.service.planning import Planning
 from ray_jobs.service.routes.records import INDEX_SECONDS
 from ray_jobs.service.runs import Runs
 from ray_jobs.service.starting import Starting, read_body
+
+KINDS = ("application/json", "application/yaml")
+SETTINGS = {"id": "my-run", "seeds": [{"instruction": "Name three fruits."}], "strategy": {"rounds": 2}}
 
 
 def router(runs: Runs, starting: Starting) -> APIRouter:
@@ -25,14 +29,14 @@ def router(runs: Runs, starting: Starting) -> APIRouter:
     routes = APIRouter(route_class=Told)
     planning = Planning(runs, starting)
 
-    @routes.post("/validate")
+    @routes.post("/validate", openapi_extra=body(SETTINGS, *KINDS))
     async def validate(request: Request) -> dict[str, Any]:
         """Check settings as POST /v1/runs does, and start nothing."""
         whole = await run_in_threadpool(starting.checked, read_body(await request.body()))
         shown = {name: concealed_setting([name], value) for name, value in whole.items() if name != "storage"}
         return {"valid": True, "settings": shown}
 
-    @routes.post("/plan")
+    @routes.post("/plan", openapi_extra=body(SETTINGS, *KINDS))
     async def plan(request: Request, check: bool = False) -> dict[str, Any]:
         """Check settings as POST /v1/runs does, and say what the run would take: rows, tokens, seconds, money.
 

@@ -51,12 +51,13 @@ def router(runs: Runs) -> APIRouter:
     def page(
         run_id: str, filter: Wanted, sort: str | None = None, order: str = "desc", page: Annotated[int, Query(ge=1)] = 1
     ) -> Any:
-        """One page, with the counts of every filter's values; 202 while the index is being made."""
+        """One page, with what each filter would leave and where scores lie; 202 while the index is being made."""
         records = runs.records(run_id)
         facets = records.facets(filter)
         if indexing := _indexing(records):
             return JSONResponse({"indexing": indexing, "facets": facets}, 202)
-        return {**records.page(filter, sort or None, order != "asc", page), "facets": facets}
+        found = records.page(filter, sort or None, order != "asc", page)
+        return {**found, "facets": facets, "distributions": records.distributions}
 
     @routes.get("/records/{row_id}")
     def row(run_id: str, row_id: str) -> Any:

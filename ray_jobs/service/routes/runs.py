@@ -16,7 +16,9 @@ from ray_jobs.output.verify import verify
 from ray_jobs.report.make import FOLDER
 from ray_jobs.report.page import INDEX
 from ray_jobs.service.answers import Told
+from ray_jobs.service.described import body
 from ray_jobs.service.routes import planning
+from ray_jobs.service.routes.planning import KINDS, SETTINGS
 from ray_jobs.service.runs import Runs
 from ray_jobs.service.starting import Starting, read_body
 from ray_jobs.service.state import ServiceState
@@ -38,7 +40,7 @@ def router(state: ServiceState, runs: Runs) -> APIRouter:
         """All runs, the latest first."""
         return {"runs": runs.list(), "starts": state.jobs is not None, "roots": list(state.roots)}
 
-    @routes.post("/runs", status_code=201)
+    @routes.post("/runs", status_code=201, openapi_extra=body(SETTINGS, *KINDS))
     async def start(request: Request) -> dict[str, str]:
         """Begin a run: settings in YAML or JSON, with `id`; what is not said is as the service was started with."""
         raw = read_body(await request.body())

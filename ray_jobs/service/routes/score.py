@@ -11,8 +11,11 @@ from ray_jobs.config.base import Strict
 from ray_jobs.errors import ConfigError
 from ray_jobs.service.answers import Told
 from ray_jobs.service.asked_strategy import WRONG
+from ray_jobs.service.described import body
 from ray_jobs.service.served import engines_of, scorer_of
 from ray_jobs.service.state import ServiceState
+
+EXAMPLE = {"pairs": [{"instruction": "Name three fruits.", "response": "Apple, pear, plum."}]}
 
 
 class ScoredPair(Strict):
@@ -43,7 +46,7 @@ def router(state: ServiceState) -> APIRouter:
     """The route on the scorer."""
     routes = APIRouter(prefix="/v1", route_class=Told)
 
-    @routes.post("/score")
+    @routes.post("/score", openapi_extra=body(EXAMPLE))
     async def score(request: ScoreRequest) -> dict[str, Any]:
         """The scores of each pair, in order, under the names of a run's columns. What is undefined is null."""
         engines, config = engines_of(state)

@@ -21,11 +21,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from evolve.engines.http_server import Gone, HttpServer, Pace, Refused, said
+from evolve.engines.http_server import Gone, HttpServer, Refused, said
+from evolve.engines.http_servers import HttpServers
 from evolve.errors import SettingError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Ask = Callable[[HttpServer], Awaitable[object]]
+Ask = Callable[[HttpServers], Awaitable[object]]
 
 
 def serve(
@@ -50,7 +51,7 @@ def serve(
         port = runner.addresses[0][1]
         name = f"[{host}]" if ":" in host else host
         url = f"http://{login}{name}:{port}/v1{query}"
-        server = HttpServer(url, key, **{"timeout": 5, "retries": 2, "most": 64, **settings})  # type: ignore[arg-type]
+        server = client(url, key, **{"timeout": 5, "retries": 2, "most": 64, **settings})
         try:
             return await ask(server)
         finally:
@@ -60,7 +61,11 @@ def serve(
     return asyncio.run(served())
 
 
-def post(server: HttpServer) -> Awaitable[bytes]:
+def client(url: str, key: str, timeout: float, retries: float, most: float) -> HttpServers:
+    return HttpServers([HttpServer(url, key, timeout, int(most))], int(retries))
+
+
+def post(server: HttpServers) -> Awaitable[bytes]:
     return server.post("/chat/completions", b"{}", bytes)
 
 
@@ -173,7 +178,7 @@ def test_a_connection_that_was_closed_meanwhile_costs_no_try() -> None:
 )
 def test_an_address_that_is_none_is_told_before_anything_is_asked(url: str) -> None:
     with pytest.raises(SettingError, match=r"^url: expected an address"):
-        HttpServer(url, "key", timeout=1, retries=0, most=1)
+        HttpServer(url, "key", timeout=1, most=1)
 
 
 def test_a_key_from_a_file_loses_its_line_end_and_one_that_no_header_holds_is_told() -> None:
@@ -181,7 +186,7 @@ def test_a_key_from_a_file_loses_its_line_end_and_one_that_no_header_holds_is_to
     serve(answers, post, key="key\n")
     assert answers.seen[0].headers["Authorization"] == "Bearer key"
     with pytest.raises(SettingError, match=r"^api_key_env: ") as told:
-        HttpServer("http://x/v1", "hidden\nkey", timeout=1, retries=0, most=1)
+        HttpServer("http://x/v1", "hidden\nkey", timeout=1, most=1)
     assert "hidden" not in str(told.value)
 
 
@@ -200,11 +205,11 @@ def test_a_proxy_of_the_environment_is_gone_through_and_not_where_it_says_so(mon
         site = web.TCPSite(proxy, "127.0.0.1", 0)
         await site.start()
         monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.addresses[0][1]}")
-        server = HttpServer("http://far.example/v1", "key", timeout=5, retries=0, most=1)
+        server = client("http://far.example/v1", "key", timeout=5, retries=0, most=1)
         assert await post(server) == b"{}"
         await server.close()
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        near = HttpServer("http://127.0.0.1:9/v1", "key", timeout=2, retries=0, most=1)
+        near = client("http://127.0.0.1:9/v1", "key", timeout=2, retries=0, most=1)
         with pytest.raises(Gone):
             await post(near)
         await near.close()
@@ -217,8 +222,9 @@ def test_a_proxy_of_the_environment_is_gone_through_and_not_where_it_says_so(mon
 TLS = """
 import asyncio, sys
 from evolve.engines.http_server import HttpServer, Refused
+from evolve.engines.http_servers import HttpServers
 async def ask():
-    server = HttpServer(sys.argv[1], "key", timeout=5, retries=0, most=1)
+    server = HttpServers([HttpServer(sys.argv[1], "key", timeout=5, most=1)], retries=0)
     try:
         print((await server.post("/chat/completions", b"{}", bytes)).decode())
     except Refused as refused:
@@ -267,7 +273,7 @@ def self_signed(folder: Path) -> Path:
 
 def test_nobody_there_is_told() -> None:
     async def gone() -> None:
-        server = HttpServer("http://127.0.0.1:9/v1", "key", timeout=2, retries=0, most=1)
+        server = client("http://127.0.0.1:9/v1", "key", timeout=2, retries=0, most=1)
         try:
             await post(server)
         finally:
@@ -288,24 +294,11 @@ def test_no_more_requests_than_allowed_are_under_way_and_all_are_in_the_end() ->
         under_way -= 1
         return web.Response(text="{}")
 
-    async def many(server: HttpServer) -> int:
+    async def many(server: HttpServers) -> int:
         return len(await asyncio.gather(*(post(server) for _ in range(40))))
 
     assert serve(handler, many, most=4) == 40
     assert most == 4
-
-
-def test_a_busy_server_gets_fewer_requests_at_once_and_more_again_later() -> None:
-    pace = Pace(64)
-    for _ in range(64):  # all of those that were under way
-        pace.was_busy(began=1.0, pause=None)
-    assert pace.allowed == 32
-    for _ in range(10):
-        pace.was_busy(time.monotonic(), pause=None)
-    assert pace.allowed == 1
-    for _ in range(5000):
-        pace.was_good()
-    assert pace.allowed == 64
 
 
 @pytest.mark.parametrize(

@@ -1,19 +1,14 @@
-"""The `evolve` command as people meet it: help, messages, exit codes, and stopping."""
+"""The `evolve` command as people meet it: help, messages and exit codes. Its runs are in test_cli_runs.py."""
 
 from __future__ import annotations
 
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.dataset as ds
 import pytest
 
 from ray_jobs.cli.app import main
@@ -224,48 +219,6 @@ def told(error: str) -> str:
     return line
 
 
-def records(folder: Path) -> list[str]:
-    ids: list[str] = ds.dataset(folder / "out" / "data").to_table(columns=["record_id"])["record_id"].to_pylist()
-    return ids
-
-
-@pytest.fixture
-def slow(folder: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run that takes some seconds a row, once rows are under way."""
-    configure(folder, {"slots": 4, "decode_rate": 400, "call_log": str(folder / "calls")})
-    process = subprocess.Popen(command(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
-    while not (folder / "calls").exists() or len((folder / "calls").read_text().split()) < 40:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield process
-    process.kill()
-    process.communicate()
-
-
-@pytest.mark.ray
-def test_a_stopped_run_leaves_with_10_and_goes_on(folder: Path, slow: subprocess.Popen[str]) -> None:
-    slow.send_signal(signal.SIGTERM)
-    out, error = slow.communicate(timeout=120)
-    assert slow.returncode == 10, (out, error)
-    assert told(error) == "error: stopped by SIGTERM; what was finished is committed, and the same command goes on"
-    assert re.search(r"^SIGTERM: finishing (\d+ rows|what has begun); again", error, re.MULTILINE)
-    done = records(folder)
-    assert 0 < len(done) < 3 * len(SEEDS)
-    assert len(done) % 3 == 0
-    asked = Counter((folder / "calls").read_text().split())
-    # every row that was begun was finished, and nothing else was asked for
-    assert asked.total() == 2 * len(done)
-    finished = subprocess.run(command(folder), capture_output=True, text=True, check=False, timeout=280)
-    assert finished.returncode == 0, finished.stderr
-    assert f"plan: 24 seeds, 24 rows, {len(done) // 3} done" in finished.stdout
-    assert "72 records planned: 72 kept, 0 rejected, 0 failed" in finished.stdout
-    assert sorted(records(folder)) == sorted(set(records(folder)))
-    calls = Counter((folder / "calls").read_text().split())
-    assert (len(calls), set(calls.values())) == (144, {1})
-
-
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_leaves_with_7(folder: Path) -> None:
     configure(folder, ray={"address": "127.0.0.1:9"})
@@ -274,19 +227,6 @@ def test_a_cluster_that_is_not_there_leaves_with_7(folder: Path) -> None:
     assert told(done.stderr) == (
         "error: cannot join the Ray cluster at 127.0.0.1:9: ConnectionRefusedError: [Errno 111] Connection refused"
     )
-
-
-@pytest.mark.ray
-def test_an_engine_that_always_dies_leaves_with_6(folder: Path) -> None:
-    configure(folder, {"die_after": 1, "exit_code": 3}, limits={"engine_restarts": 2, "stall_seconds": 120})
-    done = subprocess.run(command(folder), capture_output=True, text=True, check=False, timeout=280)
-    assert done.returncode == 6, done.stderr
-    assert re.fullmatch(
-        r"error: pool evolve_a: its actors were started again \d+ times and finished no row in between, "
-        r"limits\.engine_restarts allows 2; the log of its actors may say why; Ray's log: \S+",
-        told(done.stderr),
-    )
-    assert not (folder / "out" / "_SUCCESS").exists()
 
 
 @pytest.mark.parametrize(

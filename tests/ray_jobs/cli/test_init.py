@@ -71,3 +71,30 @@ def test_nobody_is_asked_where_there_is_no_terminal(capsys: pytest.CaptureFixtur
         main(["init"])
     assert left.value.code == 2
     assert "--from" in capsys.readouterr().err
+
+
+def test_the_demo_is_written_with_its_seeds_where_one_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], smollm2_dir: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # what the command sets for its own process
+    for name in ("HF_HUB_OFFLINE", "TQDM_DISABLE", "TRANSFORMERS_VERBOSITY"):
+        monkeypatch.setenv(name, "")
+    (tmp_path / "mine").mkdir()
+    # they are made already, which takes half a minute
+    (tmp_path / "mine" / "models").symlink_to(smollm2_dir.parent.resolve())
+
+    def demo(*more: str) -> int:
+        with pytest.raises(SystemExit) as left:
+            main(["init", "--demo", "--to", "mine/run.yaml", *more])
+        return int(left.value.code or 0)
+
+    assert demo("--json") == 0
+    assert json.loads(capsys.readouterr().out)["config"] == "mine/run.yaml"
+    config = load_config("mine/run.yaml")
+    assert (config.output, config.seeds.path) == ("mine/out", "mine/seeds.jsonl")
+    assert (tmp_path / "mine" / "seeds.jsonl").read_text().count("instruction") > 12
+    assert demo() == 2
+    assert "exists" in capsys.readouterr().err
+    assert demo("--gpus", "2") == 2
+    assert "--gpus" in capsys.readouterr().err

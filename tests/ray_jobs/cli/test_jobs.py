@@ -95,18 +95,35 @@ def rows_done(log: str) -> int:
     return int(line.split(" rows, ")[1].split()[0])
 
 
-def test_a_job_is_followed_to_its_end_and_its_variables_stay_out_of_log_and_output(place: Place) -> None:
-    done = place.evolve(*place.submit("good", "--follow", "--env", "PASSED_ON"), PASSED_ON="zebra-4711")
-    assert done.returncode == 0, done.stderr
+def test_a_job_is_followed_to_its_end_and_what_is_secret_travels_in_the_package_alone(place: Place) -> None:
+    config = yaml.safe_load((place.folder / "run.yaml").read_text())
+    config["storage"] = {"key": {"from": "STORE_KEY"}}
+    (place.folder / "run.yaml").write_text(yaml.safe_dump(config))
+    variables = ["--env", "PASSED_ON", "--env", "STORE_KEY"]
+    given = place.submit("good", "--follow", "--set", "storage.secret=okapi-set", *variables)
+    with watched_titles() as titles:
+        done = place.evolve(*given, PASSED_ON="zebra-4711", STORE_KEY="okapi-env")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "job good: SUCCEEDED, exit code 0" in done.stdout
     assert "48 records planned: 48 kept" in done.stdout
     assert (place.output / "_SUCCESS").exists()
     assert "zebra-4711" not in done.stdout + done.stderr
     assert [path for path in place.output.rglob("*") if path.is_file() and b"zebra-4711" in path.read_bytes()] == []
 
+    assert not shows(done.stdout + done.stderr)
+    # what was typed here is in its own command line
+    assert [title for title in titles if " submit " not in title] == []
+    assert not shows(json.dumps(place.head.get("/api/jobs/")))
+    assert [item for item in files_that_show(place.head.folder) if not item.endswith((PACKED_CONFIG, ".zip"))] == []
+    assert files_that_show(place.output) == []
+
     status = place.evolve("status", "good", "--address", place.head.address)
     assert "status   SUCCEEDED" in status.stdout
+    assert f"run {PACKED_CONFIG}" in status.stdout
     assert "zebra-4711" not in status.stdout
+    told = json.loads(place.evolve("status", "good", "--address", place.head.address, "--json").stdout)["job"]
+    assert (told["status"], told["exit_code"], told["cause"]) == ("SUCCEEDED", 0, None)
+    assert told["began"] < told["ended"]
 
     # what docs/operations.md warns of: whoever holds the token reads the value, a browser sees its name alone
     [job] = [job for job in place.head.get("/api/jobs/") if job["submission_id"] == "good"]
@@ -114,25 +131,6 @@ def test_a_job_is_followed_to_its_end_and_its_variables_stay_out_of_log_and_outp
     browser = {"User-Agent": "Mozilla/5.0", "Sec-Fetch-Mode": "cors"}
     [job] = [job for job in place.head.get("/api/jobs/", **browser) if job["submission_id"] == "good"]
     assert "zebra" not in job["runtime_env"]["env_vars"]["PASSED_ON"]
-
-
-def test_what_may_be_secret_travels_in_the_package_alone(place: Place) -> None:
-    config = yaml.safe_load((place.folder / "run.yaml").read_text())
-    config["storage"] = {"key": {"from": "STORE_KEY"}}
-    (place.folder / "run.yaml").write_text(yaml.safe_dump(config))
-    given = ["--set", "storage.secret=okapi-set", "--set", "strategy.rounds=1", "--env", "STORE_KEY", "--follow"]
-    with watched_titles() as titles:
-        done = place.evolve(*place.submit("hidden", *given), STORE_KEY="okapi-env")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "24 records planned: 24 kept" in done.stdout
-    assert not shows(done.stdout + done.stderr)
-    # what was typed here is in its own command line
-    assert [title for title in titles if " submit " not in title] == []
-    assert not shows(json.dumps(place.head.get("/api/jobs/")))
-    assert [item for item in files_that_show(place.head.folder) if not item.endswith((PACKED_CONFIG, ".zip"))] == []
-    assert files_that_show(place.output) == []
-    status = place.evolve("status", "hidden", "--address", place.head.address)
-    assert f"run {PACKED_CONFIG}" in status.stdout
 
 
 def test_a_configuration_that_is_wrong_on_the_cluster_alone_ends_the_job_with_2(place: Place) -> None:
@@ -190,7 +188,8 @@ def test_the_documented_line_without_our_command_does_the_same(place: Place) -> 
 
 def test_an_id_is_taken_once(place: Place) -> None:
     wrong = ["--set", "evolvers.a.engine={model: ./no-such-model}"]
-    assert place.evolve(*place.submit("twice"), *wrong).returncode == 0
+    sent = json.loads(place.evolve(*place.submit("twice"), *wrong, "--json").stdout)
+    assert (sent["job"], sent["files"] > 1, sent["package_bytes"] > 0) == ("twice", True, True)
     again = place.evolve(*place.submit("twice"), *wrong)
     assert again.returncode == 7
     assert "twice already exists" in again.stderr

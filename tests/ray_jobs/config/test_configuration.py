@@ -23,9 +23,8 @@ evolvers: {a: {engine: {kind: scripted}}}
 responder: {kind: evolver}
 """
 RUN_FIELDS = (
-    "confidence_share, evolvers, finish, keep_rounds, keep_thoughts, limits, output, ray, responder, samples, scorer, "
-    "seed, seeds, "
-    "sharing, storage, strategy"
+    "confidence_share, evolvers, finish, keep_rounds, keep_thoughts, limits, notify, output, ray, responder, samples, "
+    "scorer, seed, seeds, sharing, storage, strategy"
 )
 ENGINE = "kind: scripted"
 
@@ -84,8 +83,8 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "evolvers: {a: {engine: {kind: openai, model: m, url: 'http://x', retry: 3}}}",
             "evolvers.a.engine.retry: unknown field; did you mean retries? "
-            "(allowed: api_key_env, chat_template, kind, max_requests, model, reasoning, reasoning_tokens, retries, "
-            "system, template_arguments, timeout_seconds, url)",
+            "(allowed: api_key_env, chat_template, kind, max_requests, model, reasoning, reasoning_tokens, "
+            "requests_per_minute, retries, system, template_arguments, timeout_seconds, tokens_per_minute, url)",
         ),
         (
             "responder: {kind: pool, engine: {kind: scripted}, pool: {siz: 1}}",
@@ -148,6 +147,15 @@ def told(folder: Path, changes: str) -> list[str]:
         (
             "responder: {engine: {kind: openai, model: m, url: 'ftp://x'}}",
             "responder.engine.url: expected a URL that begins with http:// or https:// and a host, got 'ftp://x'",
+        ),
+        (
+            "responder: {engine: {kind: openai, model: m, url: ['http://x', 'ftp://x']}}",
+            "responder.engine.url: expected a URL that begins with http:// or https:// and a host, got ['http://x', "
+            "'ftp://x']",
+        ),
+        (
+            "responder: {engine: {kind: openai, model: m, url: ['http://x', 'http://x']}}",
+            "responder.engine.url: expected a URL, or several, none of them twice, got ['http://x', 'http://x']",
         ),
         (
             "evolvers: {'a b': {engine: {kind: scripted}}}",

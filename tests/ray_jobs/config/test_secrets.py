@@ -100,6 +100,7 @@ def test_what_uses_a_secret_gets_the_real_value(monkeypatch: pytest.MonkeyPatch)
     assert run.output == SECRET_RUN["output"]
     assert isinstance(run.responder.engine, OpenAIConfig)  # type: ignore[union-attr]
     url = run.responder.engine.url  # type: ignore[union-attr]
+    assert isinstance(url, Secret)
     assert url.reveal() == "https://user:okapi-password@host/v1?key=okapi-query"
     assert {"okapi-password", "okapi-query", "user"} <= set(known_secrets(run.responder))
 
@@ -203,7 +204,7 @@ WRONG: list[Any] = [
     {"engine": {**VLLM, "api_key=okapi": 1}},
     {"engine": {**VLLM, "model": {"hf_token": "okapi"}}},
     {"engine": {"kind": "openai", "model": "m", "url": "ftp://u:okapi@h"}},
-    {"engine": {"kind": "openai", "model": "m", "url": ["https://u:okapi@h"]}},
+    {"engine": {"kind": "openai", "model": "m", "url": ["ftp://u:okapi@h"]}},
     {"engine": {"kind": "openai", "model": "m", "url": "https://h", "api_key_env": "sk-okapi"}},
     {"engine": {"kind": "openai", "model": "m", "url": "https://h", "api_key_env": "hf_" + "okapi" * 4}},
     {"engine": {"kind": "openai", "model": "m", "url": "https://h", "retries": "https://u:okapi@h"}},
@@ -388,3 +389,25 @@ def test_a_secret_is_a_field_of_any_model() -> None:
     assert "okapi" not in f"{holder!r} {holder} {holder.model_dump_json()} {holder.one}"
     assert holder.one == Secret("okapi")
     assert len({holder.one, Secret("okapi"), Secret(variable="X")}) == 2
+
+
+def test_of_several_urls_and_keys_each_is_kept_secret_and_none_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_A", "okapi-a")
+    monkeypatch.setenv("KEY_B", "okapi-b")
+    plain = {"kind": "openai", "model": "m", "url": "https://host/v1"}
+    several = {
+        **plain,
+        "url": ["https://user:okapi-password@host/v1", {"from": "SERVER"}],
+        "api_key_env": ["KEY_A", "KEY_B"],
+        "requests_per_minute": 60,
+        "tokens_per_minute": 1000,
+    }
+    one, two = (OpenAIConfig.model_validate(item) for item in (plain, several))
+    assert two.model_dump(mode="json")["url"] == ["https://***@host/v1", {"from": "SERVER"}]
+    assert result_settings(one) == result_settings(two)
+    assert (one.max_concurrency(), two.max_concurrency()) == (256, 512)
+    assert two.hidden_texts() == ("okapi-a", "okapi-b")
+    monkeypatch.setenv("SERVER", "https://okapi-server:x@host/v1")
+    assert {"okapi-password", "okapi-server"} <= set(known_secrets(two))
+    with pytest.raises(ValueError, match="one for each of 2 URLs, got 3"):
+        OpenAIConfig.model_validate({**several, "api_key_env": ["KEY_A", "KEY_B", "KEY_C"]})

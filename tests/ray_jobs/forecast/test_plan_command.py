@@ -198,6 +198,10 @@ def test_the_command_prints_the_forecast_and_writes_it(tmp_path: Path, capsys: p
     assert written["forecast"]["seconds"] == pytest.approx(SEEDS / 10)
     assert not (tmp_path / "out").exists()
 
+    with pytest.raises(SystemExit):
+        main([*arguments[:-1], "-"])
+    assert json.loads(capsys.readouterr().out).keys() == written.keys()
+
 
 def test_a_budget_of_an_unknown_kind_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run.yaml").write_text(config(tmp_path).model_dump_json())

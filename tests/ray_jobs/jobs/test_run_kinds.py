@@ -158,6 +158,20 @@ def test_a_row_that_ends_every_engine_is_found_and_the_run_ends_well(
     assert len(log.read_text().split()) <= 6 * seeds + starts * 2 * slots
 
 
+def test_a_row_that_ends_the_actors_process_without_a_word_is_found_too(tmp_path: Path) -> None:
+    write_seeds(
+        tmp_path / "seeds.jsonl", [f"Explain number {number}{' deadly' * (number == 3)}." for number in range(6)]
+    )
+    # as the system kills a process for want of memory: nothing is told, nothing is noted
+    engine = {"slots": 8, "decode_rate": 400, "die_text": "deadly", "refuse_text": "Hello", "exit_code": 137}
+    report = quiet(small(tmp_path, engine, limits={"journal": 1}))
+    assert report["records"] == {"planned": 18, "kept": 15, "rejected": 0, "failed": 3}
+    failed = ds.dataset(tmp_path / "out" / "rejected").to_table().to_pylist()
+    assert {(row["seed_index"], row["reason"]) for row in failed} == {(3, "engine_died")}
+    assert "without a word" in failed[0]["error"]
+    assert report["pools"]["evolve_a"]["actor_starts"] - 1 <= math.log2(6) + 2
+
+
 def test_output_in_an_object_store(tmp_path: Path, s3_url: str, s3_options: dict[str, Any]) -> None:
     write_seeds(tmp_path / "seeds.jsonl", SEEDS)
     with fault_proxy(s3_options["endpoint_url"]) as proxy:

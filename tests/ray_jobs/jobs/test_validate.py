@@ -25,7 +25,7 @@ def told(folder: Path, **changes: Any) -> list[str]:
     return list(check_all(jobs_of(run_config(folder, **changes))[-1]))
 
 
-def served(url: str) -> dict[str, Any]:
+def served(url: str | list[str]) -> dict[str, Any]:
     return {"evolvers": {"a": {"engine": {"kind": "openai", "model": "m", "url": url}}}}
 
 
@@ -83,6 +83,27 @@ def test_nobody_there_is_told_before_a_run_starts(tmp_path: Path, host: str) -> 
     job = jobs_of(run_config(tmp_path, **served(f"http://{host}:{free_port()}/v1")))[-1]
     with pytest.raises(ConfigError, match=rf"evolvers.a.engine.url: nobody answers at {host}"):
         check_servers(job.pipeline.stages)
+
+
+def test_each_of_several_servers_is_asked_and_one_that_is_away_is_told(tmp_path: Path) -> None:
+    with loopback(lambda _: completion(content="H")) as server:
+        gone = f"http://127.0.0.1:{free_port()}/v1"
+        run = served([server.url, gone])
+        (line,) = [line for line in told(tmp_path, **run) if line.startswith("evolvers.a.engine")]
+        assert "m: the server answers; not checked" in line
+        assert gone in line
+        check_servers(jobs_of(run_config(tmp_path, **run))[-1].pipeline.stages)
+
+
+def test_a_refused_key_among_several_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEY_A", "good")
+    monkeypatch.setenv("KEY_B", "bad")
+    refusal: Answer = 401, {"error": {"message": "no such key"}}
+    with loopback(lambda _: refusal) as bad, loopback(lambda _: completion(content="H")) as good:
+        run = served([good.url, bad.url])
+        run["evolvers"]["a"]["engine"]["api_key_env"] = ["KEY_A", "KEY_B"]
+        with pytest.raises(ConfigError, match=r"evolvers.a.engine.api_key_env: .*no such key, under the key of KEY_B"):
+            told(tmp_path, **run)
 
 
 @pytest.mark.parametrize("bypassed", [True, False])

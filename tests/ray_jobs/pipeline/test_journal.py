@@ -88,7 +88,7 @@ def test_a_store_that_takes_nothing_stops_nobody(tmp_path: Path, caplog: pytest.
 
 def test_servers_are_written_down_more_often_and_a_word_turns_it_off() -> None:
     paid, own = OpenAIConfig(kind="openai", model="m", url="http://x/v1"), ScriptedConfig(kind="scripted")
-    assert (interval(LimitsConfig(), paid), interval(LimitsConfig(), own)) == (2, 30)
+    assert (interval(LimitsConfig(), paid), interval(LimitsConfig(), own)) == (0.5, 30)
     assert interval(LimitsConfig.model_validate({"journal": False}), paid) is None
     assert interval(LimitsConfig.model_validate({"journal": "off"}), paid) is None
     assert interval(LimitsConfig.model_validate({"journal": 5}), own) == 5

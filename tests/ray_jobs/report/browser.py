@@ -23,6 +23,7 @@ needs_chromium = pytest.mark.skipif(
     CHROMIUM is None and os.environ.get("CI") != "true",
     reason="no Chromium here: `apt install chromium` (CI installs it, and fails without)",
 )
+LEFT = -32000
 _PORT_FILE = "DevToolsActivePort"
 _QUESTION = """(() => ({
   width: document.documentElement.scrollWidth,
@@ -80,6 +81,10 @@ async def _resize(opened: Session, width: int, height: int) -> None:
     )
 
 
+class PageLeft(AssertionError):
+    """A page went away while it was asked something."""
+
+
 class Session:
     """A page that is driven: calls go out, and what it tells of itself gathers in `events`."""
 
@@ -93,6 +98,8 @@ class Session:
         while True:
             message = await self._socket.receive_json(timeout=60)
             if message.get("id") == self._calls:
+                if message.get("error", {}).get("code") == LEFT:
+                    raise PageLeft(message)
                 assert "error" not in message, message
                 return dict(message["result"])
             self.events.append(message)

@@ -180,15 +180,18 @@ def test_the_command_writes_elsewhere_and_fails_in_one_line(
 ) -> None:
     write_output(target, [[record(number, round=1) for number in range(12)]])
     command = ["report", target.url, "--to", str(tmp_path / "page")]
-    for more, code in ([], 0), (["--token-price", "x"], 2):
+    for more, code in (["--json"], 0), (["--token-price", "x"], 2):
         with pytest.raises(SystemExit) as ended:
             main([*command, *more])
         assert (ended.value.code or 0) == code
     told = capsys.readouterr()
-    assert f"report: {tmp_path}/page/index.html" in told.out
+    report = json.loads(told.out)
+    assert report["report"] == f"{tmp_path}/page/index.html"
+    assert all(name.endswith(".png") for name in report["pictures"])
+    assert report["pictures"]
     assert (tmp_path / "page" / INDEX).stat().st_size > 100_000
     assert not target.exists(f"report/{INDEX}")
-    assert told.err.startswith("error: ")
+    assert "error: " in told.err
     assert "Traceback" not in told.err
 
 

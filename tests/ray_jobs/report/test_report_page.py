@@ -145,8 +145,10 @@ def test_every_pool_of_a_run_is_billed_its_gpus(compared: tuple[Store, list[Reco
     inputs = read_inputs(compared[0])
     hour = {"seconds": 3600.0, "prompt_tokens": 0, "completion_tokens": 0}
     judged = replace(inputs, run={"pools": {"quality": {"gpus": 2}, "nli": {"gpus": 0.5}}})
-    (quality, nli) = pool_costs(replace(judged, pools={"quality": hour, "nli": hour}), Prices(gpu_hour=2))
+    pools = {"quality": hour, "nli": {**hour, "replies_given_again": 3}}
+    (quality, nli) = pool_costs(replace(judged, pools=pools), Prices(gpu_hour=2))
     assert (quality.money, nli.money) == (4, 1)
+    assert (quality.given_again, nli.given_again) == (0, 3)
 
 
 @pytest.mark.parametrize("text", ["", "x", "1/2/3", "-1", "=1", "small=", "nan", "inf"])

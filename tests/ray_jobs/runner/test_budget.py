@@ -52,6 +52,12 @@ def test_what_ending_may_take_is_held_back() -> None:
     assert re.search(r"limits.budget.gpu_hours allows 24: 16.8\d* are spent, and up to 8.000 more", told)
 
 
+def test_metrics_are_told_how_much_of_each_bound_is_taken() -> None:
+    assert budget(NOTHING, []).shares(snapshot(3600)) == {}
+    before = Spending(gpu_hours=4, money=0.5)
+    assert budget(before, [], gpu_hours=24, money=42).shares(snapshot(3600)) == {"gpu_hours": 0.5, "money": 0.5}
+
+
 def test_an_actor_that_is_gone_costs_nothing_any_more() -> None:
     assert not observed(2.1 * 3600, actors=1, gpu_hours=21)
 

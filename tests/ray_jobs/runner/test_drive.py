@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from ray_jobs.cli.status import describe, status
+from ray_jobs.cli.status_json import status_document
 from ray_jobs.errors import ClusterError, JobError, NothingUseful, PoolError, SeedError, Stopped, StorageError
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.epochs import Epoch, begin
 from ray_jobs.output.file_names import REPORT, SUCCESS
 from ray_jobs.output.lease import take
 from ray_jobs.output.rounds import RoundRow
+from ray_jobs.output.run_files import Session
 from ray_jobs.runner.drive import Drive, Execute
 from tests.ray_jobs.samples import commit_part, commit_rows, finished, kept_round, rejected_round
 from tests.ray_jobs.takeover.stepped import Killed, MemoryStore, in_a_store
@@ -103,6 +105,18 @@ def test_a_run_that_keeps_nothing_has_a_report_and_no_mark_however_often_it_is_b
         assert REPORT in store.files
         assert SUCCESS not in store.files
     assert "nothing was kept" in describe(replace(status(store), holder=None))
+
+
+def test_replies_from_the_journal_are_told_apart_from_those_that_were_paid_for(tmp_path: Path) -> None:
+    store = MemoryStore(in_a_store())
+    epoch = begin(store, take(store))
+    drive(job(tmp_path, 1), epoch, committing(epoch, kept_round(1), kept_round(2, 1)))
+    figures = {"seconds": 1.0, "rows": 1, "actor_starts": 1, "prompt_tokens": 5, "completion_tokens": 5}
+    for number in (1, 2):
+        pools = {"evolve_a": {**figures, "replies_given_again": number}}
+        Session(number, "2026-01-01T00:00:00+00:00", 1.0, 1, pools).save(store)
+    assert "3 replies from the journal" in describe(status(store))
+    assert status_document(store)["phases"][""]["replies_given_again"] == 3
 
 
 def test_a_run_none_of_whose_records_has_a_score_is_told(tmp_path: Path) -> None:

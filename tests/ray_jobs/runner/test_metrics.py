@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import requests
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from ray.util import metrics
 
@@ -21,12 +22,13 @@ from ray_jobs.runner.metrics import METRICS, readings
 from tests.ray_jobs.ray_head import RayHead
 
 DASHBOARD = Path(__file__).parents[3] / "docker" / "grafana" / "dashboard.json"
+ALERTS = DASHBOARD.with_name("alerts.yaml")
 DRIVER = """
 import pickle, sys, time
 import ray
 from ray_jobs.runner.metrics import RunMetrics
 ray.init(address=sys.argv[1], log_to_driver=False)
-metrics = RunMetrics("run-7", planned=100, already=10)
+metrics = RunMetrics("run-7", planned=100, already=10, shares=lambda _: {"money": 0.5})
 for snapshot in pickle.loads(bytes.fromhex(sys.argv[2])):
     metrics.observe(snapshot)
 print("shown", flush=True)
@@ -79,6 +81,7 @@ def test_what_a_driver_shows_is_what_prometheus_reads(head: RayHead) -> None:
         ("ray_evolve_rows_planned", run): 100,
         ("ray_evolve_rows_done", run): 14,
         ("ray_evolve_parts_total", run): 7,
+        ("ray_evolve_budget_share", f"kind=money,{run}"): 0.5,
         ("ray_evolve_records_total", f"evolver=small,reason=,{run},status=kept"): 26,
         ("ray_evolve_records_total", f"evolver=small,reason=refusal,{run},status=rejected"): 1,
         ("ray_evolve_pool_rows_total", pool): 14,
@@ -104,7 +107,7 @@ def wait_for(head: RayHead, name: str) -> dict[tuple[str, str], float]:
 
 
 def test_every_metric_has_a_reading() -> None:
-    assert {name for name, _, _ in readings(snapshot(2), 1, 0)} == set(METRICS)
+    assert {name for name, _, _ in readings(snapshot(2), 1, 0, {"money": 0.5})} == set(METRICS)
 
 
 def exported_names() -> set[str]:
@@ -125,3 +128,25 @@ def test_the_dashboard_groups_by_labels_that_the_metrics_have() -> None:
     assert grouped
     assert grouped <= labels
     assert Counter(panel["id"] for panel in panels).most_common(1)[0][1] == 1
+
+
+def test_the_alerts_are_rules_of_prometheus_on_metrics_and_labels_that_there_are() -> None:
+    [group] = yaml.safe_load(ALERTS.read_text())["groups"]
+    labels = {"run", *(label for metric in METRICS.values() for label in metric.labels)}
+    assert group.keys() == {"name", "rules"}
+    assert len({rule["alert"] for rule in group["rules"]}) == len(group["rules"]) == 4
+    for rule in group["rules"]:
+        assert rule.keys() == {"alert", "expr", "for", "labels", "annotations"}
+        assert re.fullmatch(r"\d+m", rule["for"])
+        assert {"summary", "description"} == rule["annotations"].keys()
+        asked, expression = set(re.findall(r"ray_evolve_\w+", rule["expr"])), rule["expr"]
+        assert asked
+        assert asked <= exported_names()
+        assert expression.count("(") == expression.count(")")
+        grouped = [
+            name.strip() for names in re.findall(r"(?:by|on) \(([^)]*)\)", expression) for name in names.split(",")
+        ]
+        assert set(grouped) <= labels
+        # what a text says of the alert, its expression keeps
+        told = set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
+        assert "run" in told <= set(grouped)

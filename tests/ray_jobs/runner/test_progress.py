@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from evolve.engines.quota import Limits
 from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.run import ScriptedScorerConfig
 from ray_jobs.output.counts import OutcomeCounts
@@ -220,3 +221,18 @@ def test_the_monitor_adds_workers_up() -> None:
     assert (found.parts, found.committed.rows) == (1, 4)
     monitor.stop()
     assert monitor.report("respond", "three", WorkerStats())
+
+
+def test_the_monitor_counts_what_all_workers_ask_for_under_a_key() -> None:
+    monitor, limits = MonitorActor(["a", "b"]), Limits(requests=1)
+    assert [monitor.grant("key", limits, 1, 0, 0).requests for _ in range(2)] == [1, 0]
+    assert monitor.grant("another key", limits, 1, 0, 0).requests == 1
+
+
+def test_the_monitor_tells_once_what_an_actor_had_in_hand() -> None:
+    monitor = MonitorActor(["a"])
+    monitor.holds("actor", "node", [1, 2])
+    monitor.holds("actor", "node", [2, 3])
+    assert monitor.left("another") == ("", [])
+    assert monitor.left("actor") == ("node", [2, 3])
+    assert monitor.left("actor") == ("", [])

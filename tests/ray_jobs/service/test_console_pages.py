@@ -24,6 +24,7 @@ PAGES = {
     "new": ("/new", "settings are valid"),
     "compare": (COMPARED, "the same seeds on both sides"),
     "engines": ("/engines", "who asks"),
+    "api": ("/api", "/v1/evolve"),
 }
 
 
@@ -53,8 +54,10 @@ async def _log_in(somebody: Person, url: str) -> None:
 
 
 async def _reads(somebody: Person) -> None:
+    await somebody.finds("!!document.querySelector('.spark[aria-label^=\"IC-IFD by round\"]')")
     await somebody.click("first")
     await somebody.sees("from planned to kept")
+    await somebody.sees("finished last")
     await somebody.sees("evolved")
     await somebody.click("refusal", "summary")
     await somebody.sees("all 9")
@@ -64,6 +67,11 @@ async def _reads(somebody: Person) -> None:
     await somebody.sees("response")
     assert "onerror" in str(await somebody.value("document.body.innerText"))
     assert "outcome=kept" in str(await somebody.value("location.search"))
+    await somebody.draw(".draw", 0.0, 0.5)
+    await somebody.finds("location.search.includes('max_ic_ifd')")
+    await somebody.finds("!document.body.innerText.includes('65 records')")
+    await somebody.draw(".draw", 0.5, 0.5)
+    await somebody.sees("65 records")
     await somebody.type("input[type=search]", "Explain step 12 ")
     await somebody.press("Enter")
     await somebody.sees("1 hits")
@@ -92,7 +100,7 @@ async def _tries(somebody: Person) -> None:
     await somebody.sees("4 of 4 done")
     await somebody.click("✓ Keep")
     await somebody.sees("1 approved")
-    await somebody.value("location.reload()")
+    await somebody.reload()
     await somebody.sees("results stand here")
     await somebody.sees("1 approved")
     assert "lighthouse" in str(await somebody.value("localStorage.getItem('workbench')"))
@@ -117,10 +125,17 @@ async def _writes_settings(somebody: Person) -> None:
     await somebody.gone("dialog")
 
 
+async def _looks_up_a_route(somebody: Person) -> None:
+    await somebody.press("a")
+    await somebody.click("POST", "summary")
+    await somebody.sees("EvolveRequest")
+    await somebody.sees("Authorization: Bearer $TOKEN")
+
+
 async def _walk(url: str) -> list[str]:
     async with person(1440, dark=False) as somebody:
         await _log_in(somebody, url)
-        for act in (_reads, _tries, _writes_settings):
+        for act in (_reads, _tries, _writes_settings, _looks_up_a_route):
             await act(somebody)
         for name, (address, word) in PAGES.items():
             await somebody.open(url + address)

@@ -160,9 +160,18 @@ def test_what_cannot_be_compared_is_told(client: TestClient, name: str, status: 
         ({"strategy": {"anything": "../elsewhere"}}, "strategy.anything", "paths"),
         ({"seeds": {"path": ["/etc/passwd"]}}, "seeds.path.0", "paths"),
         ({"seeds": {"path": ["tests"]}}, "seeds.path.0", "paths"),
-        ({"seeds": {"path": "s3://another/bucket"}}, "seeds.path", "paths"),
-        ({"seeds": {"path": "http://169.254.169.254/latest"}}, "seeds.path", "paths"),
-        ({"seeds": {"path": "file:/etc/passwd"}}, "seeds.path", "paths"),
+        ({"seeds": {"path": "exam*/seeds.jsonl"}}, "seeds.path", "paths"),
+        ({"seeds": {"path": "not-there.jsonl"}}, "seeds.path", "paths"),
+        ({"seeds": {"path": "/etc/passwd\n"}}, "seeds.path", "paths"),
+        ({"strategy": {"method": "found"}}, "strategy.method", "paths"),
+        ({"seeds": {"path": "s3://another/bucket"}}, "seeds.path", "urls"),
+        ({"seeds": {"path": ["s3://another/bucket"]}}, "seeds.path.0", "urls"),
+        ({"seeds": {"path": "http://169.254.169.254/latest"}}, "seeds.path", "urls"),
+        ({"seeds": {"path": "file:///etc/passwd"}}, "seeds.path", "paths urls"),
+        ({"seeds": {"path": "simplecache::/etc/passwd"}}, "seeds.path", "paths urls"),
+        ({"seeds": {"path": "reference::http://evil/index.json"}}, "seeds.path", "paths urls"),
+        ({"seeds": {"path": "http://a/b::/etc/passwd"}}, "seeds.path", "paths urls"),
+        ({"strategy": {"templates": "s3://another/bucket"}}, "strategy.templates", "urls"),
         ({"evolvers": {"a": {"engine": {"arguments": {"download_dir": "/root"}}}}}, "download_dir", "paths"),
         ({"strategy": {"templates": {"evol_instruct/deepen": "{instruction} ${KEY}"}}}, "deepen", "environment"),
         ({"evolvers": {"a": {"engine": {"headers": {"X": {"from": "KEY"}}}}}}, "headers.X", "environment"),
@@ -179,8 +188,12 @@ def test_what_clients_may_not_name_passes_only_where_the_operator_allows_it(
     own = {"evolvers": {"a": {"engine": SERVER}}}
     with pytest.raises(Refused, match=place):
         refuse(sent, own)
-    if allowed:
-        refuse(sent, own, allow=Allowances.model_validate({allowed: True}))
+    names = (allowed or "").split()
+    for name in Allowances.model_fields if len(names) != 1 else Allowances.model_fields.keys() - names:
+        with pytest.raises(Refused, match=place):
+            refuse(sent, own, allow=Allowances.model_validate({name: True}))
+    if names:
+        refuse(sent, own, allow=Allowances.model_validate(dict.fromkeys(names, True)))
 
 
 def test_what_the_service_itself_is_set_to_may_be_sent_back() -> None:

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 
 from ray_jobs.output import accept
 from ray_jobs.service.index import key_of
+from ray_jobs.service.jobs import JobState
 from ray_jobs.service.records import Filter, Records
 from ray_jobs.service.routes.console import POLICY, assets
 from ray_jobs.service.state import ServiceState
@@ -54,6 +55,9 @@ def test_runs_are_listed_from_their_outputs(client: TestClient) -> None:
     assert runs.keys() == {"first", "half"}
     assert runs["first"]["state"] == "finished"
     assert runs["half"]["state"] == "stopped"
+    assert len(runs["first"]["by_round"]["ic_ifd"]) == 3
+    assert min(runs["first"]["by_round"]["ic_ifd"]) < runs["first"]["means"]["ic_ifd"]
+    assert max(runs["first"]["by_round"]["ic_ifd"]) > runs["first"]["means"]["ic_ifd"]
     # what is retracted is not asked for any more
     assert runs["half"]["rows"] == {"planned": 38, "done": 20}
     assert runs["half"]["records"]["planned"] == 3 * 38
@@ -229,6 +233,15 @@ def test_a_run_is_resumed_stopped_and_verified(client: TestClient, jobs: Recorde
     assert client.post("/v1/runs/half/stop").json()["stopping"]
     assert client.post("/v1/runs/half/retry-failed").status_code == 200
     assert client.post("/v1/runs/half/verify").json()["done"] == 20
+
+
+@pytest.mark.parametrize(("began", "state"), [(1.0, "stopped"), (4e9, "running")])
+def test_a_job_whose_driver_is_gone_is_none_that_begins(
+    client: TestClient, jobs: Recorder, began: float, state: str
+) -> None:
+    # the cluster knows of a driver's end a moment later
+    jobs.states["half"] = JobState("job-half", "running", began)
+    assert client.get("/v1/runs/half").json()["state"] == state
 
 
 def test_without_a_cluster_nothing_is_started(roots: Path, tmp_path: Path) -> None:

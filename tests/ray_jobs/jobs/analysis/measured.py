@@ -9,10 +9,17 @@ import pyarrow.dataset as ds
 
 from ray_jobs.jobs.analysis.analyse import analyse, folder_of
 from ray_jobs.jobs.analysis.config import AnalysisRunConfig
-from tests.ray_jobs.datasets.outputs import record
+from ray_jobs.storage.store import open_store
+from tests.ray_jobs.datasets.outputs import record, write_output
 
 RECORDS = [record(number, sample=0) for number in range(60)]
 """Of twelve seeds, two evolvers and three rounds."""
+
+
+def write_source(folder: Path) -> Path:
+    """RECORDS in two parts, as the output of a run in `folder`."""
+    write_output(open_store(str(folder / "run")), [RECORDS[:33], RECORDS[33:]])
+    return folder / "run"
 
 
 def config(source: Path, kind: str, **analysis: Any) -> AnalysisRunConfig:

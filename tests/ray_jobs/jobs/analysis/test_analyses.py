@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -32,7 +31,7 @@ from scoring import Pair, RewardConfig, RewardScorer
 from tests.chaos.jobs import Command
 from tests.chaos.nodes import STARTUP, until
 from tests.ray_jobs.datasets.outputs import read_records, record, write_output
-from tests.ray_jobs.jobs.analysis.measured import RECORDS, config, evolved, quiet, rows
+from tests.ray_jobs.jobs.analysis.measured import RECORDS, config, evolved, quiet, rows, write_source
 from tests.scoring.tiny_encoder import save_encoder
 from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_reward_model
 
@@ -45,9 +44,23 @@ def judge(**engine: Any) -> dict[str, Any]:
     return {"engine": {"kind": "scripted", "reply": "judge", **engine}, "pool": {"batch_rows": 16}}
 
 
-def test_every_instruction_and_every_seed_is_judged_once(source: Path, tmp_path: Path) -> None:
-    calls = tmp_path / "calls"
-    summary = quiet(config(source, "difficulty", judge=judge(call_log=str(calls))))
+class Judged(NamedTuple):
+    """An output whose difficulty was judged, the judge's log of calls, and the summary."""
+
+    source: Path
+    calls: Path
+    summary: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Judged:
+    folder = tmp_path_factory.mktemp("judged")
+    source, calls = write_source(folder), folder / "calls"
+    return Judged(source, calls, quiet(config(source, "difficulty", judge=judge(call_log=str(calls)))))
+
+
+def test_every_instruction_and_every_seed_is_judged_once(undisturbed: Judged) -> None:
+    source, calls, summary = undisturbed
     judged, unread = rows(source, "difficulty"), rows(source, "difficulty", "rejected")
     assert Counter(item["record_id"] for item in [*judged, *unread]) == Counter(
         [*(record["record_id"] for record in RECORDS), *SEEDS]
@@ -84,7 +97,7 @@ def test_expected_values_stand_beside_what_the_judge_says(source: Path) -> None:
         config(source, "difficulty", judge=judge(), expected=True, forms=False)
 
 
-def test_the_same_call_goes_on_with_what_is_new_and_refuses_another_judge(source: Path, tmp_path: Path) -> None:
+def test_the_same_call_goes_on_with_what_is_new_and_its_scores_are_selected_by(source: Path, tmp_path: Path) -> None:
     first = config(source, "difficulty_score", judge=judge(call_log=str(tmp_path / "calls")), seeds=False)
     quiet(first)
     before = (tmp_path / "calls").read_text()
@@ -98,15 +111,12 @@ def test_the_same_call_goes_on_with_what_is_new_and_refuses_another_judge(source
     with pytest.raises(SettingsChanged, match=r"analysis\.judge\.engine\.model"):
         quiet(config(source, "difficulty_score", judge=judge(model="other"), seeds=False))
 
-
-def test_what_is_measured_can_be_selected_by(source: Path, tmp_path: Path) -> None:
-    quiet(config(source, "difficulty_score", judge=judge()))
+    # what is measured can be selected by
     scores = {row["record_id"]: row["difficulty_score"] for row in rows(source, "difficulty_score")}
     target = tmp_path / "best"
     select(open_store(str(source)), open_store(str(target)), Rule("difficulty_score", top=5), say=lambda _: None)
     best = [scores[row] for row in ds.dataset(target / "data").to_table()["record_id"].to_pylist()]
-    known = [scores[record["record_id"]] for record in RECORDS if record["record_id"] in scores]
-    assert sorted(best) == sorted(known)[-5:]
+    assert sorted(best) == sorted(scores.values())[-5:]
     # an unfinished analysis is none
     (source / "analyses/difficulty_score/_SUCCESS").unlink()
     with pytest.raises(ConfigError, match="--by difficulty_score: expected a score"):
@@ -243,10 +253,8 @@ def _title(process: psutil.Process) -> str:
         return ""
 
 
-def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path: Path) -> None:
-    undisturbed = quiet(config(source, "difficulty", judge=judge()))
-    calm = rows(source, "difficulty"), rows(source, "difficulty", "rejected")
-    shutil.rmtree(source / "analyses")
+def test_a_driver_that_is_killed_costs_what_was_in_flight(undisturbed: Judged, source: Path, tmp_path: Path) -> None:
+    calm = rows(undisturbed.source, "difficulty"), rows(undisturbed.source, "difficulty", "rejected")
     log = tmp_path / "calls"
     settings = judge(call_log=str(log), slots=8, decode_rate=80)  # half a second a call, eight at once
     (tmp_path / "judge.yaml").write_text(yaml.safe_dump({"judge": settings}))
@@ -269,7 +277,7 @@ def test_a_driver_that_is_killed_costs_what_was_in_flight(source: Path, tmp_path
     key = itemgetter("record_id")
     for found, expected in zip((rows(source, "difficulty"), rows(source, "difficulty", "rejected")), calm, strict=True):
         assert sorted(found, key=key) == sorted(expected, key=key)
-    assert json.loads((source / "analyses/difficulty/summary.json").read_text()) == undisturbed
+    assert json.loads((source / "analyses/difficulty/summary.json").read_text()) == undisturbed.summary
 
 
 def test_a_judge_writes_key_phrases_beside_the_rules(tmp_path: Path) -> None:

