@@ -85,7 +85,8 @@ def serve_until_stopped(setup: Setup, say: Say, verbose: bool = False) -> None:
         logging.getLogger("ray.serve").setLevel(logging.INFO if verbose else logging.ERROR)
         say(f"loading {', '.join(item.name for item in setup.roster.loaded)}")
         try:
-            _deploy(replace(setup, dashboard=f"http://{get_dashboard_url()}"))  # type: ignore[no-untyped-call]
+            dashboard = f"http://{get_dashboard_url()}"  # type: ignore[no-untyped-call]
+            _deploy(replace(setup, dashboard=dashboard, cluster=ray.get_runtime_context().gcs_address))
             if _until_ready(setup, request):
                 say(f"ready: http://{service.host}:{service.port}/")
                 if made:

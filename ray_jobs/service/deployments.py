@@ -61,7 +61,8 @@ class Setup:
     """What the gateway is told.
 
     `settings` are those of the file, without `service`. `digests` are those of tokens that are in no file. `folder` is
-    where relative paths begin, where there is such a folder; `dashboard` is where runs are submitted.
+    where relative paths begin, where there is such a folder; `dashboard` is where runs are submitted, and `cluster`
+    what they join then, if it is known.
     """
 
     config: ServedRunConfig
@@ -71,6 +72,7 @@ class Setup:
     token_file: Path
     folder: Path
     dashboard: str | None = None
+    cluster: str | None = None
 
 
 class EngineReplica:
@@ -188,7 +190,7 @@ class Gateway:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:  # Serve's name
         setup = self._setup
-        jobs = RayJobs(setup.dashboard, setup.folder) if setup.dashboard else None
+        jobs = RayJobs(setup.dashboard, setup.folder, setup.cluster) if setup.dashboard else None
         config, logs = setup.config, log_folder()
         state = ServiceState(
             config.roots(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,11 +52,12 @@ class RayJobs:
     """Jobs of the cluster whose dashboard is at `address`.
 
     With a `folder` of this machine, which the cluster's must be then, jobs work in it, so that relative paths mean what
-    they mean to the service.
+    they mean to the service. `cluster` is what their drivers join (HOST:PORT): left to itself Ray looks for it among
+    the processes of the machine, and may find another.
     """
 
-    def __init__(self, address: str, folder: Path | None = None) -> None:
-        self._address, self._folder = address, folder
+    def __init__(self, address: str, folder: Path | None = None, cluster: str | None = None) -> None:
+        self._address, self._folder, self._cluster = address, folder, cluster
 
     def start(self, run_id: str, settings: Mapping[str, Any]) -> str:
         """As RunJobs says."""
@@ -75,23 +76,13 @@ class RayJobs:
             pack(empty, (), package)
             add_configuration(package, settings)
             return client.submit(
-                entrypoint=self._entry_point(arguments),
+                entrypoint=entry_point(arguments, self._folder, self._cluster),
                 runtime_env={
                     "working_dir": str(package),
                     "env_vars": {STOP_WAIT: str(round(drain) + STOP_MARGIN_SECONDS)},
                 },
                 metadata={RUN: run_id},
             )
-
-    def _entry_point(self, arguments: list[str]) -> str:
-        # the service's own: what PATH has may be another, or none
-        command = [sys.executable, "-m", "ray_jobs.cli", *arguments]
-        if self._folder is None:
-            return shlex.join(command)
-        inside = " ".join(
-            f'"$OLDPWD/{PACKED_CONFIG}"' if item == PACKED_CONFIG else shlex.quote(item) for item in command
-        )
-        return f"cd {shlex.quote(str(self._folder))} && exec {inside}"
 
     def stop(self, run_id: str) -> bool:
         """As RunJobs says."""
@@ -116,3 +107,14 @@ class RayJobs:
             began = info.start_time / 1000 if info.start_time else None
             found[str((info.metadata or {})[RUN])] = JobState(str(info.submission_id), state, began, code, why)
         return found
+
+
+def entry_point(arguments: Sequence[str], folder: Path | None, cluster: str | None) -> str:
+    """The shell's command that runs `evolve` with these arguments, in `folder` and on `cluster`, if they are given."""
+    # the service's own: what PATH has may be another, or none
+    words = [shlex.quote(word) for word in (sys.executable, "-m", "ray_jobs.cli", *arguments)]
+    steps = [f"export RAY_ADDRESS={shlex.quote(cluster)}"] if cluster else []
+    if folder is not None:
+        steps.append(f"cd {shlex.quote(str(folder))}")
+        words = [f'"$OLDPWD/{PACKED_CONFIG}"' if word == PACKED_CONFIG else word for word in words]
+    return " && ".join([*steps, f"exec {' '.join(words)}"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 import requests
 
+from ray_jobs.service.jobs import entry_point
+from ray_jobs.service.submit import PACKED_CONFIG
 from tests.ray_jobs.ray_head import RayHead
 
 ROOT = Path(__file__).parents[3]
@@ -76,3 +79,19 @@ def test_a_run_outlives_the_service_and_is_stopped_and_resumed_by_another(head: 
         assert requests.post(f"{runs}/http/resume", timeout=60).status_code == 200
         until(runs, "finished", rows=SEEDS)
         assert requests.post(f"{runs}/http/verify", timeout=60).json()["problems"] == []
+
+
+def test_a_run_joins_the_cluster_that_is_named_wherever_it_works(tmp_path: Path) -> None:
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    told = subprocess.run(
+        entry_point(["--help"], folder, "127.0.0.1:6379").replace("exec ", "pwd && echo $RAY_ADDRESS && exec "),
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "RAY_ADDRESS": "192.0.2.1:1", "PYTHONPATH": str(ROOT)},
+    )
+    assert told.stdout.split("\n")[:2] == [str(folder), "127.0.0.1:6379"]
+    assert 'run "$OLDPWD/' in entry_point(["run", PACKED_CONFIG], folder, None)
+    assert entry_point(["run", PACKED_CONFIG], None, None).endswith(f"run {PACKED_CONFIG}")
