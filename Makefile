@@ -65,7 +65,7 @@ bench: setup models ## run the benchmarks, which write their tables into docs/be
 	@for program in benchmarks/[a-z]*.py; do echo "$$program"; $(BIN)/python $$program; done
 
 .PHONY: chaos
-chaos: setup ## kill, starve and cut off runs of 5,000 rows (about half an hour); `make test` does so in small
+chaos: setup ## kill, starve and cut off runs of 5,000 rows (long); `make test` does so in small
 	$(BIN)/python -m pytest tests/chaos tests/ray_jobs/takeover tests/ray_jobs/runner/test_local_cluster.py \
 		tests/ray_jobs/jobs/autoif/test_whole.py -m "chaos_long or not chaos_long" --durations=0
 
