@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import UnsupportedOperation
 
-STDERR = 2
+from ray_jobs.runner.native_errors import STDERR, native_errors_in
+
 SHOWN_BYTES = 4000
 
 
@@ -19,27 +18,14 @@ def stderr_apart(verbose: bool) -> Iterator[None]:
 
     Our own lines, through `sys.stderr`, are shown as before; with `verbose` everything is.
     """
-    if verbose or not _is_real():
+    if verbose:
         yield
         return
-    ours, before = os.fdopen(os.dup(STDERR), "w", buffering=1), sys.stderr
-    with ours, tempfile.TemporaryFile() as kept:
-        before.flush()
-        os.dup2(kept.fileno(), STDERR)
-        sys.stderr = ours
+    with tempfile.TemporaryFile() as kept:
         try:
-            yield
-        except Exception:
+            with native_errors_in(kept.fileno()):
+                yield
+        except Exception:  # whatever ended it, what was said before may tell why
             kept.seek(max(0, kept.seek(0, os.SEEK_END) - SHOWN_BYTES))
-            ours.write(kept.read().decode(errors="replace"))
+            os.write(STDERR, kept.read())
             raise
-        finally:
-            sys.stderr = before
-            os.dup2(ours.fileno(), STDERR)
-
-
-def _is_real() -> bool:
-    try:
-        return sys.stderr.fileno() == STDERR
-    except (AttributeError, UnsupportedOperation):
-        return False

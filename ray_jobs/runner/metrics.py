@@ -49,11 +49,7 @@ class RunMetrics:
     """
 
     def __init__(
-        self,
-        run_id: str,
-        planned: int,
-        already: int,
-        shares: Callable[[Snapshot], Mapping[str, float]] = lambda _: {},
+        self, run_id: str, planned: int, already: int, shares: Callable[[Snapshot], Mapping[str, float]]
     ) -> None:
         self._run_id, self._planned, self._already, self._shares = run_id, planned, already, shares
         self._metrics = {

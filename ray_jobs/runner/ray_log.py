@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -12,6 +11,8 @@ from typing import Any
 
 import ray
 import ray._private.worker
+
+from ray_jobs.runner.native_errors import STDERR, native_errors_in
 
 FILE = "evolve-driver.log"
 _worker: Any = ray._private.worker
@@ -57,29 +58,13 @@ def connecting_apart(verbose: bool) -> Iterator[None]:
             _append(held.read())
 
 
-@contextmanager
-def native_errors_in(file: int) -> Iterator[None]:
-    """Have C code's standard error written to a file, while Python's goes where it went."""
-    with os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace") as terminal:
-        before = sys.stderr
-        before.flush()
-        # signals are answered through it too, however long Ray takes
-        sys.stderr = terminal
-        os.dup2(file, 2)
-        try:
-            yield
-        finally:
-            os.dup2(terminal.fileno(), 2)
-            sys.stderr = before
-
-
 def _append(said: bytes) -> None:
     folder = log_folder()
     try:
-        with (folder / FILE).open("ab") if folder else open(2, "wb", closefd=False) as file:
+        with (folder / FILE).open("ab") if folder else open(STDERR, "wb", closefd=False) as file:
             file.write(said)
     except OSError:
-        os.write(2, said)
+        os.write(STDERR, said)
 
 
 def _keep(data: Mapping[str, Any], ignore_prefix: bool) -> None:  # noqa: ARG001 (Ray's own signature)

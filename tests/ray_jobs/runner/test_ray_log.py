@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,19 +26,6 @@ def test_what_ray_prints_of_failed_tasks_is_shown_only_where_it_is_asked_for(
     with ray_log.kept_apart(verbose=True):
         assert worker.print_to_stdstream is shown
     assert worker.print_to_stdstream is shown
-
-
-def test_what_c_code_says_goes_elsewhere_and_what_python_says_does_not(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    before = sys.stderr
-    with (tmp_path / "log").open("wb") as log, ray_log.native_errors_in(log.fileno()):
-        os.write(2, b"logging.cc:303: Set ray log level\n")
-        print("SIGINT: finishing", file=sys.stderr)
-    os.write(2, b"after\n")
-    assert sys.stderr is before
-    assert (tmp_path / "log").read_text() == "logging.cc:303: Set ray log level\n"
-    assert capfd.readouterr().err == "SIGINT: finishing\nafter\n"
 
 
 @pytest.mark.ray
