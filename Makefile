@@ -47,7 +47,7 @@ check: ## ruff, mypy and the tests, in an environment that is set up
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m mypy
-	$(BIN)/python -m mypy requirements/lock.py tools/house.py
+	$(BIN)/python -m mypy --explicit-package-bases requirements/lock.py tools/*.py
 	@# real clusters and engines beside each other starve now and then: what failed so must pass alone
 	$(BIN)/python -m pytest -n $(SIDES) || \
 		{ [ $$? = 1 ] && $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
