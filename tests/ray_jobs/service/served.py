@@ -77,10 +77,9 @@ def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
         ]
         if low == 0:
             kept[0] |= {"instruction": HOSTILE, "output": HOSTILE, "reasoning": HOSTILE, "reasoning_tokens": 12}
-        tables = [
-            pa.Table.from_pylist(items, schema) for items, schema in ((kept, RECORD_SCHEMA), (others, REJECTED_SCHEMA))
-        ]
-        entry = write_part(store, epoch.lease.tag, *tables, np.arange(low, high))
+        records = pa.Table.from_pylist(kept, RECORD_SCHEMA)
+        rejected = pa.Table.from_pylist(others, REJECTED_SCHEMA)
+        entry = write_part(store, epoch.lease.tag, records, rejected, np.arange(low, high))
         assert add_part(store, epoch.lease, entry)
     configuration = {**SETTINGS, "strategy": {"kind": "evol_instruct", "rounds": 3}, "limits": {"budget": {}}}
     content = {
@@ -92,7 +91,7 @@ def make_run(place: Path, numbers: int = 90, finished: bool = True) -> None:
         "versions": {},
     }
     store.write_bytes(RUN, json.dumps(content).encode())
-    stats = {
+    stats: dict[str, Any] = {
         "seconds": 60.0,
         "actor_starts": 1,
         "rows": rows,
