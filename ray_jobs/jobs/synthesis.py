@@ -47,7 +47,8 @@ class SynthesisJob(SeededJob):
     def pipeline(self) -> Pipeline:
         """Plan, evolve, respond, score: each evolver on its own part of the plan, in its own pool or a shared one."""
         run, own = self._run, None
-        respond = RespondTask(build_responder(run, self._response), run.seed)
+        choice = run.responder.choice
+        respond = RespondTask(build_responder(run, self._response), run.seed, choice)
         if isinstance(run.responder, PoolResponderConfig):
             responders = [responding(run.responder, respond)]
         else:
@@ -55,7 +56,7 @@ class SynthesisJob(SeededJob):
         evolve = EvolveTask(
             self._strategy, run.seed, run.keep_rounds, own, run.confidence_share, keep_thoughts=run.keep_thoughts
         )
-        return Pipeline(tuple(run.evolvers), (*evolving(run, evolve), *responders, *scoring(run.scorer)))
+        return Pipeline(tuple(run.evolvers), (*evolving(run, evolve), *responders, *scoring(run.scorer, choice)))
 
     @property
     def records_per_row(self) -> int:
