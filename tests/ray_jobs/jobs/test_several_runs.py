@@ -115,7 +115,7 @@ def test_the_answer_that_a_reward_model_likes_best(tmp_path: Path) -> None:
 
 
 def test_agreement_on_the_last_number(tmp_path: Path) -> None:
-    config = several(tmp_path, "agreement")
+    config = several(tmp_path, "agreement", pool={"size": 1, "batch_rows": 4, "price": 3600})
     raw = {"output": config.output, "seeds": {"path": str(tmp_path / "seeds.jsonl")}}
     responder = config.model_dump(mode="json")["responder"]
     table = records(RespondConfig.model_validate(raw | {"responder": responder}))
@@ -125,4 +125,10 @@ def test_agreement_on_the_last_number(tmp_path: Path) -> None:
         assert [final for final, fine in zip(row["answer_finals"], stands, strict=True) if fine] == finals
         shares = [score for score, fine in zip(row["answer_scores"], stands, strict=True) if fine]
         assert shares == agreement(finals)
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["groups"][0]["mean_answer_score"] > 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["groups"][0]["mean_answer_score"] == pytest.approx(pc.mean(table["answer_score"]).as_py())
+    assert report["pairs"] == pc.sum(pc.list_value_length(table["rejected_outputs"])).as_py() > 0
+    cost, whole = report["cost"], sum(pool["cost"] for pool in report["pools"].values())
+    assert cost["total"] == pytest.approx(whole, abs=1e-6)
+    assert cost["per_pair"] == pytest.approx(whole / report["pairs"], abs=1e-6)
+    assert cost["per_kept_record"] == pytest.approx(whole / table.num_rows, abs=1e-6)
