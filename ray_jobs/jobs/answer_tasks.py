@@ -19,7 +19,7 @@ from ray_jobs.jobs.thinking import told
 from ray_jobs.output.card import shown_model
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import RespondTask
-from ray_jobs.pipeline.begun import as_records
+from ray_jobs.pipeline.begun import as_tasks
 from ray_jobs.pipeline.job import SeededJob
 from ray_jobs.pipeline.stage import Pipeline
 
@@ -58,7 +58,7 @@ class AnswerTasksJob(SeededJob):
         choice = config.responder.choice
         task = RespondTask(config.responder.build(rules, self._template), config.seed, choice)
         stages = (responding(config.responder, task), *scoring(config.scorer, choice))
-        return Pipeline((TASKS,), stages, prepare=as_records)
+        return Pipeline((TASKS,), stages, prepare=as_tasks)
 
     @property
     def records_per_row(self) -> int:

@@ -48,7 +48,8 @@ class SynthesisJob(SeededJob):
         """Plan, evolve, respond, score: each evolver on its own part of the plan, in its own pool or a shared one."""
         run, own = self._run, None
         choice = run.responder.choice
-        respond = RespondTask(build_responder(run, self._response), run.seed, choice)
+        responder = build_responder(run, self._response)
+        respond = RespondTask(responder, run.seed, choice, run.strategy.answer_kept())
         if isinstance(run.responder, PoolResponderConfig):
             responders = [responding(run.responder, respond)]
         else:

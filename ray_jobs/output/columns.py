@@ -202,6 +202,24 @@ _SEVERAL = (
     ),
     Column("chosen_by", TEXT, "round", "the rule that chose; `first` where no answer has a score; `checker` in AutoIF"),
     Column("rejected_scores", NUMBERS, "round", "the scores of `rejected_outputs`, one each"),
+    _shared(
+        "seed_output", TEXT, "row", "the seed's own answer, where it has one; null in scored pairs, whose output it is"
+    ),
+    _shared(
+        "answer_matches",
+        pa.list_(INT),
+        "round",
+        "of several answers whether each, 1 or 0, ends as `seed_output` does; null where `reference_match` is",
+    ),
+    Column(
+        "reference_match",
+        INT,
+        "round",
+        "1 where the final answer of `output` is that of `seed_output`, 0 where it is another; null where the seed has "
+        "none or the task is no longer the seed's",
+        order="highest",
+        mean=True,
+    ),
 )
 
 _REST = (

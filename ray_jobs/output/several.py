@@ -8,16 +8,19 @@ from typing import Any
 from evolve.choosing import FIRST, Choice, ChoiceRule, spread
 from evolve.final_answers import agreement, final_answer
 from evolve.records import Answer, Failed, Rejected, Response
+from ray_jobs.output.references import match
 from ray_jobs.output.rounds import RoundRow, settle_answer, spend, storable
 
 AT_ONCE: Sequence[ChoiceRule] = ("length", "agreement")
 """The rules by which the answers themselves tell which is kept."""
 
 
-def settle_answers(round_row: RoundRow, answers: Sequence[Answer], choice: Choice) -> None:
+def settle_answers(
+    round_row: RoundRow, answers: Sequence[Answer], choice: Choice, reference: str | None = None
+) -> None:
     """Write all answers into their round, whose output is the first that stands until one is chosen.
 
-    Where none stands the round ends as the first answer did.
+    Where none stands the round ends as the first answer did. `reference` is the task's known answer, if it has one.
     """
     standing = [answer for answer in answers if isinstance(answer, Response)]
     settled = (standing or answers)[0]
@@ -32,7 +35,10 @@ def settle_answers(round_row: RoundRow, answers: Sequence[Answer], choice: Choic
         "answer_finish_reasons": [getattr(answer, "finish_reason", None) for answer in answers],
         "answer_tokens": [answer.usage.completion_tokens for answer in answers],
         "answer_faults": [_fault(answer) for answer in answers],
+        "answer_matches": None if reference is None else [match(reference, text) for text in texts],
     }
+    if reference is not None:
+        round_row["reference_match"] = match(reference, round_row["output"])
     if standing and choice.by in AT_ONCE:
         _score_texts(round_row, choice)
 
@@ -91,7 +97,9 @@ def _score_texts(round_row: RoundRow, choice: Choice) -> None:
 
 def _with_answer(round_row: RoundRow, place: int) -> dict[str, Any]:
     columns = {"answers": "output", "answer_reasoning": "reasoning", "answer_finish_reasons": "respond_finish_reason"}
-    return {column: round_row[of][place] for of, column in columns.items()}
+    found = {column: round_row[of][place] for of, column in columns.items()}
+    checked = round_row["answer_matches"]
+    return found if checked is None else found | {"reference_match": checked[place]}
 
 
 def _fault(answer: Answer) -> str | None:

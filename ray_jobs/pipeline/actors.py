@@ -20,10 +20,11 @@ from evolve.choosing import Choice
 from evolve.engine import Engine
 from evolve.engines.adapted_engine import AdaptedEngine
 from evolve.flow import Strategy, drive
-from evolve.records import Instruction, Usage
+from evolve.records import Instruction, Response, Usage
 from evolve.strategies.respond import Responder
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.run import ScorerConfig
+from ray_jobs.output.references import match, reference_of
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
 from ray_jobs.output.several import candidates, choose_by_scores, settle_answers
@@ -125,12 +126,14 @@ class LaterActor(RoundsRowActor):
 class RespondTask:
     """What answers. Each round draws from its own randomness: the run's `seed`, row and round number.
 
-    Of several answers one is kept by `choice`, here or where scores are taken.
+    Of several answers one is kept by `choice`, here or where scores are taken. Tasks that operators in `answer_kept`
+    have made have the answers that they had before.
     """
 
     responder: Responder
     seed: int
     choice: Choice | None = None
+    answer_kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class EvolveActor(FirstActor):
             if self._task.respond_adapter is None:
                 # who evolves answers
                 answers = replace(answers, engine=under(self._engine, self._task.adapters.get(row["evolver"])))
-            await self.each_kept(row, rounds, stats, answers.answer, RespondActor.step)
+            await self.each_kept({**row, "rounds": rounds}, rounds, stats, answers.answer, RespondActor.step)
         return rounds
 
     @property
@@ -231,12 +234,15 @@ class Answers:
         """Answer one round of a row, and write the answer into it."""
         rng = Random(f"{self.task.seed} respond {row['row_id']} {round_row['round']}")
         responder, choice, task = self.task.responder, self.task.choice, task_of(row, round_row)
+        reference = reference_of(row, round_row, self.task.answer_kept)
         if choice is None:
             answer = await drive(responder.answer(task, rng), self.engine)
             settle_answer(round_row, answer)
+            if reference is not None and isinstance(answer, Response):
+                round_row["reference_match"] = match(reference, answer.text)
             return answer.usage
         answers = await drive(responder.several(task, rng), self.engine)
-        settle_answers(round_row, answers, choice)
+        settle_answers(round_row, answers, choice, reference)
         return sum((answer.usage for answer in answers), Usage())
 
 
