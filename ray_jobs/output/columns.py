@@ -209,7 +209,7 @@ _SEVERAL = (
         "answer_matches",
         pa.list_(INT),
         "round",
-        "of several answers whether each, 1 or 0, ends as `seed_output` does; null where `reference_match` is",
+        "of several answers whether each, 1 or 0, ends as `seed_output` does; null for one that fell",
     ),
     Column(
         "reference_match",

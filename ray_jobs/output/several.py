@@ -35,10 +35,10 @@ def settle_answers(
         "answer_finish_reasons": [getattr(answer, "finish_reason", None) for answer in answers],
         "answer_tokens": [answer.usage.completion_tokens for answer in answers],
         "answer_faults": [_fault(answer) for answer in answers],
-        "answer_matches": None if reference is None else [match(reference, text) for text in texts],
+        "answer_matches": None if reference is None else [_match(reference, answer) for answer in answers],
     }
     if reference is not None:
-        round_row["reference_match"] = match(reference, round_row["output"])
+        round_row["reference_match"] = _match(reference, settled)
     if standing and choice.by in AT_ONCE:
         _score_texts(round_row, choice)
 
@@ -100,6 +100,10 @@ def _with_answer(round_row: RoundRow, place: int) -> dict[str, Any]:
     found = {column: round_row[of][place] for of, column in columns.items()}
     checked = round_row["answer_matches"]
     return found if checked is None else found | {"reference_match": checked[place]}
+
+
+def _match(reference: str, answer: Answer) -> int | None:
+    return match(reference, answer.text) if isinstance(answer, Response) else None
 
 
 def _fault(answer: Answer) -> str | None:

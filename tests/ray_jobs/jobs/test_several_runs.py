@@ -30,15 +30,17 @@ def several(
     folder: Path, choose: str, kind: str = "pool", scorer: dict[str, Any] | None = None, **changes: Any
 ) -> RunConfig:
     """A run of one evolver and one round, whose answers are cut now and then."""
-    write_seeds(folder / "seeds.jsonl", [f"Count to {number}." for number in range(SEEDS)])
+    seeds = [{"instruction": f"Count to {number}.", "output": f"#### {number}"} for number in range(SEEDS)]
+    write_seeds(folder / "seeds.jsonl", seeds)
     engine = {"kind": "scripted", "testing": {"sigma": 0.6}}
     pool = {"size": 1, "batch_rows": 4}
     of_pool = {"engine": engine, "pool": pool} if kind == "pool" else {}
     answering = {"answers": ANSWERS, "choose": choose, "sampling": {"temperature": 0.7, "max_tokens": 60}}
     responder = {"kind": kind, **of_pool, **answering, **changes}
+    strategy = {"rounds": 1, "same_answer": ["deepen", "concretise"]}
     evolvers = {"a": {"engine": engine, "pool": pool}}
     scoring = {"kind": "scripted", **(scorer or {}), "pool": pool}
-    return run_config(folder, evolvers=evolvers, strategy={"rounds": 1}, responder=responder, scorer=scoring)
+    return run_config(folder, evolvers=evolvers, strategy=strategy, responder=responder, scorer=scoring)
 
 
 def records(config: RunConfig | RespondConfig) -> pa.Table:
@@ -82,6 +84,17 @@ def test_evolvers_answer_themselves_several_times(tmp_path: Path) -> None:
     table = records(several(tmp_path, "length", "evolver", prefer="lowest"))
     check_choices(table, "lowest")
     assert table["answer_score"].cast(pa.int32()) == pc.utf8_length(table["output"])
+    for row in table.to_pylist():
+        known = row["operator"] in ("deepen", "concretise")
+        number = row["seed_instruction"].removeprefix("Count to ").rstrip(".")
+        assert row["seed_output"] == f"#### {number}"
+        right = [
+            None if fault else int(final_answer(text) == number)
+            for text, fault in zip(row["answers"], row["answer_faults"], strict=True)
+        ]
+        assert row["answer_matches"] == (right if known else None)
+        assert row["reference_match"] == (right[row["answer_index"]] if known else None)
+    assert 0 < pc.sum(pc.is_valid(table["reference_match"])).as_py() < SEEDS
 
 
 def test_an_engine_that_dies_costs_no_answer_twice(tmp_path: Path) -> None:

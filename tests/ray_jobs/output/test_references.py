@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from evolve.choosing import Choice
-from evolve.records import Response, Usage
+from evolve.records import Answer, Rejected, Response, Usage
 from ray_jobs.output.references import match, reference_of
 from ray_jobs.output.several import candidates, choose_by_scores, settle_answers
 from tests.ray_jobs.samples import kept_round
@@ -52,9 +52,10 @@ def test_an_answer_without_a_final_one_does_not_match() -> None:
 
 def test_each_of_several_is_checked_and_the_chosen_ones_is_the_records() -> None:
     item: dict[str, Any] = kept_round(0, output=None, answer_matches=None)
-    answers = [Response(text, "stop", Usage()) for text in ("8", "seven: 7", "7", "none")]
+    answers: list[Answer] = [Response(text, "stop", Usage()) for text in ("8", "seven: 7", "7", "none")]
+    answers.append(Rejected("truncated_response", "First, 7", finish_reason="length"))
     settle_answers(item, answers, Choice("agreement"), "7")
-    assert (item["answer_matches"], item["output"], item["reference_match"]) == ([0, 1, 1, 0], "seven: 7", 1)
+    assert (item["answer_matches"], item["output"], item["reference_match"]) == ([0, 1, 1, 0, None], "seven: 7", 1)
     settle_answers(item, answers, Choice("ifd"), "7")
     found = [answered | {"ifd": score} for answered, score in zip(candidates(item), (0.1, 0.3, 0.2, 0.4), strict=True)]
     choose_by_scores([item], found, Choice("ifd"))
