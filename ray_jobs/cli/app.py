@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -197,17 +198,27 @@ def verify(output: Target, storage: Storage = None, as_json: Json = False) -> No
 
 
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
-def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
+def retry_failed(
+    output: Target,
+    storage: Storage = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The run's configuration, for what is not stored of it: secrets."),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
     from ray_jobs.cli.show import print_run
-    from ray_jobs.config.load import parse_storage
+    from ray_jobs.config.load import parse_storage, read_raw
     from ray_jobs.jobs.registry import run_all, stored_jobs
     from ray_jobs.jobs.stores import stores_of
     from ray_jobs.output.retry import drop_failed
     from ray_jobs.runner.run import resume
 
     store = _open(output, storage)
-    first, *later = stored_jobs(store, output, parse_storage(storage))
+    given = None if config is None else read_raw(config)
+    options = parse_storage(storage) or (given or {}).get("storage") or {}
+    first, *later = stored_jobs(store, output, options, given)
     again = sum(drop_failed(item) for item in stores_of(store).values())
     say(f"{again:,} failed rows run again")
 
