@@ -107,9 +107,10 @@ def figure(name: str, alt: str, caption: str, paint: Painter) -> Figure:
 def png(drawing: Drawing, shape: Shape) -> bytes:
     """A drawing as PNG. The same drawing gives the same bytes."""
     drawing.set_dpi(shape.dpi)
+    canvas: Any = FigureCanvasAgg(drawing)
     buffer = BytesIO()
     # not `savefig`, which lays a constrained figure out in a drawing of its own before it draws
-    FigureCanvasAgg(drawing).print_png(buffer, metadata={"Software": None})
+    canvas.print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 
