@@ -97,7 +97,13 @@ def run(
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
-def validate(config: Config, output: Output = None, settings: Overrides = None, as_json: Json = False) -> None:
+def validate(
+    config: Config,
+    output: Output = None,
+    settings: Overrides = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no server of a model.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check a configuration: fields, templates, models, servers, seeds and output. Starts nothing.
 
     Seeds are read for up to 20 seconds, each server is asked for one token, and a file is written and removed.
@@ -110,7 +116,7 @@ def validate(config: Config, output: Output = None, settings: Overrides = None, 
     with json_errors(as_json):
         loaded = load_config(config, settings or [], output)
         check_finish(loaded)
-        found = list(check_all(jobs_of(loaded)[-1]))
+        found = list(check_all(jobs_of(loaded)[-1], offline))
     if as_json:
         print_json({"config": str(config), "valid": True, "found": found})
         return

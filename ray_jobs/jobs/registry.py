@@ -29,9 +29,8 @@ from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.file_names import RUN
 from ray_jobs.output.run_files import read_run
 from ray_jobs.pipeline.job import Job, PooledJob
-from ray_jobs.runner.cluster import check_address
+from ray_jobs.runner.address import check_address
 from ray_jobs.runner.drive import Say
-from ray_jobs.runner.run import run
 from ray_jobs.storage.store import Store, open_store
 
 REGISTRY: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
@@ -56,6 +55,9 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
 
     The last one's output is claimed first, for those of the others lie in it.
     """
+    # here, for it loads Ray
+    from ray_jobs.runner.run import run
+
     outer = jobs[-1]
     check_address(outer.config.ray)
     ownership.claim(open_store(outer.config.output, outer.config.storage), outer.holds)

@@ -23,7 +23,8 @@ from ray_jobs.config.load import overridden, read_raw, validated
 from ray_jobs.errors import ClusterError, ConfigError, PoolError
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.pipeline.pools import logical_cpus
-from ray_jobs.runner.cluster import check_address, cluster, starts_here
+from ray_jobs.runner.address import check_address, starts_here
+from ray_jobs.runner.cluster import cluster
 from ray_jobs.runner.ray_log import kept_apart, with_log_folder
 from ray_jobs.runner.signals import StopRequest
 from ray_jobs.service.config import ServedRunConfig, ServiceConfig, is_loopback
