@@ -163,8 +163,24 @@ def test_lines_come_every_ten_seconds_and_again_only_where_something_has_changed
     assert pools_told(0, **first) == ["evolve_a", "respond", "committed"]
     assert pools_told(9, **first | {"evolve_a": pool(2, ready=1)}) == []
     assert pools_told(1, **first | {"evolve_a": pool(2, ready=1)}) == ["evolve_a", "committed"]
-    assert pools_told(200, **first | {"evolve_a": pool(2, ready=1)}) == []
-    assert pools_told(101, **first | {"evolve_a": pool(2, ready=1)}) == ["nothing"]
+    for after in (30, 30, 60, 120, 240, 300):
+        assert pools_told(after - 10, **first | {"evolve_a": pool(2, ready=1)}) == []
+        assert pools_told(10, **first | {"evolve_a": pool(2, ready=1)}) == ["nothing"]
+    assert pools_told(10, **first | {"evolve_a": pool(3, ready=1)}) == ["evolve_a", "committed"]
+
+
+def test_a_silent_start_says_what_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    now = Clock()
+    display = LineDisplay(Work(TOTALS | {"score": 100, "old": 0}, 100, 0), now)
+    held = snapshot(evolve_a=pool(0, loading=2), respond=pool(0, loading=1, ready=1), score=pool(0), old=pool(0))
+    display.observe(held)
+    shown_lines(capsys)
+    now.seconds += 30
+    display.observe(held)
+    (line,) = shown_lines(capsys)
+    assert line.partition(" nothing ")[2] == (
+        "has changed for 0:30; waiting for the models of evolve_a to load and the first actor of score"
+    )
 
 
 @pytest.mark.parametrize("state", [{}, {"loading": 1}])
