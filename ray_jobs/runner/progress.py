@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -199,11 +198,6 @@ class LiveDisplay(Display):
     def close(self) -> None:
         """Stop drawing and leave the last table."""
         self._live.stop()
-
-
-def make_display(work: Work) -> Display:
-    """Bars where standard output is a terminal, lines elsewhere."""
-    return LiveDisplay(work, Console()) if sys.stdout.isatty() else LineDisplay(work)
 
 
 def in_clock(seconds: float | None) -> str:

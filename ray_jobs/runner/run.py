@@ -31,10 +31,11 @@ from ray_jobs.pipeline.stage import Stage
 from ray_jobs.pipeline.stream import stream
 from ray_jobs.runner.budget import Budget, spent_by
 from ray_jobs.runner.cluster import check_address, cluster, configure_data, starts_here
+from ray_jobs.runner.displays import make_display
 from ray_jobs.runner.drive import Drive, Say
 from ray_jobs.runner.journal import kept_short
 from ray_jobs.runner.metrics import RunMetrics
-from ray_jobs.runner.progress import Work, make_display
+from ray_jobs.runner.progress import Work
 from ray_jobs.runner.ray_errors import pool_error
 from ray_jobs.runner.ray_log import kept_apart, with_log_folder
 from ray_jobs.runner.servers import check_servers

@@ -21,7 +21,9 @@ from ray_jobs.pipeline.actors import ScoreActor
 from ray_jobs.pipeline.monitor import MonitorActor, PoolState, Snapshot, WorkerStats, pool_state
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.stage import Pipeline, Stage
-from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, Work, in_clock, make_display
+from ray_jobs.runner.displays import make_display
+from ray_jobs.runner.notebook import NotebookDisplay
+from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, Work, in_clock
 
 
 @dataclass
@@ -201,6 +203,21 @@ def test_bars_on_a_terminal() -> None:
     assert re.search(r"evolve_a +━+ *50/100 +4 +0 +3 +- +1 ready", shown)
     assert re.search(r"respond .* 0/100 .* waiting for its first actor", shown)
     assert "committed 0 of 100 rows in 0 new parts" in shown
+
+
+def test_a_notebook_has_a_table_that_is_drawn_again_each_second_and_at_the_end() -> None:
+    drawn: list[str] = []
+    now = Clock()
+    with NotebookDisplay(Work(TOTALS, 100, 0), drawn.append, now) as display:
+        for done in (10, 20, 30):
+            display.observe(snapshot(evolve_a=pool(done, ready=1), **{"<b>": pool(1)}))
+            now.seconds += 0.6
+        assert len(drawn) == 2
+    assert len(drawn) == 3
+    assert '<td>evolve_a</td><td><progress value="30" max="100"></progress></td><td>30/100</td>' in drawn[-1]
+    assert "&lt;b&gt;" in drawn[-1]
+    assert "<b>" not in drawn[-1]
+    assert "committed 0 of 100 rows" in drawn[-1]
 
 
 def test_lines_where_there_is_no_terminal() -> None:
