@@ -130,26 +130,31 @@ def show(
     output: Target,
     rows: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 3,
     evolver: Annotated[str | None, typer.Option(help="Only rows of this evolver.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Instead one kept record, with all its columns.")] = False,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
     """Show a few rows side by side: the seed, each round's instruction, response and scores; of a search its method."""
-    from ray_jobs.cli.show import print_rows, rows_document
+    from ray_jobs.cli.show import print_record, print_rows, rows_document, whole_record
     from ray_jobs.cli.status_json import method_document
     from ray_jobs.jobs.method_search import searches
 
     if as_json:
         with json_errors(as_json):
             store = _open(output, storage)
-            search = searches.is_search(store)
-            print_json(method_document(store) if search else rows_document(store, rows, evolver))
+            if searches.is_search(store):
+                print_json(method_document(store))
+            else:
+                print_json({"record": whole_record(store, evolver)} if record else rows_document(store, rows, evolver))
         return
     store = _open(output, storage)
-    if not searches.is_search(store):
+    if searches.is_search(store):
+        for line in searches.describe_method(store):
+            say(line)
+    elif record:
+        print_record(store, evolver)
+    else:
         print_rows(store, rows, evolver)
-        return
-    for line in searches.describe_method(store):
-        say(line)
 
 
 @app.command(epilog="Example: evolve status s3://bucket/run")

@@ -20,6 +20,7 @@ from ray_jobs.config.secrets import Address, Options
 from ray_jobs.config.sharing import check_sharing, same_model
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
 from ray_jobs.config.through import ThroughConfig
+from ray_jobs.config.trackers import TrackerConfig
 
 if TYPE_CHECKING:
     from scoring.records import Scoring
@@ -238,12 +239,13 @@ class RayConfig(Strict):
 
 
 class OutputConfig(Strict):
-    """What everything has that writes an output with pools: the output, when it gives up, where it runs."""
+    """What writes an output with pools: the output, when it gives up, where it runs, `trackers` of its figures."""
 
     output: Address = Field(json_schema_extra=HARMLESS)
     storage: Options = Field(default_factory=Options, json_schema_extra=HARMLESS)
     limits: LimitsConfig = Field(LimitsConfig(), json_schema_extra=HARMLESS)
     ray: RayConfig = Field(RayConfig(), json_schema_extra=HARMLESS)
+    trackers: tuple[TrackerConfig, ...] = Field((), json_schema_extra=HARMLESS)
 
 
 class JobConfig(OutputConfig):

@@ -44,8 +44,9 @@ def select(
     `near_duplicates` is the similarity from which instructions count as equal (0.7 is usual), and `decontaminate` a
     folder of test sets. `storage` holds options for the file systems. Raises as `datasets.select.select` does.
 
-        selection = select("out/first", "out/best", by="ic_ifd", top="25%", per=["evolver", "round"])
-        selection.totals    # records kept, and left out by reason
+    >>> selection = select("out/first", "out/best", by="ic_ifd", top="25%", per=["evolver", "round"], say=str)
+    >>> [outcome.name for outcome in sorted(selection.totals)]    # records by what became of them
+    ['KEPT', 'BELOW_CUT']
     """
     rule = make_rule(
         by,
@@ -87,7 +88,9 @@ def export(
     model that is to be trained on so many `cards`, there are recipes for training programs beside the data. `storage`
     holds options for the file systems. Raises as `datasets.export.export` does.
 
-        export("out/best", "out/sft", "alpaca", validation="5%")
+    >>> exported = export("out/first", "out/sft", "alpaca", validation="20%", say=str)
+    >>> sorted(exported.sides)
+    ['train', 'validation']
     """
     share, options = _share(validation), storage or {}
     source, written = open_store(output, options), open_store(target, options)
