@@ -76,7 +76,7 @@ bench: setup models ## run the benchmarks, which write their tables into docs/be
 .PHONY: chaos
 chaos: setup ## kill, starve and cut off runs of 5,000 rows (long); `make test` does so in small
 	$(BIN)/python -m pytest tests/chaos tests/ray_jobs/takeover tests/ray_jobs/runner/test_local_cluster.py \
-		tests/ray_jobs/jobs/autoif/test_whole.py -m "chaos_long or not chaos_long" --durations=0
+		tests/ray_jobs/jobs/autoif/test_whole.py tests/ray_jobs/cli/test_real_run.py -m "chaos_long or not chaos_long" --durations=0
 
 .PHONY: setup
 setup: $(VENV)/.dev ## the virtual environment with the locked dependencies, this project, and what tests it

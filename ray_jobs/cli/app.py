@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -96,7 +97,13 @@ def run(
 
 
 @app.command(epilog="Example: evolve validate examples/quickstart.yaml")
-def validate(config: Config, output: Output = None, settings: Overrides = None, as_json: Json = False) -> None:
+def validate(
+    config: Config,
+    output: Output = None,
+    settings: Overrides = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask no server of a model.")] = False,
+    as_json: Json = False,
+) -> None:
     """Check a configuration: fields, templates, models, servers, seeds and output. Starts nothing.
 
     Seeds are read for up to 20 seconds, each server is asked for one token, and a file is written and removed.
@@ -109,7 +116,7 @@ def validate(config: Config, output: Output = None, settings: Overrides = None, 
     with json_errors(as_json):
         loaded = load_config(config, settings or [], output)
         check_finish(loaded)
-        found = list(check_all(jobs_of(loaded)[-1]))
+        found = list(check_all(jobs_of(loaded)[-1], offline))
     if as_json:
         print_json({"config": str(config), "valid": True, "found": found})
         return
@@ -202,17 +209,27 @@ def verify(output: Target, storage: Storage = None, as_json: Json = False) -> No
 
 
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
-def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
+def retry_failed(
+    output: Target,
+    storage: Storage = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The run's configuration, for what is not stored of it: secrets."),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
     from ray_jobs.cli.show import print_run
-    from ray_jobs.config.load import parse_storage
+    from ray_jobs.config.load import parse_storage, read_raw
     from ray_jobs.jobs.registry import run_all, stored_jobs
     from ray_jobs.jobs.stores import stores_of
     from ray_jobs.output.retry import drop_failed
     from ray_jobs.runner.run import resume
 
     store = _open(output, storage)
-    first, *later = stored_jobs(store, output, parse_storage(storage))
+    given = None if config is None else read_raw(config)
+    options = parse_storage(storage) or (given or {}).get("storage") or {}
+    first, *later = stored_jobs(store, output, options, given)
     again = sum(drop_failed(item) for item in stores_of(store).values())
     say(f"{again:,} failed rows run again")
 

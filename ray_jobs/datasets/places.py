@@ -75,6 +75,8 @@ def export(
     validation: str = "0%",
     reasoning: Reasoning = "omit",
     drop_cut: bool = False,
+    recipe: str | None = None,
+    cards: int = 1,
     storage: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> Exported:
@@ -82,8 +84,9 @@ def export(
 
     Formats are alpaca, sharegpt, messages, dpo, and those of installed packages. The records of a share `validation` of
     the seeds are set aside, each seed on one side. In sharegpt and messages, what responders thought is a "field" of
-    its turn, or "inline" before the answer in tags, where `reasoning` says so. `storage` holds options for the file
-    systems. Raises as `datasets.export.export` does.
+    its turn, or "inline" before the answer in tags, where `reasoning` says so. For a student `recipe`, a
+    model that is to be trained on so many `cards`, there are recipes for training programs beside the data. `storage`
+    holds options for the file systems. Raises as `datasets.export.export` does.
 
     >>> exported = export("out/first", "out/sft", "alpaca", validation="20%", say=str)
     >>> sorted(exported.sides)
@@ -91,7 +94,18 @@ def export(
     """
     share, options = _share(validation), storage or {}
     source, written = open_store(output, options), open_store(target, options)
-    return export_records(source, written, format, file, share, reasoning=reasoning, drop_cut=drop_cut, say=say)
+    return export_records(
+        source,
+        written,
+        format,
+        file,
+        share,
+        reasoning=reasoning,
+        drop_cut=drop_cut,
+        recipe=recipe,
+        cards=cards,
+        say=say,
+    )
 
 
 def _share(text: str) -> Fraction:

@@ -31,8 +31,9 @@ from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.sink import PartsSink
 from ray_jobs.pipeline.stage import Stage
 from ray_jobs.pipeline.stream import stream
+from ray_jobs.runner.address import check_address, starts_here
 from ray_jobs.runner.budget import Budget, spent_by
-from ray_jobs.runner.cluster import check_address, cluster, configure_data, starts_here
+from ray_jobs.runner.cluster import cluster, configure_data
 from ray_jobs.runner.displays import make_display
 from ray_jobs.runner.drive import Drive, Say
 from ray_jobs.runner.journal import kept_short

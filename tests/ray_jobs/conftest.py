@@ -39,18 +39,23 @@ def s3_options() -> Iterator[dict[str, Any]]:
     server.stop()
 
 
-@pytest.fixture
-def s3_url(s3_options: dict[str, Any]) -> str:
-    """The URL of a fresh, empty bucket."""
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    client = boto3.client(
+@pytest.fixture(scope="session")
+def s3_client(s3_options: dict[str, Any]) -> Any:
+    """What makes buckets."""
+    return boto3.client(
         "s3",
         endpoint_url=s3_options["endpoint_url"],
         aws_access_key_id=s3_options["key"],
         aws_secret_access_key=s3_options["secret"],
         region_name="us-east-1",
     )
-    client.create_bucket(Bucket=bucket)
+
+
+@pytest.fixture
+def s3_url(s3_client: Any) -> str:
+    """The URL of a fresh, empty bucket."""
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
 
 

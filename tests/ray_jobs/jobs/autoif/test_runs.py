@@ -156,6 +156,8 @@ def test_kept_records_say_what_was_asked_and_how_it_was_judged(first: Finished) 
         assert item["instruction"] == f"{item['seed_instruction']}\n{about['constraint']}"
         assert about["constraint"].split()[3] in item["output"]
         assert (about["accuracy"], about["score"], item["operator"]) == (1.0, 9, "constraint")
+        # the scripted engine finds all ten scores equally likely
+        assert about["expected_score"] == pytest.approx(5.5)
         assert (item["strategy"], item["responder_model"], item["evolver_model"]) == (
             "autoif",
             "responder",
