@@ -65,6 +65,12 @@ quick: setup ## the tests that start no Ray and load no model, for daily work
 schemas: setup ## write docs/schemas anew from the fields of the configuration
 	@for kind in run serve autoif score respond analysis finish search; do $(BIN)/evolve schema $$kind >docs/schemas/$$kind.json; done
 
+.PHONY: docs
+docs: $(VENV)/.project $(VENV)/.docs ## build the documentation as a site, in build/site/html
+	@PYTHONPATH=. $(BIN)/python tools/site_pages.py
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --quiet --strict --clean
+	@echo "build/site/html/index.html (to search in it: $(PYTHON) -m http.server --directory build/site/html)"
+
 .PHONY: bench
 bench: setup models ## run the benchmarks, which write their tables into docs/benchmarks.md
 	@for program in benchmarks/[a-z]*.py; do echo "$$program"; $(BIN)/python $$program; done
@@ -93,6 +99,8 @@ clean: ## remove the virtual environment, the models and the tools' caches
 # Each stamp is newer than the file it was made from, so a changed lock file installs again and nothing else does.
 
 $(VENV)/.created:
+	@test "$$(uname -sm)" = "Linux x86_64" || { echo "The lock files are for Linux x86_64; this is $$(uname -sm)." \
+		"docs/operations.md, Where it runs, says what works here" >&2; exit 1; }
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 with its venv module is needed" \
 		"(Debian: apt install python3-venv). If it has another name: make PYTHON=/path/to/python $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "Once, 1 to 10 minutes on a fast line: $(PYTHON) -> $(VENV), torch, Ray and vLLM, this project"
@@ -113,4 +121,10 @@ $(VENV)/.project: $(VENV)/.cpu pyproject.toml
 
 $(VENV)/.dev: $(VENV)/.project requirements/dev.txt
 	@$(INSTALL) "tests and linters" --no-deps -r requirements/dev.txt
+	@touch $@
+
+# The site's builder has packages of its own versions, which are none of the project's
+$(VENV)/.docs: $(VENV)/.created requirements/docs.txt
+	@$(PYTHON) -m venv --clear $(VENV)/docs
+	@bash requirements/install.sh $(VENV)/docs "the site's builder" --no-deps -r requirements/docs.txt
 	@touch $@

@@ -79,3 +79,16 @@ def test_the_demo_leaves_linters_to_the_tests() -> None:
     assert "$(VENV)/.project" in needed_by("demo") & needed_by("serve") & needed_by("test")
     targets = ("demo", "serve", "models", "test", "quick")
     assert [target for target in targets if "$(VENV)/.dev" in needed_by(target)] == ["test", "quick"]
+
+
+@pytest.mark.parametrize("machine", ["Darwin arm64", "Linux aarch64"])
+def test_a_machine_that_the_lock_files_are_not_for_is_refused_at_once(tmp_path: Path, machine: str) -> None:
+    uname = tmp_path / "uname"
+    uname.write_text(f"#!/bin/sh\necho {machine}\n")
+    uname.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    command = ["make", "demo", f"VENV={tmp_path}/venv"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"this is {machine}" in done.stderr
+    assert not (tmp_path / "venv").exists()
