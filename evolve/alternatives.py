@@ -9,7 +9,7 @@ lose their blanks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -169,9 +169,11 @@ def fitting(answers: Sequence[str], begun: str) -> list[str]:
     return [answer for answer in answers if _plain(answer).startswith(text)]
 
 
-def expected(values: Sequence[float], probabilities: Sequence[float]) -> float:
-    """The mean of values under their probabilities."""
-    return sum(value * share for value, share in zip(values, probabilities, strict=True))
+def expectation(scale: Mapping[str, float], probabilities: Sequence[float] | None) -> float | None:
+    """The mean value of a scale's answers under their probabilities; None where these are not told."""
+    if probabilities is None:
+        return None
+    return sum(value * share for value, share in zip(scale.values(), probabilities, strict=True))
 
 
 def _add(found: Weighed, names: Sequence[str], place: int, option: Option, text: str, probability: float) -> None:

@@ -51,8 +51,17 @@ class ScoredFunction:
 
 
 @dataclass(frozen=True, slots=True)
+class Quality:
+    """A response's score from 1 to 10, and its mean under the judge's probabilities, where somebody told them."""
+
+    score: int
+    expected: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
-    """A completion's text."""
+    """A completion's text, and the probabilities of the answers that were asked for, where the engine tells them."""
 
     text: str
     truncated: bool
+    probabilities: tuple[float, ...] | None = None

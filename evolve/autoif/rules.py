@@ -57,8 +57,9 @@ class Rules:
     token limit. `leaked_reasoning` rejects those that show marks of a model's thoughts. `forms` holds functions, cases,
     labels and scores to forms that can be read. `query_characters` bounds a query's length, both ends excluded.
     `response`: the mean accuracy over the functions that a response needs. `quality_tokens` is what the judge's reply
-    about a response may have, its reasons included. `chosen` and `rejected`: the mean accuracy of a DPO pair's two
-    sides, `rejected` being the most it may have; up to `pair_side` of each a prompt.
+    about a response may have, its reasons included; with `expected` its probabilities are asked for. `chosen` and
+    `rejected`: the mean accuracy of a DPO pair's two sides, `rejected` being the most it may have; up to `pair_side` of
+    each a prompt.
     """
 
     augment_calls: int = 100
@@ -82,6 +83,7 @@ class Rules:
     response: Threshold | None = Threshold(0.0, strict=True)
     quality: Threshold | None = Threshold(8, strict=True)
     quality_tokens: int = 256
+    expected: bool = False
     chosen: Threshold = Threshold(0.5)
     rejected: float = 0.0
     pair_side: int = 2

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
 
-from evolve.alternatives import expected
 from evolve.described import described
 from evolve.errors import PromptRefused
 from evolve.flow import Flow
@@ -33,11 +32,6 @@ def ask(
     if not reply.reasoning_ended:
         return Rejected(UNFINISHED_REASONING, reply.reasoning, "", usage_of(reply), reply.finish_reason)
     return reply
-
-
-def expectation(scale: Mapping[str, float], reply: Completion) -> float | None:
-    """The mean value of a scale's answers, which were asked for, under the reply's probabilities, if it has any."""
-    return expected([*scale.values()], reply.probabilities) if reply.probabilities else None
 
 
 def digest(name: str, templates: Sequence[Template], sampling: Sampling, form: Form | None = None) -> str:

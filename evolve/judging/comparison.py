@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+from evolve.alternatives import expectation
 from evolve.flow import Flow
-from evolve.judging.asking import ask, digest, expectation
+from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged, Side
 from evolve.judging.verdicts import Place, read_place
 from evolve.prompts import load_template
@@ -60,7 +61,7 @@ class Comparison:
             if place is None:
                 return Rejected("no_verdict", reply.text, usage=usage, finish_reason=reply.finish_reason)
             found.append(names[place])
-            expected.append(expectation({side: SCORES[name] for side, name in names.items()}, reply))
+            expected.append(expectation({side: SCORES[name] for side, name in names.items()}, reply.probabilities))
         agreed = found[0] == found[1]
         verdict = found[0] if agreed else "tie"
         weighed = {"expected_win_score": _mean(expected)} if self._expected else {}

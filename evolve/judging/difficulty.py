@@ -13,8 +13,9 @@ from math import inf
 from pathlib import Path
 from random import Random
 
+from evolve.alternatives import expectation
 from evolve.flow import Flow
-from evolve.judging.asking import ask, digest, expectation
+from evolve.judging.asking import ask, digest
 from evolve.judging.records import GREEDY, Case, Finding, Judged
 from evolve.prompts import Template, load_template
 from evolve.records import Completion, Form, Rejected, Sampling
@@ -86,7 +87,7 @@ class DifficultyQuestion:
         reading = self._read(reply.text)
         if isinstance(reading, str):
             return Rejected(reading, reply.text, usage=usage_of(reply), finish_reason=reply.finish_reason)
-        weighed = {self._column: expectation(self._scale, reply)} if self._scale else {}
+        weighed = {self._column: expectation(self._scale, reply.probabilities)} if self._scale else {}
         return Judged({**reading, **weighed}, usage_of(reply))
 
 

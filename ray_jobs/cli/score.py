@@ -52,7 +52,7 @@ def score(
     from ray_jobs.config.run import ScoreConfig
     from ray_jobs.jobs.registry import run_all
     from ray_jobs.jobs.score_pairs import ScorePairsJob
-    from ray_jobs.runner.cluster import starts_here
+    from ray_jobs.runner.address import starts_here
 
     options = parse_storage(storage)
     raw: dict[str, Any] = {

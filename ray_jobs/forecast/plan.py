@@ -22,7 +22,8 @@ from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output import accept
 from ray_jobs.pipeline.job import Job
 from ray_jobs.pipeline.pools import logical_cpus
-from ray_jobs.runner.cluster import cluster, starts_here
+from ray_jobs.runner.address import starts_here
+from ray_jobs.runner.cluster import cluster
 from ray_jobs.storage.store import open_store
 
 Say = Callable[[str], None]

@@ -42,7 +42,7 @@ from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.lease import current
 from ray_jobs.pipeline.job import Job
 from ray_jobs.pipeline.stage import Stage
-from ray_jobs.runner.cluster import starts_here
+from ray_jobs.runner.address import starts_here
 from ray_jobs.seeds.read import read_seeds
 from ray_jobs.storage.store import open_store
 

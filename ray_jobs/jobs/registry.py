@@ -24,13 +24,13 @@ from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfi
 from ray_jobs.jobs.score_pairs import ScorePairsJob
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.jobs.synthesis import SynthesisJob
-from ray_jobs.output import ownership
+from ray_jobs.output import accept, ownership
+from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.file_names import RUN
 from ray_jobs.output.run_files import read_run
 from ray_jobs.pipeline.job import Job, PooledJob
-from ray_jobs.runner.cluster import check_address
+from ray_jobs.runner.address import check_address
 from ray_jobs.runner.drive import Say
-from ray_jobs.runner.run import run
 from ray_jobs.storage.store import Store, open_store
 
 REGISTRY: dict[str, tuple[type[BaseModel], Callable[[Any], Sequence[PooledJob]]]] = {
@@ -55,6 +55,9 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
 
     The last one's output is claimed first, for those of the others lie in it.
     """
+    # here, for it loads Ray
+    from ray_jobs.runner.run import run
+
     outer = jobs[-1]
     check_address(outer.config.ray)
     ownership.claim(open_store(outer.config.output, outer.config.storage), outer.holds)
@@ -66,11 +69,14 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
     return report
 
 
-def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequence[PooledJob]:
+def stored_jobs(
+    store: Store, output: str, storage: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> Sequence[PooledJob]:
     """The jobs of the output in `store`, for `output` and `storage` as they are now: options are never written down.
 
-    Raises OutputError where there is no run, one phase of a run alone, or one whose job or configuration this version
-    does not know.
+    With `given` under these settings, which must give the same results as the stored ones. Raises SettingsChanged where
+    they do not, and OutputError where there is no run, one phase of a run alone, or one whose job or configuration this
+    version does not know.
     """
     phase, first = next(iter(stores_of(store).items()))
     stored = read_run(first)
@@ -83,6 +89,11 @@ def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequen
     if kind not in REGISTRY:
         raise OutputError(f"{first.url}: holds a job {kind}, expected one of {', '.join(REGISTRY)}")
     model, jobs = REGISTRY[kind]
+    if given is not None:
+        found = jobs(validated(model, {**given, "output": output, "storage": storage}, "the settings"))
+        for item, job in zip(stores_of(store).values(), found, strict=False):
+            refuse_changes(item, accept.load(item), job.noted())
+        return found
     try:
         config = validated(model, {**stored["configuration"], "output": output, "storage": storage}, RUN)
     except ConfigError as error:

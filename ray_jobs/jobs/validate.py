@@ -17,8 +17,7 @@ from ray_jobs.jobs.preflight import check_places, check_settings, check_writable
 from ray_jobs.output.plan import check_size
 from ray_jobs.pipeline.job import Job, SeededJob
 from ray_jobs.pipeline.stage import Stage
-from ray_jobs.runner.cluster import starts_here
-from ray_jobs.runner.servers import check_servers
+from ray_jobs.runner.address import starts_here
 from ray_jobs.seeds.read import read_seeds
 
 READ_SECONDS = 20.0
@@ -27,15 +26,17 @@ ASK_SECONDS = 30.0
 MODEL = "model"
 
 
-def check_all(job: Job) -> Iterator[str]:
+def check_all(job: Job, offline: bool = False) -> Iterator[str]:
     """Check what a run of `job` needs, and tell of each thing; what could not be checked is told as that.
+
+    With `offline` no server of a model is asked.
 
     Raises ConfigError, SeedError, StorageError, OutputError.
     """
     check_places(job)
     check_settings(job)
     yield from _seeds(job)
-    yield from _models(job)
+    yield from _models(job, offline)
     check_writable(job)
     yield f"output: {job.config.output} can be written to"
 
@@ -57,21 +58,26 @@ def _seeds(job: Job) -> Iterator[str]:
         yield f"rows: {about}{rows:,} planned, {rows * job.records_per_row:,} records"
 
 
-def _models(job: Job) -> Iterator[str]:
-    here = starts_here(job.config.ray.address)
-    if here:
+def _models(job: Job, offline: bool) -> Iterator[str]:
+    unasked = "" if starts_here(job.config.ray.address) else "only the cluster's machines ask it"
+    unasked = "--offline asks no server" if offline else unasked
+    if not unasked:
+        # here, for it loads an HTTP client
+        from ray_jobs.runner.servers import check_servers
+
         check_servers(job.pipeline.stages)
     seen = set[str]()
     for stage in job.pipeline.stages:
         name = getattr(stage.model, MODEL, "")
-        if (told := f"{stage.place}: {_found(stage, name, here)}") not in seen:
+        if (told := f"{stage.place}: {_found(stage, name, unasked)}") not in seen:
             seen.add(told)
             yield told
 
 
-def _found(stage: Stage, name: str, here: bool) -> str:
+def _found(stage: Stage, name: str, unasked: str) -> str:
+    """What is known of a stage's model; `unasked` says why no server is asked, if none is."""
     if isinstance(stage.model, OpenAIConfig):
-        return _answer(stage, stage.model) if here else f"{name}: not checked, only the cluster's machines ask it"
+        return f"{name}: not checked, {unasked}" if unasked else _answer(stage, stage.model)
     if isinstance(stage.model, ScriptedScorerConfig) or (
         isinstance(stage.model, EngineKind) and not stage.model.holds_weights
     ):

@@ -19,7 +19,10 @@ from ray_jobs.output.manifest import Entry, Part
 from ray_jobs.output.schema import RECORD_SCHEMA, REJECTED_SCHEMA, ROW_GROUP_ROWS
 from ray_jobs.storage.store import Store
 
-NOTHING = {DATA: RECORD_SCHEMA.empty_table(), REJECTED: REJECTED_SCHEMA.empty_table()}
+# not `empty_table`, which makes arrays, and for its first array pyarrow loads pandas
+NOTHING = {
+    name: pa.Table.from_batches([], schema) for name, schema in ((DATA, RECORD_SCHEMA), (REJECTED, REJECTED_SCHEMA))
+}
 """No records: of any layout, for they count as none."""
 WRITTEN_AS = {"compression": "zstd", "write_page_checksum": True}
 """How files of records are encoded: with a checksum a page, so that a reader of some columns sees what is damaged."""

@@ -17,7 +17,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar
 
 import pyarrow as pa
 
@@ -32,12 +32,11 @@ from ray_jobs.config.engines import build_engine
 from ray_jobs.config.pools import PoolConfig, VariantConfig
 from ray_jobs.errors import EngineRefuses
 from ray_jobs.pipeline.gate import Gate, Turns
-from ray_jobs.pipeline.hand import NO_WORDS, Hand
 from ray_jobs.pipeline.journal import BlockReplies, Journal, JournalPlace
-from ray_jobs.pipeline.monitor import Monitor, WorkerStats
-from ray_jobs.pipeline.placement import shape_of_this_actor, shaped
-from ray_jobs.pipeline.quota import MonitorQuota
-from ray_jobs.pipeline.stats_reporter import StatsReporter, one_line
+from ray_jobs.pipeline.monitor import Monitor, WorkerStats, one_line
+
+if TYPE_CHECKING:
+    from ray_jobs.pipeline.stats_reporter import StatsReporter
 
 ENGINE_DIED = 70
 """The exit code of an actor whose engine died."""
@@ -74,6 +73,10 @@ class PoolActor(ABC, Generic[Result]):
     """The column that names a row."""
 
     def __init__(self, task: Any, context: ActorContext) -> None:
+        # here, where Ray is there anyway: who only looks at a configuration is spared it
+        from ray_jobs.pipeline.placement import shape_of_this_actor, shaped
+        from ray_jobs.pipeline.stats_reporter import StatsReporter
+
         self._task, self._context = task, context
         shape = shape_of_this_actor(context.shapes)
         self._reporter = StatsReporter(context.monitor, context.pool, shape)
@@ -116,6 +119,9 @@ class RowActor(PoolActor[Result]):
 
     def load(self, model: EngineConfig) -> None:
         """Load the engine."""
+        from ray_jobs.pipeline.hand import NO_WORDS, Hand
+        from ray_jobs.pipeline.quota import MonitorQuota
+
         with counted_by(MonitorQuota(self._context.monitor)):
             self._engine: Engine = JournalEngine(self.engine(model))
         self._journal = Journal(self._context.journal) if self._context.journal else None

@@ -1,7 +1,8 @@
 """Where a run's actors tell how far they are, and hear that the run is to stop.
 
 One Ray actor without CPUs, `MonitorActor`, keeps the latest figures of every worker; each worker sends its own once a
-second from a thread, so a row costs no message. `Monitor` is the handle that travels to workers.
+second from a thread, so a row costs no message. `Monitor` is the handle that travels to workers. Ray is loaded where
+it is used: a configuration is checked without it.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from evolve.engines.quota import Counts, Grant, Limits
 from ray_jobs.output.counts import OutcomeCounts
@@ -26,6 +25,12 @@ REPORT_SECONDS = 1.0
 MAX_CAUSE_CHARACTERS = 400
 ANSWER_SECONDS = 120.0
 """How long the driver waits for the monitor: longer than Ray takes to start it again."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's class and the first line of its message, for people."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+    return f"{type(error).__name__}: {text[:MAX_CAUSE_CHARACTERS]}"
 
 
 @dataclass(frozen=True)
@@ -243,6 +248,9 @@ class Monitor:
         Should its process die, Ray starts it anew and repeats what was asked of it. Workers report all they have done
         each time, so the figures of those that live are whole again.
         """
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         actor: Any = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(MonitorActor)
         return cls(actor.options(scheduling_strategy=here).remote(list(pools)))
@@ -253,14 +261,20 @@ class Monitor:
 
     def stop(self) -> None:
         """Ask all workers to take no more rows."""
+        import ray
+
         ray.get(self.actor.stop.remote(), timeout=ANSWER_SECONDS)
 
     def committed_rows(self) -> Rows:
         """The rows of the plan that were committed since this was asked last."""
+        import ray
+
         rows: Rows = ray.get(self.actor.committed_rows.remote(), timeout=ANSWER_SECONDS)
         return rows
 
     def snapshot(self) -> Snapshot:
         """The state of all pools."""
+        import ray
+
         snapshot: Snapshot = ray.get(self.actor.snapshot.remote(), timeout=ANSWER_SECONDS)
         return snapshot

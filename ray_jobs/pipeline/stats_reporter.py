@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 
 from ray_jobs.config.pools import Share
 from ray_jobs.errors import EngineRefuses
-from ray_jobs.pipeline.monitor import MAX_CAUSE_CHARACTERS, REPORT_SECONDS, Monitor, WorkerStats
+from ray_jobs.pipeline.monitor import REPORT_SECONDS, Monitor, WorkerStats, one_line
 
 
 class _Told(logging.Handler):
@@ -100,9 +100,3 @@ class StatsReporter:
             except Exception:  # no class of its own: this process has another Ray by now, without the monitor
                 return
             time.sleep(REPORT_SECONDS)
-
-
-def one_line(error: BaseException) -> str:
-    """An error's class and the first line of its message, for people."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
-    return f"{type(error).__name__}: {text[:MAX_CAUSE_CHARACTERS]}"

@@ -106,9 +106,11 @@ def figure(name: str, alt: str, caption: str, paint: Painter) -> Figure:
 
 def png(drawing: Drawing, shape: Shape) -> bytes:
     """A drawing as PNG. The same drawing gives the same bytes."""
-    FigureCanvasAgg(drawing)
+    drawing.set_dpi(shape.dpi)
+    canvas: Any = FigureCanvasAgg(drawing)
     buffer = BytesIO()
-    drawing.savefig(buffer, format="png", dpi=shape.dpi, facecolor="white", metadata={"Software": None})
+    # not `savefig`, which lays a constrained figure out in a drawing of its own before it draws
+    canvas.print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from ray_jobs.config.run import LimitsConfig, RayConfig
 from ray_jobs.errors import ClusterError
 from ray_jobs.pipeline.backpressure import KeepQueuesShort
 from ray_jobs.runner import signals
+from ray_jobs.runner.address import starts_here
 from ray_jobs.runner.keeper import Keeper, end, keeper, kill
 from ray_jobs.runner.local_ray import private_ray, starting
 from ray_jobs.runner.organs import organs, watched
@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 LOST = ClusterError.exit_code
 QUIET = ("ray", "ray.train", "vllm", "transformers")
 
-_JOINED = re.compile(r"local|auto|(?:ray://)?(?:[^\s:/\[\]]+|\[[0-9a-fA-F:.%\w]+\]):\d{1,5}|(?!https?://)\w+://\S+")
-"""What Ray takes for an address. Other schemes than its own it finds a module for."""
 KNOCK_SECONDS = 10.0
 POLL_SECONDS = 0.1
 STOP_SECONDS = 3.0
@@ -173,25 +171,6 @@ def _knock(address: str) -> None:
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
-
-
-def check_address(config: RayConfig) -> None:
-    """Refuse what names no cluster to join, before anything is written. Raises ClusterError."""
-    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
-    if _JOINED.fullmatch(address):
-        return
-    what = "names no cluster"
-    if address.startswith(("http://", "https://")):
-        what = "is a dashboard's URL, to which `evolve submit --address` sends jobs"
-    raise ClusterError(
-        f"{'ray.address' if config.address else 'RAY_ADDRESS'} {address}: {what}; a run joins HOST:PORT or "
-        "ray://HOST:PORT, or starts a Ray of its own where nothing is said"
-    )
-
-
-def starts_here(address: str | None) -> bool:
-    """Whether a run that names this cluster, or none, starts one of its own on this machine."""
-    return (address or os.environ.get("RAY_ADDRESS") or "local") == "local"
 
 
 def _where(config: RayConfig, cpus: int, dashboard: bool) -> dict[str, Any]:

@@ -7,14 +7,23 @@ from functools import partial
 from typing import Any
 
 from ray_jobs.storage import s3
+from ray_jobs.storage.retries import CLOCK, Clock
 from ray_jobs.storage.store import UPLOAD_AGE, Store
 
 
 class S3Store(Store):
     """The objects whose keys begin with a prefix."""
 
-    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], retry_seconds: float) -> None:
-        super().__init__(fs, url, root, options, retry_seconds)
+    def __init__(
+        self,
+        fs: Any,
+        url: str,
+        root: str,
+        options: Mapping[str, Any],
+        retry_seconds: float,
+        clock: Clock = CLOCK,
+    ) -> None:
+        super().__init__(fs, url, root, options, retry_seconds, clock)
         self._single = s3.SinglePuts(fs)
 
     def delete(self, paths: Iterable[str]) -> None:

@@ -24,7 +24,7 @@ from ray_jobs.errors import MissingFile, StorageError
 from ray_jobs.storage import s3
 from ray_jobs.storage.capabilities import Capabilities, probe
 from ray_jobs.storage.errors import explained
-from ray_jobs.storage.retries import ExplainedReader, Result, retry
+from ray_jobs.storage.retries import CLOCK, Clock, ExplainedReader, Result, retry
 from ray_jobs.storage.urls import is_wrapped, joined, split_glob
 
 _READ_AHEAD = 8 << 20  # bytes fetched at once; s3fs would fetch 50 MiB for a look at a file's first line
@@ -41,14 +41,16 @@ class Entry(NamedTuple):
     version: str
 
 
-def open_store(url: str, options: Mapping[str, Any] | None = None, retry_seconds: float = 0.0) -> Store:
+def open_store(
+    url: str, options: Mapping[str, Any] | None = None, retry_seconds: float = 0.0, clock: Clock = CLOCK
+) -> Store:
     """The store whose root is `url`: a folder by its plain path, or any URL that fsspec knows.
 
     `options` go to the fsspec file system as they are (`endpoint_url`, `key`, `secret`, …). The store waits
-    `retry_seconds` seconds in each operation for a server that is away. On S3, timeouts are those of botocore, under
-    `config_kwargs`, and so are the retries of a store without patience; one with patience makes all tries itself, as
-    the server asks. Opens no connection. Raises StorageError where no client for the URL is installed or it does not
-    take the options.
+    `retry_seconds` seconds of `clock` in each operation for a server that is away. On S3, timeouts are those of
+    botocore, under `config_kwargs`, and so are the retries of a store without patience; one with patience makes all
+    tries itself, as the server asks. Opens no connection. Raises StorageError where no client for the URL is installed
+    or it does not take the options.
     """
     if "\0" in url:
         raise StorageError(f"{url!r}: expected a path or a URL, which holds no NUL")
@@ -70,13 +72,13 @@ def open_store(url: str, options: Mapping[str, Any] | None = None, retry_seconds
         fs.retries = (
             1 if retry_seconds else 2
         )  # of streamed bodies, which botocore does not retry; multiplies its retries
-        return S3Store(fs, url, root, options, retry_seconds)
+        return S3Store(fs, url, root, options, retry_seconds, clock)
     if isinstance(fs, LocalFileSystem):
         from ray_jobs.storage.disk_store import DiskStore
 
         # absolute, for a worker that the store travels to has another working directory
-        return DiskStore(fs, root, root, options, retry_seconds)
-    return Store(fs, url, root, options, retry_seconds)
+        return DiskStore(fs, root, root, options, retry_seconds, clock)
+    return Store(fs, url, root, options, retry_seconds, clock)
 
 
 class Store:
@@ -87,21 +89,30 @@ class Store:
     secrets in them are masked.
     """
 
-    def __init__(self, fs: Any, url: str, root: str, options: Mapping[str, Any], retry_seconds: float) -> None:
+    def __init__(
+        self,
+        fs: Any,
+        url: str,
+        root: str,
+        options: Mapping[str, Any],
+        retry_seconds: float,
+        clock: Clock = CLOCK,
+    ) -> None:
         self._url = url.rstrip("/") or "/"
         self.url = mask_url(self._url)
         self._fs, self._root, self._options, self._retry_seconds = fs, root.rstrip("/"), options, retry_seconds
+        self._clock = clock
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_store, (self._url, dict(self._options), self._retry_seconds)
+        return open_store, (self._url, dict(self._options), self._retry_seconds, self._clock)
 
     def retrying(self, seconds: float) -> Store:
         """The same store, which waits up to `seconds` in each operation for a server that is away."""
-        return open_store(self._url, self._options, seconds)
+        return open_store(self._url, self._options, seconds, self._clock)
 
     def below(self, folder: str) -> Store:
         """The store whose root is `folder` in this one."""
-        return open_store(joined(self._url, folder), self._options, self._retry_seconds)
+        return open_store(joined(self._url, folder), self._options, self._retry_seconds, self._clock)
 
     def __repr__(self) -> str:
         return f"Store({self.url!r})"  # without the options, which may hold credentials
@@ -247,11 +258,11 @@ class Store:
     def open_input(self, path: str) -> BinaryIO:
         """Open a file for reading, seekable, as pyarrow wants it. Its reads raise StorageErrors too."""
         raw = self._retry("read", path, lambda: self._fs.open(self._path(path), "rb", block_size=_READ_AHEAD))
-        reader = ExplainedReader(raw, self.url_of(path), self._retry_seconds)
+        reader = ExplainedReader(raw, self.url_of(path), self._retry_seconds, self._clock)
         return cast(BinaryIO, io.BufferedReader(reader, 1 << 20))
 
     def _retry(self, operation: str, path: str, call: Callable[[], Result]) -> Result:
-        return retry(call, operation, self.url_of(path), self._retry_seconds)
+        return retry(call, operation, self.url_of(path), self._retry_seconds, self._clock)
 
     def _path(self, path: str) -> str:
         return f"{self._root}/{path}" if path else self._root

@@ -10,10 +10,10 @@ import pytest
 
 from tests.chaos.jobs import Job, Place, Records, settings
 from tests.chaos.nodes import Nodes, nodes
-from tests.ray_jobs.conftest import s3_options, s3_url
+from tests.ray_jobs.conftest import s3_client, s3_options, s3_url
 from tests.ray_jobs.fault_proxy import FaultProxy, fault_proxy
 
-__all__ = ["s3_options", "s3_url"]
+__all__ = ["s3_client", "s3_options", "s3_url"]
 SEEDS = 300
 """Of the short tests: twice as many rows, four times as many records."""
 MakeJob = Callable[..., Job]

@@ -11,7 +11,10 @@ from random import Random
 
 import pytest
 
-from evolve.alternatives import UNTOLD, Option, Position, answer_start, expected, fitting, remainder, resolve, weigh
+from evolve.alternatives import UNTOLD, Option, Position, answer_start, expectation, fitting, remainder, resolve, weigh
+from evolve.autoif.quality import score_quality
+from evolve.autoif.records import Quality
+from evolve.autoif.templates import Templates
 from evolve.engines.openai_reply import Choice, Likely, Logprobs, Message, Token, probabilities
 from evolve.flow import drive
 from evolve.judging.comparison import PLACE_FORM, Comparison
@@ -127,7 +130,8 @@ def test_the_answer_is_found_behind_thoughts() -> None:
 
 
 def test_the_expected_value_is_the_mean_under_the_probabilities() -> None:
-    assert expected([*LEVELS.values()], (0, 0, 0.5, 0.5, 0)) == 3.5
+    assert expectation(LEVELS, (0, 0, 0.5, 0.5, 0)) == 3.5
+    assert expectation(LEVELS, None) is None
 
 
 def test_a_servers_tokens_tell_as_much() -> None:
@@ -178,6 +182,16 @@ def test_a_judge_keeps_the_expected_value_beside_the_sampled(
     assert isinstance(found, Judged)
     assert found.values[column] == pytest.approx(value, abs=0.01)
     assert all(prompt.answers and prompt.form for prompt in engine.asked)
+
+
+@pytest.mark.parametrize(("expected", "told"), [(True, 9217 / 1023), (False, None)])
+def test_autoifs_judge_does_so_where_it_is_asked_to(expected: bool, told: float | None) -> None:
+    engine = Weighing("Score: 3")
+    flow = score_quality("a", "b", "c", Templates.load().quality, Random(0), forms=True, expected=expected)
+    quality, _ = asyncio.run(drive(flow, engine))
+    assert isinstance(quality, Quality)
+    assert (quality.score, quality.expected) == (3, told if told is None else pytest.approx(told))
+    assert bool(engine.asked[0].answers) == expected
 
 
 def test_nothing_is_asked_for_where_nothing_is_expected() -> None:

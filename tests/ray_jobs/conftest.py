@@ -12,15 +12,10 @@ from typing import Any
 import boto3
 import pytest
 import ray
-from hypothesis import settings
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
 
 from tests.ray_jobs.ray_head import RayHead, ray_head
-
-# a shared machine may be slow at any moment, and examples that write files are
-settings.register_profile("files", deadline=None, max_examples=40)
-settings.load_profile("files")
 
 
 @pytest.fixture(scope="session")
@@ -39,18 +34,23 @@ def s3_options() -> Iterator[dict[str, Any]]:
     server.stop()
 
 
-@pytest.fixture
-def s3_url(s3_options: dict[str, Any]) -> str:
-    """The URL of a fresh, empty bucket."""
-    bucket = f"bucket-{uuid.uuid4().hex}"
-    client = boto3.client(
+@pytest.fixture(scope="session")
+def s3_client(s3_options: dict[str, Any]) -> Any:
+    """What makes buckets."""
+    return boto3.client(
         "s3",
         endpoint_url=s3_options["endpoint_url"],
         aws_access_key_id=s3_options["key"],
         aws_secret_access_key=s3_options["secret"],
         region_name="us-east-1",
     )
-    client.create_bucket(Bucket=bucket)
+
+
+@pytest.fixture
+def s3_url(s3_client: Any) -> str:
+    """The URL of a fresh, empty bucket."""
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=bucket)
     return f"s3://{bucket}"
 
 

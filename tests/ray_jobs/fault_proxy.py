@@ -81,7 +81,7 @@ class FaultProxy:
     connections are closed without an answer. `hold` is for one PUT. Headers in `ignored` (small letters) are not passed
     on, as by a store that does not know them; a request with a header in `refused` is answered with that fault.
     Each request whose path or query matches `broken` is answered with 503, and counted in `failed`.
-    `times` are those of the counted requests, in seconds of time.monotonic(), `bodies` how their bodies begin.
+    `bodies` says how those of the counted requests begin.
     """
 
     url: str
@@ -96,7 +96,6 @@ class FaultProxy:
     hold: Hold | None = None
     ignored: set[str] = field(default_factory=set)
     refused: dict[str, Fault] = field(default_factory=dict)
-    times: list[float] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
     late: list[threading.Timer] = field(default_factory=list)
 
@@ -107,7 +106,6 @@ class FaultProxy:
             return Fault()
         if method == self.method:
             self.requests += 1
-            self.times.append(time.monotonic())
             self.bodies.append(body[:BODY_KEPT])
             if self.faults:
                 return self.faults.pop(0)

@@ -157,6 +157,7 @@ def test_an_analysis_is_selected_by() -> None:
     assert sorted(scores[item] for item in kept) == sorted(known)[-5:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["evol_instruct/out", "score_pairs/out", "autoif/out"])
 def test_a_page_is_made_of_them(output: str) -> None:
     evolve("report", output, "--to", "page")
@@ -177,6 +178,38 @@ def test_an_interrupted_run_goes_on_to_the_same_records(output: str) -> None:
     }
 
 
+def assert_as_then(output: str, then: str) -> None:
+    """The records of `then` are in `output`, all columns of them alike but those that name moments and settings."""
+    expected, found = raw_records(then), raw_records(output)
+    assert found.keys() == expected.keys()
+    for record_id, record in expected.items():
+        again = {name: found[record_id][name] for name in record}
+        for row in (record, again):
+            del row["created_at"], row["run_id"]
+            if (row.get("error") or "").startswith("/"):
+                # a bad seed's error begins with the whole path of its file
+                row["error"] = row["error"].partition("seeds.jsonl")[2]
+        assert again == record
+
+
+@starts_ray
+def test_autoif_begun_today_under_the_settings_of_then_gives_the_same() -> None:
+    before = [part for name in ("forms", "leaked_reasoning") for part in ("--set", f"strategy.{name}=false")]
+    Path("fresh").mkdir()
+    evolve("run", "autoif/run.yaml", "--output", "fresh/autoif", *before)
+    for inside in golden("autoif")["records"]:
+        assert_as_then(f"fresh/autoif/{inside}", f"autoif/out/{inside}")
+    report = json.loads(Path("fresh/autoif/report.json").read_text(encoding="utf-8"))
+    assert rounded(report["funnel"]) == rounded(golden("autoif")["report"]["funnel"])
+
+
+@starts_ray
+def test_pairs_scored_today_have_the_scores_of_then() -> None:
+    config = read_config(ScoreConfig, Path("score_pairs/score.yaml")).model_copy(update={"output": "fresh"})
+    run(ScorePairsJob(config), say=lambda _: None)
+    assert_as_then("fresh", "score_pairs/out")
+
+
 @starts_ray
 @pytest.mark.parametrize("name", ["evol_instruct", "autoif"])
 def test_a_finished_run_is_left_as_it_is(name: str) -> None:
@@ -188,12 +221,22 @@ def test_a_finished_run_is_left_as_it_is(name: str) -> None:
 
 
 @starts_ray
-@pytest.mark.parametrize("output", ["evol_instruct/out", "autoif/out", "score_pairs/out", ANALYSIS])
-def test_failed_rows_run_again_and_fail_again(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("output", "given"),
+    [
+        ("evol_instruct/out", ["--config", "evol_instruct/run.yaml"]),
+        ("autoif/out", []),
+        ("score_pairs/out", []),
+        (ANALYSIS, []),
+    ],
+)
+def test_failed_rows_run_again_and_fail_again(
+    output: str, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = raw_records(output).values()
     # a seed that cannot be read is no work of an engine
     failed = {row["row_id"] for row in rows if row["status"] == "failed" and row["stage"] != "read"}
-    evolve("retry-failed", output)
+    evolve("retry-failed", output, *given)
     assert f"{len(failed):,} failed rows" in capsys.readouterr().out
     if output == ANALYSIS:
         assert_golden("evol_instruct/out", "analyses/difficulty_score")

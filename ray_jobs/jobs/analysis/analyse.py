@@ -15,7 +15,6 @@ from ray_jobs.jobs.analysis.summaries import SUMMARY
 from ray_jobs.jobs.earlier_defaults import as_begun
 from ray_jobs.output import ownership
 from ray_jobs.output.run_files import read_list
-from ray_jobs.runner.run import run
 from ray_jobs.storage.store import open_store
 
 Say = Callable[[str], None]
@@ -32,6 +31,9 @@ def analyse(config: AnalysisRunConfig, verbose: bool = False, say: Say = print) 
     open_source(source).tell_unfinished(say)
     ownership.check_place(store, "analysis")
     if job := _job(_in_its_folder(config)):
+        # here, for it loads Ray
+        from ray_jobs.runner.run import run
+
         ownership.claim(open_store(job.config.output, config.storage), job.holds)
         run(job, verbose, say)
     config.analysis.measure(source, store, say)

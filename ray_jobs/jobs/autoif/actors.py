@@ -27,7 +27,7 @@ from ray_jobs.jobs.autoif.rounds import (
     pair_up,
     query_of,
     settle_labels,
-    settle_score,
+    settle_quality,
 )
 from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import Row
@@ -146,9 +146,9 @@ class QualityActor(LaterActor):
         constraint = json.loads(row["context"])["instruction"]
         rng = kit.rng(self.step, row, round_row["round"])
         answer, rules = round_row["output"], kit.rules
-        flow = score_quality(constraint, query, answer, kit.templates.quality, rng, rules.quality_tokens, rules.forms)
-        score, usage = await drive(flow, self._engine)
-        settle_score(round_row, score, minimum, usage)
+        settings = (kit.templates.quality, rng, rules.quality_tokens, rules.forms, rules.expected)
+        quality, usage = await drive(score_quality(constraint, query, answer, *settings), self._engine)
+        settle_quality(round_row, quality, minimum, usage)
         return usage
 
     def settle(self, rounds: Sequence[RoundRow]) -> None:

@@ -108,6 +108,7 @@ class AutoIFStrategyConfig(StrategyKind):
     response: ThresholdConfig | None
     quality: ThresholdConfig | None
     quality_tokens: int = Field(ge=1, json_schema_extra={"before": 256})
+    expected: bool = Field(False, json_schema_extra={"before": False})
     chosen: ThresholdConfig
     rejected: float = Field(ge=0, lt=1)
     pair_side: int = Field(ge=0)
@@ -138,6 +139,10 @@ class AutoIFStrategyConfig(StrategyKind):
             raise ValueError("pair_side: pairs need responses that functions have looked at; give response as well")
         if self.nli and not self.back_translations:
             raise ValueError("nli: needs back_translations above 0")
+        if self.expected and self.quality is None:
+            raise ValueError("expected: needs the judge's score; give quality as well")
+        if self.expected and not self.forms:
+            raise ValueError("expected: needs forms: true, for only the answers of a form can be weighed")
         return self
 
     def build(self) -> Rules:

@@ -32,6 +32,7 @@ _LAST = {
     "response",
     "quality",
     "quality_tokens",
+    "expected",
     "chosen",
     "rejected",
     "pair_side",

@@ -15,7 +15,7 @@ from evolve.autoif.augment import Augmented
 from evolve.autoif.examine import Examined
 from evolve.autoif.nli import Label, contradicted
 from evolve.autoif.quality import too_low
-from evolve.autoif.records import Dropped
+from evolve.autoif.records import Dropped, Quality
 from evolve.autoif.responses import ScoredResponse, Verified, choose_pairs
 from evolve.autoif.rules import Order, Rules, Threshold
 from evolve.records import Usage
@@ -102,14 +102,16 @@ def answered_rounds(row: Row, context: Row, verified: Sequence[Verified], order:
     return rounds
 
 
-def settle_score(round_row: RoundRow, score: int | Dropped, minimum: Threshold, usage: Usage) -> None:
+def settle_quality(round_row: RoundRow, quality: Quality | Dropped, minimum: Threshold, usage: Usage) -> None:
     """Write a response's quality score into its round; one that is too low, or that the judge did not give, rejects."""
     spend(round_row, usage)
-    if isinstance(score, Dropped):
-        round_row |= _rejected("quality", score.reason, score.detail or score.text)
+    if isinstance(quality, Dropped):
+        round_row |= _rejected("quality", quality.reason, quality.detail or quality.text)
         return
-    round_row["trajectory"] = as_json(json.loads(round_row["trajectory"]) | {"score": score})
-    if dropped := too_low(score, minimum, round_row["output"]):
+    expected = {} if quality.expected is None else {"expected_score": quality.expected}
+    account = json.loads(round_row["trajectory"]) | {"score": quality.score} | expected
+    round_row["trajectory"] = as_json(account)
+    if dropped := too_low(quality.score, minimum, round_row["output"]):
         round_row |= _rejected("quality", dropped.reason, dropped.detail)
 
 

@@ -12,7 +12,7 @@ from evolve.autoif.augment import augment
 from evolve.autoif.back_translation import back_translate
 from evolve.autoif.nli import judge
 from evolve.autoif.quality import score_quality
-from evolve.autoif.records import Case, Dropped
+from evolve.autoif.records import Case, Dropped, Quality
 from evolve.autoif.responses import respond
 from evolve.autoif.templates import Templates
 from evolve.autoif.verification import write_verifications
@@ -91,7 +91,7 @@ def test_the_judges_see_what_they_judge() -> None:
     assert "Use vowels" in engine.asked[0].text
     engine = Scripted("Score: 9")
     score, _ = engine.run(score_quality("Use no vowels", "Why?", "Hm", TEMPLATES.quality, Random(0)))
-    assert score == 9
+    assert score == Quality(9)
     assert all(part in engine.asked[0].text for part in ("Use no vowels", "Why?", "Hm"))
     assert engine.asked[0].sampling.temperature == 0
 

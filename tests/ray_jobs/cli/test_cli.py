@@ -245,7 +245,7 @@ def test_scorers_of_a_machine_share_its_cores(
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr("ray_jobs.jobs.registry.run", noted)
+    monkeypatch.setattr("ray_jobs.runner.run.run", noted)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(SystemExit):
         main(["score", "pairs.jsonl", str(tmp_path / "out"), "--model", str(tmp_path), *options])

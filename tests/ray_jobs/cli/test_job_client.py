@@ -13,7 +13,7 @@ from ray.dashboard.modules.job.pydantic_models import JobDetails, JobType
 from ray_jobs.config.run import RayConfig
 from ray_jobs.errors import ClusterError, ConfigError
 from ray_jobs.jobs.registry import jobs_of, run_all
-from ray_jobs.runner.cluster import check_address
+from ray_jobs.runner.address import check_address
 from ray_jobs.service.job_client import AGENT_SECONDS, NO_AGENT, JobClient, cause_of, describe, progress_in
 from tests.http_servers import http_server
 from tests.ray_jobs.samples import run_config, write_seeds

@@ -71,6 +71,12 @@ def test_a_server_that_takes_no_prompt_is_a_wrong_configuration(tmp_path: Path, 
         told(tmp_path, **served(server.url))
 
 
+def test_no_server_is_asked_offline(tmp_path: Path) -> None:
+    write_seeds(tmp_path / "seeds.jsonl", ["Name a river."])
+    job = jobs_of(run_config(tmp_path, **served(f"http://127.0.0.1:{free_port()}/v1")))[-1]
+    assert "evolvers.a.engine: m: not checked, --offline asks no server" in list(check_all(job, offline=True))
+
+
 def test_a_server_that_is_busy_is_not_checked(tmp_path: Path) -> None:
     busy: Answer = 503, {"error": {"message": "loading"}}
     with loopback(lambda _: busy) as server:

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 import ray._raylet
 
-from ray_jobs.runner.cluster import starts_here
+from ray_jobs.runner.address import starts_here
 from ray_jobs.runner.local_ray import private_ray
 
 

@@ -39,6 +39,8 @@ def autoif_config(folder: Path, strategy: dict[str, Any] | None = None, **change
         "cross_validation": {"min_cases": 6},
         "queries": 7,
         "responses": 4,
+        # other presets have no judge
+        "expected": "preset" not in (strategy or {}),
         "check_seconds": 0.5,
     }
     raw: dict[str, Any] = {

@@ -76,6 +76,11 @@ def test_limits_and_guards_come_from_the_strategy() -> None:
         ({"strategy": {"cross_validation": {"min_functions": 0}}}, r"strategy\.cross_validation\.min_functions: Input"),
         ({"strategy": {"pair_side": 2}}, r"strategy: pair_side: pairs need responses that functions have looked at"),
         ({"strategy": {"nli": True}}, r"strategy: nli: needs back_translations above 0"),
+        ({"strategy": {"expected": True}}, r"strategy: expected: needs the judge's score"),
+        (
+            {"strategy": {"preset": "official", "forms": False, "expected": True}, "judge": {"engine": {"model": "m"}}},
+            r"strategy: expected: .* forms: true",
+        ),
         ({"strategy": {"preset": "official"}}, r"judge: is missing; strategy\.quality needs a model that scores"),
         (
             {"strategy": {"nli": True, "back_translations": 1}, "nli": {"kind": "judge"}},

@@ -27,7 +27,6 @@ from ray_jobs.output.verify import verify
 from ray_jobs.pipeline.actor import ActorContext
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import open_store
-from scoring.entailment import Entailment
 from tests.ray_jobs.jobs.autoif.samples import autoif_config
 from tests.ray_jobs.samples import FinishedRun, finished, kept_round, write_seeds
 from tests.scoring.tiny_models import save_classifier
@@ -156,6 +155,8 @@ def test_kept_records_say_what_was_asked_and_how_it_was_judged(first: Finished) 
         assert item["instruction"] == f"{item['seed_instruction']}\n{about['constraint']}"
         assert about["constraint"].split()[3] in item["output"]
         assert (about["accuracy"], about["score"], item["operator"]) == (1.0, 9, "constraint")
+        # the scripted engine finds all ten scores equally likely
+        assert about["expected_score"] == pytest.approx(5.5)
         assert (item["strategy"], item["responder_model"], item["evolver_model"]) == (
             "autoif",
             "responder",
@@ -201,6 +202,8 @@ def test_functions_cases_and_replies_that_fall_are_kept_too(first: Finished) -> 
 
 
 def test_a_classifier_labels_in_place_of_the_judge(first: Finished, tmp_path: Path) -> None:
+    from scoring.entailment import Entailment
+
     model = str(save_classifier(tmp_path, ("entailment", "neutral", "contradiction")))
     found = [
         record
