@@ -152,10 +152,12 @@ class OpenAIEngine:
     def _leave_out(self, refused: Refused, fields: Mapping[str, Any]) -> bool:
         """Whether one of `fields` is what the server does not know; it goes without from now on."""
         text = str(refused)
-        if refused.status not in (400, 422, 501) or not _UNKNOWN.search(text):
+        if refused.status not in (400, 422, 501):
             return False
+        unknown = _UNKNOWN.search(text)
         for name, left_out, meaning in _WITHOUT:
-            if name in fields and re.search(rf"\b{name}\b", text):
+            # a server may know `n` and take nothing but 1
+            if name in fields and (unknown or name == "n") and re.search(rf"\b{name}\b", text):
                 if name not in self._without:
                     self._without |= set(left_out)
                     log.warning("the server at %s knows no %s: %s", refused.server.base, name, meaning, extra=TELL)

@@ -28,6 +28,7 @@ def answered(number: int, scores: list[float | None]) -> Record:
         "answers": [f"{number} {place}" for place in range(len(scores))],
         "answer_reasoning": [None] * len(scores),
         "answer_finish_reasons": ["stop"] * len(scores),
+        "answer_matches": None,
         "answer_faults": ["refusal" if score is None else None for score in scores],
     }
     settle_choice(item, scores, CHOICE)
