@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
@@ -225,7 +226,17 @@ def sample_blocks(job: Job, blocks: Mapping[str, Sequence[pa.Table]], store: Sto
     outcomes: Counter[tuple[str, str]] = Counter()
     for (_, _, status, reason), count in entry.outcome_counts.outcomes.items():
         outcomes[status, reason if status != KEPT else ""] += count
-    return Sample(pools, whole.to_pylist(), sum(part.bytes for part in entry.files), outcomes), entry
+    return Sample(pools, whole.to_pylist(), _grown(store, entry), outcomes), entry
+
+
+def _grown(store: Store, entry: Entry) -> int:
+    """The bytes of a part that grow with its rows: without the footers, of which a run's joined files have few."""
+    footers = sum(int(_metadata(store, part.path).serialized_size) for part in entry.files)
+    return sum(part.bytes for part in entry.files) - footers
+
+
+def _metadata(store: Store, path: str) -> pq.FileMetaData:
+    return pq.read_metadata(pa.BufferReader(store.read_bytes(path)))
 
 
 @dataclass(frozen=True)
