@@ -21,9 +21,7 @@ SCHEMAS = ROOT / "docs" / "schemas"
 RATES = ROOT / "examples" / "sizing" / "rates.yaml"
 """Speeds for `evolve plan`, which are no configuration."""
 EXAMPLES = [
-    path.relative_to(ROOT)
-    for path in ROOT.glob("examples/**/*.yaml")
-    if path.parent.name != "plugin" and path != RATES
+    path.relative_to(ROOT) for path in ROOT.glob("examples/**/*.yaml") if path.parent.name != "plugin" and path != RATES
 ]
 NAMED = "# yaml-language-server: $schema="
 
