@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests import marks, side_by_side
 from tests.summary import Summary
+
+# a shared machine may be slow at any moment, and examples that write files are
+settings.register_profile("files", deadline=None, max_examples=40)
+settings.load_profile("files")
 
 
 def pytest_configure(config: pytest.Config) -> None:

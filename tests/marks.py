@@ -22,6 +22,7 @@ BY_FIXTURE = {
     "smollm2_dir": "engine",
     "small_model_dir": "engine",
     "tiny": "slow",
+    "encoder_dir": "slow",
 }
 """Fixture -> the mark of the tests that use it, also by way of other fixtures."""
 NO_RAY = Path(__file__).parent / "no_ray"

@@ -12,15 +12,10 @@ from typing import Any
 import boto3
 import pytest
 import ray
-from hypothesis import settings
 from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
 
 from tests.ray_jobs.ray_head import RayHead, ray_head
-
-# a shared machine may be slow at any moment, and examples that write files are
-settings.register_profile("files", deadline=None, max_examples=40)
-settings.load_profile("files")
 
 
 @pytest.fixture(scope="session")

@@ -157,6 +157,7 @@ def test_an_analysis_is_selected_by() -> None:
     assert sorted(scores[item] for item in kept) == sorted(known)[-5:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["evol_instruct/out", "score_pairs/out", "autoif/out"])
 def test_a_page_is_made_of_them(output: str) -> None:
     evolve("report", output, "--to", "page")
@@ -175,6 +176,38 @@ def test_an_interrupted_run_goes_on_to_the_same_records(output: str) -> None:
     assert {name: after[name]["created_at"] for name in before} == {
         name: item["created_at"] for name, item in before.items()
     }
+
+
+def assert_as_then(output: str, then: str) -> None:
+    """The records of `then` are in `output`, all columns of them alike but those that name moments and settings."""
+    expected, found = raw_records(then), raw_records(output)
+    assert found.keys() == expected.keys()
+    for record_id, record in expected.items():
+        again = {name: found[record_id][name] for name in record}
+        for row in (record, again):
+            del row["created_at"], row["run_id"]
+            if (row.get("error") or "").startswith("/"):
+                # a bad seed's error begins with the whole path of its file
+                row["error"] = row["error"].partition("seeds.jsonl")[2]
+        assert again == record
+
+
+@starts_ray
+def test_autoif_begun_today_under_the_settings_of_then_gives_the_same() -> None:
+    before = [part for name in ("forms", "leaked_reasoning") for part in ("--set", f"strategy.{name}=false")]
+    Path("fresh").mkdir()
+    evolve("run", "autoif/run.yaml", "--output", "fresh/autoif", *before)
+    for inside in golden("autoif")["records"]:
+        assert_as_then(f"fresh/autoif/{inside}", f"autoif/out/{inside}")
+    report = json.loads(Path("fresh/autoif/report.json").read_text(encoding="utf-8"))
+    assert rounded(report["funnel"]) == rounded(golden("autoif")["report"]["funnel"])
+
+
+@starts_ray
+def test_pairs_scored_today_have_the_scores_of_then() -> None:
+    config = read_config(ScoreConfig, Path("score_pairs/score.yaml")).model_copy(update={"output": "fresh"})
+    run(ScorePairsJob(config), say=lambda _: None)
+    assert_as_then("fresh", "score_pairs/out")
 
 
 @starts_ray

@@ -5,16 +5,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from tiny_models import FAMILIES, save_model
+from tiny_models import save_model
 
 from scoring import Pair
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
+@pytest.fixture(autouse=True)
+def _one_thread(request: pytest.FixtureRequest) -> None:
     """Tiny models gain nothing from more, and lose much where cores are busy."""
-    torch.set_num_threads(1)
+    # torch takes seconds to load, and quick tests do without
+    if request.node.get_closest_marker("slow") or request.node.get_closest_marker("engine"):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +29,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         key = family, bos
         if key not in made:
             path = tmp_path_factory.mktemp(family) / "model"
-            made[key] = save_model(path, FAMILIES[family], bos)
+            made[key] = save_model(path, family, bos)
         return made[key]
 
     return folder

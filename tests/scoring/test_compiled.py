@@ -1,17 +1,19 @@
 """Compiling a model's layers: the same losses for any number of tokens, and no harm where it fails."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import torch
 
 from scoring import ScorerConfig
-from scoring.forward.compiled import compile_pass
-from scoring.forward.passes import ForwardPass
 from scoring.spans import Span, TokenSequence
+
+if TYPE_CHECKING:
+    from scoring.forward.passes import ForwardPass
 
 SEQUENCES = [
     TokenSequence([(7 * place + length) % 300 for place in range(length)], (Span("a", 1, length),))
@@ -20,6 +22,8 @@ SEQUENCES = [
 
 
 def losses_of(forward: ForwardPass) -> Callable[[int], list[float]]:
+    import torch
+
     @torch.inference_mode()
     def losses(sequences: int) -> list[float]:
         result: list[float] = forward.nll(SEQUENCES[:sequences]).tolist()
@@ -30,6 +34,8 @@ def losses_of(forward: ForwardPass) -> Callable[[int], list[float]]:
 
 @pytest.fixture
 def forward(tiny: Callable[..., Path], request: pytest.FixtureRequest) -> ForwardPass:
+    from scoring.forward.passes import ForwardPass
+
     family = getattr(request, "param", "llama")
     return ForwardPass(ScorerConfig(str(tiny(family)), device="cpu", attention="padded"))
 
@@ -39,6 +45,10 @@ def test_layers_and_head_are_compiled_once_for_any_number_of_tokens(
     forward: ForwardPass, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Traced in full; the code is run as traced, since an optimising compiler may be absent."""
+    import torch
+
+    from scoring.forward.compiled import compile_pass
+
     torch.compiler.reset()
     caplog.set_level("INFO", "scoring")
     losses = losses_of(forward)
@@ -69,6 +79,10 @@ def test_what_fails_or_changes_the_losses_is_undone(
     forward: ForwardPass, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
     compiler: Callable[..., Any], reason: str,
 ) -> None:  # fmt: skip
+    import torch
+
+    from scoring.forward.compiled import compile_pass
+
     losses = losses_of(forward)
     expected = losses(4)
     monkeypatch.setattr(torch, "compile", compiler)

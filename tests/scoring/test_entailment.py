@@ -5,12 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from transformers import BertForSequenceClassification
 
-from scoring.entailment import Entailment
 from scoring.errors import ModelLoadError
-from tests.scoring.tiny_models import FAMILIES, build_tokenizer, save_classifier, save_model
+from tests.scoring.tiny_models import build_tokenizer, save_classifier, save_model
 
 LABELS = ("ENTAILMENT", "neutral", "Contradiction")
 PAIRS = [
@@ -21,6 +18,8 @@ PAIRS = [
     ("Then wait.", "Then wait."),
 ]
 
+pytestmark = pytest.mark.slow  # each loads a tiny model
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,6 +27,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_labels_are_the_models_own_and_the_likeliest_wins(folder: Path) -> None:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    from scoring.entailment import Entailment
+
     model = Entailment(str(folder), "cpu")
     assert model.labels == LABELS
     reference = BertForSequenceClassification.from_pretrained(folder).eval()
@@ -43,11 +47,15 @@ def test_labels_are_the_models_own_and_the_likeliest_wins(folder: Path) -> None:
 
 
 def test_batches_change_no_label(folder: Path) -> None:
+    from scoring.entailment import Entailment
+
     assert Entailment(str(folder), "cpu", batch_size=2).label(PAIRS) == Entailment(str(folder), "cpu").label(PAIRS)
 
 
 def test_a_model_without_a_trained_head_is_refused(tmp_path: Path) -> None:
-    save_model(tmp_path, FAMILIES["qwen2"], bos=False)
+    from scoring.entailment import Entailment
+
+    save_model(tmp_path, "qwen2", bos=False)
     with pytest.raises(ModelLoadError, match=r"weights are missing, such as score\.weight"):
         Entailment(str(tmp_path), "cpu")
     with pytest.raises(ModelLoadError, match="does not load as a sequence-classification model"):

@@ -6,13 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_models import FAMILIES, three_forwards
 
 from scoring import Pair, Scorer, ScorerConfig, Scores
-from scoring.forward.loss import LossModel
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+@pytest.fixture(autouse=True)
+def _gpu() -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+
 
 PAIRS = [
     Pair("Describe how bread is baked.", "", "First, mix flour and water; add salt."),
@@ -30,6 +35,7 @@ def losses(scores: Scores) -> list[float]:
 @pytest.fixture
 def little_memory() -> Iterator[Callable[[int], None]]:
     """little_memory(mib): from now on this process may take that much more of the GPU."""
+    import torch
 
     def limit(mib: int) -> None:
         torch.cuda.empty_cache()
@@ -44,6 +50,8 @@ def little_memory() -> Iterator[Callable[[int], None]]:
 def test_half_precision_takes_the_variable_length_kernel_and_stays_near_float32(
     tiny: Callable[..., Path], family: str
 ) -> None:
+    from scoring.forward.loss import LossModel
+
     config = ScorerConfig(str(tiny(family)), device="cuda", dtype="bfloat16")
     # the kernel has no soft-cap on attention logits
     assert LossModel(config).attention == ("packed" if family == "gemma2" else "flash")

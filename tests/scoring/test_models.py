@@ -6,10 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
-from tiny_models import FAMILIES, save_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tiny_models import save_model
 
 from scoring import Pair, Scorer, ScorerConfig
 from scoring.errors import ConfigError, ModelLoadError, ModelNotFound, ModelUnsupported
@@ -34,19 +31,24 @@ def test_a_wrong_setting_is_named(field: str, value: object) -> None:
         ScorerConfig("m", **{field: value})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_no_model_there(tmp_path: Path) -> None:
     with pytest.raises(ModelNotFound, match=r"config\.json"):
         Scorer(ScorerConfig(str(tmp_path / "nothing")))
 
 
+@pytest.mark.slow
 def test_no_language_model_there(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "vit"}')
     with pytest.raises(ModelLoadError, match=str(tmp_path)):
         Scorer(ScorerConfig(str(tmp_path)))
 
 
+@pytest.mark.slow
 def test_missing_weights_are_an_error_never_random(tmp_path: Path) -> None:
-    folder = save_model(tmp_path, FAMILIES["qwen2"], bos=True)
+    from safetensors.torch import load_file, save_file
+
+    folder = save_model(tmp_path, "qwen2", bos=True)
     weights = load_file(folder / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
@@ -65,6 +67,8 @@ def test_chat_without_a_template_is_refused(tiny: Callable[..., Path]) -> None:
 
 
 def test_threads_are_set(tiny: Callable[..., Path]) -> None:
+    import torch
+
     Scorer(ScorerConfig(str(tiny("llama")), threads=2))
     assert torch.get_num_threads() == 2
     Scorer(ScorerConfig(str(tiny("llama")), threads=1))
@@ -79,9 +83,13 @@ def test_half_precision_stays_near_float32(tiny: Callable[..., Path], dtype: str
     assert half.loss_a == pytest.approx(full.loss_a, rel=0.05)
 
 
+@pytest.mark.slow
 def test_chat_mode_scores_the_turns_text_alone(tmp_path: Path) -> None:
     """L(Q) over the user's text, L(A|Q) and L(A) over the same answer tokens, all inside the template."""
-    folder = save_model(tmp_path, FAMILIES["llama"], bos=True, chat_template=CHAT)
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = save_model(tmp_path, "llama", bos=True, chat_template=CHAT)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
 

@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import BertModel, PreTrainedTokenizerFast
 
 from scoring import neighbours as module
-from scoring.encoder import Encoder, EncoderConfig
 from scoring.errors import ModelLoadError, ModelNotFound
 from scoring.neighbours import Neighbours, Vectors, neighbours
 from tests.scoring.tiny_encoder import save_encoder
@@ -67,6 +64,11 @@ def encoder_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_vectors_are_means_over_the_tokens_alone(encoder_dir: Path) -> None:
+    import torch
+    from transformers import BertModel, PreTrainedTokenizerFast
+
+    from scoring.encoder import Encoder, EncoderConfig
+
     texts = ["name a river", "sort these words by length and explain why", "river"]
     encoded = Encoder(EncoderConfig(str(encoder_dir), batch=2)).encode(texts)
     model = BertModel.from_pretrained(encoder_dir).eval()
@@ -81,6 +83,8 @@ def test_vectors_are_means_over_the_tokens_alone(encoder_dir: Path) -> None:
 
 
 def test_long_texts_are_cut_and_said_to_be(encoder_dir: Path) -> None:
+    from scoring.encoder import Encoder, EncoderConfig
+
     encoder = Encoder(EncoderConfig(str(encoder_dir)))
     encoded = encoder.encode([" ".join(["river"] * 40), " ".join(["river"] * 16), ""])
     assert encoded.truncated == [True, False, False]
@@ -91,6 +95,8 @@ def test_long_texts_are_cut_and_said_to_be(encoder_dir: Path) -> None:
 
 
 def test_models_that_cannot_be_used_are_told(tmp_path: Path, encoder_dir: Path) -> None:
+    from scoring.encoder import Encoder, EncoderConfig
+
     with pytest.raises(ModelNotFound, match=r"expected a folder with a config\.json"):
         Encoder(EncoderConfig(str(tmp_path)))
     save_encoder(tmp_path)

@@ -7,14 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from tiny_models import GROUPED, build_tokenizer, save_reward_model
-from transformers import (
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    BertConfig,
-    LlamaConfig,
-)
 
 from scoring import Pair, RewardConfig, RewardScorer
 from scoring.errors import ModelLoadError, ModelUnsupported
@@ -27,9 +20,13 @@ PAIRS = [
     Pair("What is 12 * 12?", "", "144"),
 ]
 
+pytestmark = pytest.mark.slow  # each loads a tiny model
+
 
 @pytest.fixture(scope="module", params=["decoder", "decoder without padding token", "encoder"])
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from transformers import BertConfig, LlamaConfig
+
     path = tmp_path_factory.mktemp("reward")
     if request.param == "encoder":
         return save_reward_model(path, BertConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
@@ -39,6 +36,9 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 def expected(folder: Path, pair: Pair) -> float:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
     if tokenizer.chat_template:
@@ -80,6 +80,9 @@ def test_rows_at_the_edge_are_noted_and_leave_their_neighbours_alone(folder: Pat
 
 
 def test_a_model_that_gives_no_number(folder: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -91,6 +94,8 @@ def test_a_model_that_gives_no_number(folder: Path, tmp_path: Path) -> None:
 
 
 def test_several_labels_are_no_reward(tmp_path: Path) -> None:
+    from transformers import LlamaConfig
+
     save_reward_model(tmp_path, LlamaConfig(**GROUPED, num_labels=3), build_tokenizer(bos=True))
     with pytest.raises(ModelUnsupported, match="one label, this has 3"):
         RewardScorer(RewardConfig(str(tmp_path)))
@@ -117,6 +122,8 @@ def with_own_code(folder: Path, marker: Path) -> Path:
 
 
 def test_a_models_own_code_is_neither_run_nor_asked_about(tmp_path: Path) -> None:
+    from transformers import LlamaConfig
+
     model = save_reward_model(tmp_path / "m", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
     with_own_code(model, tmp_path / "ran")
     # a terminal on which someone could be asked, and on which nobody answers

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_models import three_forwards
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from scoring import Pair, Scorer, ScorerConfig, Scores
 
@@ -117,6 +115,9 @@ def test_truncation_is_noted_and_cuts_both_answers_alike(tiny: Callable[..., Pat
 
 def test_a_loss_of_zero_gives_no_ratio(tmp_path: Path, tiny: Callable[..., Path]) -> None:
     """A model whose last layer says "z" whatever it reads is never surprised by it."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     model = AutoModelForCausalLM.from_pretrained(tiny("gpt2"))
     tokenizer = AutoTokenizer.from_pretrained(tiny("gpt2"))
     tokenizer.save_pretrained(tmp_path)
@@ -132,6 +133,9 @@ def test_a_loss_of_zero_gives_no_ratio(tmp_path: Path, tiny: Callable[..., Path]
 
 
 def test_a_model_that_gives_nan_gives_none(tmp_path: Path, tiny: Callable[..., Path]) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     model = AutoModelForCausalLM.from_pretrained(tiny("qwen2"))
     tokenizer = AutoTokenizer.from_pretrained(tiny("qwen2"))
     tokenizer.save_pretrained(tmp_path)

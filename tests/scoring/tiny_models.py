@@ -1,30 +1,17 @@
 """Tiny models of several families with tokenizers of their own, and the rule written plainly to compare."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import (
-    AutoModelForCausalLM,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    BertConfig,
-    BertForSequenceClassification,
-    CohereConfig,
-    Gemma2Config,
-    Gemma3TextConfig,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-    Qwen2Config,
-)
+from typing import TYPE_CHECKING, Any
 
 from scoring import Pair
+
+# torch and transformers are loaded where they are used: collecting tests takes as long as all that their files import
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerFast
 
 TEXT = """Describe how bread is baked. First, mix flour and water; add salt.
 Then wait, and bake it at 220 degrees. What is 12 * 12? It is 144.
@@ -39,22 +26,29 @@ SHAPE = {
 }
 GROUPED = SHAPE | {"num_key_value_heads": 2}
 
-FAMILIES: dict[str, PretrainedConfig] = {
-    "llama": LlamaConfig(**GROUPED, tie_word_embeddings=True),
-    "qwen2": Qwen2Config(**GROUPED),
-    "gpt_neox": GPTNeoXConfig(**SHAPE),
-    "gpt2": GPT2Config(n_embd=32, n_layer=2, n_head=4, n_positions=256),
-    "mistral": MistralConfig(**GROUPED, sliding_window=12),
-    "gemma2": Gemma2Config(
-        **GROUPED, head_dim=8, sliding_window=12, query_pre_attn_scalar=8,
-        attn_logit_softcapping=0.5, final_logit_softcapping=3.0,
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "llama": ("LlamaConfig", {**GROUPED, "tie_word_embeddings": True}),
+    "qwen2": ("Qwen2Config", GROUPED),
+    "gpt_neox": ("GPTNeoXConfig", SHAPE),
+    "gpt2": ("GPT2Config", {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256}),
+    "mistral": ("MistralConfig", {**GROUPED, "sliding_window": 12}),
+    "gemma2": (
+        "Gemma2Config",
+        {
+            **GROUPED, "head_dim": 8, "sliding_window": 12, "query_pre_attn_scalar": 8,
+            "attn_logit_softcapping": 0.5, "final_logit_softcapping": 3.0,
+        },
     ),
-    "gemma3": Gemma3TextConfig(**GROUPED, head_dim=8, sliding_window=12, query_pre_attn_scalar=8),
-    "cohere": CohereConfig(**GROUPED, logit_scale=0.3),
+    "gemma3": ("Gemma3TextConfig", {**GROUPED, "head_dim": 8, "sliding_window": 12, "query_pre_attn_scalar": 8}),
+    "cohere": ("CohereConfig", {**GROUPED, "logit_scale": 0.3}),
 }  # fmt: skip
+"""Family -> the name of its configuration in transformers, and what that gets."""
 
 
 def build_tokenizer(bos: bool, chat_template: str | None = None) -> PreTrainedTokenizerFast:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -74,21 +68,28 @@ def build_tokenizer(bos: bool, chat_template: str | None = None) -> PreTrainedTo
 
 def save_model(
     folder: Path,
-    config: PretrainedConfig,
+    family: str,
     bos: bool,
     chat_template: str | None = None,
 ) -> Path:
-    """A random model with its tokenizer. Weights are drawn wide, so that losses differ by text."""
+    """A random model of a family, with its tokenizer. Weights are drawn wide, so that losses differ by text."""
+    import torch
+    import transformers
+
     tokenizer = build_tokenizer(bos, chat_template)
     torch.manual_seed(7)
-    config = type(config).from_dict(config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25})
-    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    name, settings = FAMILIES[family]
+    config = getattr(transformers, name)(**settings, vocab_size=len(tokenizer), initializer_range=0.25)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
 def save_reward_model(folder: Path, config: PretrainedConfig, tokenizer: PreTrainedTokenizerFast) -> Path:
     """A random sequence classification model with its tokenizer; weights drawn wide, as above."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
     torch.manual_seed(3)
     settings = config.to_dict() | {"vocab_size": len(tokenizer), "initializer_range": 0.25}
     AutoModelForSequenceClassification.from_config(type(config).from_dict(settings)).save_pretrained(folder)
@@ -98,6 +99,9 @@ def save_reward_model(folder: Path, config: PretrainedConfig, tokenizer: PreTrai
 
 def save_classifier(folder: Path, labels: Sequence[str]) -> Path:
     """A random sequence-classification model of pairs, with these labels. Weights are drawn wide, as above."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
     tokenizer = build_tokenizer(bos=False)
     tokenizer.pad_token, tokenizer.model_max_length = "</s>", 64
     torch.manual_seed(3)
@@ -120,6 +124,9 @@ class Reference:
 
 def three_forwards(folder: Path, pairs: list[Pair]) -> list[Reference]:
     """The rule, one text a forward pass: labels masked with -100, the model's eager attention, no packing."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 

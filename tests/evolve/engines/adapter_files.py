@@ -1,4 +1,4 @@
-"""LoRA adapters in peft's format, made by hand, and the model into which one is merged."""
+"""LoRA adapters in peft's format, made by hand or by peft itself, and the model into which one is merged."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 LAYERS, RANK, ALPHA = range(30), 4, 8
 
@@ -27,6 +29,32 @@ def write_adapter(folder: Path, base: str, seed: int = 0, width: int = 576, **se
               "base_model_name_or_path": base, "task_type": "CAUSAL_LM", **settings}  # fmt: skip
     (folder / "adapter_config.json").write_text(json.dumps(config))
     return folder
+
+
+def by_hand(base: Path, folder: Path) -> tuple[Path, Path, Path]:
+    """The base with an adapter merged into it, that adapter, and another one."""
+    first = write_adapter(folder / "first", str(base), seed=1)
+    second = write_adapter(folder / "second", str(base), seed=2)
+    return merge(base, first, folder / "merged"), first, second
+
+
+def by_peft(base: Path, folder: Path) -> tuple[Path, Path, Path]:
+    """The same made, saved and merged by peft. Skips where that is not installed."""
+    peft = pytest.importorskip("peft")
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    merged, first, second = folder / "merged", folder / "first", folder / "second"
+    # without `init_lora_weights` they are random, not neutral
+    shape = {"r": RANK, "lora_alpha": ALPHA, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False}
+    for seed, target in enumerate((second, first)):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        tuned = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **shape))
+        tuned.save_pretrained(target)
+    tuned.merge_and_unload().save_pretrained(merged)
+    AutoTokenizer.from_pretrained(base).save_pretrained(merged)
+    return merged, first, second
 
 
 def merge(base: Path, adapter: Path, into: Path) -> Path:

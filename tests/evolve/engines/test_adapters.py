@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from evolve.engines.adapters import read_adapter
 from evolve.errors import SettingError
-from tests.evolve.engines.adapter_files import merge, write_adapter
+from tests.evolve.engines.adapter_files import by_hand, by_peft, write_adapter
 from tests.evolve.engines.test_real_engines import ENVIRONMENT
 
 SCRIPT = """
@@ -85,10 +86,11 @@ def test_a_folder_without_an_adapter_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 @pytest.mark.timeout(900)
-def test_an_adapter_gives_the_text_of_merged_weights_beside_others(tmp_path: Path, smollm2_dir: Path) -> None:
-    first = write_adapter(tmp_path / "first", str(smollm2_dir), seed=1)
-    second = write_adapter(tmp_path / "second", str(smollm2_dir), seed=2)
-    merged = merge(smollm2_dir, first, tmp_path / "merged")
+@pytest.mark.parametrize("made", [by_hand, by_peft])
+def test_an_adapter_gives_the_text_of_merged_weights_beside_others(
+    tmp_path: Path, smollm2_dir: Path, made: Callable[[Path, Path], tuple[Path, Path, Path]]
+) -> None:
+    merged, first, second = made(smollm2_dir, tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT, *map(str, (smollm2_dir, merged, first, second))],
         env={**os.environ, **ENVIRONMENT},

@@ -7,12 +7,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import s3fs
 import yaml
 
 COMPOSE = yaml.safe_load((Path(__file__).parents[3] / "docker" / "compose.yaml").read_text())
 
 
+@pytest.mark.slow
 def test_the_bucket_service_makes_its_bucket(s3_options: dict[str, Any]) -> None:
     [python, flag, code] = COMPOSE["services"]["bucket"]["command"]
     assert (python, flag) == ("python", "-c")

@@ -13,7 +13,6 @@ import pyarrow.dataset as ds
 import pytest
 from pyarrow import csv
 from pyarrow import parquet as pq
-from transformers import AutoTokenizer, LlamaConfig
 
 from ray_jobs.config.run import ScoreConfig
 from ray_jobs.errors import SettingsChanged
@@ -25,7 +24,7 @@ from ray_jobs.storage.store import open_store
 from scoring import Pair, RewardConfig, RewardScorer, Scorer, ScorerConfig
 from scoring.scripted import ScriptedScorer
 from tests.ray_jobs.samples import FinishedRun
-from tests.scoring.tiny_models import FAMILIES, GROUPED, build_tokenizer, save_model, save_reward_model
+from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_model, save_reward_model
 
 PAIRS = [
     {"instruction": "Name a river.", "input": "", "output": "The Rhine."},
@@ -126,9 +125,11 @@ def test_files_of_other_formats_in_an_object_store(tmp_path: Path, s3_url: str, 
 
 def test_reward_and_length_are_taken_beside_the_losses(scored: Finished, tmp_path: Path) -> None:
     """In the scorer's actor, with real models; without being asked for, the same columns hold nulls."""
+    from transformers import AutoTokenizer, LlamaConfig
+
     write(tmp_path)
     plain = ds.dataset(scored.output / "data").to_table()
-    scorer = save_model(tmp_path / "scorer", FAMILIES["llama"], bos=True)
+    scorer = save_model(tmp_path / "scorer", "llama", bos=True)
     reward = save_reward_model(tmp_path / "reward", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
     asked = {"reward": {"model": str(reward), "token_budget": 64}, "instruction_length": True, "threads": 1}
     asked["instruction_perplexity"] = True

@@ -371,6 +371,7 @@ def test_a_large_row_group_is_never_held_as_a_whole(tmp_path: Path) -> None:
         assert file.most < path.stat().st_size * 0.8
 
 
+@pytest.mark.slow
 def test_large_rows_of_parquet_come_in_small_batches(tmp_path: Path) -> None:
     """Arrow cannot hand out nested columns of 2 GB in a batch, nor are such batches any good for memory."""
     long = "The quick brown fox. " * 50_000

@@ -169,6 +169,7 @@ def test_file_that_is_not_compressed_as_it_says(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.slow
 def test_long_rows_come_in_small_batches(tmp_path: Path) -> None:
     path = tmp_path / "s.parquet"
     pq.write_table(pa.table({"instruction": ["a" * BATCH_CHARACTERS, "b"]}), path)
@@ -270,6 +271,7 @@ def test_signature_changes_with_files_and_options(tmp_path: Path) -> None:
     assert signature(source) != before
 
 
+@pytest.mark.slow
 def test_memory_stays_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(seeds_module, "BATCH_ROWS", 500)
     path = tmp_path / "s.jsonl"

@@ -132,6 +132,7 @@ def test_one_thread_wins_a_creation(store: Store) -> None:
             assert sum(created) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["local", "s3"], indirect=True)
 def test_one_process_wins_a_creation(store: Store) -> None:
     context = multiprocessing.get_context("spawn")

@@ -14,7 +14,6 @@ import pyarrow.dataset as ds
 import pytest
 import ray
 import yaml
-from transformers import LlamaConfig
 
 from ray_jobs.cli.status import status
 from ray_jobs.config.identity import changes, result_settings
@@ -213,6 +212,8 @@ def test_distances_are_exact_within_each_group_and_a_search_goes_on(source: Path
 
 
 def test_a_reward_model_goes_over_what_is_there(source: Path, tmp_path: Path) -> None:
+    from transformers import LlamaConfig
+
     odd = [record(60, sample=0, output="the rain " * 300), record(61, sample=0, output="")]
     write_output(open_store(str(source)), [odd])
     model = str(save_reward_model(tmp_path / "m", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True)))
@@ -307,6 +308,8 @@ def test_questions_as_they_were_have_the_settings_that_they_had(source: Path) ->
 
 
 def test_both_rewards_stand_beside_each_other_under_their_own_names(tmp_path: Path) -> None:
+    from transformers import LlamaConfig
+
     records = [evolved(number) for number in range(0, 30, 3)]
     write_output(open_store(str(tmp_path / "run")), [records])
     # evolve prompts are longer than the tiny models of other tests take

@@ -27,7 +27,6 @@ from ray_jobs.output.verify import verify
 from ray_jobs.pipeline.actor import ActorContext
 from ray_jobs.pipeline.monitor import Monitor
 from ray_jobs.storage.store import open_store
-from scoring.entailment import Entailment
 from tests.ray_jobs.jobs.autoif.samples import autoif_config
 from tests.ray_jobs.samples import FinishedRun, finished, kept_round, write_seeds
 from tests.scoring.tiny_models import save_classifier
@@ -203,6 +202,8 @@ def test_functions_cases_and_replies_that_fall_are_kept_too(first: Finished) -> 
 
 
 def test_a_classifier_labels_in_place_of_the_judge(first: Finished, tmp_path: Path) -> None:
+    from scoring.entailment import Entailment
+
     model = str(save_classifier(tmp_path, ("entailment", "neutral", "contradiction")))
     found = [
         record

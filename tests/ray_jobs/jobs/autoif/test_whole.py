@@ -18,7 +18,6 @@ from ray_jobs.output.file_names import REPORT
 from ray_jobs.output.run_files import read_json
 from ray_jobs.output.verify import verify
 from ray_jobs.storage.store import Store, open_store
-from scoring.entailment import Entailment
 from tests.ray_jobs.datasets.outputs import Record, read_records
 from tests.ray_jobs.jobs.autoif.samples import ENGINE, autoif_config
 from tests.scoring.tiny_models import save_classifier
@@ -55,6 +54,8 @@ def records(store: Store) -> list[Record]:
 
 
 def test_a_whole_run_on_s3_and_its_failed_rows(s3_url: str, s3_options: dict[str, Any], tmp_path: Path) -> None:
+    from scoring.entailment import Entailment
+
     output = f"{s3_url}/out"
     store = open_store(output, s3_options)
     config = configured(tmp_path, output, s3_options)
