@@ -208,9 +208,10 @@ def score(requests: int, passes: int) -> str:
         "seeds": {"path": SEEDS},
         "evolvers": {"small": {"engine": {"kind": "scripted"}}},
         "responder": {"kind": "evolver"},
-        "scorer": {"model": str(MODEL)},
+        # Ray gives an actor as many threads as it asks for CPUs, by default one
+        "scorer": {"model": str(MODEL), "threads": os.cpu_count()},
     }
-    worker = ScoreWorker(ModelScorerConfig(kind="model", model=str(MODEL)).build())
+    worker = ScoreWorker(ModelScorerConfig(kind="model", model=str(MODEL), threads=os.cpu_count()).build())
     blocks = [pairs[start : start + 256] for start in range(0, len(pairs), 256)]
     bodies = [
         {"pairs": [{"instruction": item["instruction"], "response": item["output"]} for item in block]}

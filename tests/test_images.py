@@ -47,7 +47,7 @@ def makefile_installs() -> list[list[str]]:
 
 
 def test_the_cpu_image_installs_as_make_does_without_the_linters() -> None:
-    torch, rest, dev, project = makefile_installs()
+    torch, rest, project, dev = makefile_installs()
     assert dev == ["--no-deps", "-r", "requirements/dev.txt"]
     assert installs(IMAGES["cpu"]) == [torch, rest, [*project[:-2], "."]]
 

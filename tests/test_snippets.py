@@ -34,6 +34,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]
 PAGES += sorted(path for place in ("docs", "examples", "docker") for path in (ROOT / place).rglob("*.md"))
 RUN_WHOLE = ROOT / "docs" / "using_the_data.md"
 """The page that tests/ray_jobs/datasets/test_documented.py runs as it stands."""
+RUN_IN_ORDER = ROOT / "docs" / "tutorial.md"
+"""The page whose commands tests/test_tutorial.py runs one after the other."""
 LANGUAGES = {"sh", "yaml", "python", "text"}
 FENCE = re.compile(
     r"^(?:<!-- not run: (?P<why>\S.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
@@ -84,7 +86,12 @@ def commands(text: str) -> list[str]:
 
 SNIPPETS = [snippet for page in PAGES for snippet in snippets_of(page)]
 TRIED = [snippet for snippet in SNIPPETS if snippet.why is None]
-SHELL = [(str(item), command) for item in TRIED if item.language == "sh" for command in commands(item.text)]
+SHELL = [
+    (str(item), command)
+    for item in TRIED
+    if item.language == "sh" and item.page != RUN_IN_ORDER
+    for command in commands(item.text)
+]
 YAML = [item for item in TRIED if item.language == "yaml" and item.page != RUN_WHOLE]
 
 

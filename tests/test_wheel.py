@@ -100,7 +100,7 @@ def test_the_demo_runs_away_from_the_repository(wheel: Path, tmp_path: Path, smo
     ).stdout
     assert where.startswith(str(folder))
     evolve("init", "--demo")
-    engines = [f"{name}.engine={SCRIPTED}" for name in ("evolvers.smol-135m", "evolvers.smol-24l", "responder")]
+    engines = [f"{name}.engine={SCRIPTED}" for name in ("evolvers.smol-135m", "evolvers.smol-24l")]
     sets = [part for setting in (*engines, f"scorer={SCRIPTED}") for part in ("--set", setting)]
     evolve("run", "run.yaml", "--limit", "3", *sets)
     assert json.loads((place / "out" / "report.json").read_text())["records"]["kept"] == 3 * 2 * 2

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -129,26 +130,31 @@ def show(
     output: Target,
     rows: Annotated[int, typer.Option(min=1, help="How many rows to show.")] = 3,
     evolver: Annotated[str | None, typer.Option(help="Only rows of this evolver.")] = None,
+    record: Annotated[bool, typer.Option("--record", help="Instead one kept record, with all its columns.")] = False,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
     """Show a few rows side by side: the seed, each round's instruction, response and scores; of a search its method."""
-    from ray_jobs.cli.show import print_rows, rows_document
+    from ray_jobs.cli.show import print_record, print_rows, rows_document, whole_record
     from ray_jobs.cli.status_json import method_document
     from ray_jobs.jobs.method_search import searches
 
     if as_json:
         with json_errors(as_json):
             store = _open(output, storage)
-            search = searches.is_search(store)
-            print_json(method_document(store) if search else rows_document(store, rows, evolver))
+            if searches.is_search(store):
+                print_json(method_document(store))
+            else:
+                print_json({"record": whole_record(store, evolver)} if record else rows_document(store, rows, evolver))
         return
     store = _open(output, storage)
-    if not searches.is_search(store):
+    if searches.is_search(store):
+        for line in searches.describe_method(store):
+            say(line)
+    elif record:
+        print_record(store, evolver)
+    else:
         print_rows(store, rows, evolver)
-        return
-    for line in searches.describe_method(store):
-        say(line)
 
 
 @app.command(epilog="Example: evolve status s3://bucket/run")
@@ -203,17 +209,27 @@ def verify(output: Target, storage: Storage = None, as_json: Json = False) -> No
 
 
 @app.command("retry-failed", epilog="Example: evolve retry-failed out/first")
-def retry_failed(output: Target, storage: Storage = None, verbose: Verbose = False) -> None:
+def retry_failed(
+    output: Target,
+    storage: Storage = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The run's configuration, for what is not stored of it: secrets."),
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
     """Run the failed rows of an output again, under the configuration that it was begun with. Adds no seeds."""
     from ray_jobs.cli.show import print_run
-    from ray_jobs.config.load import parse_storage
+    from ray_jobs.config.load import parse_storage, read_raw
     from ray_jobs.jobs.registry import run_all, stored_jobs
     from ray_jobs.jobs.stores import stores_of
     from ray_jobs.output.retry import drop_failed
     from ray_jobs.runner.run import resume
 
     store = _open(output, storage)
-    first, *later = stored_jobs(store, output, parse_storage(storage))
+    given = None if config is None else read_raw(config)
+    options = parse_storage(storage) or (given or {}).get("storage") or {}
+    first, *later = stored_jobs(store, output, options, given)
     again = sum(drop_failed(item) for item in stores_of(store).values())
     say(f"{again:,} failed rows run again")
 

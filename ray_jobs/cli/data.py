@@ -45,6 +45,11 @@ Reasoning = Annotated[
     typer.Option(help="What responders thought: left out, a field of its turn, or in tags before the answer."),
 ]
 FileName = Annotated[Literal["jsonl", "parquet"], typer.Option(help="The type of the files.")]
+Recipe = Annotated[
+    str | None,
+    typer.Option(metavar="MODEL", help="Add recipes by which LLaMA-Factory, TRL and Axolotl fine-tune this model."),
+]
+Cards = Annotated[int, typer.Option(help="On how many cards the recipes train; they share the paper's batch of 64.")]
 Validation = Annotated[str, typer.Option(metavar="SHARE", help="Set the records of this share of the seeds aside.")]
 
 
@@ -113,6 +118,8 @@ def export(
     validation: Validation = "0%",
     reasoning: Reasoning = "omit",
     drop_cut: DropCut = False,
+    recipe: Recipe = None,
+    cards: Cards = 1,
     storage: Storage = None,
     as_json: Json = False,
 ) -> None:
@@ -129,6 +136,8 @@ def export(
             validation=validation,
             reasoning=reasoning,
             drop_cut=drop_cut,
+            recipe=recipe,
+            cards=cards,
             storage=parse_storage(storage),
             say=progress(as_json),
         )
@@ -141,4 +150,6 @@ def export(
         say(f"{exported.incomplete:>12,} left out, for they lack a text that the format needs")
     if exported.cut:
         say(f"{exported.cut:>12,} left out, for their response ran into its token limit")
+    for name in exported.recipes:
+        say(f"recipe: {name}")
     say(f"dataset: {mask_url(target)}")

@@ -9,8 +9,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from ray_jobs.cli.terminal import Screen, printable, printable_values
+from ray_jobs.cli.terminal import Screen
 from ray_jobs.output.columns import HEADLINES
+from ray_jobs.output.printable import printable, printable_values
 from ray_jobs.output.schema import KEPT
 
 if TYPE_CHECKING:

@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from evolve.masking import mask_url
-from ray_jobs.cli.terminal import Screen, printable, printable_values
+from ray_jobs.cli.terminal import Screen
+from ray_jobs.datasets.opened import Output
+from ray_jobs.datasets.shown import lines, title
 from ray_jobs.errors import NothingUseful, OutputError
 from ray_jobs.jobs.autoif import funnel
 from ray_jobs.output import accept
@@ -19,10 +21,13 @@ from ray_jobs.output.columns import HEADLINES
 from ray_jobs.output.counts import CUT_SHARE
 from ray_jobs.output.file_names import SUCCESS
 from ray_jobs.output.part_files import pieces
+from ray_jobs.output.printable import printable, printable_values
 from ray_jobs.output.schema import FAILED, KEPT, REJECTED
 from ray_jobs.storage.store import Store
 
 Record = dict[str, Any]
+LOOKED_AT = 8192
+"""Among so many records the one is looked for that is shown whole."""
 
 
 def print_rows(store: Store, wanted: int, evolver: str | None) -> None:
@@ -38,6 +43,25 @@ def rows_document(store: Store, wanted: int, evolver: str | None) -> dict[str, A
     """What `print_rows` prints, for programs: each row as the list of its records. Raises as it does."""
     rows = [{"records": records} for records in _first_rows(store, wanted, evolver)]
     return {"finished": store.exists(SUCCESS), "rows": rows}
+
+
+def print_record(store: Store, evolver: str | None) -> None:
+    """Print a kept record with all its columns. Raises OutputError where there is none."""
+    record, table = whole_record(store, evolver), Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in lines(record):
+        table.add_row(name, value)
+    Screen().print(Panel(table, title=title(record), title_align="left"))
+
+
+def whole_record(store: Store, evolver: str | None) -> Record:
+    """The first kept record among those of the most rounds, of one evolver or any. Raises OutputError for none."""
+    records = (record for record in Output(store).records() if evolver is None or record["evolver"] == evolver)
+    found = max(itertools.islice(records, LOOKED_AT), key=lambda record: int(record["round"]), default=None)
+    if found is None:
+        raise _nothing(store, "kept record", evolver)
+    return found
 
 
 def print_run(run: Callable[[], dict[str, Any]], output: str) -> None:
@@ -109,9 +133,13 @@ def _plain(entry: dict[str, Any]) -> dict[str, str]:
 def _first_rows(store: Store, wanted: int, evolver: str | None) -> list[list[Record]]:
     found = list(itertools.islice(_rows(store, evolver), wanted))
     if not found:
-        of = f" of evolver {evolver}" if evolver else ""
-        raise OutputError(f"{store.url}: no committed row{of} to show")
+        raise _nothing(store, "committed row", evolver)
     return found
+
+
+def _nothing(store: Store, what: str, evolver: str | None) -> OutputError:
+    of = f" of evolver {evolver}" if evolver else ""
+    return OutputError(f"{store.url}: no {what}{of} to show")
 
 
 def _rows(store: Store, evolver: str | None) -> Iterator[list[Record]]:

@@ -158,6 +158,11 @@ class OpenAIConfig(ChatConfig, EngineKind):
         """The variables that hold the keys."""
         return self.api_key_env if isinstance(self.api_key_env, tuple) else (self.api_key_env,)
 
+    @property
+    def asked(self) -> str:
+        """The model's name on the servers."""
+        return self.model
+
     def places(self) -> list[tuple[Secret, str]]:
         """Each URL with the variable of its key."""
         return paired(self.urls, self.keys)
@@ -168,7 +173,7 @@ class OpenAIConfig(ChatConfig, EngineKind):
 
         limits = Limits(self.requests_per_minute or 0, self.tokens_per_minute or 0)
         urls = [str(url) for url in revealed(self.urls, "url")]
-        server = (urls, self.model, self.keys, self.timeout_seconds, self.retries)
+        server = (urls, self.asked, self.keys, self.timeout_seconds, self.retries)
         thinking = (self.reasoning == AUTO, self.reasoning_tokens or 0)
         return OpenAIEngine(*server, self.chat(), *thinking, self.max_requests, limits)
 

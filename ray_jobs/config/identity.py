@@ -80,7 +80,9 @@ def _counting(path: Path, value: Any, dumped: Any) -> Iterator[tuple[Path, Any]]
     """The settings in `value` that change results, each as `dumped` has it."""
     if isinstance(value, BaseModel):
         for name, field in type(value).model_fields.items():
-            yield from _of_field((*path, name), _marks(field), getattr(value, name), dumped[name])
+            # what is never stored is not among what is dumped
+            if name in dumped:
+                yield from _of_field((*path, name), _marks(field), getattr(value, name), dumped[name])
     elif isinstance(dumped, dict):
         for key, item in dumped.items():
             yield from _counting((*path, key), value.get(key) if isinstance(value, Mapping) else None, item)

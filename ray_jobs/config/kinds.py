@@ -72,3 +72,13 @@ EXPORTS: Registry[Any] = Registry(
         "dpo": "ray_jobs.datasets.formats:DPO",
     },
 )
+TRACKERS = ConfigRegistry(
+    "trackers",
+    "ray_jobs.config.trackers:TrackerKind",
+    {
+        "wandb": "ray_jobs.runner.trackers.wandb_tracker:WandbConfig",
+        "mlflow": "ray_jobs.runner.trackers.mlflow_tracker:MlflowConfig",
+        "trackio": "ray_jobs.runner.trackers.trackio_tracker:TrackioConfig",
+        "opentelemetry": "ray_jobs.runner.trackers.spans:SpansConfig",
+    },
+)

@@ -19,6 +19,8 @@ from ray_jobs.config.pools import PoolConfig
 from ray_jobs.config.secrets import Address, Options
 from ray_jobs.config.sharing import check_sharing, same_model
 from ray_jobs.config.strategies import EliminationConfig, EvolInstructConfig, RulesConfig, StrategyConfig
+from ray_jobs.config.through import ThroughConfig
+from ray_jobs.config.trackers import TrackerConfig
 
 if TYPE_CHECKING:
     from scoring.records import Scoring
@@ -237,12 +239,13 @@ class RayConfig(Strict):
 
 
 class OutputConfig(Strict):
-    """What everything has that writes an output with pools: the output, when it gives up, where it runs."""
+    """What writes an output with pools: the output, when it gives up, where it runs, `trackers` of its figures."""
 
     output: Address = Field(json_schema_extra=HARMLESS)
     storage: Options = Field(default_factory=Options, json_schema_extra=HARMLESS)
     limits: LimitsConfig = Field(LimitsConfig(), json_schema_extra=HARMLESS)
     ray: RayConfig = Field(RayConfig(), json_schema_extra=HARMLESS)
+    trackers: tuple[TrackerConfig, ...] = Field((), json_schema_extra=HARMLESS)
 
 
 class JobConfig(OutputConfig):
@@ -274,7 +277,8 @@ class RunConfig(JobConfig):
     """One run: one output folder and everything that determines what ends up in it.
 
     `confidence_share` of the rows, by their ids, ask the evolver how sure it is of its tokens. With `keep_thoughts`
-    what it thinks aloud is kept in a column of its own.
+    what it thinks aloud is kept in a column of its own. Whoever has a service with the same models loaded can have
+    them asked `through` it; nothing of that is stored.
     """
 
     seed: int = 0
@@ -287,6 +291,7 @@ class RunConfig(JobConfig):
     keep_rounds: Literal["all", "last"] = "all"
     responder: ResponderConfig
     scorer: ScorerConfig | None = None
+    through: ThroughConfig | None = Field(None, exclude=True, json_schema_extra=HARMLESS)
 
     @model_validator(mode="after")
     def _shared_engines(self) -> Self:

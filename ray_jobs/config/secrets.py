@@ -174,7 +174,8 @@ class Options(Mapping[str, Any]):
         return {"type": "object"}
 
 
-def _checked_url(value: Any) -> Secret:
+def checked_url(value: Any) -> Secret:
+    """A server's address. Raises ValueError."""
     secret = Secret.read(value)
     if secret.variable is None:
         url = secret.reveal()
@@ -186,15 +187,16 @@ def _checked_url(value: Any) -> Secret:
 
 
 def _checked_urls(value: Any) -> Secret | tuple[Secret, ...]:
-    return _one_or_several(_checked_url, value, "a URL")
+    return _one_or_several(checked_url, value, "a URL")
 
 
-def _stored_url(url: Secret) -> Any:
+def stored_url(url: Secret) -> Any:
+    """What is stored of it: the address without what may be secret in it, or the variable's name."""
     return url.stored("") if url.variable else mask_url(url.reveal())
 
 
 def _stored_urls(urls: Secret | tuple[Secret, ...]) -> Any:
-    return [_stored_url(url) for url in urls] if isinstance(urls, tuple) else _stored_url(urls)
+    return [stored_url(url) for url in urls] if isinstance(urls, tuple) else stored_url(urls)
 
 
 def _checked_variable(name: Any) -> str:
@@ -240,7 +242,7 @@ Urls = Annotated[
 ]
 """The address of a server, or several, stored without the passwords and tokens in them."""
 
-Webhook = Annotated[Secret, BeforeValidator(_checked_url), PlainSerializer(lambda url: url.stored("EVOLVE_NOTIFY"))]
+Webhook = Annotated[Secret, BeforeValidator(checked_url), PlainSerializer(lambda url: url.stored("EVOLVE_NOTIFY"))]
 """The address of a webhook, the whole of which may be secret: run.json holds {from: NAME}."""
 
 Address = Annotated[str, PlainSerializer(mask_url)]

@@ -16,6 +16,8 @@ import pyarrow.compute as pc
 from ray_jobs.config.kinds import EXPORTS
 from ray_jobs.config.registry import UnknownKind
 from ray_jobs.datasets.formats import Format, Reasoning, with_reasoning
+from ray_jobs.datasets.recipes import FILES as RECIPES
+from ray_jobs.datasets.recipes import recipes, student
 from ray_jobs.datasets.shards import SHARD_BYTES, JsonlShards, ParquetShards, Shards
 from ray_jobs.datasets.source import Source, open_source
 from ray_jobs.datasets.target import Contents, check_target, new_dataset, write_new
@@ -28,7 +30,9 @@ from ray_jobs.storage.store import Store
 TRAIN, VALIDATION = "train", "validation"
 DATASET_INFO, EXPORT = "dataset_info.json", "export.json"
 DATASET_NAME, TITLE = "evolved", "# Evolved instructions, format"
-CONTENTS = Contents("export", (TRAIN, VALIDATION), EXPORT, {DATASET_INFO: f'"{DATASET_NAME}_{TRAIN}"', CARD: TITLE})
+CONTENTS = Contents(
+    "export", (TRAIN, VALIDATION, *RECIPES), EXPORT, {DATASET_INFO: f'"{DATASET_NAME}_{TRAIN}"', CARD: TITLE}
+)
 """What an export writes."""
 FileKind = Literal["jsonl", "parquet"]
 WRITERS: Mapping[FileKind, type[Shards]] = {"jsonl": JsonlShards, "parquet": ParquetShards}
@@ -38,7 +42,7 @@ WRITERS: Mapping[FileKind, type[Shards]] = {"jsonl": JsonlShards, "parquet": Par
 class Exported:
     """The account of an export. `incomplete` counts records that lack a text of the format, `cut` those left out.
 
-    `cut` is None where cut responses are not left out.
+    `cut` is None where cut responses are not left out. `recipes` are files for training programs, by their names.
     """
 
     format: str
@@ -48,6 +52,7 @@ class Exported:
     sides: dict[str, Shards] = field(default_factory=dict)
     incomplete: int = 0
     cut: int | None = None
+    recipes: Mapping[str, bytes] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The content of export.json, without the time."""
@@ -63,6 +68,7 @@ class Exported:
                 **left_out,
             },
             "files": [asdict(part) for side in self.sides.values() for part in side.parts],
+            "recipes": list(self.recipes),
         }
 
 
@@ -75,16 +81,19 @@ def export(
     shard_bytes: int = SHARD_BYTES,
     reasoning: Reasoning = "omit",
     drop_cut: bool = False,
+    recipe: str | None = None,
+    cards: int = 1,
     say: Callable[[str], None] = print,
 ) -> Exported:
     """Write the dataset in `store`, of a run or a selection, to `target` in the format `name`.
 
     `reasoning` says what becomes of what responders thought, in a format with turns. `drop_cut` leaves out responses
-    that ran into their token limit. `validation` is the share of seeds
-    whose records are set aside, at least 0 and below 1. What an export that has failed or was killed has left in
-    `target` is made anew. Raises OutputError where anything else is there, `target` lies in `store` or around it, or
-    `store` holds no dataset; LeaseHeld where a process is writing there; ConfigError where the data lack what the
-    format needs, or a side of the split would be empty.
+    that ran into their token limit. `validation` is the share of seeds whose records are set aside, at least 0 and
+    below 1. With `recipe`, a model that is to be fine-tuned on so many `cards`, there are recipes for training programs
+    beside the data. What an export that has failed or was killed has left in `target` is made anew. Raises OutputError
+    where anything else is there, `target` lies in `store` or around it, or `store` holds no dataset; LeaseHeld where a
+    process is writing there; ConfigError where the data lack what the format needs, a side of the split would be empty,
+    or there is no recipe.
     """
     check_target(target, CONTENTS, [store])
     source, wanted = open_source(store), with_reasoning(find_format(name), reasoning)
@@ -98,7 +107,8 @@ def export(
         _check_sides(source, validation)
     if drop_cut:
         source.require((FINISH,), "--drop-cut")
-    exported = Exported(name, file, validation, source.origin, cut=0 if drop_cut else None)
+    made = recipes(name, student(recipe, cards, file, validation > 0)) if recipe else {}
+    exported = Exported(name, file, validation, source.origin, cut=0 if drop_cut else None, recipes=made)
     exported.sides = {side: WRITERS[file](target, side, wanted.schema, shard_bytes) for side in sides}
     with new_dataset(target, CONTENTS, [store]):
         _write(source, wanted, exported)
@@ -166,6 +176,8 @@ def _describe(target: Store, wanted: Format, exported: Exported, languages: Sequ
     entries = {f"{DATASET_NAME}_{side}": wanted.described(side) for side in exported.sides}
     write_new(target, DATASET_INFO, json.dumps(entries, indent=2).encode())
     write_new(target, CARD, _card(exported, languages).encode())
+    for path, recipe in exported.recipes.items():
+        write_new(target, path, recipe)
     content = {"written_at": datetime.now(UTC).isoformat(), **exported.to_json()}
     write_new(target, EXPORT, json.dumps(content, indent=1).encode())
 

@@ -44,8 +44,9 @@ def select(
     `near_duplicates` is the similarity from which instructions count as equal (0.7 is usual), and `decontaminate` a
     folder of test sets. `storage` holds options for the file systems. Raises as `datasets.select.select` does.
 
-        selection = select("out/first", "out/best", by="ic_ifd", top="25%", per=["evolver", "round"])
-        selection.totals    # records kept, and left out by reason
+    >>> selection = select("out/first", "out/best", by="ic_ifd", top="25%", per=["evolver", "round"], say=str)
+    >>> [outcome.name for outcome in sorted(selection.totals)]    # records by what became of them
+    ['KEPT', 'BELOW_CUT']
     """
     rule = make_rule(
         by,
@@ -74,6 +75,8 @@ def export(
     validation: str = "0%",
     reasoning: Reasoning = "omit",
     drop_cut: bool = False,
+    recipe: str | None = None,
+    cards: int = 1,
     storage: Mapping[str, Any] | None = None,
     say: Callable[[str], None] = print,
 ) -> Exported:
@@ -81,14 +84,28 @@ def export(
 
     Formats are alpaca, sharegpt, messages, dpo, and those of installed packages. The records of a share `validation` of
     the seeds are set aside, each seed on one side. In sharegpt and messages, what responders thought is a "field" of
-    its turn, or "inline" before the answer in tags, where `reasoning` says so. `storage` holds options for the file
-    systems. Raises as `datasets.export.export` does.
+    its turn, or "inline" before the answer in tags, where `reasoning` says so. For a student `recipe`, a
+    model that is to be trained on so many `cards`, there are recipes for training programs beside the data. `storage`
+    holds options for the file systems. Raises as `datasets.export.export` does.
 
-        export("out/best", "out/sft", "alpaca", validation="5%")
+    >>> exported = export("out/first", "out/sft", "alpaca", validation="20%", say=str)
+    >>> sorted(exported.sides)
+    ['train', 'validation']
     """
     share, options = _share(validation), storage or {}
     source, written = open_store(output, options), open_store(target, options)
-    return export_records(source, written, format, file, share, reasoning=reasoning, drop_cut=drop_cut, say=say)
+    return export_records(
+        source,
+        written,
+        format,
+        file,
+        share,
+        reasoning=reasoning,
+        drop_cut=drop_cut,
+        recipe=recipe,
+        cards=cards,
+        say=say,
+    )
 
 
 def _share(text: str) -> Fraction:

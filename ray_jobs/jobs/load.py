@@ -22,7 +22,12 @@ def load_config(
     `overrides` are "dotted.path=value" with YAML values, applied in order; `output` replaces the configured one.
     `${NAME}` in a text is a variable of the environment. Raises ConfigError with one line a wrong field.
 
-        config = load_config("run.yaml", ["strategy.rounds=3"], output="out/first")
+    >>> config = load_config("run.yaml", ["strategy.rounds=2"], output="out/second")
+    >>> config.output, config.strategy.rounds
+    ('out/second', 2)
+    >>> load_config("run.yaml", ["strategy.rounds=none"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ray_jobs.errors.ConfigError: run.yaml: ...
     """
     if isinstance(source, Mapping):
         raw, name = overridden(deepcopy(dict(source)), overrides), "the settings"

@@ -24,7 +24,8 @@ from ray_jobs.jobs.finish_config import FinishingAutoIFConfig, FinishingRunConfi
 from ray_jobs.jobs.score_pairs import ScorePairsJob
 from ray_jobs.jobs.stores import stores_of
 from ray_jobs.jobs.synthesis import SynthesisJob
-from ray_jobs.output import ownership
+from ray_jobs.output import accept, ownership
+from ray_jobs.output.begun_with import refuse_changes
 from ray_jobs.output.file_names import RUN
 from ray_jobs.output.run_files import read_run
 from ray_jobs.pipeline.job import Job, PooledJob
@@ -68,11 +69,14 @@ def run_all(jobs: Sequence[PooledJob], verbose: bool = False, say: Say = print) 
     return report
 
 
-def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequence[PooledJob]:
+def stored_jobs(
+    store: Store, output: str, storage: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> Sequence[PooledJob]:
     """The jobs of the output in `store`, for `output` and `storage` as they are now: options are never written down.
 
-    Raises OutputError where there is no run, one phase of a run alone, or one whose job or configuration this version
-    does not know.
+    With `given` under these settings, which must give the same results as the stored ones. Raises SettingsChanged where
+    they do not, and OutputError where there is no run, one phase of a run alone, or one whose job or configuration this
+    version does not know.
     """
     phase, first = next(iter(stores_of(store).items()))
     stored = read_run(first)
@@ -85,6 +89,11 @@ def stored_jobs(store: Store, output: str, storage: Mapping[str, Any]) -> Sequen
     if kind not in REGISTRY:
         raise OutputError(f"{first.url}: holds a job {kind}, expected one of {', '.join(REGISTRY)}")
     model, jobs = REGISTRY[kind]
+    if given is not None:
+        found = jobs(validated(model, {**given, "output": output, "storage": storage}, "the settings"))
+        for item, job in zip(stores_of(store).values(), found, strict=False):
+            refuse_changes(item, accept.load(item), job.noted())
+        return found
     try:
         config = validated(model, {**stored["configuration"], "output": output, "storage": storage}, RUN)
     except ConfigError as error:

@@ -18,6 +18,7 @@ from ray_jobs.jobs.methods import held_out
 from ray_jobs.jobs.preflight import check, check_models
 from ray_jobs.jobs.stages import responding, scoring
 from ray_jobs.jobs.thinking import told
+from ray_jobs.jobs.through import through_service
 from ray_jobs.output.card import shown_model
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.plan import Fanout
@@ -55,7 +56,8 @@ class SynthesisJob(SeededJob):
         evolve = EvolveTask(
             self._strategy, run.seed, run.keep_rounds, own, run.confidence_share, keep_thoughts=run.keep_thoughts
         )
-        return Pipeline(tuple(run.evolvers), (*evolving(run, evolve), *responders, *scoring(run.scorer)))
+        stages = (*evolving(run, evolve), *responders, *scoring(run.scorer))
+        return Pipeline(tuple(run.evolvers), tuple(through_service(stages, run.through)))
 
     @property
     def records_per_row(self) -> int:

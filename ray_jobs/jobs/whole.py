@@ -21,8 +21,11 @@ def run(config: FinishingConfig, verbose: bool = False, say: Say = print) -> dic
     Raises a JobError: ConfigError, SeedError, StorageError, OutputError where another run is at work or the settings
     have changed, PoolError, ClusterError, Stopped, BudgetSpent; whatever was finished by then is committed.
 
-        report = run(load_config("run.yaml", output="out/first"))
-        report["records"], report["reasons"]
+    >>> from ray_jobs import load_config
+    >>> report = run(load_config("run.yaml", ["strategy.rounds=1"], output="out/third"))  # doctest: +ELLIPSIS
+    plan: 4 seeds, 8 rows, ...
+    >>> report["records"]
+    {'planned': 8, 'kept': 8, 'rejected': 0, 'failed': 0}
     """
     with notified(config.notify, config.output, config.storage, say):
         check_finish(config)

@@ -83,6 +83,7 @@ PATTERNS: Mapping[Kind, Sequence[str]] = {
         *_HELD,
         rf"(train|validation)/{_SHARD}\.(jsonl|parquet)",
         r"(dataset_info|export)\.json",
+        r"recipe-\w+\.yaml",
         r"README\.md",
     ),
     "analysis": _ANALYSIS,

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ray.util.metrics import Counter, Gauge
 
+from ray_jobs.output.columns import HEADLINES
 from ray_jobs.pipeline.monitor import PoolState, Snapshot
 
 
@@ -88,6 +89,19 @@ def readings(snapshot: Snapshot, planned: int, already: int, shares: Mapping[str
         yield "evolve_records", key, count
     for name, pool in snapshot.pools.items():
         yield from _pool_readings(name, pool)
+
+
+def figures(snapshot: Snapshot, planned: int, already: int, shares: Mapping[str, float]) -> dict[str, float]:
+    """Every metric by name and labels, such as `evolve_pool_rows/respond`, and the means of headline scores."""
+    # a label that is empty, such as the reason of what is kept, is no part of a name
+    found = {
+        "/".join((name, *filter(None, values))): number
+        for name, values, number in readings(snapshot, planned, already, shares)
+    }
+    for item in HEADLINES:
+        if (mean := snapshot.committed.share(item.name)) is not None:
+            found[f"evolve_mean/{item.name}"] = mean
+    return found
 
 
 def _pool_readings(name: str, pool: PoolState) -> Iterator[Reading]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -22,8 +21,8 @@ from ray_jobs.pipeline.queues import Queues
 
 NO_QUEUES = Queues()
 LINE_SECONDS = 10.0
-SILENT_SECONDS = 300.0
-"""After how long a log hears that nothing has changed."""
+FIRST_SILENT_SECONDS, SILENT_SECONDS = 30.0, 300.0
+"""After how long a log hears that nothing has changed: each time twice as long, up to five minutes after the last."""
 WINDOW_SECONDS = 60.0
 
 
@@ -126,7 +125,8 @@ class LineDisplay(Display):
         super().__init__(work, clock)
         self._time_of_day = time_of_day
         self._shown: dict[str, str] = {}
-        self._looked, self._said = -LINE_SECONDS, -LINE_SECONDS
+        self._looked, self._changed = -LINE_SECONDS, -LINE_SECONDS
+        self._silent = FIRST_SILENT_SECONDS
 
     def observe(self, snapshot: Snapshot) -> None:
         """Print what has changed, when ten seconds have gone by."""
@@ -137,18 +137,29 @@ class LineDisplay(Display):
         new = [line for line in lines if self._shown.get(line.name) != _facts(line)]
         self._shown = {line.name: _facts(line) for line in lines}
         if new:
+            self._changed, self._silent = elapsed, FIRST_SILENT_SECONDS
             for line in new:
                 rest = f"{line.tokens_per_second:,.0f} tokens/s, ETA {in_clock(line.eta_seconds)}"
                 self._print(f"{line.name}: {_facts(line)}, {rest}")
             left = [line.eta_seconds for line in lines]
             eta = None if None in left else max((seconds or 0.0 for seconds in left), default=None)
             self._print(f"{self.summary(snapshot)}, ETA {in_clock(eta)}")
-        elif elapsed - self._said >= SILENT_SECONDS:
-            self._print(f"nothing has changed for {in_clock(elapsed - self._said)}")
+        elif elapsed - self._changed >= self._silent:
+            self._silent += min(self._silent, SILENT_SECONDS)
+            self._print(f"nothing has changed for {in_clock(elapsed - self._changed)}{_awaited(snapshot, lines)}")
 
     def _print(self, text: str) -> None:
-        self._said = self.elapsed
-        print(f"{self._time_of_day():%Y-%m-%d %H:%M:%S} +{in_clock(self._said)} {text}", flush=True)
+        print(f"{self._time_of_day():%Y-%m-%d %H:%M:%S} +{in_clock(self.elapsed)} {text}", flush=True)
+
+
+def _awaited(snapshot: Snapshot, lines: Sequence[PoolLine]) -> str:
+    """What holds a run up that has hardly begun: pools with rows left and no actor that is ready."""
+    left = {line.name: snapshot.pools[line.name] for line in lines if line.done < line.total}
+    loading = [name for name, pool in left.items() if pool.loading and not pool.ready]
+    absent = [name for name, pool in left.items() if not (pool.loading or pool.ready)]
+    words = [f"the models of {', '.join(loading)} to load"] if loading else []
+    words += [f"the first actor of {', '.join(absent)}"] if absent else []
+    return f"; waiting for {' and '.join(words)}" if words else ""
 
 
 def _facts(line: PoolLine) -> str:
@@ -187,11 +198,6 @@ class LiveDisplay(Display):
     def close(self) -> None:
         """Stop drawing and leave the last table."""
         self._live.stop()
-
-
-def make_display(work: Work) -> Display:
-    """Bars where standard output is a terminal, lines elsewhere."""
-    return LiveDisplay(work, Console()) if sys.stdout.isatty() else LineDisplay(work)
 
 
 def in_clock(seconds: float | None) -> str:

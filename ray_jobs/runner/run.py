@@ -13,7 +13,9 @@ import numpy.typing as npt
 import ray
 from ray.exceptions import RayError
 
+from evolve.masking import mask_url
 from ray_jobs.config.identity import fingerprint
+from ray_jobs.config.trackers import TrackedRun
 from ray_jobs.errors import JobError, PoolError, StorageError
 from ray_jobs.output import lease, ownership, run_files
 from ray_jobs.output.epochs import Epoch, begin, check_store
@@ -21,7 +23,7 @@ from ray_jobs.output.plan_index import UNREADABLE, PlanIndex
 from ray_jobs.output.schema import KEPT
 from ray_jobs.pipeline.job import PooledJob
 from ray_jobs.pipeline.journal import JournalPlace, interval
-from ray_jobs.pipeline.monitor import Monitor
+from ray_jobs.pipeline.monitor import Monitor, Snapshot
 from ray_jobs.pipeline.placement import Placement
 from ray_jobs.pipeline.plan_source import Pending, fitting_rows, pending_blocks
 from ray_jobs.pipeline.pools import blocks_at_once, logical_cpus, unschedulable, without_autoscaler
@@ -32,16 +34,18 @@ from ray_jobs.pipeline.stream import stream
 from ray_jobs.runner.address import check_address, starts_here
 from ray_jobs.runner.budget import Budget, spent_by
 from ray_jobs.runner.cluster import cluster, configure_data
+from ray_jobs.runner.displays import make_display
 from ray_jobs.runner.drive import Drive, Say
 from ray_jobs.runner.journal import kept_short
-from ray_jobs.runner.metrics import RunMetrics
-from ray_jobs.runner.progress import Work, make_display
+from ray_jobs.runner.metrics import RunMetrics, figures
+from ray_jobs.runner.progress import Work
 from ray_jobs.runner.ray_errors import pool_error
 from ray_jobs.runner.ray_log import kept_apart, with_log_folder
 from ray_jobs.runner.servers import check_servers
 from ray_jobs.runner.sessions import SessionLog
 from ray_jobs.runner.signals import StopRequest
 from ray_jobs.runner.told import Told
+from ray_jobs.runner.tracking import Tracking
 from ray_jobs.runner.watch import Execution, Observer, watch
 from ray_jobs.runner.watchdog import Watchdog
 from ray_jobs.storage.store import Store, open_store
@@ -155,7 +159,13 @@ class _Run:
             last_time = run_files.ready_last_time(sessions)
             work = Work(pipeline.passing(pending.rows()), plan.asked_rows, already, Queues.of(pipeline), last_time)
             first = [stage.name for stage in pipeline.first]
-            with make_display(work) as display:
+            tracked = TrackedRun(fingerprint(job.settings()), job.kind, mask_url(job.config.output), job.settings())
+
+            def read(snapshot: Snapshot) -> dict[str, float]:
+                return figures(snapshot, plan.asked_rows, already, budget.shares(snapshot))
+
+            tracking = Tracking(job.config.trackers, tracked, read, work.totals, self.say)
+            with make_display(work) as display, tracking:
                 session = SessionLog(self.holder.lease, number)
                 metrics = RunMetrics(fingerprint(job.settings()), plan.asked_rows, already, budget.shares)
                 sizes = {name: pool.bounds[1] for name, pool in pools.items()}
@@ -163,7 +173,7 @@ class _Run:
                 proven = bool(self.epoch.accepted.manifest.outcome_counts().by_status()[KEPT])
                 hopeless = lacking if alone else partial(without_autoscaler, pools)
                 watchdog = Watchdog(limits, sizes, lacking, hopeless, proven)
-                observers: list[Observer] = [session, display, metrics, budget, Told(self.say)]
+                observers: list[Observer] = [session, display, metrics, budget, Told(self.say), tracking]
                 observers += placements.values()
                 try:
                     with kept_short(self.epoch.store.retrying(0), done, monitor, self.holder.check):

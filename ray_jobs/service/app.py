@@ -27,7 +27,7 @@ from ray_jobs.runner.address import check_address, starts_here
 from ray_jobs.runner.cluster import cluster
 from ray_jobs.runner.ray_log import kept_apart, with_log_folder
 from ray_jobs.runner.signals import StopRequest
-from ray_jobs.service.config import ServedRunConfig, ServiceConfig
+from ray_jobs.service.config import ServedRunConfig, ServiceConfig, is_loopback
 from ray_jobs.service.deployments import APP, GATEWAY, Setup, conditions, gateway
 from ray_jobs.service.engines import roster
 from ray_jobs.service.tokens import TokenFile, digest, from_environment, new_token, token_file
@@ -87,15 +87,22 @@ def serve_until_stopped(setup: Setup, say: Say, verbose: bool = False) -> None:
         say(f"loading {', '.join(item.name for item in setup.roster.loaded)}")
         try:
             dashboard = f"http://{get_dashboard_url()}"  # type: ignore[no-untyped-call]
-            _deploy(replace(setup, dashboard=dashboard, cluster=ray.get_runtime_context().gcs_address))
+            where = {"dashboard": dashboard, "cluster": ray.get_runtime_context().gcs_address, "url": _url(service)}
+            _deploy(replace(setup, **where, alone=alone))
             if _until_ready(setup, request):
-                say(f"ready: http://{service.host}:{service.port}/")
+                say(f"ready: {_url(service)}/")
                 if made:
                     say(f"token, shown this once: {made}")
             while not request.why:
                 time.sleep(POLL_SECONDS)
         finally:
             _end(service, alone)
+
+
+def _url(service: ServiceConfig) -> str:
+    """Where clients find the service."""
+    host = service.host if is_loopback(service.host) else service.hosts[0]
+    return f"http://{f'[{host}]' if ':' in host else host}:{service.port}"
 
 
 def _deploy(setup: Setup) -> None:

@@ -12,7 +12,7 @@ from ray_jobs.service.answers import Refused
 from ray_jobs.service.config import Allowances
 
 NOTHING = Allowances()
-OPERATORS = frozenset({"finish", "notify", "ray", "service"})
+OPERATORS = frozenset({"finish", "notify", "ray", "service", "through", "trackers"})
 """Settings that are the operator's alone."""
 SENT_ELSEWHERE = frozenset({"api_key_env", "environment", "key_variable", "url"})
 """Variables, and where what they hold would be sent."""

@@ -31,6 +31,7 @@ from ray_jobs.output.rounds import RoundRow
 from ray_jobs.pipeline.actor import load_engine
 from ray_jobs.pipeline.placement import on_one_machine
 from ray_jobs.runner.ray_log import log_folder
+from ray_jobs.service.borrowing import OwnEngines, crowded
 from ray_jobs.service.config import ServedRunConfig
 from ray_jobs.service.engine_worker import EngineWorker
 from ray_jobs.service.engines import Condition, Figures, Loaded, Roster
@@ -39,11 +40,13 @@ from ray_jobs.service.jobs import RayJobs
 from ray_jobs.service.metrics import MeteredFigures, MeteredUsage, ServiceMetrics
 from ray_jobs.service.score_worker import Pair, ScoreWorker
 from ray_jobs.service.state import ServiceState
-from ray_jobs.service.tokens import TokenFile
+from ray_jobs.service.tokens import TokenFile, digest, own_token
 from ray_jobs.service.work import Call, Question, Trial, Trouble
 
 log = logging.getLogger(__name__)
 APP, GATEWAY = "slm_evolve", "gateway"
+RUNS = "(runs)"
+"""The name, which no token can have, under which runs ask that the service has started."""
 INDEXES = "evolve-indexes"
 """Where in Ray's session folder indexes of records lie, which go with it."""
 QUEUED = 100_000
@@ -62,7 +65,7 @@ class Setup:
 
     `settings` are those of the file, without `service`. `digests` are those of tokens that are in no file. `folder` is
     where relative paths begin, where there is such a folder; `dashboard` is where runs are submitted, and `cluster`
-    what they join then, if it is known.
+    what they join then, if it is known. At `url` runs reach the service, whose machine is its own if it is `alone`.
     """
 
     config: ServedRunConfig
@@ -73,6 +76,14 @@ class Setup:
     folder: Path
     dashboard: str | None = None
     cluster: str | None = None
+    url: str | None = None
+    alone: bool = False
+
+    def own(self) -> OwnEngines | None:
+        """How runs ask the service's engines, where its address is known."""
+        if self.url is None:
+            return None
+        return OwnEngines(self.url, own_token(self.token_file), crowded(self.config.service.host, self.alone))
 
 
 class EngineReplica:
@@ -177,7 +188,8 @@ class Gateway:
         limits = setup.config.service.limits
         metrics = ServiceMetrics()
         self._setup, self._engines = setup, ServedEngines(setup.roster, handles, metrics)
-        self._kept = TokenFile(setup.token_file)
+        self._kept, self._own = TokenFile(setup.token_file), setup.own()
+        self._known = {**setup.digests, **({RUNS: digest(self._own.token)} if self._own else {})}
         self._usage = MeteredUsage(limits.requests, limits.share, metrics)
 
     async def drain(self, seconds: float) -> int:
@@ -201,15 +213,16 @@ class Gateway:
             config=config,
             # Serve ends a replica's process with a kill, after which nobody cleans up
             cache=str(logs.parent / INDEXES) if logs else None,
+            own=self._own,
         )
         return application(state, self._digests, self._usage)
 
     def _digests(self) -> Mapping[str, str]:
         try:
-            return {**self._kept.digests(), **self._setup.digests}
+            return {**self._kept.digests(), **self._known}
         except ConfigError as error:
             log.error("%s; its tokens do not count", error)
-            return self._setup.digests
+            return self._known
 
 
 def gateway(setup: Setup) -> serve.Application:

@@ -38,8 +38,8 @@ class RunJobs(Protocol):
     def start(self, run_id: str, settings: Mapping[str, Any]) -> str:
         """Begin or resume a run under a whole configuration; the job's id."""
 
-    def retry_failed(self, run_id: str, output: str) -> str:
-        """Run the failed rows of an output again; the job's id."""
+    def retry_failed(self, run_id: str, output: str, settings: Mapping[str, Any]) -> str:
+        """Run the failed rows of an output again under a whole configuration; the job's id."""
 
     def stop(self, run_id: str) -> bool:
         """Ask the run's job to stop in good order; False where none is under way."""
@@ -61,14 +61,14 @@ class RayJobs:
 
     def start(self, run_id: str, settings: Mapping[str, Any]) -> str:
         """As RunJobs says."""
-        drain = float((settings.get("limits") or {}).get("drain_seconds", DRAIN_SECONDS))
-        return self._submit(run_id, ["run", PACKED_CONFIG], settings, drain)
+        return self._submit(run_id, ["run", PACKED_CONFIG], settings)
 
-    def retry_failed(self, run_id: str, output: str) -> str:
+    def retry_failed(self, run_id: str, output: str, settings: Mapping[str, Any]) -> str:
         """As RunJobs says."""
-        return self._submit(run_id, ["retry-failed", output], {}, DRAIN_SECONDS)
+        return self._submit(run_id, ["retry-failed", output, "--config", PACKED_CONFIG], settings)
 
-    def _submit(self, run_id: str, arguments: list[str], settings: Mapping[str, Any], drain: float) -> str:
+    def _submit(self, run_id: str, arguments: list[str], settings: Mapping[str, Any]) -> str:
+        drain = float((settings.get("limits") or {}).get("drain_seconds", DRAIN_SECONDS))
         client = JobClient(self._address)
         with tempfile.TemporaryDirectory(prefix="evolve-") as folder:
             package, empty = Path(folder) / "package.zip", Path(folder) / "empty"

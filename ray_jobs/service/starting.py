@@ -13,9 +13,11 @@ import yaml
 from ray_jobs.config.values import parsed
 from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.load import load_config
+from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.run_files import read_run
 from ray_jobs.service.answers import NotFound
 from ray_jobs.service.asked_strategy import over_own
+from ray_jobs.service.borrowing import borrowing
 from ray_jobs.service.client_settings import NOTHING, refuse
 from ray_jobs.service.jobs import RunJobs
 from ray_jobs.service.runs import ID, Runs
@@ -103,19 +105,30 @@ class Starting:
         if run_id in self._runs.ids():
             raise ConfigError(f"the run's id is wrong\n  id: expected a new name, got {run_id}")
         jobs = self.jobs
-        return {"id": run_id, "job": jobs.start(run_id, self.settings(raw, run_id))}
+        return {"id": run_id, "job": jobs.start(run_id, self._borrowing(self.settings(raw, run_id)))}
 
     def resume(self, run_id: str) -> dict[str, str]:
         """Go on with a run under the settings that it was begun with."""
-        found = self._runs.find(run_id)
-        settings = {**read_run(found.store)["configuration"], "output": found.place}
-        if storage := self._state.storage_of(found.place):
-            settings["storage"] = dict(storage)
-        return {"id": run_id, "job": self.jobs.start(run_id, settings)}
+        return {"id": run_id, "job": self.jobs.start(run_id, self._begun_with(run_id))}
 
     def retry_failed(self, run_id: str) -> dict[str, str]:
         """Run a run's failed rows again."""
-        return {"id": run_id, "job": self.jobs.retry_failed(run_id, self._runs.place(run_id))}
+        return {"id": run_id, "job": self.jobs.retry_failed(run_id, self._runs.place(run_id), self._begun_with(run_id))}
+
+    def _begun_with(self, run_id: str) -> dict[str, Any]:
+        """The whole configuration of a run that was begun, to go on with it."""
+        found = self._runs.find(run_id)
+        stored = read_run(found.store)
+        settings = {**stored["configuration"], "output": found.place}
+        if storage := self._state.storage_of(found.place):
+            settings["storage"] = dict(storage)
+        return self._borrowing(settings) if stored["job"] == SynthesisJob.kind else settings
+
+    def _borrowing(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings, on the service's own engines where it is so."""
+        if self._state.own is None or self._state.config is None:
+            return settings
+        return borrowing(settings, self._state.config, self._state.own)
 
     def stop(self, run_id: str) -> dict[str, Any]:
         """Ask a run to stop in good order. Raises NotFound where no job of this cluster runs it."""

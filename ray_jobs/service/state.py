@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ray_jobs.service.borrowing import OwnEngines
 from ray_jobs.service.config import ServedRunConfig
 from ray_jobs.service.engines import Engines
 from ray_jobs.service.jobs import RunJobs
@@ -19,7 +20,8 @@ class ServiceState:
     `roots` are the folders or URLs below which runs lie, new ones below the first. `settings` are those of the run
     that the service was started with, as its file has them, and `config` the same checked; `storage` are the options
     for URLs. Without `jobs` no run can be started here, without `engines` nothing can be tried.
-    `cache` is a folder for indexes that may be thrown away; None makes one that goes with the process.
+    `cache` is a folder for indexes that may be thrown away; None makes one that goes with the process. With `own` runs
+    that it starts may ask its engines.
     """
 
     roots: tuple[str, ...]
@@ -29,6 +31,7 @@ class ServiceState:
     engines: Engines | None = None
     config: ServedRunConfig | None = None
     cache: str | None = None
+    own: OwnEngines | None = None
 
     def storage_of(self, place: str) -> Mapping[str, Any]:
         """The options by which a place is reached: none of a folder."""

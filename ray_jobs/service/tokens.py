@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from ray_jobs.errors import ConfigError
@@ -62,6 +63,24 @@ def token_file(environment: Mapping[str, str] = os.environ) -> Path:
     if named := environment.get(FILE_VARIABLE):
         return Path(named).absolute()
     return Path(environment.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "slm-evolve" / "tokens.json"
+
+
+def own_token(beside: Path) -> str:
+    """The token of runs that ask the service which started them, kept beside its tokens' file for those who go on.
+
+    It is the one in a file that its owner alone can read, for runs must know it after the service has begun anew.
+    """
+    path = beside.with_name("run-token")
+    with suppress(FileNotFoundError):
+        return path.read_text(encoding="ascii")
+    token = new_token()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(token)
+    except FileExistsError:
+        return path.read_text(encoding="ascii")
+    return token
 
 
 class TokenFile:

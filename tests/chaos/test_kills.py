@@ -16,6 +16,11 @@ pytestmark = pytest.mark.timeout(1800)
 
 INTERVAL = 0.25
 """Seconds between two writes of an actor's journal."""
+SLOW = {"slots": 16, "decode_rate": 60, "sigma": 0}
+PER_SECOND = 3 * SLOW["slots"] * SLOW["decode_rate"] / 40
+"""Requests that three such engines answer in a second."""
+AT_RISK = 3 * SLOW["slots"] + 2 * INTERVAL * PER_SECOND
+"""What a kill may cost: the requests in flight and those of the last interval, which may be written late."""
 VICTIMS = ("evolve_small", "evolve_large", "respond", "score", "MonitorActor")
 
 
@@ -40,11 +45,7 @@ def test_driver_killed(s3_place: Place, make_job: MakeJob, undisturbed: Records)
 
 
 def test_a_kill_costs_the_requests_in_flight(make_job: MakeJob, tmp_path: Path) -> None:
-    job = make_job(Place(str(tmp_path / "out")), seeds=60, strategy__rounds=4, limits__journal=INTERVAL)
-    slow = {"slots": 16, "decode_rate": 60, "sigma": 0}
-    for evolver in job.config["evolvers"].values():
-        evolver["engine"] |= slow
-    job.config["responder"]["engine"] |= slow
+    job = slow_job(make_job, tmp_path, seeds=60)
     # a third of all calls of evolvers
     command = job.start_working()
     until(lambda: job.calls > 180, LONGEST, "a row in its later rounds")
@@ -52,12 +53,42 @@ def test_a_kill_costs_the_requests_in_flight(make_job: MakeJob, tmp_path: Path) 
     before = job.calls
     text = job.finish()
     repeats = job.calls - len(job.prompts())
-    per_second = 3 * slow["slots"] * slow["decode_rate"] / 40
-    # a look at the count may come late
-    assert repeats <= 3 * slow["slots"] + 2 * INTERVAL * per_second
+    assert repeats <= AT_RISK
     assert before - repeats > 50, text
     job.verify()
     assert not [path for path, _ in job.store.list("replies")]
+
+
+@pytest.mark.chaos_long
+def test_no_kill_of_twenty_costs_more(cluster: Nodes, make_job: MakeJob, tmp_path: Path) -> None:
+    job, random = slow_job(make_job, tmp_path, seeds=300), Random(11)
+    command = job.start_working()
+    for kills in range(1, 21):
+        time.sleep(random.uniform(1, 4))
+        assert not command.is_over, command.text
+        victim = random.choice(("driver", "node", *VICTIMS))
+        if victim == "driver":
+            command.kill()
+            command = job.start_working()
+        elif victim == "node":
+            cluster.add()
+            cluster.lose()
+        else:
+            cluster.kill_any(victim)
+        assert job.calls - len(job.prompts()) <= kills * AT_RISK, f"after {kills} kills, the last of {victim}"
+    assert command.wait(LONGEST) == 0, command.text
+    assert job.calls - len(job.prompts()) <= 20 * AT_RISK
+    job.verify()
+    assert job.rows() == 600
+
+
+def slow_job(make_job: MakeJob, folder: Path, seeds: int) -> Job:
+    """Four rounds on engines that answer slowly, with a journal that is written often."""
+    job = make_job(Place(str(folder / "out")), seeds=seeds, strategy__rounds=4, limits__journal=INTERVAL)
+    for evolver in job.config["evolvers"].values():
+        evolver["engine"] |= SLOW
+    job.config["responder"]["engine"] |= SLOW
+    return job
 
 
 @pytest.mark.chaos_long

@@ -221,12 +221,22 @@ def test_a_finished_run_is_left_as_it_is(name: str) -> None:
 
 
 @starts_ray
-@pytest.mark.parametrize("output", ["evol_instruct/out", "autoif/out", "score_pairs/out", ANALYSIS])
-def test_failed_rows_run_again_and_fail_again(output: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("output", "given"),
+    [
+        ("evol_instruct/out", ["--config", "evol_instruct/run.yaml"]),
+        ("autoif/out", []),
+        ("score_pairs/out", []),
+        (ANALYSIS, []),
+    ],
+)
+def test_failed_rows_run_again_and_fail_again(
+    output: str, given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = raw_records(output).values()
     # a seed that cannot be read is no work of an engine
     failed = {row["row_id"] for row in rows if row["status"] == "failed" and row["stage"] != "read"}
-    evolve("retry-failed", output)
+    evolve("retry-failed", output, *given)
     assert f"{len(failed):,} failed rows" in capsys.readouterr().out
     if output == ANALYSIS:
         assert_golden("evol_instruct/out", "analyses/difficulty_score")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from evolve.strategies.elimination import Elimination
 from ray_jobs.config.base import HARMLESS, GreedyConfig, SamplingConfig, Strict
@@ -13,6 +13,7 @@ from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.pools import Share
 from ray_jobs.config.run import ENGINE_NAME, BudgetConfig, JobConfig, LimitsConfig
 from ray_jobs.config.strategies import EliminationConfig, RulesConfig
+from ray_jobs.config.trackers import TrackerConfig
 from ray_jobs.errors import ConfigError
 
 
@@ -101,6 +102,13 @@ class OptimizeConfig(JobConfig):
     sampling: SearchSamplingConfig = SearchSamplingConfig()
     templates: Path | None = Field(None, json_schema_extra=HARMLESS)
     limits: SearchLimits = Field(SearchLimits(), json_schema_extra=HARMLESS)
+
+    @field_validator("trackers")
+    @classmethod
+    def _untracked(cls, value: tuple[TrackerConfig, ...]) -> tuple[TrackerConfig, ...]:
+        if value:
+            raise ValueError("expected none, for a search tells none; its runs do")
+        return value
 
     def engine_of(self, role: str) -> str:
         """The name of the engine that takes a part. Raises ConfigError where there is none of that name."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ray_jobs import open_output
 from ray_jobs.cli.app import main
 from ray_jobs.cli.json_output import print_json, told_error
 from ray_jobs.errors import ConfigError
@@ -75,6 +77,17 @@ def test_show_gives_the_records_of_rows(capsys: pytest.CaptureFixture[str], run:
         assert {"seed_instruction", "instruction", "round", "evolver"} <= row["records"][0].keys()
     code, document = evolve(capsys, "show", str(search))
     assert "{instruction}" in document["method"]["text"]
+
+
+def test_show_gives_one_kept_record_whole(capsys: pytest.CaptureFixture[str], run: Path) -> None:
+    code, document = evolve(capsys, "show", str(run), "--record")
+    record = document["record"]
+    assert (code, record["round"]) == (0, max(found["round"] for found in open_output(str(run)).records(["round"])))
+    with pytest.raises(SystemExit):
+        main(["show", str(run), "--record", "--evolver", record["evolver"]])
+    assert re.search(rf"record_id +{record['record_id']} ", capsys.readouterr().out)
+    code, document = evolve(capsys, "show", str(run), "--record", "--evolver", "nobody")
+    assert (code, document["error"]["message"].rpartition(": ")[2]) == (5, "no kept record of evolver nobody to show")
 
 
 def test_select_and_export_tell_what_they_wrote(capsys: pytest.CaptureFixture[str], run: Path, tmp_path: Path) -> None:

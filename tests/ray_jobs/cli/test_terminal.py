@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ray_jobs.cli.terminal import complain, log_handler, pass_on, printable, printable_values, say
+from ray_jobs.cli.terminal import complain, log_handler, pass_on, say
 from ray_jobs.errors import StorageError
+from ray_jobs.output.printable import printable, printable_values
 
 HOSTILE = "a\x1b[31mred\x1b[0m \x9b2J \u202egnp.exe\u2066 \r\x07\x7f \ud800 tab\t line\n"
 SHOWN = "a\\x1b[31mred\\x1b[0m \\x9b2J \\u202egnp.exe\\u2066 \\r\\x07\\x7f \\ud800 tab\t line\n"

@@ -24,7 +24,7 @@ responder: {kind: evolver}
 """
 RUN_FIELDS = (
     "confidence_share, evolvers, finish, keep_rounds, keep_thoughts, limits, notify, output, ray, responder, samples, "
-    "scorer, seed, seeds, sharing, storage, strategy"
+    "scorer, seed, seeds, sharing, storage, strategy, through, trackers"
 )
 ENGINE = "kind: scripted"
 

@@ -18,7 +18,11 @@ from ray_jobs.service.schemas import KINDS
 ROOT = Path(__file__).parents[3]
 SCHEMAS = ROOT / "docs" / "schemas"
 # but for the plug-in's, whose schema is that of an environment with its package
-EXAMPLES = [path.relative_to(ROOT) for path in ROOT.glob("examples/**/*.yaml") if path.parent.name != "plugin"]
+RATES = ROOT / "examples" / "sizing" / "rates.yaml"
+"""Speeds for `evolve plan`, which are no configuration."""
+EXAMPLES = [
+    path.relative_to(ROOT) for path in ROOT.glob("examples/**/*.yaml") if path.parent.name != "plugin" and path != RATES
+]
 NAMED = "# yaml-language-server: $schema="
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ray_jobs.cli.app import main
-from ray_jobs.errors import OutputError
+from ray_jobs.errors import OutputError, SettingsChanged
 from ray_jobs.jobs.registry import stored_jobs
 from ray_jobs.storage.store import open_store
 
@@ -33,6 +33,18 @@ def test_a_phase_of_a_run_is_no_output_by_itself(
     told = capsys.readouterr().err
     assert "phase" in told
     assert "the one above" in told
+    assert files(tmp_path) == before
+
+
+def test_failed_rows_are_not_run_again_under_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(OUTPUTS / "evol_instruct", tmp_path, dirs_exist_ok=True)
+    config = tmp_path / "run.yaml"
+    config.write_text(config.read_text() + "\nseed: 99\n")
+    before = files(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["retry-failed", str(tmp_path / "out"), "--config", str(config)])
+    assert ended.value.code == SettingsChanged.exit_code
+    assert "99 now" in capsys.readouterr().err
     assert files(tmp_path) == before
 
 

@@ -21,7 +21,9 @@ from ray_jobs.pipeline.actors import ScoreActor
 from ray_jobs.pipeline.monitor import MonitorActor, PoolState, Snapshot, WorkerStats, pool_state
 from ray_jobs.pipeline.queues import Queues
 from ray_jobs.pipeline.stage import Pipeline, Stage
-from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, Work, in_clock, make_display
+from ray_jobs.runner.displays import make_display
+from ray_jobs.runner.notebook import NotebookDisplay
+from ray_jobs.runner.progress import LineDisplay, LiveDisplay, PoolLine, Work, in_clock
 
 
 @dataclass
@@ -163,8 +165,24 @@ def test_lines_come_every_ten_seconds_and_again_only_where_something_has_changed
     assert pools_told(0, **first) == ["evolve_a", "respond", "committed"]
     assert pools_told(9, **first | {"evolve_a": pool(2, ready=1)}) == []
     assert pools_told(1, **first | {"evolve_a": pool(2, ready=1)}) == ["evolve_a", "committed"]
-    assert pools_told(200, **first | {"evolve_a": pool(2, ready=1)}) == []
-    assert pools_told(101, **first | {"evolve_a": pool(2, ready=1)}) == ["nothing"]
+    for after in (30, 30, 60, 120, 240, 300):
+        assert pools_told(after - 10, **first | {"evolve_a": pool(2, ready=1)}) == []
+        assert pools_told(10, **first | {"evolve_a": pool(2, ready=1)}) == ["nothing"]
+    assert pools_told(10, **first | {"evolve_a": pool(3, ready=1)}) == ["evolve_a", "committed"]
+
+
+def test_a_silent_start_says_what_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    now = Clock()
+    display = LineDisplay(Work(TOTALS | {"score": 100, "old": 0}, 100, 0), now)
+    held = snapshot(evolve_a=pool(0, loading=2), respond=pool(0, loading=1, ready=1), score=pool(0), old=pool(0))
+    display.observe(held)
+    shown_lines(capsys)
+    now.seconds += 30
+    display.observe(held)
+    (line,) = shown_lines(capsys)
+    assert line.partition(" nothing ")[2] == (
+        "has changed for 0:30; waiting for the models of evolve_a to load and the first actor of score"
+    )
 
 
 @pytest.mark.parametrize("state", [{}, {"loading": 1}])
@@ -185,6 +203,21 @@ def test_bars_on_a_terminal() -> None:
     assert re.search(r"evolve_a +━+ *50/100 +4 +0 +3 +- +1 ready", shown)
     assert re.search(r"respond .* 0/100 .* waiting for its first actor", shown)
     assert "committed 0 of 100 rows in 0 new parts" in shown
+
+
+def test_a_notebook_has_a_table_that_is_drawn_again_each_second_and_at_the_end() -> None:
+    drawn: list[str] = []
+    now = Clock()
+    with NotebookDisplay(Work(TOTALS, 100, 0), drawn.append, now) as display:
+        for done in (10, 20, 30):
+            display.observe(snapshot(evolve_a=pool(done, ready=1), **{"<b>": pool(1)}))
+            now.seconds += 0.6
+        assert len(drawn) == 2
+    assert len(drawn) == 3
+    assert '<td>evolve_a</td><td><progress value="30" max="100"></progress></td><td>30/100</td>' in drawn[-1]
+    assert "&lt;b&gt;" in drawn[-1]
+    assert "<b>" not in drawn[-1]
+    assert "committed 0 of 100 rows" in drawn[-1]
 
 
 def test_lines_where_there_is_no_terminal() -> None:

@@ -45,7 +45,12 @@ def evolve_serve(folder: Path, settings: Mapping[str, Any]) -> Iterator[Service]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "ray_jobs.cli", "serve", str(config)],
-        env={**inherited, "EVOLVE_SERVICE_TOKENS": f"anna={TOKEN}", "HF_HUB_OFFLINE": "1"},
+        env={
+            **inherited,
+            "EVOLVE_SERVICE_TOKENS": f"anna={TOKEN}",
+            "EVOLVE_SERVICE_TOKEN_FILE": str(folder / "tokens" / "tokens.json"),
+            "HF_HUB_OFFLINE": "1",
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

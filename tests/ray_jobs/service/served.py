@@ -127,8 +127,9 @@ class Recorder:
         self.states[run_id] = JobState(f"job-{run_id}", "waiting", 1_795_000_000.0)
         return f"job-{run_id}"
 
-    def retry_failed(self, run_id: str, output: str) -> str:
+    def retry_failed(self, run_id: str, output: str, settings: Mapping[str, Any]) -> str:
         self.asked.append(("retry-failed", run_id))
+        self.settings = settings
         return "job"
 
     def stop(self, run_id: str) -> bool:

@@ -110,6 +110,7 @@ def test_real_models_and_scores_that_are_a_runs(tmp_path: Path, smollm2_dir: Pat
         started = post(service, "/v1/runs", {"id": "second"})
         assert started.status_code == 201, started.text
         _wait_for_run(service, "second")
+        _is_of_the_services_engine(service, tmp_path / "runs" / "second", smollm2_dir)
         records = ds.dataset(tmp_path / "runs" / "second" / "data").to_table().to_pylist()
         assert len(records) == len(SEEDS)
         pairs = [
@@ -124,6 +125,17 @@ def test_real_models_and_scores_that_are_a_runs(tmp_path: Path, smollm2_dir: Pat
         tried = {item["results"][0]["rounds"][0]["operator"] for item in trials}
         assert tried == {item["operator"] for item in records}
         assert service.stop() == Stopped.exit_code
+
+
+def _is_of_the_services_engine(service: Service, output: Path, model: Path) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    usage = requests.get(f"{service.url}/v1/usage", headers=headers, timeout=30).json()
+    assert usage["tokens"]["(runs)"]["requests"] == 2 * len(SEEDS)
+    run = json.loads((output / "run.json").read_text())
+    assert run["configuration"]["evolvers"]["small"]["engine"]["model"] == str(model)
+    assert "through" not in run["configuration"]
+    table = ds.dataset(output / "data").to_table()
+    assert set(table["evolver_model"].to_pylist() + table["responder_model"].to_pylist()) == {str(model)}
 
 
 def _wait_for_run(service: Service, name: str) -> None:
