@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,13 @@ def test_serve_has_two_seams() -> None:
         if name.startswith("ray.serve")
     }
     assert found == {"ray_jobs/service/app.py", "ray_jobs/service/deployments.py"}
+
+
+def test_no_file_of_tests_loads_torch_while_it_is_collected() -> None:
+    # each process that runs tests collects all of them, and most run none that loads a model
+    slow = re.compile(r"^(import|from) (torch|transformers|vllm|scoring\.(forward|entailment|encoder))\b", re.MULTILINE)
+    found = [str(path) for path in (ROOT / "tests").rglob("*.py") if slow.search(path.read_text(encoding="utf-8"))]
+    assert found == []
 
 
 def test_every_package_and_room_is_looked_at() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -129,13 +130,17 @@ def read_run(store: Store) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that matter, where they are installed."""
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {package: _version(package) for package in PACKAGES}
+    return {"python": platform.python_version(), **{name: item for name, item in found.items() if item}}
+
+
+@cache
+def _version(package: str) -> str:
+    """Empty where it is not installed. Kept, for each look reads all that the package says of itself."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
 
 
 def reasons(outcome_counts: OutcomeCounts) -> dict[str, int]:
