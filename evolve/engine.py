@@ -19,7 +19,7 @@ class Engine(Protocol):
         ...
 
     async def generate(self, prompt: Prompt) -> Completion:
-        """Complete `prompt`.
+        """Complete `prompt`, as often as its `draws` says: one of several that failed leaves the others.
 
         Raises PromptRefused where this prompt can never be completed, EngineDied where no prompt can be.
         """

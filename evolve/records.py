@@ -75,7 +75,8 @@ class Prompt:
     `form` holds the reply to a form, where the engine can. `seed` makes the draw repeatable as far as the engine
     allows. `measure_confidence` asks for `Completion.confidence`, which costs the engine log-probabilities, as do
     `answers`: whole answers of which `Completion.probabilities` are wanted. `adapter` is the one of an engine's
-    adapters that is to answer, "" for the bare model; None: as the engine is set.
+    adapters that is to answer, "" for the bare model; None: as the engine is set. `draws` completions are drawn at
+    once, each by a seed of its own that follows from `seed`.
     """
 
     messages: tuple[Message, ...]
@@ -85,6 +86,7 @@ class Prompt:
     form: Form | None = None
     adapter: str | None = None
     answers: tuple[str, ...] = ()
+    draws: int = 1
 
     @classmethod
     def user(cls, text: str, sampling: Sampling, seed: int, measure_confidence: bool = False) -> Prompt:
@@ -110,6 +112,9 @@ class Completion:
     the `completion_tokens`; where the thoughts did not end there is no answer. `confidence` is of the probability, at
     each position of the answer, of the most likely token there (arXiv 2412.11231, Section 4), before temperature and
     top-p. `probabilities` are those of the prompt's `answers`, 1 in sum; None where the engine cannot tell.
+
+    Where a prompt wants several draws this is the first, and `others` are the rest, in order; they name no tokens of
+    the prompt, which was read once. One of several may be `withheld`, with the engine's word for why: it has no text.
     """
 
     text: str
@@ -121,11 +126,23 @@ class Completion:
     reasoning_tokens: int = 0
     reasoning_ended: bool = True
     probabilities: tuple[float, ...] | None = None
+    others: tuple[Completion, ...] = ()
+    withheld: str = ""
 
     @property
     def mean_top1_prob(self) -> float | None:
         """The mean of `confidence`."""
         return self.confidence.mean if self.confidence else None
+
+    @property
+    def drawn(self) -> tuple[Completion, ...]:
+        """All that was drawn, itself first."""
+        return (self, *self.others)
+
+    @property
+    def tokens_written(self) -> int:
+        """The completion tokens of all draws."""
+        return sum(draw.completion_tokens for draw in self.drawn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 The names below are for programs and notebooks; whatever else is in this package may change from one version to the
 next. Each is loaded when it is first used, so reading an output loads no Ray.
 
-    from ray_jobs import export, load_config, open_output, run, select
-
-    report = run(load_config("run.yaml"))
-    select("out/first", "out/best", by="ic_ifd", top="25%")
-    for record in open_output("out/best").records(["instruction", "output", "ic_ifd"]):
-        print(record)
-    export("out/best", "out/sft", "alpaca")
+    >>> from ray_jobs import export, load_config, open_output, run, select
+    >>> report = run(load_config("run.yaml"))  # doctest: +ELLIPSIS
+    plan: ...
+    >>> selection = select("out/mine", "out/mine-best", by="ic_ifd", top="25%", say=str)
+    >>> for record in open_output("out/mine-best").records(["instruction", "output", "ic_ifd"]):
+    ...     assert record["ic_ifd"] is not None
+    >>> exported = export("out/mine-best", "out/mine-sft", "alpaca", say=str)
 
 What can go wrong is raised as a `ray_jobs.errors.JobError`, whose message names the file, the field and what was
 expected. docs/using_the_data.md shows all of it.

@@ -35,7 +35,7 @@ PAGES += sorted(path for place in ("docs", "examples", "docker") for path in (RO
 RUN_WHOLE = ROOT / "docs" / "using_the_data.md"
 """The page that tests/ray_jobs/datasets/test_documented.py runs as it stands."""
 RUN_IN_ORDER = ROOT / "docs" / "tutorial.md"
-"""The page whose commands tests/test_tutorial.py runs one after the other."""
+"""The page whose commands tests/ray_jobs/test_tutorial.py runs one after the other."""
 LANGUAGES = {"sh", "yaml", "python", "text"}
 FENCE = re.compile(
     r"^(?:<!-- not run: (?P<why>\S.*?) -->\n)?```(?P<language>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL

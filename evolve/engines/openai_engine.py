@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, NoReturn
 
 import msgspec
@@ -16,9 +19,19 @@ from evolve.engines.chat import Chat
 from evolve.engines.http_server import BUSY, Gone, HttpServer, Refused, Unreachable
 from evolve.engines.http_servers import HttpServers
 from evolve.engines.openai_places import places
-from evolve.engines.openai_reply import Reply, Usage, parted, probabilities, read_reply, reasoning_tokens, tops
+from evolve.engines.openai_reply import (
+    Reply,
+    Usage,
+    apart,
+    parted,
+    probabilities,
+    read_reply,
+    reasoning_tokens,
+    tops,
+)
 from evolve.engines.quota import Limits
 from evolve.engines.reply_text import TELL, clean, finish
+from evolve.engines.several import joined
 from evolve.errors import EngineDied, PromptRefused, ReplyWithheld, SettingsRefused
 from evolve.records import Completion, Form, Prompt
 from evolve.thoughts import Parted
@@ -51,6 +64,7 @@ _WITHOUT: tuple[tuple[str, tuple[str, ...], str], ...] = (
     ("logprobs", ("logprobs", "top_logprobs"), _UNKNOWN_PROBABILITIES),
     ("top_logprobs", ("logprobs", "top_logprobs"), _UNKNOWN_PROBABILITIES),
     ("seed", ("seed",), "it is asked without: another run may draw other replies"),
+    ("n", ("n",), "several answers are asked for one by one, and the prompt is paid for each time"),
 )
 """Fields that not every server knows, what is left out for each, and what that means."""
 NO_LIMITS = Limits()
@@ -93,7 +107,19 @@ class OpenAIEngine:
         self._servers, self.max_concurrency = HttpServers(servers, retries), at_once * len(servers)
 
     async def generate(self, prompt: Prompt) -> Completion:
-        """Complete `prompt`."""
+        """Complete `prompt`. Draws that a server leaves out are asked for one by one, side by side."""
+        replies = apart(await self._reply(prompt))
+        missing = range(len(replies), prompt.draws)
+        if missing and "n" not in self._without:
+            self._without.add("n")
+            log.warning("a server gives %d of %d answers: others are asked for one by one", missing[0], missing[-1] + 1)
+        alone = [self._reply(replace(prompt, draws=1, seed=prompt.seed + place)) for place in missing]
+        replies += [found for reply in await asyncio.gather(*alone) for found in apart(reply)[:1]]
+        read = sum((reply.usage or Usage()).prompt_tokens or 0 for reply in replies)
+        return joined([partial(self._completion, reply, prompt) for reply in replies[: prompt.draws]], read)
+
+    async def _reply(self, prompt: Prompt) -> Reply:
+        """The server's reply, which has a choice."""
         try:
             reply = await self._asked(prompt)
         except UnicodeError as refused:
@@ -110,7 +136,7 @@ class OpenAIEngine:
             raise EngineDied(f"the server at {gone.server.name} does not answer: {gone}") from gone
         if not reply.choices:
             raise PromptRefused("the server gives no reply to the prompt")
-        return self._completion(reply, prompt)
+        return reply
 
     async def _asked(self, prompt: Prompt) -> Reply:
         """The server's reply; a field that it does not know is left out, of this request and of all later ones."""
@@ -126,10 +152,12 @@ class OpenAIEngine:
     def _leave_out(self, refused: Refused, fields: Mapping[str, Any]) -> bool:
         """Whether one of `fields` is what the server does not know; it goes without from now on."""
         text = str(refused)
-        if refused.status not in (400, 422, 501) or not _UNKNOWN.search(text):
+        if refused.status not in (400, 422, 501):
             return False
+        unknown = _UNKNOWN.search(text)
         for name, left_out, meaning in _WITHOUT:
-            if name in fields and re.search(rf"\b{name}\b", text):
+            # a server may know `n` and take nothing but 1
+            if name in fields and (unknown or name == "n") and re.search(rf"\b{name}\b", text):
                 if name not in self._without:
                     self._without |= set(left_out)
                     log.warning("the server at %s knows no %s: %s", refused.server.base, name, meaning, extra=TELL)
@@ -173,6 +201,7 @@ class OpenAIEngine:
             "max_tokens": sampling.max_tokens + self._reasoning_tokens,
             "stop": list(sampling.stop) or None,
             "seed": prompt.seed,
+            "n": prompt.draws if prompt.draws > 1 else None,
             "logprobs": measured or None,
             "top_logprobs": LIKELIEST if prompt.answers else 1 if measured else None,
             "response_format": _response_format(prompt.form),
@@ -201,7 +230,7 @@ class OpenAIEngine:
         return Completion(
             text=text,
             finish_reason=finish(ending),
-            prompt_tokens=usage.prompt_tokens or 0,
+            prompt_tokens=0,
             completion_tokens=written,
             # some servers tell the probabilities of the answer's tokens alone
             confidence=Confidence.of(likely[thought:] if len(likely) == written else likely),

@@ -17,6 +17,7 @@ import msgspec
 from evolve.alternatives import Option, answer_start, weigh
 from evolve.engines.http_server import Odd, said
 from evolve.engines.reasoning import CHANNELS, part_harmony
+from evolve.engines.several import shares
 from evolve.thoughts import Parted, part_inline
 
 BAD_GATEWAY, TOO_MANY = 502, 429
@@ -26,6 +27,8 @@ _BUSY = re.compile(r"rate.?limit|too.?many.?requests|overloaded", re.IGNORECASE)
 """The words for an error of a server that wants fewer requests."""
 _THOUGHTS = frozenset({"thinking", "reasoning"})
 """The types of a reply's parts that are no answer."""
+_BROKE_OFF = frozenset({"error", "insufficient_system_resource"})
+"""How choices end that an error of the server ended."""
 _MOST = 2**31 - 1
 Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)]
 
@@ -102,12 +105,32 @@ def read_reply(content: bytes) -> Reply:
         reply = Reply()
     if not (reply.choices or reply.error):
         reply = _leniently(content)
-    broken = reply.error or (reply.choices and reply.choices[0].error)
-    if broken and not (reply.choices and _has_text(reply.choices[0])):
+    broken = reply.error or next((choice.error for choice in reply.choices if choice.error), None)
+    if broken and not any(map(_has_text, reply.choices)):
         raise Odd(_status(broken), said(json.dumps(broken).encode()))
-    if reply.choices and reply.choices[0].finish_reason in ("error", "insufficient_system_resource"):
+    if reply.choices and all(choice.finish_reason in _BROKE_OFF for choice in reply.choices):
         raise Odd(BAD_GATEWAY, "the reply broke off by an error of the server")
     return reply
+
+
+def apart(reply: Reply) -> list[Reply]:
+    """A reply a choice. Servers count the tokens of all together: each gets its share by characters.
+
+    The first has the prompt's.
+    """
+    if len(reply.choices) < 2:
+        return [reply]
+    usage = reply.usage or Usage()
+    lengths = [sum(len(text) for text in _written(choice.message)) for choice in reply.choices]
+    tokens = shares(usage.completion_tokens or 0, lengths)
+    read = [usage.prompt_tokens, *([0] * (len(lengths) - 1))]
+    parts = zip(reply.choices, read, tokens, strict=True)
+    return [Reply([choice], Usage(prompt, written)) for choice, prompt, written in parts]
+
+
+def _written(message: Message) -> list[str]:
+    texts = (message.content, message.reasoning or message.reasoning_content)
+    return [text for text in texts if isinstance(text, str)]
 
 
 def parted(choice: Choice) -> Parted:

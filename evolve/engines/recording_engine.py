@@ -44,7 +44,7 @@ class RecordingEngine:
         """Complete `prompt` with the inner engine; what that raises is raised, and leaves no Call."""
         began = time.monotonic()
         done = await self._engine.generate(prompt)
-        self.calls.append(Call(ROW.get(), began, time.monotonic(), done.prompt_tokens, done.completion_tokens))
+        self.calls.append(Call(ROW.get(), began, time.monotonic(), done.prompt_tokens, done.tokens_written))
         return done
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 # Read by vLLM when it is imported: no usage reports, and only its own errors in the log.
@@ -36,6 +37,7 @@ from evolve.engines.chat import Chat
 from evolve.engines.reasoning import AUTO, NONE, parser_for
 from evolve.engines.rendering import Control, Rendering, own_template
 from evolve.engines.reply_text import clean, finish
+from evolve.engines.several import joined
 from evolve.engines.vllm_answers import LIKELIEST, probabilities
 from evolve.engines.vllm_loading import told_why
 from evolve.engines.vllm_reasoning import Thoughts
@@ -82,7 +84,7 @@ class VllmEngine:
         self._loras = {lora.path: LoRARequest(lora.path, number, lora.path) for number, lora in enumerate(loras, 1)}
         self._chat, self._reasoning_tokens = chat or Chat(), reasoning_tokens
         given = AsyncEngineArgs(
-            model=model, disable_log_stats=True, **{**_defaults(arguments), **_lora(loras), **arguments}
+            model=model, **{"disable_log_stats": True, **_defaults(arguments), **_lora(loras), **arguments}
         )
         if isinstance(given.structured_outputs_config, Mapping):
             given.structured_outputs_config = StructuredOutputsConfig(**given.structured_outputs_config)
@@ -120,16 +122,16 @@ class VllmEngine:
         asked = self._parameters(prompt, room, opened)
         lora = self._loras.get(self._adapter if prompt.adapter is None else prompt.adapter)
         try:
-            output = await self._complete(tokens, asked, lora)
+            outputs = await self._drawn(tokens, asked, lora)
         except EngineDeadError as dead:
             raise EngineDied(f"vLLM's engine died: {dead}") from dead
         except (ValueError, VLLMClientError) as refused:
             raise PromptRefused(str(refused)) from refused
-        completion = self._completion(output, len(tokens), opened)
+        completion = joined([partial(self._completion, output, opened) for output in outputs], len(tokens))
         if not prompt.answers:
             return completion
         found = await probabilities(
-            prompt.answers, tokens, output, completion.text, lambda more, how: self._complete(more, how, lora)
+            prompt.answers, tokens, outputs[0], completion.text, lambda more, how: self._complete(more, how, lora)
         )
         return replace(completion, probabilities=found)
 
@@ -140,9 +142,16 @@ class VllmEngine:
     async def _complete(
         self, tokens: list[int], parameters: SamplingParams, lora: LoRARequest | None
     ) -> CompletionOutput:
-        last: CompletionOutput | None = None
-        prompt, tell, told = TokensPrompt(prompt_token_ids=tokens), PIECE.get(), 0
-        if tell and not self._thoughts:
+        return (await self._drawn(tokens, parameters, lora))[0]
+
+    async def _drawn(
+        self, tokens: list[int], parameters: SamplingParams, lora: LoRARequest | None
+    ) -> Sequence[CompletionOutput]:
+        last: Sequence[CompletionOutput] = ()
+        prompt, told = TokensPrompt(prompt_token_ids=tokens), 0
+        # nobody can listen to several at once
+        tell = None if self._thoughts or parameters.n > 1 else PIECE.get()
+        if tell:
             parameters.output_kind = RequestOutputKind.CUMULATIVE
         asked = self._engine.generate(
             prompt,
@@ -153,11 +162,11 @@ class VllmEngine:
             priority=URGENCY.get() - URGENT,
         )
         async for output in asked:
-            last = output.outputs[0]
-            if tell and not self._thoughts:
-                tell(last.text[told:])
-                told = len(last.text)
-        assert last is not None
+            last = output.outputs
+            if tell:
+                tell(last[0].text[told:])
+                told = len(last[0].text)
+        assert last, "an engine that ends a request gives what it has drawn"
         return last
 
     def _parameters(self, prompt: Prompt, room: int, opened: bool | None) -> SamplingParams:
@@ -170,6 +179,7 @@ class VllmEngine:
                 self._generation,
                 max_tokens=min(sampling.max_tokens + (self._reasoning_tokens or 0) * thinks, room),
                 seed=prompt.seed,
+                n=prompt.draws,
                 logprobs=LIKELIEST if prompt.answers else 1 if prompt.measure_confidence else None,
                 skip_special_tokens=not (self._thoughts and self._thoughts.keep_special),
                 thinking_token_budget=budget,
@@ -177,13 +187,13 @@ class VllmEngine:
         except (TypeError, ValueError, VLLMClientError) as wrong:
             raise SettingsRefused(f"sampling: vLLM does not take it: {wrong}") from wrong
 
-    def _completion(self, output: CompletionOutput, prompt_tokens: int, opened: bool | None) -> Completion:
+    def _completion(self, output: CompletionOutput, opened: bool | None) -> Completion:
         text, tokens = output.text, output.token_ids
         parted, thought = self._thoughts.part(text, tokens, opened) if self._thoughts else (Parted("", text), 0)
         return Completion(
             text=clean(parted.answer),
             finish_reason=finish(output.finish_reason),
-            prompt_tokens=prompt_tokens,
+            prompt_tokens=0,
             completion_tokens=len(tokens),
             confidence=Confidence.of(_tops(output.logprobs)[thought:]) if output.logprobs else None,
             reasoning=parted.reasoning.replace("\0", ""),

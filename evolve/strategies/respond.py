@@ -11,6 +11,7 @@ from evolve.prompts import Template, TemplateSource, load_template
 from evolve.records import (
     UNFINISHED_REASONING,
     Answer,
+    Completion,
     Failed,
     Instruction,
     Message,
@@ -32,19 +33,33 @@ BARE = Template("respond/bare", "{instruction}")
 
 @dataclass(frozen=True)
 class Responder:
-    """Answers an instruction with its input. `template` is what the task is wrapped in."""
+    """Answers an instruction with its input, `answers` times. `template` is what the task is wrapped in."""
 
     sampling: Sampling
     rules: Elimination
     template: Template = BARE
+    answers: int = 1
 
     def answer(self, task: Instruction, rng: Random) -> Flow[Answer]:
-        """Ask once; the rules on responses decide whether the answer stands."""
+        """Ask for one answer; the rules on responses decide whether it stands."""
+        return (yield from self._asked(task, rng, 1))[0]
+
+    def several(self, task: Instruction, rng: Random) -> Flow[list[Answer]]:
+        """Ask once for all answers, each of which stands or falls by itself; one where the prompt is refused."""
+        return (yield from self._asked(task, rng, self.answers))
+
+    def _asked(self, task: Instruction, rng: Random, draws: int) -> Flow[list[Answer]]:
         try:
-            reply = yield Prompt(self.messages(task), self.sampling, draw_seed(rng))
+            reply = yield Prompt(self.messages(task), self.sampling, draw_seed(rng), draws=draws)
         except PromptRefused as refused:
-            return Failed(refused.reason, str(refused))
+            return [Failed(refused.reason, str(refused))]
+        return [self._settled(draw, task) for draw in reply.drawn]
+
+    def _settled(self, reply: Completion, task: Instruction) -> Answer:
         usage, thoughts = usage_of(reply), reply.reasoning
+        if reply.withheld:
+            why = "the engine gave other answers to the prompt, and withheld this one"
+            return Failed(reply.withheld, why, usage=usage)
         cut = reply.finish_reason == "length"
         reason: str | None = UNFINISHED_REASONING
         if reply.reasoning_ended:

@@ -133,5 +133,5 @@ def draw_seed(rng: Random) -> int:
 
 
 def usage_of(completion: Completion) -> Usage:
-    """The tokens of one completion."""
+    """The tokens of one completion, without other draws of its prompt."""
     return Usage(completion.prompt_tokens, completion.completion_tokens, completion.reasoning_tokens)

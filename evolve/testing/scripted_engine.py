@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Literal, NoReturn
@@ -84,8 +84,11 @@ class ScriptedEngine:
         self._maybe_die(prompt)
         draw = Random(_digest(prompt)) if self._needs_draw else None
         self._maybe_refuse(prompt, draw)
-        wanted = self._length(draw)
-        completion = self._complete(prompt, wanted)
+        completion = self._complete(prompt, self._length(draw))
+        if prompt.draws > 1:
+            completion = replace(
+                completion, others=tuple(self._other(prompt, place) for place in range(1, prompt.draws))
+            )
         if self._instant:
             _tell(completion.text)
         else:
@@ -121,10 +124,17 @@ class ScriptedEngine:
             probabilities=tuple(1 / len(prompt.answers) for _ in prompt.answers) or None,
         )
 
+    def _other(self, prompt: Prompt, place: int) -> Completion:
+        """What it would draw by the next seed but `place` - 1, of the prompt that it has read."""
+        prompt = replace(prompt, seed=prompt.seed + place)
+        draw = Random(_digest(prompt)) if self._needs_draw else None
+        return replace(self._complete(prompt, self._length(draw)), prompt_tokens=0)
+
     async def _write(self, completion: Completion) -> None:
         """Take the time of a completion; who listens hears its words as they are written."""
         prefill = completion.prompt_tokens / self.script.prefill_rate if self.script.prefill_rate else 0.0
-        decode = completion.completion_tokens / self.script.decode_rate if self.script.decode_rate else 0.0
+        longest = max(draw.completion_tokens for draw in completion.drawn)
+        decode = longest / self.script.decode_rate if self.script.decode_rate else 0.0
         if PIECE.get() is None:
             await asyncio.sleep(prefill + decode)
             return

@@ -37,7 +37,7 @@ FormatName = Annotated[
     typer.Option(
         "--format",
         metavar="NAME",
-        help="The format of the records: alpaca, sharegpt, messages, dpo or an installed one.",
+        help="The format of the records: alpaca, sharegpt, messages, dpo, reward, kto or an installed one.",
     ),
 ]
 Reasoning = Annotated[

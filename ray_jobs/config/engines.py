@@ -45,7 +45,7 @@ def build_strategy(config: EvolvingConfig, method: Method | None = None) -> Stra
 
 def build_responder(config: RunConfig, template: Template = BARE) -> Responder:
     """What turns an evolved instruction into an answer."""
-    return Responder(config.responder.sampling.build(), response_rules(config), template)
+    return config.responder.build(response_rules(config), template)
 
 
 def response_rules(config: RunConfig) -> Elimination:

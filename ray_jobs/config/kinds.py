@@ -70,6 +70,8 @@ EXPORTS: Registry[Any] = Registry(
         "sharegpt": "ray_jobs.datasets.formats:SHAREGPT",
         "messages": "ray_jobs.datasets.formats:MESSAGES",
         "dpo": "ray_jobs.datasets.formats:DPO",
+        "reward": "ray_jobs.datasets.formats:REWARD",
+        "kto": "ray_jobs.datasets.formats:KTO",
     },
 )
 TRACKERS = ConfigRegistry(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, Tag, model_validator
 
-from ray_jobs.config.base import HARMLESS, GreedyConfig, Kind, Strict, kind_or
+from ray_jobs.config.answering import AnsweringConfig, check_choice
+from ray_jobs.config.base import HARMLESS, Kind, Strict, kind_or
 from ray_jobs.config.engine_kinds import EngineConfig, VllmConfig
 from ray_jobs.config.kinds import SCORERS
 from ray_jobs.config.pools import PoolConfig
@@ -60,21 +61,15 @@ class EvolverConfig(Strict):
     weight: float = Field(1, gt=0, json_schema_extra=HARMLESS)
 
 
-ResponsePrompt = Literal["bare", "paper"]
-"""The template respond/NAME.txt: the task alone, or wrapped in a request for a full and right answer."""
-
-
-class PoolResponderConfig(Strict):
+class PoolResponderConfig(AnsweringConfig):
     """A pool of its own that answers the evolved instructions of all evolvers. `prompt` is what they are wrapped in."""
 
     kind: Literal["pool"] = "pool"
     engine: EngineConfig
     pool: PoolConfig = Field(PoolConfig(), json_schema_extra=HARMLESS)
-    sampling: GreedyConfig = GreedyConfig()
-    prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
 
-class SelfResponderConfig(Strict):
+class SelfResponderConfig(AnsweringConfig):
     """Each evolver answers its own instructions, in its own pool.
 
     `adapter` is the folder of the LoRA adapter under which it answers, "" for the bare model, null for the evolver's.
@@ -82,8 +77,6 @@ class SelfResponderConfig(Strict):
 
     kind: Literal["evolver"]
     adapter: str | None = Field(None, json_schema_extra={"before": None})
-    sampling: GreedyConfig = GreedyConfig()
-    prompt: ResponsePrompt = Field("bare", json_schema_extra={"before": "bare"})
 
 
 ResponderConfig = Annotated[
@@ -272,6 +265,11 @@ class RespondConfig(JobConfig):
     elimination: RulesConfig = EliminationConfig()
     templates: Path | None = Field(None, json_schema_extra=HARMLESS)
 
+    @model_validator(mode="after")
+    def _scores_of_choice(self) -> Self:
+        check_choice(self.responder, self.scorer)
+        return self
+
 
 class RunConfig(JobConfig):
     """One run: one output folder and everything that determines what ends up in it.
@@ -296,6 +294,7 @@ class RunConfig(JobConfig):
     @model_validator(mode="after")
     def _shared_engines(self) -> Self:
         check_sharing(self.evolvers)
+        check_choice(self.responder, self.scorer)
         adapted = isinstance(self.responder, SelfResponderConfig) and self.responder.adapter is not None
         engines = [evolver.engine for evolver in self.evolvers.values()]
         if adapted and not (all(isinstance(engine, VllmConfig) for engine in engines) and same_model(engines)):

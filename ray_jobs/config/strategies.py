@@ -58,6 +58,9 @@ def _source(value: Any) -> Any:
 TemplatesConfig = Annotated[Path | dict[str, str] | None, BeforeValidator(_source)]
 
 
+Operator = Literal["add_constraint", "deepen", "concretise", "reasoning", "complicate_input", "breadth"]
+
+
 class StrategyKind(Kind):
     """What stands under `strategy`. `run_config` is "module:Class", the configuration of a whole run of this kind."""
 
@@ -91,17 +94,26 @@ class EvolvingConfig(StrategyKind):
         """The path or URL of a saved method that `build` is to be given."""
         return None
 
+    def answer_kept(self) -> frozenset[str]:
+        """The operators whose tasks have the answer of the task that they were made from."""
+        return frozenset()
+
     def rules(self) -> Elimination:
         """The rules that are on."""
         return Elimination(**self.elimination.model_dump())
 
 
 class EvolInstructConfig(EvolvingConfig):
-    """Evol-Instruct."""
+    """Evol-Instruct. `same_answer` are operators whose `templates` ask for a task with the answer of the given one."""
 
     kind: Literal["evol_instruct"] = "evol_instruct"
     breadth: bool = True
     complicate_input: bool = False
+    same_answer: tuple[Operator, ...] | None = Field(None, json_schema_extra={"before": None})
+
+    def answer_kept(self) -> frozenset[str]:
+        """As configured."""
+        return frozenset(self.same_answer or ())
 
     def build(self, method: Method | None = None) -> Strategy:  # noqa: ARG002 (it has none)
         """The operators that are on."""

@@ -85,8 +85,22 @@ def _messages(row: Row) -> list[dict[str, Any]]:
 
 
 def _pairs(row: Row) -> list[dict[str, Any]]:
-    asked = {name: row[name] for name in ("record_id", "instruction", "input")}
-    return [{**asked, "chosen": row["output"], "rejected": worse} for worse in row["rejected_outputs"]]
+    return [{**_task(row), "chosen": row["output"], "rejected": worse} for worse in row["rejected_outputs"]]
+
+
+def _pairs_with_margins(row: Row) -> list[dict[str, Any]]:
+    margins = [abs(row["answer_score"] - score) for score in row["rejected_scores"]]
+    return [{**pair, "margin": margin} for pair, margin in zip(_pairs(row), margins, strict=True)]
+
+
+def _labelled(row: Row) -> list[dict[str, Any]]:
+    """The answer that is preferred, once, and each that it is preferred to."""
+    answers = [(row["output"], True), *((worse, False) for worse in row["rejected_outputs"])]
+    return [{**_task(row), "completion": text, "label": label} for text, label in answers]
+
+
+def _task(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in ("record_id", "instruction", "input")}
 
 
 _ANSWERED = ("record_id", "instruction", "input", "output")
@@ -129,6 +143,10 @@ MESSAGES = Format(
         },
     },
 )
+_NO_PAIRS = (
+    "The format needs pairs of answers to the same question of which one is known to be better, as AutoIF finds them, "
+    "and runs with responder.answers; where each instruction has one answer there are none"
+)
 DPO = Format(
     "dpo",
     _PREFERRED,
@@ -139,8 +157,26 @@ DPO = Format(
         "ranking": True,
         "columns": {"prompt": "instruction", "query": "input", "chosen": "chosen", "rejected": "rejected"},
     },
-    "The format needs pairs of answers to the same question of which one is known to be better, as AutoIF finds them; "
-    "where each instruction has one answer there are none, and scores rate instructions, not answers",
+    _NO_PAIRS,
+)
+REWARD = Format(
+    "reward",
+    (*_PREFERRED, "answer_score", "rejected_scores"),
+    _schema(instruction=_TEXT, input=_TEXT, chosen=_TEXT, rejected=_TEXT, margin=pa.float64()),
+    _pairs_with_margins,
+    DPO.description,
+    _NO_PAIRS,
+)
+KTO = Format(
+    "kto",
+    _PREFERRED,
+    _schema(instruction=_TEXT, input=_TEXT, completion=_TEXT, label=pa.bool_()),
+    _labelled,
+    {
+        "formatting": "alpaca",
+        "columns": {"prompt": "instruction", "query": "input", "response": "completion", "kto_tag": "label"},
+    },
+    _NO_PAIRS,
 )
 _TURNS = {"sharegpt": ("conversations", "from", "value"), "messages": ("messages", "role", "content")}
 """The formats that have turns: their column, and the fields of a turn."""

@@ -68,6 +68,10 @@ class SampledActor(PoolActor[Any]):
     def calls(self) -> Sequence[Call]:
         """All calls so far."""
 
+    def draws_per_call(self) -> int:
+        """How many of an engine's slots a call takes."""
+        return 1
+
     async def timed(self, table: pa.Table) -> tuple[pa.Table, float]:
         """Work on a block; also how many seconds it took."""
         started = time.monotonic()
@@ -85,6 +89,10 @@ class SampledRows(SampledActor, RowActor[Any]):
     def calls(self) -> Sequence[Call]:
         """All calls so far."""
         return self._recorder.calls
+
+    def draws_per_call(self) -> int:
+        """As many as its prompts ask for."""
+        return self.draws
 
 
 class SampledBlocks(SampledActor, BlockActor[Any]):
@@ -235,7 +243,7 @@ class _Actor:
         try:
             load_seconds = ray.get(actor.load_seconds.remote(), timeout=self.stall_seconds)
             done = ray.get([actor.timed.remote(block) for block in blocks])
-            calls = ray.get(actor.calls.remote())
+            calls, draws = ray.get([actor.calls.remote(), actor.draws_per_call.remote()])
         except GetTimeoutError:
             held_up = "; ".join(unschedulable({stage.name: stage.pool}))
             reason = held_up or f"pool {stage.name}: an actor that loads its model"
@@ -252,8 +260,8 @@ class _Actor:
             load_seconds,
             sum(seconds for _, seconds in done) / len(done),
             calls,
-            _tokens(calls) if rows else _scored(tables),
-            max_concurrency(stage.model, stage.pool) if rows else 1,
+            _tokens(calls) if rows else _scored(tables, sum(call.tokens for call in calls)),
+            max(1, max_concurrency(stage.model, stage.pool) // draws) if rows else 1,
             stage.branches,
         )
         return sample, tables
@@ -272,9 +280,12 @@ def scored_tokens(table: pa.Table) -> dict[str, int]:
     }
 
 
-def _scored(tables: Iterable[pa.Table]) -> dict[str, tuple[int, int]]:
-    found = {row_id: (tokens, 0) for table in tables for row_id, tokens in scored_tokens(table).items()}
-    return found if any(tokens for tokens, _ in found.values()) else dict.fromkeys(found, (1, 0))
+def _scored(tables: Iterable[pa.Table], read: int) -> dict[str, tuple[int, int]]:
+    """The share of each row in the tokens that were `read`: of several answers the rounds tell those of one alone."""
+    found = {row_id: tokens for table in tables for row_id, tokens in scored_tokens(table).items()}
+    if not (whole := sum(found.values())):
+        return dict.fromkeys(found, (1, 0))
+    return {row_id: (round(read * tokens / whole), 0) for row_id, tokens in found.items()}
 
 
 def _tokens(calls: Iterable[Call]) -> dict[str, tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import Any
 from evolve.errors import EvolveError
 from evolve.prompts import check_folder, shipped_names
 from evolve.strategies.elimination import Elimination
-from evolve.strategies.respond import BARE, Responder, load_response_template
+from evolve.strategies.respond import BARE, load_response_template
 from ray_jobs.config.identity import result_settings
 from ray_jobs.config.run import RespondConfig
 from ray_jobs.errors import ConfigError
@@ -19,7 +19,7 @@ from ray_jobs.jobs.thinking import told
 from ray_jobs.output.card import shown_model
 from ray_jobs.output.plan import Fanout
 from ray_jobs.pipeline.actors import RespondTask
-from ray_jobs.pipeline.begun import as_records
+from ray_jobs.pipeline.begun import as_tasks
 from ray_jobs.pipeline.job import SeededJob
 from ray_jobs.pipeline.stage import Pipeline
 
@@ -55,8 +55,10 @@ class AnswerTasksJob(SeededJob):
         """Plan, respond, score."""
         config = self._config
         rules = Elimination(**config.elimination.model_dump())
-        task = RespondTask(Responder(config.responder.sampling.build(), rules, self._template), config.seed)
-        return Pipeline((TASKS,), (responding(config.responder, task), *scoring(config.scorer)), prepare=as_records)
+        choice = config.responder.choice
+        task = RespondTask(config.responder.build(rules, self._template), config.seed, choice)
+        stages = (responding(config.responder, task), *scoring(config.scorer, choice))
+        return Pipeline((TASKS,), stages, prepare=as_tasks)
 
     @property
     def records_per_row(self) -> int:

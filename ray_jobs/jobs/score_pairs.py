@@ -48,7 +48,7 @@ class ScorePairsJob(SeededJob):
 
     def fanout(self) -> Fanout:
         """One row a pair."""
-        return Fanout({PAIRS: 1.0}, split=False, samples=1, strategy_fingerprint=self.kind, run_seed=0, outputs=True)
+        return Fanout({PAIRS: 1.0}, split=False, samples=1, strategy_fingerprint=self.kind, run_seed=0)
 
     def description(self) -> tuple[str, str]:
         """The scorer."""

@@ -48,7 +48,9 @@ class SynthesisJob(SeededJob):
     def pipeline(self) -> Pipeline:
         """Plan, evolve, respond, score: each evolver on its own part of the plan, in its own pool or a shared one."""
         run, own = self._run, None
-        respond = RespondTask(build_responder(run, self._response), run.seed)
+        choice = run.responder.choice
+        responder = build_responder(run, self._response)
+        respond = RespondTask(responder, run.seed, choice, run.strategy.answer_kept())
         if isinstance(run.responder, PoolResponderConfig):
             responders = [responding(run.responder, respond)]
         else:
@@ -56,7 +58,7 @@ class SynthesisJob(SeededJob):
         evolve = EvolveTask(
             self._strategy, run.seed, run.keep_rounds, own, run.confidence_share, keep_thoughts=run.keep_thoughts
         )
-        stages = (*evolving(run, evolve), *responders, *scoring(run.scorer))
+        stages = (*evolving(run, evolve), *responders, *scoring(run.scorer, choice))
         return Pipeline(tuple(run.evolvers), tuple(through_service(stages, run.through)))
 
     @property

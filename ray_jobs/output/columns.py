@@ -168,6 +168,60 @@ _SCORES = (
     Column("score_note", TEXT, "round", "why a score is null, or deserves a second look"),
 )
 
+TEXTS, NUMBERS = pa.list_(TEXT), pa.list_(FLOAT)
+_SEVERAL = (
+    _shared(
+        "answers",
+        TEXTS,
+        "round",
+        "all answers that `responder.answers` asked for, in the engine's order, turned down ones too; null "
+        "where it asked for one ([answers.md](answers.md))",
+    ),
+    _shared("answer_reasoning", TEXTS, "round", "what the responder thought aloud before each"),
+    _shared("answer_finish_reasons", TEXTS, "round", "`stop` or `length` for each; null for one that failed"),
+    _shared("answer_tokens", pa.list_(LONG), "round", "tokens that the responder wrote for each, thoughts included"),
+    _shared("answer_faults", TEXTS, "round", "the rule that turned each down, or its error; null for one that stood"),
+    _shared("answer_finals", TEXTS, "round", "what each ends with, as it is compared; under `agreement` alone"),
+    _shared("answer_scores", NUMBERS, "round", "the score of each by the rule that chooses; null for one without"),
+    Column("answer_index", INT, "round", "which of `answers`, from 0, is `output`"),
+    Column(
+        "answer_score",
+        FLOAT,
+        "round",
+        "its score among `answer_scores`; of AutoIF's responses with pairs the accuracy",
+        order="highest",
+        mean=True,
+    ),
+    Column(
+        "answer_spread",
+        FLOAT,
+        "round",
+        "from the lowest to the highest of `answer_scores`",
+        order="highest",
+        mean=True,
+    ),
+    Column("chosen_by", TEXT, "round", "the rule that chose; `first` where no answer has a score; `checker` in AutoIF"),
+    Column("rejected_scores", NUMBERS, "round", "the scores of `rejected_outputs`, one each"),
+    _shared(
+        "seed_output", TEXT, "row", "the seed's own answer, where it has one; null in scored pairs, whose output it is"
+    ),
+    _shared(
+        "answer_matches",
+        pa.list_(INT),
+        "round",
+        "of several answers whether each, 1 or 0, ends as `seed_output` does; null for one that fell",
+    ),
+    Column(
+        "reference_match",
+        INT,
+        "round",
+        "1 where the final answer of `output` is that of `seed_output`, 0 where it is another; null where the seed has "
+        "none or the task is no longer the seed's",
+        order="highest",
+        mean=True,
+    ),
+)
+
 _REST = (
     Column(
         "trajectory",
@@ -181,7 +235,7 @@ _REST = (
         "rejected_outputs",
         pa.list_(TEXT),
         "round",
-        "responses to the same question that are known to be worse (AutoIF); null otherwise",
+        "responses to the same question that are known to be worse (AutoIF, or of several answers); null otherwise",
     ),
     _key("run_id", TEXT, "run", "digest of the settings that change results"),
     _shared("created_at", pa.timestamp("us", tz="UTC"), "row", "when the evolver finished the row"),
@@ -205,6 +259,7 @@ _REST = (
     _shared("reasoning", TEXT, "round", "what the responder thought aloud first ([models.md](models.md)), if it did"),
     _shared("reasoning_tokens", LONG, "round", "of `completion_tokens`, all models' thoughts; null in version 0.1"),
     Column("evolver_reasoning", TEXT, "round", "what the evolver thought aloud, where `keep_thoughts` asks for it"),
+    *_SEVERAL,
 )
 
 COLUMNS: Sequence[Column] = (*_KEYS, *_OUTCOME, *_TEXTS, *_ENGINES, *_SCORES, *_REST)

@@ -90,8 +90,7 @@ class PlanWriter:
 class Fanout:
     """How seeds become rows: through which evolvers, by which weights where they are split, in how many samples.
 
-    `outputs` keeps the seeds' outputs in the plan, for jobs that read them. Seeds with an id in `held_out` become no
-    rows.
+    Seeds with an id in `held_out` become no rows.
     """
 
     evolvers: Mapping[str, float]
@@ -99,7 +98,6 @@ class Fanout:
     samples: int
     strategy_fingerprint: str
     run_seed: int
-    outputs: bool = False
     held_out: frozenset[str] = frozenset()
 
     def chosen(self, seed_id: str) -> list[str]:
@@ -220,7 +218,7 @@ def planned_rows(seed: Seed, index: int, evolver: str, fanout: Fanout) -> Iterat
             "sample": sample,
             "seed_instruction": seed.instruction,
             "input": seed.input,
-            "seed_output": seed.output if fanout.outputs else None,
+            "seed_output": seed.output or None,
             "context": seed.row,
         }
 

@@ -39,10 +39,7 @@ def task_of(row: dict[str, Any], round_row: RoundRow) -> Instruction:
 
 def settle_answer(round_row: RoundRow, answer: Answer) -> None:
     """Write how the answer ended into its round."""
-    usage = answer.usage
-    round_row["prompt_tokens"] += usage.prompt_tokens
-    round_row["completion_tokens"] += usage.completion_tokens
-    round_row["reasoning_tokens"] = (round_row.get("reasoning_tokens") or 0) + usage.reasoning_tokens
+    spend(round_row, answer.usage)
     if not isinstance(answer, Failed):
         round_row["reasoning"] = storable(answer.reasoning) or None
     match answer:
@@ -52,6 +49,13 @@ def settle_answer(round_row: RoundRow, answer: Answer) -> None:
             round_row |= _rejected(answer, "respond") | {"output": storable(answer.text)}
         case Failed():
             round_row |= _failed(answer, "respond")
+
+
+def spend(round_row: RoundRow, usage: Usage) -> None:
+    """Add tokens to those of a round."""
+    round_row["prompt_tokens"] += usage.prompt_tokens
+    round_row["completion_tokens"] += usage.completion_tokens
+    round_row["reasoning_tokens"] = (round_row.get("reasoning_tokens") or 0) + usage.reasoning_tokens
 
 
 def with_thoughts(reasoning: str | None, answer: str) -> str:

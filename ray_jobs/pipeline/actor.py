@@ -128,9 +128,14 @@ class RowActor(PoolActor[Result]):
         self._hand = Hand(self._context.monitor)
         if (left := self._hand.left()) and self._journal:
             self._journal.died(left, NO_WORDS)
-        self._turns = Turns(rows_at_once(self._engine))
+        self._turns = Turns(rows_at_once(self._engine, self.draws))
         self._reporter.stats.slots = self._engine.max_concurrency or 0
         self._gate, self._under_way, self._is_sound = Gate(), set[int](), False
+
+    @property
+    def draws(self) -> int:
+        """How many completions its prompts ask for at once, each of which takes one of the engine's slots."""
+        return 1
 
     def engine(self, config: EngineConfig) -> Engine:
         """The engine of the configuration."""
@@ -202,7 +207,7 @@ class RowActor(PoolActor[Result]):
         end_actor(died, self._reporter)
 
     def _given(self, completion: Completion) -> None:
-        self._reporter.stats.give_again(completion.prompt_tokens, completion.completion_tokens)
+        self._reporter.stats.give_again(completion.prompt_tokens, completion.tokens_written)
 
     @abstractmethod
     async def work(self, row: Row, stats: WorkerStats) -> Result:
@@ -250,9 +255,9 @@ def groups_of(limits: Sequence[int | None]) -> list[list[int]]:
     return groups
 
 
-def rows_at_once(engine: Engine) -> int:
-    """How many rows keep the engine full; without a limit where it does not tell its slots."""
-    return sys.maxsize if engine.max_concurrency is None else math.ceil(ROWS_PER_CALL * engine.max_concurrency)
+def rows_at_once(engine: Engine, draws: int = 1) -> int:
+    """How many rows of so many draws a prompt keep the engine full; without a limit where it tells no slots."""
+    return sys.maxsize if engine.max_concurrency is None else math.ceil(ROWS_PER_CALL * engine.max_concurrency / draws)
 
 
 def load_engine(config: EngineConfig) -> Engine:

@@ -16,15 +16,18 @@ from typing import ClassVar, Literal
 
 import pyarrow as pa
 
+from evolve.choosing import Choice
 from evolve.engine import Engine
 from evolve.engines.adapted_engine import AdaptedEngine
 from evolve.flow import Strategy, drive
-from evolve.records import Instruction, Usage
+from evolve.records import Instruction, Response, Usage
 from evolve.strategies.respond import Responder
 from ray_jobs.config.engine_kinds import EngineConfig
 from ray_jobs.config.run import ScorerConfig
+from ray_jobs.output.references import match, reference_of
 from ray_jobs.output.rounds import RoundRow, failed_rounds, kept, round_rows, settle_answer, settle_failure, task_of
 from ray_jobs.output.schema import ROUNDS
+from ray_jobs.output.several import candidates, choose_by_scores, settle_answers
 from ray_jobs.pipeline.actor import BlockActor, PoolActor, Row, RowActor
 from ray_jobs.pipeline.begun import begun
 from ray_jobs.pipeline.monitor import WorkerStats
@@ -121,10 +124,16 @@ class LaterActor(RoundsRowActor):
 
 @dataclass(frozen=True)
 class RespondTask:
-    """What answers. Each round draws from its own randomness: the run's `seed`, row and round number."""
+    """What answers. Each round draws from its own randomness: the run's `seed`, row and round number.
+
+    Of several answers one is kept by `choice`, here or where scores are taken. Tasks that operators in `answer_kept`
+    have made have the answers that they had before.
+    """
 
     responder: Responder
     seed: int
+    choice: Choice | None = None
+    answer_kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -167,7 +176,7 @@ class EvolveActor(FirstActor):
             if self._task.respond_adapter is None:
                 # who evolves answers
                 answers = replace(answers, engine=under(self._engine, self._task.adapters.get(row["evolver"])))
-            await self.each_kept(row, rounds, stats, answers.answer, RespondActor.step)
+            await self.each_kept({**row, "rounds": rounds}, rounds, stats, answers.answer, RespondActor.step)
         return rounds
 
     @property
@@ -204,6 +213,11 @@ class RespondActor(LaterActor):
         super().load(model)
         self._answers = Answers(self._task, self._engine)
 
+    @property
+    def draws(self) -> int:
+        """All answers to an instruction."""
+        return self._task.responder.answers
+
     async def ask(self, row: Row, round_row: RoundRow) -> Usage:
         """Answer one round."""
         return await self._answers.answer(row, round_row)
@@ -219,17 +233,34 @@ class Answers:
     async def answer(self, row: Row, round_row: RoundRow) -> Usage:
         """Answer one round of a row, and write the answer into it."""
         rng = Random(f"{self.task.seed} respond {row['row_id']} {round_row['round']}")
-        answer = await drive(self.task.responder.answer(task_of(row, round_row), rng), self.engine)
-        settle_answer(round_row, answer)
-        return answer.usage
+        responder, choice, task = self.task.responder, self.task.choice, task_of(row, round_row)
+        reference = reference_of(row, round_row, self.task.answer_kept)
+        if choice is None:
+            answer = await drive(responder.answer(task, rng), self.engine)
+            settle_answer(round_row, answer)
+            if reference is not None and isinstance(answer, Response):
+                round_row["reference_match"] = match(reference, answer.text)
+            return answer.usage
+        answers = await drive(responder.several(task, rng), self.engine)
+        settle_answers(round_row, answers, choice, reference)
+        return sum((answer.usage for answer in answers), Usage())
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """What is scored: answers alone, or behind what was thought; all of several where `choice` is by their scores."""
+
+    with_reasoning: bool = False
+    choice: Choice | None = None
 
 
 class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
     """Scores pairs with IFD and IC-IFD, and with what else the run asks for. Undefined scores are null, with a note.
 
-    Blocks take turns with the model; while one has it, the next is tokenised. A true task asks for scores of answers
-    with what was thought aloud before them.
+    Blocks take turns with the model; while one has it, the next is tokenised.
     """
+
+    _task: ScoreTask
 
     def load(self, model: ScorerConfig) -> None:
         """Load the scorer's models."""
@@ -238,8 +269,13 @@ class ScoreActor(RoundsActor, BlockActor[list[RoundRow]]):
     def work(self, rows: Sequence[Row], stats: WorkerStats) -> Sequence[list[RoundRow]]:
         """Score every round that is still kept."""
         rounds = [(row, item) for row in rows for item in kept(row["rounds"])]
-        score_rounds(self._scoring, rounds, with_reasoning=bool(self._task))
-        for _, item in rounds:
+        choice, scored = self._task.choice, rounds
+        if choice:
+            scored = [(row, answered) for row, item in rounds for answered in candidates(item)]
+        score_rounds(self._scoring, scored, self._task.with_reasoning)
+        if choice:
+            choose_by_scores([item for _, item in rounds], [answered for _, answered in scored], choice)
+        for _, item in scored:
             stats.spend((item["n_q"] or 0) + (item["n_a"] or 0), 0)
         stats.count(item for _, item in rounds)
         return [row["rounds"] for row in rows]

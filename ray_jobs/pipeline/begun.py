@@ -33,7 +33,20 @@ def begun(rows: pa.Table, rounds: Sequence[Sequence[RoundRow] | None]) -> pa.Tab
 
 
 def as_records(rows: pa.Table) -> pa.Table:
-    """Planned pairs as rows with one kept round: nothing has evolved them, so they have no evolver."""
+    """Planned pairs as rows with one kept round, whose output is the seed's: nothing has evolved them."""
+    outputs = rows["seed_output"].fill_null("").to_pylist()
+    place = rows.schema.get_field_index("seed_output")
+    once = rows.set_column(place, rows.schema.field(place), pa.nulls(rows.num_rows, pa.string()))
+    return _as_they_are(once, outputs)
+
+
+def as_tasks(rows: pa.Table) -> pa.Table:
+    """Planned instructions as rows with one kept round that has no output yet."""
+    return _as_they_are(rows, [None] * rows.num_rows)
+
+
+def _as_they_are(rows: pa.Table, outputs: Sequence[str | None]) -> pa.Table:
+    """Rows that have no evolver, with their outputs."""
     rounds = [
         [
             {
@@ -41,12 +54,12 @@ def as_records(rows: pa.Table) -> pa.Table:
                 "parent_round": 0,
                 "status": KEPT,
                 "instruction": row["seed_instruction"],
-                "output": row["seed_output"],
+                "output": output,
                 "prompt_tokens": 0,
                 "completion_tokens": 0,
             }
         ]
-        for row in rows.to_pylist()
+        for row, output in zip(rows.to_pylist(), outputs, strict=True)
     ]
     place = rows.schema.get_field_index("evolver")
     nobody = rows.set_column(place, rows.schema.field(place), pa.nulls(rows.num_rows, pa.string()))

@@ -23,6 +23,8 @@ from ray_jobs.report.histogram import Floats, Histogram
 from ray_jobs.report.inputs import NOBODY, Inputs, batches
 from ray_jobs.report.measures import IC_IFD, MEASURES, POSITION_SCALE, POSITIONS, RECORD_MEASURES
 from ray_jobs.report.seeds import SeedSums, make_sums
+from ray_jobs.report.several import SHOWN as OF_CHOICES
+from ray_jobs.report.several import Choices
 
 Say = Callable[[str], None]
 _COUNTED = ("evolver", "round", "operator", "seed_index", "prompt_tokens", "completion_tokens")
@@ -59,6 +61,7 @@ class Gathered:
     lowest: defaultdict[str, Tail] = field(default_factory=lambda: defaultdict(lambda: Tail(highest=False)))
     highest: defaultdict[str, Tail] = field(default_factory=lambda: defaultdict(lambda: Tail(highest=True)))
     same_seeds: SameSeeds = field(default_factory=SameSeeds)
+    choices: Choices = field(default_factory=Choices)
 
     def kept(self, evolver: str | None = None, number: int | None = None) -> int:
         """Kept records, of an evolver and a round where they are given."""
@@ -94,7 +97,7 @@ def gather(inputs: Inputs, say: Say) -> Gathered:
     if inputs.kept:
         say(f"reading {inputs.kept.origin['records']:,} kept records")
         measured = (name for record_measure in RECORD_MEASURES for name in record_measure.needs)
-        needs = dict.fromkeys([*_COUNTED, FINISH, *SHOWN, *POSITIONS, *measured])
+        needs = dict.fromkeys([*_COUNTED, FINISH, *SHOWN, *POSITIONS, *OF_CHOICES, *measured])
         for batch in batches(inputs.kept, list(needs)):
             _add_kept(gathered, batch)
     if inputs.rejected:
@@ -122,6 +125,7 @@ def _add_kept(gathered: Gathered, batch: pa.RecordBatch) -> None:
         _add_tails(gathered, name, batch.take(pa.array(places)), values[IC_IFD][places])
     _add_operators(gathered, batch, pa.array([KEPT] * batch.num_rows), values[IC_IFD])
     _add_tokens(gathered, batch, kept=True)
+    gathered.choices.add(batch)
     if gathered.sums:
         gathered.sums.add(batch, True, values)
         gathered.same_seeds.add(batch, gathered.sums.sample.slots(batch.column("seed_index")))

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ray_jobs.report.added import added_sections
+from ray_jobs.report.answers import answers_section
 from ray_jobs.report.blocks import Figure, Section
 from ray_jobs.report.comparison import comparison_section
 from ray_jobs.report.counts import funnel_section, operators_section, yields_section
@@ -63,6 +64,7 @@ def make_page(view: View) -> Page:
         difficulty_section(view),
         distance_section(view),
         reward_section(view),
+        *answers_section(view),
         top1_section(view),
         length_section(view),
         selections_section(view),

@@ -29,7 +29,7 @@ def cost_section(view: View) -> Section:
             ),
         )
         blocks.append(picture)
-    blocks.append(_table(view))
+    blocks += [_table(view), *_pairs(view)]
     return Section("cost", "Tokens and cost", [*blocks, *_pools(view)])
 
 
@@ -56,6 +56,24 @@ def _table(view: View) -> Table:
         "money a kept record",
     ]
     return Table("Tokens of a kept record, those of lost ones included, and what it cost.", headings, rows)
+
+
+def _pairs(view: View) -> Sequence[Table]:
+    """What a preference pair has cost; nothing where there is none."""
+    spent, rows = view.gathered.tokens, []
+    for name in view.evolvers:
+        pairs, kept = view.gathered.choices.pairs[name], view.gathered.kept(name)
+        if pairs:
+            tokens = sum(number for (of, _, _), number in spent.items() if of == name)
+            each = money_per_kept(view.pools, view.gathered, name)
+            told = money(None if each is None else each * kept / pairs)
+            rows.append([view.title(name), count(pairs), count(tokens / pairs), told])
+    headings = ["evolver", "pairs", "tokens a pair", "money a pair"]
+    return (
+        [Table("Preference pairs, and what each cost if records are kept for their sake.", headings, rows)]
+        if rows
+        else []
+    )
 
 
 def _pools(view: View) -> Sequence[Block]:

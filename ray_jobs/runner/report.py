@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from ray_jobs.output.columns import MEANS
-from ray_jobs.output.counts import CUT, CUT_SHARE, OutcomeCounts
+from ray_jobs.output.counts import CUT, CUT_SHARE, PAIRS, OutcomeCounts
 from ray_jobs.output.layout import RunLabels
 from ray_jobs.output.manifest import Manifest
 from ray_jobs.output.plan_index import PlanIndex
@@ -44,10 +44,23 @@ def make_report(
         "reasons": reasons(outcome_counts),
         CUT_SHARE: outcome_counts.share(CUT),
         "groups": _groups(labels, outcome_counts),
+        PAIRS: _pairs(outcome_counts),
+        "cost": _cost(pools(sessions), by_status[KEPT], _pairs(outcome_counts)),
         "pools": pools(sessions),
         "seconds": round(sum(session.seconds for session in sessions), 1),
         "sessions": [asdict(session) for session in sessions],
     }
+
+
+def _pairs(outcome_counts: OutcomeCounts) -> int:
+    return int(sum(number for (_, _, column), number in outcome_counts.sums.items() if column == PAIRS))
+
+
+def _cost(pools: Mapping[str, Mapping[str, Any]], kept: int, pairs: int) -> dict[str, float | None]:
+    """In the money of the pools' prices; null where no pool has one, or there is nothing to share it."""
+    whole = sum(float(pool.get("cost", 0)) for pool in pools.values())
+    shares = {"total": 1, "per_kept_record": kept, "per_pair": pairs}
+    return {name: round(whole / number, 6) if whole and number else None for name, number in shares.items()}
 
 
 def _groups(labels: RunLabels, outcome_counts: OutcomeCounts) -> list[dict[str, Any]]:

@@ -7,9 +7,9 @@ import random
 import re
 import time
 import uuid
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from evolve.listening import URGENT
 from evolve.records import Completion, Form, Message, Prompt, Sampling
@@ -18,6 +18,8 @@ from ray_jobs.output.rounds import storable
 from ray_jobs.service.asked_strategy import WRONG
 
 DEFAULT_TOKENS = 2048
+MOST_CHOICES = 128
+"""As many as OpenAI gives."""
 _URGENCY = re.compile(r"(?:^|,)\s*u\s*=\s*([0-7])\s*(?:,|;|$)")
 
 
@@ -107,7 +109,7 @@ class ChatRequest(_Lenient):
     response_format: ResponseFormat | None = None
     structured_outputs: Structured | None = None
     priority: int | None = Field(None, ge=0)
-    n: Literal[1] | None = None
+    n: int | None = Field(None, ge=1, le=MOST_CHOICES)
     logprobs: _Without = None
     top_logprobs: _Without = None
     frequency_penalty: _Without = None
@@ -133,7 +135,13 @@ class ChatRequest(_Lenient):
         )
         seed = random.getrandbits(31) if self.seed is None else self.seed
         messages = tuple(message.message() for message in self.messages)
-        return Prompt(messages, sampling, seed, form=self._form(), adapter=adapter)
+        return Prompt(messages, sampling, seed, form=self._form(), adapter=adapter, draws=self.n or 1)
+
+    @model_validator(mode="after")
+    def _streams_one(self) -> Self:
+        if self.stream and (self.n or 1) > 1:
+            raise ValueError("n: expected 1 beside stream")
+        return self
 
     def urgency(self, header: str | None) -> int:
         """How urgent it is: by `priority`, 0 for a person and more for others, or by a header as in RFC 9218."""
@@ -161,11 +169,8 @@ class Reply:
 
     def whole(self, completion: Completion) -> dict[str, Any]:
         """All of it in one."""
-        message = {"role": "assistant", "content": completion.text, "refusal": None}
-        if completion.reasoning:
-            message["reasoning_content"] = completion.reasoning
-        choice = {"index": 0, "message": message, "finish_reason": completion.finish_reason, "logprobs": None}
-        return self._object("chat.completion", [choice]) | {"usage": usage(completion)}
+        choices = [_choice(place, draw) for place, draw in enumerate(completion.drawn)]
+        return self._object("chat.completion", choices) | {"usage": usage(completion)}
 
     def first(self) -> dict[str, Any]:
         """The piece that says who speaks."""
@@ -202,12 +207,20 @@ class Reply:
         }
 
 
+def _choice(place: int, draw: Completion) -> dict[str, Any]:
+    message = {"role": "assistant", "content": draw.text, "refusal": None}
+    if draw.reasoning:
+        message["reasoning_content"] = draw.reasoning
+    ended = "content_filter" if draw.withheld else draw.finish_reason
+    return {"index": place, "message": message, "finish_reason": ended, "logprobs": None}
+
+
 def usage(completion: Completion) -> dict[str, Any]:
-    """The tokens of a completion."""
-    read, written = completion.prompt_tokens, completion.completion_tokens
+    """The tokens of a completion, all draws together."""
+    read, written = completion.prompt_tokens, completion.tokens_written
     return {
         "prompt_tokens": read,
         "completion_tokens": written,
         "total_tokens": read + written,
-        "completion_tokens_details": {"reasoning_tokens": completion.reasoning_tokens},
+        "completion_tokens_details": {"reasoning_tokens": sum(draw.reasoning_tokens for draw in completion.drawn)},
     }

@@ -1,22 +1,19 @@
-"""What a program or a notebook gets from `ray_jobs`: its names, its documented example, outputs as they are read."""
+"""What a program or a notebook gets from `ray_jobs`: its names, outputs as they are read, what is refused."""
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 import ray_jobs
 from ray_jobs import load_config, open_output, select
 from ray_jobs.errors import ConfigError, OutputError
-from tests.ray_jobs.samples import run_config, write_seeds
+from tests.ray_jobs.samples import run_config
 
 ROOT = Path(__file__).parents[2]
 OUTPUTS = ROOT / "tests" / "fixtures" / "outputs"
@@ -47,19 +44,6 @@ def python(program: str, folder: Path) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-@pytest.mark.ray
-def test_the_example_runs_a_configuration_and_uses_what_came_out(tmp_path: Path) -> None:
-    write_seeds(tmp_path / "seeds.jsonl", [f"Explain step {number}." for number in range(6)])
-    raw = run_config(tmp_path, output="out/first", strategy={"rounds": 1}).model_dump(mode="json")
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(raw))
-    (example,) = re.findall(r"(?m)(?:^    .*\n|^\n)+", (ray_jobs.__doc__ or "").split("no Ray.\n")[1])
-    told = python(textwrap.dedent(example), tmp_path)
-    assert "'ic_ifd': " in told
-    best = pq.read_table(tmp_path / "out/best/data")
-    assert best.num_rows == 3
-    assert len((tmp_path / "out/sft/train/00000.jsonl").read_text().splitlines()) == 3
 
 
 def test_reading_and_selecting_load_no_ray(work: Path) -> None:

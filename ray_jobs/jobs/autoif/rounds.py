@@ -20,11 +20,13 @@ from evolve.autoif.responses import ScoredResponse, Verified, choose_pairs
 from evolve.autoif.rules import Order, Rules, Threshold
 from evolve.records import Usage
 from ray_jobs.datasets.words import question
-from ray_jobs.output.rounds import RoundRow, kept, settle_answer, storable
+from ray_jobs.output.rounds import RoundRow, kept, settle_answer, spend, storable
 from ray_jobs.output.schema import KEPT, REJECTED
 
 OPERATOR = "constraint"
 """What makes a query harder."""
+CHECKER = "checker"
+"""What prefers one response to another: the share of the functions that accept it."""
 Row = dict[str, Any]
 
 
@@ -76,7 +78,7 @@ def settle_labels(round_row: RoundRow, labels: Sequence[Label | Dropped], usage:
         round_row |= _rejected("nli", against.reason, against.detail)
     account["fallen"] += [asdict(label) for label in dropped]
     round_row["trajectory"] = as_json(account)
-    _spend(round_row, usage)
+    spend(round_row, usage)
 
 
 def query_of(row: Row, order: Order) -> str:
@@ -102,7 +104,7 @@ def answered_rounds(row: Row, context: Row, verified: Sequence[Verified], order:
 
 def settle_quality(round_row: RoundRow, quality: Quality | Dropped, minimum: Threshold, usage: Usage) -> None:
     """Write a response's quality score into its round; one that is too low, or that the judge did not give, rejects."""
-    _spend(round_row, usage)
+    spend(round_row, usage)
     if isinstance(quality, Dropped):
         round_row |= _rejected("quality", quality.reason, quality.detail or quality.text)
         return
@@ -120,12 +122,18 @@ def pair_up(rounds: Sequence[RoundRow], rules: Rules) -> None:
         for item in rounds
         if (accuracy := _accuracy(item)) is not None and (item["status"] == KEPT or accuracy <= rules.rejected)
     ]
-    against: dict[str, list[str]] = {}
+    against: dict[str, list[ScoredResponse]] = {}
     for pair in choose_pairs(candidates, rules.chosen, rules.rejected, rules.pair_side):
-        against.setdefault(pair.chosen.text, []).append(pair.rejected.text)
+        against.setdefault(pair.chosen.text, []).append(pair.rejected)
     for item in kept(rounds):
         # of equal responses the first has the pairs
-        item["rejected_outputs"] = against.pop(item["output"], None)
+        worse = against.pop(item["output"], [])
+        item |= {
+            "rejected_outputs": [other.text for other in worse] or None,
+            "rejected_scores": [other.accuracy for other in worse] or None,
+            "answer_score": _accuracy(item) if worse else None,
+            "chosen_by": CHECKER if worse else None,
+        }
 
 
 def _accuracy(round_row: RoundRow) -> float | None:
@@ -149,9 +157,3 @@ def _round(number: int, instruction: str, usage: Usage) -> RoundRow:
 
 def _rejected(stage: str, reason: str, error: str | None = None) -> RoundRow:
     return {"status": REJECTED, "stage": stage, "reason": reason, "error": error or None}
-
-
-def _spend(round_row: RoundRow, usage: Usage) -> None:
-    round_row["prompt_tokens"] += usage.prompt_tokens
-    round_row["completion_tokens"] += usage.completion_tokens
-    round_row["reasoning_tokens"] = (round_row["reasoning_tokens"] or 0) + usage.reasoning_tokens

@@ -60,7 +60,7 @@ def router(state: ServiceState) -> APIRouter:
             found = await engines.complete(served.loaded, call)
         if isinstance(found, Trouble):
             raise found.error()
-        figures.wrote(found.completion_tokens)
+        figures.wrote(found.tokens_written)
         return JSONResponse(reply.whole(found))
 
     return routes

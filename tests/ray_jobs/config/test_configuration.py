@@ -93,7 +93,8 @@ def told(folder: Path, changes: str) -> list[str]:
         ),
         (
             "responder: {kind: evolver, samplng: {}}",
-            "responder.samplng: unknown field; did you mean sampling? (allowed: adapter, kind, prompt, sampling)",
+            "responder.samplng: unknown field; did you mean sampling? "
+            "(allowed: adapter, answers, choose, kind, pairs, prefer, prompt, sampling)",
         ),
         (
             "scorer: {kind: scripted, pol: {}}",

@@ -33,8 +33,14 @@ def pairs(tmp_path: Path) -> Store:
     store = open_store(str(tmp_path / "pairs"))
     worse = [None if number in (3, 4, 5) else [f"bad {number}"] for number in range(40)]
     worse[6] = ["bad 6", "worse 6"]
-    write_output(store, [[record(number, rejected_outputs=item) for number, item in enumerate(worse)]])
+    write_output(store, [[record(number, **scored(item)) for number, item in enumerate(worse)]])
     return store
+
+
+def scored(worse: list[str] | None) -> dict[str, Any]:
+    """The columns of a record's pairs: the answer has 1.0, the worse ones 0.5, 0.75."""
+    scores = [1 - 0.5**place for place in range(1, len(worse or ()) + 1)]
+    return {"rejected_outputs": worse, "rejected_scores": scores or None, "answer_score": 1.0}
 
 
 def load(folder: Path, name: str) -> list[dict[str, Any]]:
@@ -132,6 +138,28 @@ def test_dpo_takes_pairs_and_counts_records_without(pairs: Store, target: Store)
     for row, number, worse in ((rows[3], 6, "bad 6"), (rows[4], 6, "worse 6"), (rows[5], 7, "bad 7")):
         asked = expected(record(number))
         assert understood(entry, row) == {"prompt": asked["prompt"], "chosen": asked["answer"], "rejected": worse}
+
+
+def test_reward_models_get_the_margin_of_each_pair(pairs: Store, target: Store) -> None:
+    assert export(pairs, target, "reward", "jsonl").incomplete == 3
+    rows = load(Path(target.url), "evolved_train")
+    assert [(row["rejected"], row["margin"]) for row in rows[3:6]] == [
+        ("bad 6", 0.5),
+        ("worse 6", 0.25),
+        ("bad 7", 0.5),
+    ]
+    assert json.loads(target.read_bytes("dataset_info.json"))["evolved_train"]["ranking"] is True
+
+
+def test_kto_has_a_preferred_answer_once(pairs: Store, target: Store) -> None:
+    export(pairs, target, "kto", "parquet")
+    columns = json.loads(target.read_bytes("dataset_info.json"))["evolved_train"]["columns"]
+    rows = load(Path(target.url), "evolved_train")
+    answers = [
+        (row[columns["response"]], row[columns["kto_tag"]]) for row in rows if row["record_id"] == rows[6]["record_id"]
+    ]
+    assert answers == [(record(6)["output"], True), ("bad 6", False), ("worse 6", False)]
+    assert len(rows) == 37 + 38
 
 
 def test_dpo_of_single_answers_says_what_is_missing(output: Store, target: Store) -> None:

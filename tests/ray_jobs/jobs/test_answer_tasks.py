@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 
+from evolve.final_answers import final_answer
 from ray_jobs.cli.app import main
 from ray_jobs.config.run import RespondConfig
 from ray_jobs.errors import ConfigError, SettingsChanged, Stopped
@@ -65,6 +66,9 @@ def test_every_instruction_is_answered_and_scored_once_and_the_same_call_goes_on
     assert {item["responder_model"] for item in found} == {"first"}
     assert {(item["evolver"], item["round"]) for item in found} == {(None, 0)}
     assert all(item["ic_ifd"] is not None for item in found)
+    assert [item["seed_output"] for item in found] == ["5", "a b", None]
+    right = int(final_answer(found[0]["output"]) == "5")
+    assert [item["reference_match"] for item in found] == [right, None, None]
     output = str(tmp_path / "out")
     assert verify(open_store(output)).finished
     again = resume(*stored_jobs(open_store(output), output, {}), say=lambda _: None)

@@ -79,6 +79,8 @@ def test_one_evolver_without_scorer_and_some_columns(target: Store) -> None:
         f"{NOT_ANALYSED} evolve analyse {target.url} diversity",
     ):
         assert said in parsed.text
+    assert "Several answers" not in parsed.text
+    assert "Preference pairs" not in parsed.text
 
 
 def write_rows(store: Store, rows: pa.Table) -> None:

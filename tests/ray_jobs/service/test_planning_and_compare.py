@@ -180,6 +180,7 @@ def test_what_cannot_be_compared_is_told(client: TestClient, name: str, status: 
         ({"scorer": {"arguments": {"trust_remote_code": True}}}, "trust_remote_code", "plugins"),
         ({"storage": {"key": "k"}}, "storage", "storage"),
         ({"ray": {"address": "ray://elsewhere"}}, "ray", None),
+        ({"trackers": [{"kind": "wandb"}]}, "trackers", None),
     ],
 )
 def test_what_clients_may_not_name_passes_only_where_the_operator_allows_it(

@@ -102,7 +102,8 @@ def test_how_urgent_it_is(priority: int | None, header: str | None, urgency: int
         ({"messages": [{"role": "robot", "content": "x"}]}, 400, "role"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, 400, "messages"),
         ({"temperature": 3}, 400, "temperature"),
-        ({"n": 2}, 400, "n"),
+        ({"n": 2, "stream": True}, 400, "n: expected 1"),
+        ({"n": 129}, 400, "n"),
         ({"logprobs": True}, 400, "logprobs: is not supported"),
         ({"tools": [{"type": "function"}]}, 400, "tools: is not supported"),
         ({"chat_template": "x"}, 400, "chat_template"),
@@ -115,6 +116,20 @@ def test_what_cannot_be_done_is_said(client: TestClient, changed: dict[str, Any]
     answer = client.post("/v1/chat/completions", json={**HELLO, **changed})
     assert answer.status_code == status
     assert word in answer.json()["error"]["message"]
+
+
+def test_several_answers_are_drawn_in_one_request(client: TestClient) -> None:
+    answer = client.post("/v1/chat/completions", json={**HELLO, "n": 3, "temperature": 1}).json()
+    alone = client.post("/v1/chat/completions", json=HELLO).json()["usage"]
+    assert [choice["index"] for choice in answer["choices"]] == [0, 1, 2]
+    assert answer["usage"]["prompt_tokens"] == alone["prompt_tokens"]
+    assert answer["usage"]["completion_tokens"] >= 3
+
+
+def test_an_answer_that_is_withheld_leaves_the_others() -> None:
+    completion = Completion("Four.", "stop", 3, 2, others=(Completion("", "stop", 0, 0, withheld="ReplyWithheld"),))
+    choices = Reply(ChatRequest.model_validate({**HELLO, "n": 2})).whole(completion)["choices"]
+    assert [choice["finish_reason"] for choice in choices] == ["stop", "content_filter"]
 
 
 def test_thoughts_are_told_apart() -> None:

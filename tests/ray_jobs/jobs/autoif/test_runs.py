@@ -235,6 +235,10 @@ def test_pairs_are_exported(first: Finished, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "dpo" / "train" / "00000.jsonl").read_text().splitlines()]
     assert len(rows) == pairs == exported.sides["train"].records
     assert all("With pleasure" in row["chosen"] and "No word" in row["rejected"] for row in rows)
+    kept = ds.dataset(first.output / "data").to_table().to_pylist()
+    told = [row for row in kept if row["chosen_by"] == "checker"]
+    assert sum(len(row["rejected_scores"]) for row in told) == pairs
+    assert all(row["answer_score"] == 1 and set(row["rejected_scores"]) == {0} for row in told)
 
 
 def test_a_finished_run_is_left_as_it_is(again: Finished) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from tests.test_snippets import RUN_IN_ORDER, commands, snippets_of
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SCRIPTED = {"kind": "scripted"}
 DEMO = ["evolve", "run", "examples/quickstart.yaml", "--output", "out/quickstart"]
 """What `make demo` runs once it has installed everything."""
@@ -21,8 +21,8 @@ def scripted(config: Path) -> None:
     """Give a configuration scripted engines of small pools, and leave all else as it is."""
     raw = yaml.safe_load(config.read_text())
     for part in [*raw["evolvers"].values(), *([raw["responder"]] if "engine" in raw["responder"] else [])]:
-        part |= {"engine": SCRIPTED, "pool": {"size": 1, "cpus": 0.5}}
-    raw["scorer"] = {**SCRIPTED, "pool": {"size": 1, "cpus": 0.5}}
+        part |= {"engine": SCRIPTED, "pool": {"size": 1, "cpus": 0.25}}
+    raw["scorer"] = {**SCRIPTED, "pool": {"size": 1, "cpus": 0.25}}
     config.write_text(yaml.safe_dump(raw))
 
 
