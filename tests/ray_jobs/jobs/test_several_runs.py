@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
-from transformers import LlamaConfig
 
 from evolve.final_answers import agreement, final_answer
 from ray_jobs.config.run import RespondConfig, RunConfig
@@ -20,7 +19,7 @@ from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.runner.run import run
 from scoring import Pair, RewardConfig, RewardScorer
 from tests.ray_jobs.samples import run_config, write_seeds
-from tests.scoring.tiny_models import FAMILIES, GROUPED, build_tokenizer, save_model, save_reward_model
+from tests.scoring.tiny_models import GROUPED, build_tokenizer, save_model, save_reward_model
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 SEEDS, ANSWERS = 12, 8
@@ -112,7 +111,9 @@ def test_an_engine_that_dies_costs_no_answer_twice(tmp_path: Path) -> None:
 
 
 def test_the_answer_that_a_reward_model_likes_best(tmp_path: Path) -> None:
-    scorer = save_model(tmp_path / "scorer", FAMILIES["llama"], bos=True)
+    from transformers import LlamaConfig
+
+    scorer = save_model(tmp_path / "scorer", "llama", bos=True)
     reward = save_reward_model(tmp_path / "reward", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
     asked = {"kind": "model", "model": str(scorer), "reward": {"model": str(reward)}, "threads": 1}
     table = records(several(tmp_path, "reward", scorer=asked))
