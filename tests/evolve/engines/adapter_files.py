@@ -45,8 +45,8 @@ def by_peft(base: Path, folder: Path) -> tuple[Path, Path, Path]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     merged, first, second = folder / "merged", folder / "first", folder / "second"
-    # without `init_lora_weights` they are random, not neutral
-    shape = {"r": RANK, "lora_alpha": ALPHA, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False}
+    # without `init_lora_weights` they are random, not neutral, and so small that they need a great factor
+    shape = {"r": RANK, "lora_alpha": 16 * RANK, "target_modules": ["q_proj", "v_proj"], "init_lora_weights": False}
     for seed, target in enumerate((second, first)):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)

@@ -82,7 +82,7 @@ def test_a_wrong_configuration_leaves_with_2(folder: Path, capsys: pytest.Captur
     assert error == (
         f"error: {folder / 'run.yaml'}: the configuration is wrong\n"
         "  strategy.rouns: unknown field; did you mean rounds? "
-        "(allowed: breadth, complicate_input, elimination, forms, kind, rounds, sampling, templates)\n"
+        "(allowed: breadth, complicate_input, elimination, forms, kind, rounds, same_answer, sampling, templates)\n"
         "  samples: Input should be greater than or equal to 1, got 0\n"
     )
     assert not (folder / "out").exists()

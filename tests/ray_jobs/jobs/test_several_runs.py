@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pytest
-from transformers import LlamaConfig
 
 from evolve.final_answers import agreement, final_answer
 from ray_jobs.config.run import RespondConfig, RunConfig
@@ -112,6 +111,8 @@ def test_an_engine_that_dies_costs_no_answer_twice(tmp_path: Path) -> None:
 
 
 def test_the_answer_that_a_reward_model_likes_best(tmp_path: Path) -> None:
+    from transformers import LlamaConfig
+
     scorer = save_model(tmp_path / "scorer", "llama", bos=True)
     reward = save_reward_model(tmp_path / "reward", LlamaConfig(**GROUPED, num_labels=1), build_tokenizer(bos=True))
     asked = {"kind": "model", "model": str(scorer), "reward": {"model": str(reward)}, "threads": 1}
