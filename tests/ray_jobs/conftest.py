@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 import uuid
@@ -16,6 +17,8 @@ from moto.server import ThreadedMotoServer
 from ray.cluster_utils import Cluster
 
 from tests.ray_jobs.ray_head import RayHead, ray_head
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -85,4 +88,6 @@ def local_ray(small_cluster: str) -> None:
     It stays one for the next file that uses this (tests/marks.py), whose runs then find workers that have started.
     """
     if not ray.is_initialized():
-        ray.init(address=small_cluster, log_to_driver=False, logging_level=logging.ERROR)
+        # workers import what they can from where their driver stood, and a test may stand elsewhere
+        with contextlib.chdir(ROOT):
+            ray.init(address=small_cluster, log_to_driver=False, logging_level=logging.ERROR)
