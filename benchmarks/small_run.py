@@ -78,7 +78,7 @@ def _role(process: psutil.Process) -> str:
         return role
     line = process.cmdline()
     after = [line[place + 1] for place, word in enumerate(line[:-1]) if word == "-m"]
-    names: list[str] = after or [Path(word).name for word in line[1:] if word.endswith(".py")] or [role]
+    names: list[str] = after or [Path(word).stem for word in line[1:] if word.endswith(".py")] or [role]
     return names[0]
 
 
