@@ -76,7 +76,7 @@ def concealed(secrets: Iterable[str]) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # whatever a library raises may repeat what it was given
         text = "".join(traceback.format_exception(error))
         if without(text, secrets) == text:
             raise

@@ -112,7 +112,10 @@ class OpenAIEngine:
         missing = range(len(replies), prompt.draws)
         if missing and "n" not in self._without:
             self._without.add("n")
-            log.warning("a server gives %d of %d answers: others are asked for one by one", missing[0], missing[-1] + 1)
+            told = (
+                "a server gives %d of %d answers: the others are asked for one by one, and paid for with their prompts"
+            )
+            log.warning(told, missing[0], missing[-1] + 1, extra=TELL)
         alone = [self._reply(replace(prompt, draws=1, seed=prompt.seed + place)) for place in missing]
         replies += [found for reply in await asyncio.gather(*alone) for found in apart(reply)[:1]]
         read = sum((reply.usage or Usage()).prompt_tokens or 0 for reply in replies)

@@ -282,7 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = error.exit_code
     except SystemExit as ended:
         code = ended.code
-    except BaseException:
+    except BaseException:  # is raised on; the way out is the same whatever it is
         signals.leaving()
         raise
     if own and not isinstance(code, str):

@@ -107,6 +107,8 @@ def export(
         _check_sides(source, validation)
     if drop_cut:
         source.require((FINISH,), "--drop-cut")
+    if cards != 1 and not recipe:
+        raise ConfigError(f"--cards {cards}: goes with --recipe, which says what is trained on them")
     made = recipes(name, student(recipe, cards, file, validation > 0)) if recipe else {}
     exported = Exported(name, file, validation, source.origin, cut=0 if drop_cut else None, recipes=made)
     exported.sides = {side: WRITERS[file](target, side, wanted.schema, shard_bytes) for side in sides}

@@ -18,14 +18,17 @@ ASKING_CPUS = 0.25
 
 def through_service(stages: Iterable[Stage], config: ThroughConfig | None) -> Iterator[Stage]:
     """The stages, those that `config` says asking a service. Raises ConfigError for a name that no stage has."""
+    if config is None:
+        yield from stages
+        return
     stages = list(stages)
     names = {stage.name: name for stage in stages if (name := asked_name(stage))}
-    models = {name: name for name in names.values()} if config is None or config.models is None else config.models
+    models = {name: name for name in names.values()} if config.models is None else config.models
     if unknown := models.keys() - set(names.values()):
         known = ", ".join(names.values()) or "none of this run"
         raise ConfigError(f"through.models.{min(unknown)}: expected engines that load a model, {known}")
     for stage in stages:
-        if config is not None and (name := names.get(stage.name)) in models:
+        if (name := names.get(stage.name)) in models:
             model = served(config, stage.model.model, models[name])
             yield replace(stage, model=model, pool=_asking(stage.pool))
         else:

@@ -219,7 +219,7 @@ class RowActor(PoolActor[Result]):
             return await work
         except EngineDied as died:
             self._end(died)
-        except Exception as error:
+        except Exception as error:  # a plug-in's own code may raise anything
             log.warning("%s of row %s failed", step, ROW.get(), exc_info=True, extra={"row": ROW.get()})
             return failed(error)
 

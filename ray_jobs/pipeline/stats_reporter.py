@@ -52,7 +52,7 @@ class StatsReporter:
         """
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # is raised on, once it is told
             cause = f"its model cannot be loaded: {one_line(error)}"
             refused = " ".join(str(error).split()) if isinstance(error, EngineRefuses) else ""
             with suppress(RayError):

@@ -11,9 +11,10 @@ from queue import SimpleQueue
 from types import TracebackType
 from typing import Self
 
+from evolve.masking import mask_text
 from ray_jobs.config.trackers import End, Moment, TrackedRun, Tracker, TrackerKind
 from ray_jobs.errors import Stopped
-from ray_jobs.pipeline.monitor import PoolState, Snapshot
+from ray_jobs.pipeline.monitor import PoolState, Snapshot, one_line
 
 LOG_SECONDS = 10.0
 HANG_SECONDS = 60.0
@@ -140,7 +141,7 @@ class _Feed(threading.Thread):
                 step(tracker)
             self._since = None
         except BaseException as error:  # whatever somebody else's library raises, SystemExit too
-            self._why = f"{type(error).__name__}: {error}"
+            self._why = mask_text(one_line(error))
             self._since = None
 
     def trouble(self, patience: float) -> str:

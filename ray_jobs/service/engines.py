@@ -17,7 +17,7 @@ from ray_jobs.errors import ConfigError
 from ray_jobs.jobs.evolving import responding_adapter
 from ray_jobs.jobs.synthesis import SynthesisJob
 from ray_jobs.output.rounds import RoundRow
-from ray_jobs.pipeline.actors import EvolveTask
+from ray_jobs.pipeline.actors import EvolveTask, ScoreTask
 from ray_jobs.pipeline.placement import shaped
 from ray_jobs.pipeline.stage import Stage, absolute
 from ray_jobs.service.score_worker import Pair
@@ -87,7 +87,8 @@ def roster(config: RunConfig) -> Roster:
 
 def _loaded(stage: Stage) -> Loaded:
     shape = stage.pool.shapes[0]
-    return Loaded(stage.name, shaped(absolute(stage.model), shape), shape, stage.task is True)
+    with_reasoning = isinstance(stage.task, ScoreTask) and stage.task.with_reasoning
+    return Loaded(stage.name, shaped(absolute(stage.model), shape), shape, with_reasoning)
 
 
 def _served(stage: Stage, config: RunConfig) -> Iterator[Served]:

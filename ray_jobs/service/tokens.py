@@ -71,16 +71,22 @@ def own_token(beside: Path) -> str:
     It is the one in a file that its owner alone can read, for runs must know it after the service has begun anew.
     """
     path = beside.with_name("run-token")
-    with suppress(FileNotFoundError):
-        return path.read_text(encoding="ascii")
+    with suppress(FileNotFoundError, UnicodeDecodeError):
+        # one that others may have read, or that was cut short, is none
+        if not path.stat().st_mode & 0o077 and len(token := path.read_text(encoding="ascii")) >= MIN_CHARACTERS:
+            return token
     token = new_token()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(token)
-    except FileExistsError:
-        return path.read_text(encoding="ascii")
+    _write(path, token)
     return token
+
+
+def _write(path: Path, text: str) -> None:
+    """Put a file in its place, for its owner alone."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    fresh.replace(path)
 
 
 class TokenFile:
@@ -118,7 +124,7 @@ class TokenFile:
         if not _NAME.fullmatch(name) or name in known:
             raise ConfigError(f"token {name}: expected a new name of letters, digits, '.', '_' and '-'")
         token = new_token()
-        self._write({**known, name: digest(token)})
+        _write(self._path, json.dumps({**known, name: digest(token)}))
         return token
 
     def revoke(self, name: str) -> None:
@@ -126,11 +132,4 @@ class TokenFile:
         known = dict(self.digests())
         if name not in known:
             raise ConfigError(f"token {name}: there is none (known: {', '.join(sorted(known)) or 'none'})")
-        self._write({other: kept for other, kept in known.items() if other != name})
-
-    def _write(self, digests: Mapping[str, str]) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = self._path.with_name(f".{self._path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(dict(digests), file)
-        fresh.replace(self._path)
+        _write(self._path, json.dumps({other: kept for other, kept in known.items() if other != name}))

@@ -44,7 +44,7 @@ class ScriptedTracker(Tracker):
     def _write(self, step: Step, told: Any) -> None:
         if step == self._config.fails:
             logging.getLogger("library").error("cannot connect, trying again")
-            raise SystemExit("the tracker is away")
+            raise SystemExit("http://anna:password@tracker is away\nbecause of more")
         with Path(self._config.file).open("a") as file:
             file.write(json.dumps([step, told]) + "\n")
         if step == self._config.hangs:

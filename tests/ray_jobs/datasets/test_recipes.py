@@ -74,6 +74,12 @@ def test_what_there_is_no_recipe_for_is_told_before_anything_is_written(
     assert not (tmp_path / "sft").exists()
 
 
+def test_cards_alone_mean_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--cards 8: goes with --recipe"):
+        places.export(OUTPUT, str(tmp_path / "sft"), "alpaca", cards=8, say=str)
+    assert not (tmp_path / "sft").exists()
+
+
 @pytest.fixture(params=["jsonl", "parquet"])
 def exported(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An export with turns and a student by LoRA, as the working directory."""

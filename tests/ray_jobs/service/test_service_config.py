@@ -48,6 +48,14 @@ def test_what_is_wrong_is_told_by_its_field(service: dict[str, Any], word: str) 
     assert served(host="0.0.0.0", hosts=["evolve.example.org"]).service.hosts == ("evolve.example.org",)
 
 
+@pytest.mark.parametrize("with_reasoning", [True, False])
+def test_the_scorer_reads_what_a_runs_does(with_reasoning: bool) -> None:
+    scorer = {"kind": "scripted", "with_reasoning": with_reasoning}
+    found = roster(validated(ServedRunConfig, {**RUN, "scorer": scorer}, "serve.yaml")).loaded
+    assert {item.name: item.with_reasoning for item in found}["score"] is with_reasoning
+    assert not any(item.with_reasoning for item in found if item.name != "score")
+
+
 def test_replicas_are_on_the_first_kind_of_hardware_and_on_one_machine() -> None:
     def with_pool(pool: dict[str, Any]) -> ServedRunConfig:
         evolver = {"engine": {"kind": "scripted"}, "pool": pool}

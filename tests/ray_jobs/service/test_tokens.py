@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ray_jobs.errors import ConfigError
-from ray_jobs.service.tokens import VARIABLE, TokenFile, digest, from_environment, new_token, owner
+from ray_jobs.service.tokens import VARIABLE, TokenFile, digest, from_environment, new_token, own_token, owner
 
 
 def test_a_token_is_known_until_it_is_revoked_and_never_written(tmp_path: Path) -> None:
@@ -19,6 +19,21 @@ def test_a_token_is_known_until_it_is_revoked_and_never_written(tmp_path: Path) 
     assert [owner(token, reader.digests()) for token in (anna, bert, new_token(), "")] == ["anna", "bert", None, None]
     tokens.revoke("anna")
     assert [owner(token, reader.digests()) for token in (anna, bert)] == [None, "bert"]
+
+
+def test_runs_keep_their_token_as_long_as_nobody_else_can_have_read_it(tmp_path: Path) -> None:
+    beside, kept = tmp_path / "deep" / "tokens.json", tmp_path / "deep" / "run-token"
+    tokens = [own_token(beside)]
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert own_token(beside) == tokens[0]
+    for damaged in (b"", b"short", b"\xff" * 40):
+        kept.write_bytes(damaged)
+        tokens.append(own_token(beside))
+    kept.chmod(0o644)
+    tokens.append(own_token(beside))
+    assert len({*tokens}) == 5
+    assert min(map(len, tokens)) > 40
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 def test_names_are_new_and_known(tmp_path: Path) -> None:
