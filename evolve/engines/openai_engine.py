@@ -116,10 +116,22 @@ class OpenAIEngine:
                 "a server gives %d of %d answers: the others are asked for one by one, and paid for with their prompts"
             )
             log.warning(told, missing[0], missing[-1] + 1, extra=TELL)
-        alone = [self._reply(replace(prompt, draws=1, seed=prompt.seed + place)) for place in missing]
-        replies += [found for reply in await asyncio.gather(*alone) for found in apart(reply)[:1]]
-        read = sum((reply.usage or Usage()).prompt_tokens or 0 for reply in replies)
-        return joined([partial(self._completion, reply, prompt) for reply in replies[: prompt.draws]], read)
+        alone = [self._alone(replace(prompt, draws=1, seed=prompt.seed + place)) for place in missing]
+        found = [*replies, *await asyncio.gather(*alone)]
+        read = sum((reply.usage or Usage()).prompt_tokens or 0 for reply in found if isinstance(reply, Reply))
+        return joined([partial(self._settled, reply, prompt) for reply in found[: prompt.draws]], read)
+
+    async def _alone(self, prompt: Prompt) -> Reply | PromptRefused:
+        """The server's reply to one of several draws; why there is none, for the others have been paid for."""
+        try:
+            return apart(await self._reply(prompt))[0]
+        except PromptRefused as refused:
+            return refused
+
+    def _settled(self, reply: Reply | PromptRefused, prompt: Prompt) -> Completion:
+        if isinstance(reply, PromptRefused):
+            raise reply
+        return self._completion(reply, prompt)
 
     async def _reply(self, prompt: Prompt) -> Reply:
         """The server's reply, which has a choice."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from evolve.errors import ReplyWithheld
+from evolve.errors import PromptRefused
 from evolve.records import Completion
 
 
 def joined(draws: Sequence[Callable[[], Completion]], prompt_tokens: int) -> Completion:
     """The completions that `draws` make, of a prompt that was read once.
 
-    One that is withheld leaves the others. Raises its ReplyWithheld where all are, or it is the only one.
+    One that is withheld or refused leaves the others. Raises its PromptRefused where all are, or it is the only one.
     """
-    made, refused = list[Completion](), list[ReplyWithheld]()
+    made, refused = list[Completion](), list[PromptRefused]()
     for draw in draws:
         try:
             made.append(draw())
-        except ReplyWithheld as withheld:
+        except PromptRefused as withheld:
             refused.append(withheld)
             made.append(Completion("", "stop", 0, 0, withheld=withheld.reason))
     if len(refused) == len(draws):

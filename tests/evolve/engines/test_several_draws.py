@@ -85,6 +85,19 @@ def test_a_server_that_gives_one_at_a_time_is_asked_for_each(refuses: str) -> No
     assert ["n" in body for body in server.bodies] == [True] + [False] * (4 if refuses else 3)
 
 
+def test_one_that_is_refused_alone_leaves_those_that_were_paid_for() -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        if body["seed"] == 42:
+            return 400, {"error": {"message": "this prompt cannot be completed"}}
+        return completion(content=f"River {body['seed']}")
+
+    with loopback(answer) as server:
+        found = drawn(server.url)
+    assert [draw.text for draw in found.drawn] == ["River 40", "River 41", "", "River 43"]
+    assert [draw.withheld for draw in found.drawn] == ["", "", "PromptRefused", ""]
+    assert found.prompt_tokens == 3 * 7
+
+
 def test_the_scripted_engine_draws_by_the_seeds_that_follow() -> None:
     engine = ScriptedEngine(Script(sigma=0.5))
     found = asyncio.run(engine.generate(PROMPT))
